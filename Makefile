@@ -1,0 +1,43 @@
+# `make demo` and `make test` work on a fresh machine; `make help` lists all.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+CODE := swin_dense tools tests
+
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo 'make demo    generate data, train, test and draw a small Cascade'
+	@echo 'make test    lint, then the test suite'
+	@echo 'make lint    style, types, spelling, docstrings'
+	@echo 'make format  rewrite the sources in the house style'
+
+# The stamp makes pip run again only when what it reads has changed.
+setup: $(VENV)/.installed
+$(VENV)/.installed: setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet \
+		-c constraints.txt -e '.[all,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/python tools/demo.py
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: setup
+	$(BIN)/flake8 $(CODE)
+	$(BIN)/isort --check-only --quiet $(CODE)
+	$(BIN)/yapf --diff --recursive --parallel $(CODE)
+	$(BIN)/codespell $(CODE) configs docs README.md
+	$(BIN)/interrogate --quiet swin_dense
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/isort --quiet $(CODE)
+	$(BIN)/yapf --in-place --recursive --parallel $(CODE)
+
+clean:
+	rm -rf $(VENV) work_dirs/demo

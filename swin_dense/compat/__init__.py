@@ -1,0 +1,8 @@
+"""Lets today's OpenMMLab wheels run on today's PyTorch.
+
+One module per hole, each removable on its own once upstream has mended it.
+"""
+
+
+def apply() -> None:
+    """Install every shim. Cheap, silent, and safe to call again."""

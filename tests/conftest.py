@@ -1,0 +1,45 @@
+"""Options, shared fixtures and the rules for markers."""
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--run-slow',
+        action='store_true',
+        help='also run the tests that take minutes')
+
+
+def pytest_collection_modifyitems(config, items):
+    skip_slow = pytest.mark.skip(reason='slow: run with --run-slow')
+    skip_cuda = pytest.mark.skip(reason='no CUDA device')
+    for item in items:
+        if 'slow' in item.keywords and not config.getoption('--run-slow'):
+            item.add_marker(skip_slow)
+        if 'cuda' in item.keywords and not torch.cuda.is_available():
+            item.add_marker(skip_cuda)
+
+
+def pytest_configure(config):
+    # Workers run side by side; more threads each would only contend.
+    if hasattr(config, 'workerinput'):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test starts from the same random state."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images, or a skip that says it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f'no real images: {REAL_DATA} does not exist')
+    return REAL_DATA
