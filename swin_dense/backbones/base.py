@@ -1,0 +1,260 @@
+"""The pyramid that all Swin backbones share."""
+from difflib import get_close_matches
+from functools import partial
+from inspect import signature
+from typing import Any, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from swin_dense.layers import (FeedForward, PatchEmbed, PatchMerging,
+                               SwinBlock, SwinStage, WindowAttention)
+from swin_dense.ops.grid import Grid
+
+
+def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
+    """Refuse arguments that a class does not have.
+
+    Raises:
+        TypeError: If there are any; names the nearest that exists.
+    """
+    known = [name for name in signature(cls).parameters if name != 'unknown']
+    for name in unknown:
+        near = get_close_matches(name, known, n=1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise TypeError(f'{cls.__name__} has no argument {name!r}.{hint} '
+                        f'It takes: {", ".join(known)}.')
+
+
+def layer_from_cfg(cfg: dict, what: str) -> Any:
+    """The class, with its arguments bound, of a config such as `GELU`.
+
+    Args:
+        cfg: `type` is `LN` or the name of a class of `torch.nn`; the rest are
+            arguments.
+        what: Name of the config in the error.
+
+    Raises:
+        ValueError: If there is no such class.
+    """
+    kwargs = {k: v for k, v in cfg.items() if k != 'requires_grad'}
+    name = kwargs.pop('type', None)
+    cls = nn.LayerNorm if name == 'LN' else getattr(nn, str(name), None)
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ValueError(
+            f'{what} must name a layer of torch.nn in "type", for instance '
+            f'"LN" or "GELU", got {cfg!r}')
+    return partial(cls, **kwargs) if kwargs else cls
+
+
+class SwinPyramid(BaseModule):
+    """Patch embedding, stages, and a norm for each output.
+
+    The subclasses say what differs between the members of the family. Parts
+    are named as in the official checkpoints.
+
+    Attributes:
+        channels: Channels of each output.
+        strides: Input pixels per token, height and width alike, of each
+            output.
+
+    Args:
+        patch_size: Patch per axis; its length is the number of axes.
+        in_channels: Channels of the input.
+        embed_dims: Channels C of the first stage; doubled by each merging.
+        depths: Blocks of each stage.
+        num_heads: Attention heads of each stage.
+        window_size: Window in tokens per axis.
+        mlp_ratio: Hidden channels of the feed-forward networks, over C.
+        qkv_bias: Whether queries, keys and values have a bias.
+        qk_scale: Factor of the dot products, see `WindowAttention`.
+        drop_rate: Dropout after the embedding, projections and MLP layers.
+        attn_drop_rate: Dropout of attention weights.
+        drop_path_rate: Stochastic depth rate of the last block; rises
+            linearly from 0 at the first.
+        out_indices: Stages whose maps are put out.
+        pretrain_grid: Size of the absolute position embedding in tokens per
+            axis; None for no such embedding. It is interpolated to other
+            sizes.
+        activation: Makes the activation.
+        norm: Makes the norm for a number of channels.
+        patch_norm: Whether embedding and merging have a norm.
+        shrink: Whether windows shrink to small maps, see `fit_window`.
+        mask_padding: Whether padding is hidden from real tokens.
+        frozen_stages: -1 for none; 0 freezes the embedding, k also the first
+            k stages and their output norms.
+        with_cp: Whether activations are recomputed in the backward pass.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` with a file or
+            address in any known format, or None.
+
+    Raises:
+        ValueError: If sizes do not agree with one another.
+    """
+
+    def __init__(self,
+                 *,
+                 patch_size: Grid,
+                 in_channels: int,
+                 embed_dims: int,
+                 depths: Sequence[int],
+                 num_heads: Sequence[int],
+                 window_size: Grid,
+                 mlp_ratio: float,
+                 qkv_bias: bool,
+                 qk_scale: Optional[float],
+                 drop_rate: float,
+                 attn_drop_rate: float,
+                 drop_path_rate: float,
+                 out_indices: Sequence[int],
+                 pretrain_grid: Optional[Grid],
+                 activation: Any,
+                 norm: Any,
+                 patch_norm: bool,
+                 shrink: bool,
+                 mask_padding: bool,
+                 frozen_stages: int,
+                 with_cp: bool,
+                 init_cfg: Optional[dict] = None) -> None:
+        if init_cfg is not None and (init_cfg.get('type') != 'Pretrained'
+                                     or not init_cfg.get('checkpoint')):
+            raise ValueError(
+                "init_cfg must be None or dict(type='Pretrained', "
+                f'checkpoint=FILE_OR_ADDRESS), got {init_cfg!r}')
+        super().__init__(init_cfg)
+        count = len(depths)
+        if len(num_heads) != count:
+            raise ValueError('depths and num_heads need one number for each '
+                             f'stage, got {depths=} and {num_heads=}')
+        if sorted(set(out_indices)) != list(out_indices) or not all(
+                0 <= index < count for index in out_indices):
+            raise ValueError(
+                f'out_indices must be rising stage numbers below {count}, '
+                f'got {out_indices}')
+        if not -1 <= frozen_stages <= count:
+            raise ValueError(
+                f'frozen_stages must be between -1 and {count}, the number '
+                f'of stages, got {frozen_stages}')
+        self.out_indices = tuple(out_indices)
+        self.frozen_stages = frozen_stages
+        self.num_features = [embed_dims * 2**i for i in range(count)]
+        self.channels = tuple(self.num_features[i] for i in out_indices)
+        self.strides = tuple(patch_size[-1] * 2**i for i in out_indices)
+
+        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size,
+                                      norm if patch_norm else None)
+        self.pretrain_grid = pretrain_grid
+        if pretrain_grid:
+            tokens = torch.Size(pretrain_grid).numel()
+            self.absolute_pos_embed = nn.Parameter(
+                torch.zeros(1, tokens, embed_dims))
+        self.pos_drop = nn.Dropout(drop_rate)
+
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.layers = nn.ModuleList()
+        for index, (dim, depth) in enumerate(zip(self.num_features, depths)):
+            blocks = [
+                SwinBlock(
+                    dim,
+                    WindowAttention(dim, window_size, num_heads[index],
+                                    qkv_bias, qk_scale, attn_drop_rate,
+                                    drop_rate),
+                    FeedForward(dim, int(dim * mlp_ratio), drop_rate,
+                                activation), norm, next(rates))
+                for _ in range(depth)
+            ]
+            merging = None if index == count - 1 else PatchMerging(
+                dim, norm if patch_norm else None)
+            self.layers.append(
+                SwinStage(blocks, window_size, merging, shrink, mask_padding,
+                          with_cp))
+        for index in out_indices:
+            self.add_module(f'norm{index}', norm(self.num_features[index]))
+        self._freeze()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the pyramid.
+
+        Args:
+            x: Input `(B, in_channels, *size)` of any size.
+
+        Returns:
+            For each of `out_indices` a contiguous map `(B, C, *grid)`.
+            Sizes round up at the embedding and at each merging.
+        """
+        x = self.patch_embed(x)
+        if self.pretrain_grid:
+            x = x + self._position_embedding(tuple(x.shape[1:-1]))
+        x = self.pos_drop(x)
+        outputs = []
+        for index, stage in enumerate(self.layers):
+            out, x = stage(x)
+            if index in self.out_indices:
+                out = getattr(self, f'norm{index}')(out)
+                outputs.append(out.movedim(-1, 1).contiguous())
+        return tuple(outputs)
+
+    def _position_embedding(self, grid: Grid) -> Tensor:
+        """The absolute embedding `(1, *grid, C)`, interpolated if needed."""
+        x = self.absolute_pos_embed.unflatten(1, self.pretrain_grid)
+        if grid == self.pretrain_grid:
+            return x
+        x = F.interpolate(
+            x.movedim(-1, 1), size=grid, mode='bicubic', align_corners=False)
+        return x.movedim(1, -1)
+
+    def init_weights(self) -> None:
+        """Load the pretrained weights, or draw all weights anew.
+
+        Linear layers and bias tables get a normal distribution of deviation
+        0.02 cut off at +-2, as in the official code.
+        """
+        if self.init_cfg is not None:
+            # Loading knows the hosts' formats; plain use does not need it.
+            from swin_dense.checkpoints.load import load_backbone
+            load_backbone(self, self.init_cfg['checkpoint'])
+            self._is_init = True
+            return
+        MMLogger.get_current_instance().info(
+            f'{type(self).__name__}: no pretrained weights, starts from '
+            'scratch')
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif isinstance(module, WindowAttention):
+                nn.init.trunc_normal_(
+                    module.relative_position_bias_table, std=.02)
+        if self.pretrain_grid:
+            nn.init.trunc_normal_(self.absolute_pos_embed, std=.02)
+        self._is_init = True
+
+    def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
+        """What `frozen_stages` freezes."""
+        if self.frozen_stages < 0:
+            return []
+        parts: list = [self.patch_embed, self.pos_drop]
+        if self.pretrain_grid:
+            parts.append(self.absolute_pos_embed)
+        for index in range(self.frozen_stages):
+            parts.append(self.layers[index])
+            if index in self.out_indices:
+                parts.append(getattr(self, f'norm{index}'))
+        return parts
+
+    def _freeze(self) -> None:
+        for part in self._frozen():
+            part.requires_grad_(False)
+            if isinstance(part, nn.Module):
+                part.eval()
+
+    def train(self, mode: bool = True) -> 'SwinPyramid':
+        """Set the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        return self

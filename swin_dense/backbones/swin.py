@@ -1,0 +1,153 @@
+"""Swin Transformer V1 for images."""
+from typing import Any, Optional, Sequence, Union
+
+from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
+                                       reject_unknown)
+from swin_dense.ops import to_tuple
+from swin_dense.ops.grid import IntOrGrid
+from swin_dense.registry import MODELS
+
+# Table 7 of the paper; the published weights of Swin-B and Swin-L also exist
+# for windows of 12.
+ARCHS = {
+    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
+    'small':
+    dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
+    'base':
+    dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
+    'large':
+    dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
+}
+
+
+@MODELS.register_module()
+class SwinTransformer(SwinPyramid):
+    """Swin Transformer backbone (arXiv 2103.14030) with feature pyramid.
+
+    Takes the arguments of the classes of the same name in mmdet and mmseg, so
+    a config of theirs works by changing `type` alone. Numerics are those of
+    the official detection and segmentation code: padding comes after the
+    norm, takes part in attention, and windows larger than the map are padded.
+
+    Args:
+        arch: `tiny`, `small`, `base` or `large`; sets `embed_dims`, `depths`
+            and `num_heads`, each of which may still be given. Swin-T where
+            neither is given.
+        pretrain_img_size: Image size in pixels that the absolute position
+            embedding was made for; unused without one.
+        in_channels: Channels of the input.
+        embed_dims: Channels of the first stage.
+        patch_size: Patch in pixels.
+        window_size: Window in tokens, one number or (height, width).
+        mlp_ratio: Hidden channels of the feed-forward networks, over those
+            of the stage.
+        depths: Blocks of each stage.
+        num_heads: Attention heads of each stage.
+        strides: Kept for the hosts' configs: patch size, then 2 for each
+            merging; nothing else exists in the family.
+        out_indices: Stages whose maps are put out.
+        qkv_bias: Whether queries, keys and values have a bias.
+        qk_scale: Factor of the dot products; one over the square root of the
+            head's channels where None.
+        patch_norm: Whether embedding and merging have a norm.
+        drop_rate: Dropout rate.
+        attn_drop_rate: Dropout rate of attention weights.
+        drop_path_rate: Stochastic depth rate of the last block.
+        use_abs_pos_embed: Whether to add an absolute position embedding.
+        act_cfg: Activation, a class of `torch.nn`.
+        norm_cfg: Norm, `LN` with its arguments.
+        with_cp: Whether activations are recomputed in the backward pass
+            (less memory, more time).
+        pretrained: Old spelling of `init_cfg`: the file or address.
+        convert_weights: Kept for the hosts' configs; the format of a
+            checkpoint is always recognised.
+        frozen_stages: -1 for none; 0 freezes the embedding, k also the first
+            k stages.
+        mask_padding: Whether padding is hidden from real tokens. The
+            official weights were trained without.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` or None.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If a value is out of range, or values do not agree.
+    """
+
+    def __init__(
+            self,
+            arch: Optional[str] = None,
+            pretrain_img_size: IntOrGrid = 224,
+            in_channels: int = 3,
+            embed_dims: Optional[int] = None,
+            patch_size: IntOrGrid = 4,
+            window_size: IntOrGrid = 7,
+            mlp_ratio: float = 4,
+            depths: Optional[Sequence[int]] = None,
+            num_heads: Optional[Sequence[int]] = None,
+            strides: Optional[Sequence[int]] = None,
+            out_indices: Sequence[int] = (0, 1, 2, 3),
+            qkv_bias: bool = True,
+            qk_scale: Optional[float] = None,
+            patch_norm: bool = True,
+            drop_rate: float = 0.,
+            attn_drop_rate: float = 0.,
+            drop_path_rate: float = 0.1,
+            use_abs_pos_embed: bool = False,
+            act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
+            norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
+            with_cp: bool = False,
+            pretrained: Optional[str] = None,
+            convert_weights: bool = False,
+            frozen_stages: int = -1,
+            mask_padding: bool = False,
+            init_cfg: Optional[dict] = None,
+            **unknown: Any) -> None:
+        reject_unknown(type(self), unknown)
+        sizes = self._sizes(arch, embed_dims, depths, num_heads)
+        patch = to_tuple(patch_size, 2, 'patch_size')
+        merging = (2, ) * (len(sizes['depths']) - 1)
+        if strides is not None and tuple(strides) != (patch[0], *merging):
+            raise ValueError(
+                f'strides must be the patch size and 2 for each merging, '
+                f'{(patch[0], *merging)}, got {tuple(strides)}')
+        if pretrained is not None:
+            if init_cfg is not None:
+                raise ValueError('give init_cfg or pretrained, not both')
+            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        image = to_tuple(pretrain_img_size, 2, 'pretrain_img_size')
+        super().__init__(
+            **sizes,
+            patch_size=patch,
+            in_channels=in_channels,
+            window_size=to_tuple(window_size, 2, 'window_size'),
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            qk_scale=qk_scale,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate,
+            out_indices=out_indices,
+            pretrain_grid=(image[0] // patch[0], image[1] //
+                           patch[1]) if use_abs_pos_embed else None,
+            activation=layer_from_cfg(act_cfg, 'act_cfg'),
+            norm=layer_from_cfg(norm_cfg, 'norm_cfg'),
+            patch_norm=patch_norm,
+            shrink=False,
+            mask_padding=mask_padding,
+            frozen_stages=frozen_stages,
+            with_cp=with_cp,
+            init_cfg=init_cfg)
+
+    @staticmethod
+    def _sizes(arch: Optional[str],
+               embed_dims: Optional[int] = None,
+               depths: Optional[Sequence[int]] = None,
+               num_heads: Optional[Sequence[int]] = None) -> dict[str, Any]:
+        """The sizes of an architecture, with what is given put over them."""
+        if arch is not None and arch not in ARCHS:
+            raise ValueError(
+                f'arch must be one of {", ".join(ARCHS)}, got {arch!r}')
+        sizes: dict[str, Any] = dict(ARCHS[arch or 'tiny'])
+        given: dict[str, Union[int, Sequence[int], None]] = dict(
+            embed_dims=embed_dims, depths=depths, num_heads=num_heads)
+        sizes.update({k: v for k, v in given.items() if v is not None})
+        return sizes

@@ -1,0 +1,76 @@
+"""Patch embedding and patch merging for two or three axes."""
+from itertools import product
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swin_dense.ops import pad_to_multiple
+from swin_dense.ops.grid import Grid
+
+
+class PatchEmbed(nn.Module):
+    """Cut an image or clip into patches and embed each (V1, section 3.1).
+
+    Args:
+        in_channels: Channels of the input.
+        dim: Channels C of a token.
+        patch_size: Patch in pixels (frames) per axis; its length, two or
+            three, is the number of axes.
+        norm: Makes the norm of the tokens; None for no norm.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 dim: int,
+                 patch_size: Grid,
+                 norm: Optional[type[nn.Module]] = nn.LayerNorm) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(patch_size)]
+        self.proj = conv(in_channels, dim, patch_size, patch_size)
+        self.norm = norm(dim) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed an input `(B, in_channels, *size)`.
+
+        Returns:
+            Map `(B, *grid, C)`. The input is padded with zeros at the far end
+            of each axis to whole patches.
+        """
+        amounts = []
+        for size, patch in zip(x.shape[:1:-1], reversed(self.patch_size)):
+            amounts += [0, -size % patch]
+        if any(amounts):
+            x = F.pad(x, amounts)
+        return self.norm(self.proj(x).movedim(1, -1))
+
+
+class PatchMerging(nn.Module):
+    """Halve height and width, double the channels (V1, section 3.1).
+
+    The four neighbours are put side by side in the official order: top left,
+    bottom left, top right, bottom right. Other axes (time) stay as they are;
+    odd heights and widths are padded with zeros.
+
+    Args:
+        dim: Channels C of the input.
+        norm: Makes the norm of the 4C channels; None for no norm.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 norm: Optional[type[nn.Module]] = nn.LayerNorm) -> None:
+        super().__init__()
+        self.norm = norm(4 * dim) if norm else nn.Identity()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, ..., H, W, C)` to `(B, ..., ceil(H/2), ceil(W/2), 2C)`."""
+        x = pad_to_multiple(x, (1, ) * (x.ndim - 4) + (2, 2))
+        x = torch.cat([
+            x[..., row::2, column::2, :]
+            for column, row in product(range(2), repeat=2)
+        ], -1)
+        return self.reduction(self.norm(x))

@@ -1,0 +1,42 @@
+"""Relative positions of the tokens of a window."""
+from functools import lru_cache
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from swin_dense.ops.grid import Grid
+
+
+@lru_cache(maxsize=64)
+def relative_index(window: Grid,
+                   table_window: Optional[Grid] = None) -> Tensor:
+    """Row of the bias table for every pair of tokens of a window.
+
+    Args:
+        window: Window in use, in tokens per axis.
+        table_window: Window that the table was made for; by default the same.
+            For a smaller window in use the rows are found by coordinates, so
+            that an offset keeps its bias. (The official video code slices the
+            index of the larger window instead, which is right for the first
+            axis only.)
+
+    Returns:
+        Index `(N, N)` into a table of `prod(2 * w - 1)` rows. Entry `(q, k)`
+        belongs to the offset `q - k`. The tensor is shared: do not change it.
+
+    Raises:
+        ValueError: If the window in use is larger than the table's.
+    """
+    table_window = table_window or window
+    if any(w > t for w, t in zip(window, table_window)):
+        raise ValueError(
+            f'a bias table for windows of {table_window} has no offsets for '
+            f'windows of {window}: resize the table first')
+    axes = [torch.arange(w) for w in window]
+    coordinates = torch.stack(torch.meshgrid(*axes, indexing='ij')).flatten(1)
+    offsets = coordinates[:, :, None] - coordinates[:, None, :]
+    index = torch.zeros_like(offsets[0])
+    for offset, size in zip(offsets, table_window):
+        index = index * (2 * size - 1) + offset + size - 1
+    return index
