@@ -1,0 +1,192 @@
+"""Checks of a COCO annotation file, before anything trains on it.
+
+Pure functions of the parsed JSON. Each raises a ValueError that names the
+file, the ids, and what to do. The boxes and masks have their own module,
+`swin_dense.datasets.geometry`.
+"""
+import difflib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+
+__all__ = [
+    'Lost', 'check_categories', 'check_ids', 'check_share', 'describe_lost',
+    'load_coco', 'match_classes', 'some'
+]
+
+Lost = Dict[str, List[Any]]
+"""Ids of images or annotations that cannot be used, by reason."""
+
+# COCO 2017 itself has a few boxes without area among 860 000: that many must
+# not stop a training. In a small file a single one is above this share.
+TOLERATED = 1e-3
+REQUIRED = {
+    'images': ('id', 'file_name', 'height', 'width'),
+    'annotations': ('id', 'image_id', 'category_id', 'bbox'),
+    'categories': ('id', 'name'),
+}
+
+
+def some(ids: Iterable[Any], most: int = 5) -> str:
+    """The first few ids, and how many there are."""
+    ids = list(ids)
+    text = ', '.join(map(str, ids[:most]))
+    return text if len(ids) <= most else f'{text}, … ({len(ids)} in all)'
+
+
+def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
+    """Read a COCO detection file and check that it is one.
+
+    Args:
+        path: The JSON file.
+        need_annotations: Whether a file without `annotations`, such as
+            COCO's test-dev, is an error or one without objects.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            data = json.load(file)
+    except ValueError as error:
+        raise ValueError(f'{path} is not a JSON file ({error}): is the '
+                         'download complete?') from None
+    if not isinstance(data, dict):
+        raise ValueError(
+            f'{path} is not a COCO detection file: it holds a '
+            f'{type(data).__name__}, expected is an object with images, '
+            'annotations and categories (a list is a file of predictions)')
+    if not need_annotations:
+        data.setdefault('annotations', [])
+    for part, keys in REQUIRED.items():
+        if not isinstance(data.get(part), list):
+            raise ValueError(
+                f'{path} is not a COCO detection file: it has no list '
+                f'{part!r}, only {some(data, 8)}')
+        for key in keys:
+            without = [
+                entry.get('id', f'number {i}')
+                for i, entry in enumerate(data[part]) if key not in entry
+            ]
+            if without:
+                raise ValueError(f'{path}: {part} without {key!r}: '
+                                 f'{some(without)}. COCO needs it in each')
+    return data
+
+
+def _repeated(values: Iterable[Any]) -> List[Any]:
+    """Values that occur more than once."""
+    return [value for value, n in Counter(values).items() if n > 1]
+
+
+def check_ids(data: dict, path: Union[str, Path]) -> None:
+    """Raise if ids or file names repeat, or an annotation has no image."""
+    for part, key in (('images', 'id'), ('images', 'file_name'),
+                      ('annotations', 'id')):
+        repeated = _repeated(entry[key] for entry in data[part])
+        if repeated:
+            raise ValueError(
+                f'{path}: {part} share the {key} {some(repeated)}. Every '
+                f'{key} must be unique: number them anew, for instance when '
+                'files are merged')
+    images = {image['id'] for image in data['images']}
+    lonely = [
+        ann['id'] for ann in data['annotations']
+        if ann['image_id'] not in images
+    ]
+    if lonely:
+        raise ValueError(
+            f'{path}: annotations of images that are not in the file, ids '
+            f'{some(lonely)}. Add the images, or remove these annotations')
+
+
+def check_categories(data: dict, path: Union[str, Path]) -> None:
+    """Raise if categories repeat, or annotations use one that is absent."""
+    for key in ('id', 'name'):
+        repeated = _repeated(cat[key] for cat in data['categories'])
+        if repeated:
+            raise ValueError(
+                f'{path}: categories share the {key} {some(repeated)}. '
+                f'Every {key} must be unique')
+    known = {cat['id'] for cat in data['categories']}
+    strange = {
+        ann['id']: ann['category_id']
+        for ann in data['annotations'] if ann['category_id'] not in known
+    }
+    if strange:
+        raise ValueError(
+            f'{path}: annotations {some(strange)} use the category ids '
+            f'{some(sorted(set(strange.values())))}, but the categories are '
+            f'{some(sorted(known), 20)}. Add the categories, or correct the '
+            'annotations')
+
+
+def _near(name: str, names: Sequence[str]) -> Optional[str]:
+    """The name meant by a mistyped one, if any is close."""
+    plain = {str(other).strip().casefold(): other for other in names}
+    close = difflib.get_close_matches(name.strip().casefold(), plain, 1, .6)
+    return plain[close[0]] if close else None
+
+
+def match_classes(data: dict,
+                  classes: Optional[Sequence[str]],
+                  path: Union[str, Path],
+                  allow_subset: bool = False) -> List[int]:
+    """Category id of each class, by name, in the user's order.
+
+    Args:
+        data: The parsed file.
+        classes: Names in label order; None takes all, in the file's order.
+        path: For messages.
+        allow_subset: Whether annotations of categories that are not in
+            `classes` may be left out.
+
+    Raises:
+        ValueError: `classes` is a string, empty or repeats a name; a name is
+            not in the file; or annotations would be left out unasked.
+    """
+    ids = {cat['name']: cat['id'] for cat in data['categories']}
+    if classes is None:
+        classes = list(ids)
+    if isinstance(classes, str):
+        raise ValueError(f'classes must be a list of names; got {classes!r}: '
+                         f'write [{classes!r}]')
+    if not classes:
+        raise ValueError(
+            f'no classes: {path} has the categories {some(ids, 20)}')
+    if _repeated(classes):
+        raise ValueError(f'classes name {some(_repeated(classes))} more than '
+                         'once: a label has one name')
+    problems = []
+    for name in classes:
+        if name not in ids:
+            near = _near(name, list(ids))
+            hint = f' (did you mean {near!r}?)' if near else ''
+            problems.append(f'class {name!r} is not in {path}{hint}')
+    if problems:
+        raise ValueError('; '.join(problems) +
+                         f'. Categories there: {some(map(repr, ids), 100)}')
+    used = Counter(ann['category_id'] for ann in data['annotations'])
+    unused = {
+        name: used[id_]
+        for name, id_ in ids.items() if name not in classes and used[id_]
+    }
+    if unused and not allow_subset:
+        counts = ', '.join(f'{name!r} ({n})' for name, n in unused.items())
+        raise ValueError(
+            f'{path}: {sum(unused.values())} annotations belong to categories '
+            f'that are not in classes: {counts}. Add these names to classes, '
+            'or set allow_subset=True in the dataset to leave them out')
+    return [ids[name] for name in classes]
+
+
+def check_share(ids: Sequence[Any], total: int, message: str) -> None:
+    """Raise `message` with the ids, if they are more than a rare slip."""
+    if len(ids) > TOLERATED * total:
+        raise ValueError(f'{message}: annotations {some(ids)} '
+                         f'({len(ids)} of {total})')
+
+
+def describe_lost(lost: Lost) -> str:
+    """Table of counts by reason with the first ids of each."""
+    width = max(map(len, lost), default=0)
+    return '\n'.join(f'  {reason:<{width}}  {len(ids):>7}  ids {some(ids)}'
+                     for reason, ids in lost.items())

@@ -1,0 +1,275 @@
+"""COCO-format detection data that is checked before it trains anything."""
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmdet.datasets import CocoDataset
+from mmengine.logging import print_log
+
+from swin_dense.datasets import checks, geometry
+from swin_dense.datasets.images import image_problem, missing_files
+from swin_dense.registry import DATASETS
+
+__all__ = ['CheckedCocoDataset', 'check_splits']
+
+# Reading a header takes a fraction of a millisecond: above this number of
+# images each is checked when it is loaded instead of at the start.
+CHECK_AT_START = 20_000
+QUICK_START = 'python tools/train.py configs/cascade_swin_nano_shapes.py'
+
+
+def _needs_masks(pipeline: Sequence[Any]) -> bool:
+    """Whether a step of a pipeline loads masks."""
+    return any(
+        step.get('with_mask', False) if isinstance(step, dict) else getattr(
+            step, 'with_mask', False) for step in pipeline)
+
+
+@DATASETS.register_module()
+class CheckedCocoDataset(CocoDataset):
+    """mmdet's CocoDataset whose labels follow names and whose data is checked.
+
+    Differences: label i is the i-th name in `metainfo['classes']`, whatever
+    the order in the file (mmdet follows the file's order); without
+    `metainfo`, the classes are the file's categories; the annotation file
+    and the images are checked at construction, see
+    `swin_dense.datasets.checks`; what was read is logged as a table. Images
+    without annotations are kept unless `filter_cfg` says otherwise.
+
+    Args:
+        allow_subset: Whether annotations of categories that `classes` does
+            not name may be left out. Otherwise they are an error.
+        with_mask: Whether every annotation must have a mask. By default
+            taken from the pipeline.
+        pipeline: See mmdet's CocoDataset, as are all other arguments.
+
+    Raises:
+        FileNotFoundError: The annotation file or images are absent.
+        ValueError: The data cannot be trained on; the message says why, where
+            and what to do.
+    """
+
+    METAINFO: dict = {}
+
+    def __init__(self,
+                 *args,
+                 allow_subset: bool = False,
+                 with_mask: Optional[bool] = None,
+                 pipeline: Sequence[Any] = (),
+                 **kwargs) -> None:
+        self.allow_subset = allow_subset
+        self.with_mask = (
+            _needs_masks(pipeline) if with_mask is None else with_mask)
+        self.check_on_load = False
+        self.classes_given = bool((kwargs.get('metainfo')
+                                   or {}).get('classes'))
+        super().__init__(*args, pipeline=list(pipeline), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read, check and relabel the annotations.
+
+        Returns:
+            One dict per image, as mmdet's CocoDataset makes them.
+        """
+        if not os.path.isfile(self.ann_file):
+            raise FileNotFoundError(self._absent())
+        data = checks.load_coco(self.ann_file, not self.test_mode)
+        self._say('repaired', geometry.repair(data))
+        checks.check_ids(data, self.ann_file)
+        checks.check_categories(data, self.ann_file)
+        self.cat_ids = checks.match_classes(data,
+                                            self._metainfo.get('classes'),
+                                            self.ann_file, self.allow_subset)
+        self.categories = {c['name']: c['id'] for c in data['categories']}
+        names = {id_: name for name, id_ in self.categories.items()}
+        self._metainfo['classes'] = tuple(names[i] for i in self.cat_ids)
+        if self.test_mode:
+            # The metric evaluates against this very file.
+            self._metainfo['ann_file'] = self.ann_file
+        self.cat2label = {id_: i for i, id_ in enumerate(self.cat_ids)}
+
+        self.lost = geometry.check_boxes(data, self.ann_file)
+        if self.with_mask:
+            self.lost.update(geometry.check_masks(data, self.ann_file))
+        self._say('annotations left out', self.lost)
+        left_out = {id_ for ids in self.lost.values() for id_ in ids}
+        by_image: Dict[Any, list] = {
+            image['id']: []
+            for image in data['images']
+        }
+        for ann in data['annotations']:
+            if ann['id'] not in left_out:
+                by_image[ann['image_id']].append(ann)
+        data_list = [
+            self.parse_data_info(
+                dict(
+                    raw_img_info=dict(image, img_id=image['id']),
+                    raw_ann_info=by_image[image['id']]))
+            for image in data['images']
+        ]
+        self._check_images(data_list)
+        self._log_table(data_list)
+        return data_list
+
+    def filter_data(self) -> List[dict]:
+        """Drop the images that `filter_cfg` excludes, in training only.
+
+        Raises:
+            ValueError: No image, or no object to train on, is left.
+        """
+        rules = {} if self.test_mode else self.filter_cfg or {}
+        min_size = rules.get('min_size', 0)
+        lost: checks.Lost = {}
+        kept = []
+        for info in self.data_list:
+            if rules.get('filter_empty_gt') and not info['instances']:
+                reason = 'no usable annotation (filter_empty_gt)'
+            elif min(info['width'], info['height']) < min_size:
+                reason = f'smaller than min_size={min_size}'
+            else:
+                kept.append(info)
+                continue
+            lost.setdefault(reason, []).append(info['img_id'])
+        self._say('images left out', lost)
+        objects = sum(len(info['instances']) for info in kept)
+        if not kept or not (objects or self.test_mode):
+            lost = {f'image: {key}': ids for key, ids in lost.items()}
+            lost.update(
+                (f'annotation: {key}', ids) for key, ids in self.lost.items())
+            raise ValueError(
+                f'{self.ann_file}: nothing is left to train on: {len(kept)} '
+                f'of {len(self.data_list)} images, {objects} objects of '
+                f'classes {list(self.metainfo["classes"])}. Categories in '
+                f'the file: {list(self.categories)}\n' +
+                checks.describe_lost(lost))
+        return kept
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load one image, checking its file first where that was put off."""
+        if self.check_on_load:
+            info = self.get_data_info(idx)
+            problem = image_problem(info['img_path'], info['width'],
+                                    info['height'])
+            if problem:
+                raise ValueError(f'{info["img_path"]} (image id '
+                                 f'{info["img_id"]}) {problem}')
+        return super().prepare_data(idx)
+
+    def relabel(self, classes: Sequence[str]) -> None:
+        """Number the labels after another order of the classes."""
+        self._metainfo['classes'] = tuple(classes)
+        self._fully_initialized = False
+        self.full_init()
+
+    def _absent(self) -> str:
+        """What to say when there is no annotation file."""
+        root = Path(self.data_root or '.')
+        state = 'exists' if root.is_dir() else 'does not exist'
+        folder = self.data_prefix.get('img', '')
+        return (f'no data set: {self.ann_file} does not exist (data_root '
+                f'{root} {state}; working directory {Path.cwd()}).\n'
+                f'Expected:\n'
+                f'  {self.ann_file}\n'
+                f'  {os.path.join(folder, "*.jpg")}\n'
+                'Put or link the data set there, or set data_root. Without '
+                f'any data, start with generated images:\n  {QUICK_START}')
+
+    def _check_images(self, data_list: List[dict]) -> None:
+        """Raise if image files are absent, damaged or of another size."""
+        if self.backend_args is not None:
+            return  # not on a local disk
+        missing = missing_files(info['img_path'] for info in data_list)
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(data_list)} images of '
+                f'{self.ann_file} do not exist: {checks.some(missing)}. Is '
+                f'data_prefix img={self.data_prefix.get("img")!r} their '
+                'folder?')
+        self.check_on_load = len(data_list) > CHECK_AT_START
+        if self.check_on_load:
+            return
+        problems = []
+        for info in data_list:
+            problem = image_problem(info['img_path'], info['width'],
+                                    info['height'])
+            if problem:
+                problems.append(f'  {info["img_path"]} (image id '
+                                f'{info["img_id"]}) {problem}')
+        if problems:
+            more = f'\n  … {len(problems) - 10} more' if len(
+                problems) > 10 else ''
+            raise ValueError(
+                f'{self.ann_file}: {len(problems)} of {len(data_list)} '
+                'images cannot be used. Replace these files, or remove '
+                'them from the annotation file\n' + '\n'.join(problems[:10]) +
+                more)
+
+    def _say(self, what: str, lost: checks.Lost) -> None:
+        """Log counts by reason, if there are any."""
+        if lost:
+            print_log(
+                f'{self.ann_file}: {what}\n'
+                f'{checks.describe_lost(lost)}', 'current')
+
+    def _log_table(self, data_list: List[dict]) -> None:
+        """Log labels, ids, names and counts."""
+        counts = [0] * len(self.cat_ids)
+        for info in data_list:
+            for instance in info['instances']:
+                counts[instance['bbox_label']] += 1
+        empty = sum(not info['instances'] for info in data_list)
+        lines = [
+            f'{self.ann_file}: {len(data_list)} images ({empty} without '
+            f'objects), {sum(counts)} objects', '  label  category id  '
+            'objects  name'
+        ]
+        for label, (id_, name) in enumerate(
+                zip(self.cat_ids, self.metainfo['classes'])):
+            lines.append(f'  {label:>5}  {id_:>11}  {counts[label]:>7}  '
+                         f'{name}')
+        print_log('\n'.join(lines), 'current')
+
+
+def check_splits(train: CheckedCocoDataset, val: CheckedCocoDataset) -> None:
+    """Make a validation set mean the same labels as the training set.
+
+    Labels follow names, so category ids and their order may differ between
+    the two files; that is logged. A validation set whose classes were not
+    given is numbered as the training set is.
+
+    Raises:
+        ValueError: The two do not name the same classes, or they were given
+            in different orders.
+    """
+    ours, theirs = train.metainfo['classes'], val.metainfo['classes']
+    if set(ours) != set(theirs):
+        missing = [name for name in ours if name not in theirs]
+        added = [name for name in theirs if name not in ours]
+        raise ValueError(
+            f'{train.ann_file} and {val.ann_file} name different classes: '
+            f'only in training {missing}, only in validation {added}. Set '
+            'metainfo=dict(classes=[…]) in both to the same names')
+    if ours != theirs:
+        if val.classes_given:
+            raise ValueError(
+                f'classes are in different orders: training {list(ours)}, '
+                f'validation {list(theirs)}. Label 0 must mean one class: '
+                'set metainfo=dict(classes=[…]) to the same list in both')
+        val.relabel(ours)
+    differing = {
+        name: (train.categories[name], val.categories[name])
+        for name in ours if train.categories[name] != val.categories[name]
+    }
+    in_order = [n for n in train.categories
+                if n in ours] == [n for n in val.categories if n in ours]
+    if differing or not in_order:
+        lines = [
+            f'  {label:>5}  {train.categories[name]:>8}  '
+            f'{val.categories[name]:>10}  {name}'
+            for label, name in enumerate(ours)
+        ]
+        print_log(
+            'category ids or their order differ between '
+            f'{train.ann_file} and {val.ann_file}; labels follow names\n'
+            '  label  training  validation  name\n' + '\n'.join(lines),
+            'current')
