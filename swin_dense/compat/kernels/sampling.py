@@ -1,0 +1,109 @@
+"""Weighted sums of rows: the one primitive of every sampling operator.
+
+RoIAlign, deformable convolution and deformable attention all compute, per
+output position, a weighted sum of a few pixels. With pixels as the rows of a
+table that is a bag of embeddings, for which PyTorch has a fused kernel on
+every device, so no sample is ever written out.
+
+Dimension key: N bags, T taps (pixels) per bag, C channels.
+"""
+from typing import Callable, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Size = Union[int, Tensor]
+
+# Elements that an operator may hold in temporaries at once; longer work is
+# cut into pieces, so memory does not grow with the number of boxes.
+MAX_ELEMENTS = 2**23
+
+
+def compute_dtype(tensor: Tensor) -> torch.dtype:
+    """Return float64 for float64, float32 for everything narrower."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def sum_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Sum `weight[n, t] * table[index[n, t]]` over t.
+
+    Args:
+        table: Rows to draw from, (rows, C).
+        index: Row numbers, (N, T), integer.
+        weight: One factor per drawn row, (N, T).
+
+    Returns:
+        (N, C), differentiable in `table` and `weight`.
+    """
+    return F.embedding_bag(index, table, mode='sum', per_sample_weights=weight)
+
+
+def add_rows(table: Tensor, index: Tensor, weight: Tensor,
+             rows: Tensor) -> None:
+    """Add `weight[n, t] * rows[n]` to `table[index[n, t]]`, in place.
+
+    The transpose of `sum_rows`. Taps are sorted by the row that they fall on
+    and summed as bags again: fast, and without atomic additions, so every run
+    gives the same bits.
+
+    Args:
+        table: (rows, C), changed in place.
+        index: (N, T), integer.
+        weight: (N, T).
+        rows: (N, C).
+    """
+    target, order = index.flatten().sort(stable=True)
+    target, counts = target.unique_consecutive(return_counts=True)
+    sums = F.embedding_bag(
+        order // index.size(1),
+        rows,
+        counts.cumsum(0) - counts,
+        mode='sum',
+        per_sample_weights=weight.flatten()[order])
+    table.index_add_(0, target, sums)
+
+
+def bilinear_taps(y: Tensor, x: Tensor, height: Size,
+                  width: Size) -> Tuple[Tensor, Tensor]:
+    """Return the four pixels around every position and their weights.
+
+    Pixels outside the map count as zero. From one pixel outside on, a
+    position has no gradient either.
+
+    Args:
+        y, x: Positions in pixels, 0 at the centre of the first; any shape.
+        height, width: Size of the map, numbers or tensors that broadcast
+            with the positions.
+
+    Returns:
+        Index `row * width + column` and weight, each with an axis of 4 behind
+        those of the positions; the weight is differentiable in `y` and `x`.
+    """
+    inside = (y > -1) & (y < height) & (x > -1) & (x < width)
+    y, x = (v.masked_fill(~inside, 0.) for v in (y, x))
+    top, left = y.detach().floor(), x.detach().floor()
+    index, weight = [], []
+    for row, row_weight in ((top, top + 1 - y), (top + 1, y - top)):
+        for column, column_weight in ((left, left + 1 - x), (left + 1,
+                                                             x - left)):
+            valid = inside & (row >= 0) & (row < height) & (column >= 0) & (
+                column < width)
+            index.append((row.long() * width + column.long()) * valid)
+            weight.append(row_weight * column_weight * valid)
+    return torch.stack(index, -1), torch.stack(weight, -1)
+
+
+def vector_jacobian(function: Callable[..., Tensor], inputs: Sequence[Tensor],
+                    grad_output: Tensor) -> Tuple[Tensor, ...]:
+    """Return the gradients of `function(*inputs)` in its inputs.
+
+    Args:
+        function: Differentiable, with one tensor as result.
+        inputs: Floating tensors.
+        grad_output: Gradient in the result.
+    """
+    inputs = [value.detach().requires_grad_() for value in inputs]
+    with torch.enable_grad():
+        output = function(*inputs)
+    return torch.autograd.grad(output, inputs, grad_output)
