@@ -1,0 +1,35 @@
+"""One colour per class, the same in every picture."""
+import colorsys
+from typing import Tuple
+
+Colour = Tuple[int, int, int]
+
+# Chosen by eye: far apart from each other, and bright on dark photographs.
+_FIRST = ('1e9bff', 'ff3b4e', '2ec45c', 'ff9f1c', 'a855f7', '00c2c7', 'ff5fb7',
+          '9bd100', 'ffd60a', '6f7cff', 'ff7f6a', '4fd1a5')
+_GOLDEN = 0.6180339887
+
+
+def class_colour(label: int) -> Colour:
+    """The colour of a class as (blue, green, red), 0 to 255.
+
+    It depends on the index alone, so that a class keeps its colour in other
+    pictures and in data sets with more classes. Past the table, the hue
+    advances by the golden ratio, which never repeats.
+    """
+    if label < len(_FIRST):
+        red, green, blue = bytes.fromhex(_FIRST[label])
+        return blue, green, red
+    hue = label * _GOLDEN % 1
+    saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.9, 0.75))[label % 3]
+    red, green, blue = (
+        round(255 * channel)
+        for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+    return blue, green, red
+
+
+def readable_on(colour: Colour) -> Colour:
+    """Black or white, whichever stands out more on a colour."""
+    blue, green, red = colour
+    luminance = 0.114 * blue + 0.587 * green + 0.299 * red
+    return (20, 20, 20) if luminance > 140 else (255, 255, 255)
