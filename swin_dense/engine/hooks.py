@@ -1,0 +1,172 @@
+"""Hooks that stop a run whose parts do not fit together."""
+from typing import Any, List, Optional, Sequence
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from torch import nn
+
+from swin_dense.registry import HOOKS
+
+__all__ = ['ClassCheckHook', 'check_classes', 'check_names']
+
+# Heads whose count is not that of the data set's classes: proposals are
+# object or not, and HTC's semantic branch has classes of its own.
+EXEMPT = {'RPNHead', 'FusedSemanticHead', 'VGG'}
+
+
+def _exempt(name: str, module: nn.Module) -> bool:
+    kinds = {kind.__name__ for kind in type(module).__mro__}
+    return name.endswith('rpn_head') or bool(kinds & EXEMPT)
+
+
+def check_classes(model: nn.Module,
+                  classes: Optional[Sequence[str]],
+                  source: str = 'the data set') -> None:
+    """Check that every head has as many classes as there are names.
+
+    Args:
+        model: A detector or segmentor, wrapped or not.
+        classes: Names in label order.
+        source: Where the names come from, for the message.
+
+    Raises:
+        ValueError: `classes` is missing, a string or empty; or a head, named
+            by its path in the model, has another count.
+    """
+    if isinstance(classes, str):
+        raise ValueError(f'classes must be a list of names; got {classes!r}: '
+                         f'write [{classes!r}]')
+    if not classes:
+        raise ValueError(f'{source} names no classes: set '
+                         'metainfo=dict(classes=[…])')
+    wrong = []
+    for name, module in model.named_modules():
+        count = getattr(module, 'num_classes', None)
+        if isinstance(count,
+                      int) and not _exempt(name, module) and (count
+                                                              != len(classes)):
+            path = name.removeprefix('module.') or 'the model'
+            wrong.append(f'  {path} ({type(module).__name__}): '
+                         f'num_classes={count}')
+    if wrong:
+        names = ', '.join(map(repr, classes[:20]))
+        more = ', …' if len(classes) > 20 else ''
+        raise ValueError(
+            f'{source} has {len(classes)} classes: {names}{more}\n'
+            'but the model has\n' + '\n'.join(wrong) +
+            f'\nSet num_classes={len(classes)} in these heads of the config '
+            '(or --cfg-options model.<head>.num_classes='
+            f'{len(classes)}), or correct the classes')
+
+
+def check_names(trained: Sequence[str],
+                classes: Sequence[str],
+                source: str = 'the data set') -> None:
+    """Check that label i means the same in a checkpoint and elsewhere.
+
+    Raises:
+        ValueError: Another set of names, or another order.
+    """
+    trained, classes = list(trained), list(classes)
+    if trained == classes:
+        return
+    if sorted(trained) == sorted(classes):
+        first = next(i for i, n in enumerate(trained) if classes[i] != n)
+        detail = (f'label {first} is {trained[first]!r} in the checkpoint, '
+                  f'{classes[first]!r} in {source}')
+    else:
+        detail = (f'only in the checkpoint '
+                  f'{[n for n in trained if n not in classes]}, only in '
+                  f'{source} {[n for n in classes if n not in trained]}')
+    raise ValueError(
+        f'the checkpoint was trained on other classes than {source} has: '
+        f'{detail}. Set metainfo=dict(classes={trained}) in the data set, or '
+        'use another checkpoint')
+
+
+def _innermost(dataset: Any) -> Any:
+    """The data set below wrappers such as RepeatDataset."""
+    while True:
+        if hasattr(dataset, 'dataset'):
+            dataset = dataset.dataset
+        elif hasattr(dataset, 'datasets'):
+            dataset = dataset.datasets[0]
+        else:
+            return dataset
+
+
+@HOOKS.register_module()
+class ClassCheckHook(Hook):
+    """Check before training, validation and test that labels fit.
+
+    Heads must have as many classes as the data set; training and validation
+    must name the same classes; a checkpoint that is resumed or tested must
+    have been trained on them. A validation or test set whose classes were
+    not given is numbered as the training was.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.trained: Optional[List[str]] = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Remember the names that a checkpoint was trained on."""
+        meta = checkpoint.get('meta') or {}
+        # In capitals, and outside `dataset_meta`, as mmdet 2 wrote them.
+        meta = {**meta, **(meta.get('dataset_meta') or {})}
+        classes = meta.get('classes') or meta.get('CLASSES')
+        self.trained = [classes] if isinstance(
+            classes, str) else (list(classes) if classes else None)
+
+    def before_train(self, runner) -> None:
+        """Compare the heads, the training set and the validation set."""
+        train = _innermost(runner.train_dataloader.dataset)
+        classes = train.metainfo.get('classes')
+        check_classes(runner.model, classes, 'the training set')
+        if self.trained and runner._resume:
+            check_names(self.trained, classes, 'the training set')
+        # From here on the model learns these.
+        self.trained = list(classes)
+        if runner.val_dataloader is None:
+            return
+        loop = runner.val_loop
+        val = _innermost(loop.dataloader.dataset)
+        if hasattr(train, 'categories') and hasattr(val, 'categories'):
+            from swin_dense.datasets.coco import check_splits
+            check_splits(train, val)
+            self._tell_labels(runner, loop)
+        check_classes(runner.model, val.metainfo.get('classes'),
+                      'the validation set')
+
+    def before_val(self, runner) -> None:
+        """Compare the heads, the checkpoint and the validation set."""
+        self._check_evaluation(runner, runner.val_loop, 'the validation set')
+
+    def before_test(self, runner) -> None:
+        """Compare the heads, the checkpoint and the test set."""
+        self._check_evaluation(runner, runner.test_loop, 'the test set')
+
+    def _check_evaluation(self, runner, loop, source: str) -> None:
+        dataset = _innermost(loop.dataloader.dataset)
+        classes = dataset.metainfo.get('classes')
+        check_classes(runner.model, classes, source)
+        if not self.trained or list(classes) == self.trained:
+            return
+        if not getattr(dataset, 'classes_given', True) and (sorted(classes)
+                                                            == sorted(
+                                                                self.trained)):
+            print_log(
+                f'{source} is numbered as the checkpoint was trained: '
+                f'{self.trained}', 'current')
+            dataset.relabel(self.trained)
+            self._tell_labels(runner, loop)
+            return
+        check_names(self.trained, classes, source)
+
+    @staticmethod
+    def _tell_labels(runner, loop) -> None:
+        """Pass the names of a loop's data set on to those who show them."""
+        meta = loop.dataloader.dataset.metainfo
+        loop.evaluator.dataset_meta = meta
+        runner.visualizer.dataset_meta = meta
