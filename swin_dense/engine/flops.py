@@ -1,0 +1,163 @@
+"""Parameters and FLOPs of a whole model, part by part.
+
+One FLOP here is one multiply-accumulate of a convolution or of a matrix
+product, attention included: what the published COCO columns count. The model
+runs on the meta device, so that nothing is computed and no memory is needed.
+"""
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ['Complexity', 'Part', 'count']
+
+FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
+DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head')
+ROI_HEADS = ('bbox_head', 'mask_head')
+
+
+@dataclass(frozen=True)
+class Part:
+    """Size and cost of one part of a model.
+
+    Attributes:
+        name: Path of the part in the model, for example `roi_head.mask_head`.
+        params: Number of parameters, frozen ones included.
+        flops: Number of multiply-accumulates.
+    """
+    name: str
+    params: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What `count` found.
+
+    Attributes:
+        shape: Height and width of the image, in pixels.
+        parts: The parts, in the order in which they run.
+    """
+    shape: Tuple[int, int]
+    parts: List[Part]
+
+    @property
+    def params(self) -> int:
+        """Number of parameters of the whole model."""
+        return sum(part.params for part in self.parts)
+
+    @property
+    def flops(self) -> int:
+        """Number of multiply-accumulates for one image."""
+        return sum(part.flops for part in self.parts)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Everything as plain types, ready for JSON."""
+        return dict(asdict(self), params=self.params, flops=self.flops)
+
+    def table(self) -> str:
+        """Draw one line per part, the whole model last."""
+        rows = self.parts + [Part('total', self.params, self.flops)]
+        width = max(len(row.name) for row in rows)
+        lines = [f'{"part":{width}}  parameters (M)  FLOPs (G)  share']
+        lines += [
+            f'{row.name:{width}}  {row.params / 1e6:14.2f}'
+            f'  {row.flops / 1e9:9.2f}  {row.flops / self.flops:5.1%}'
+            for row in rows
+        ]
+        return '\n'.join(lines)
+
+
+def count(model: nn.Module,
+          shape: Sequence[int],
+          proposals: int = 1000,
+          masks: int = 100) -> Complexity:
+    """Count parameters and multiply-accumulates of a detector or backbone.
+
+    RoI heads have no fixed cost: it depends on how many boxes reach them. The
+    published columns let every box head see 1000 boxes and every mask head
+    100, whatever the image shows.
+
+    Args:
+        model: A detector of mmdet's layout (`backbone`, `neck`, `rpn_head` or
+            another dense head, `roi_head`), or a bare backbone. It is left
+            as it is.
+        shape: Height and width of the image, in pixels.
+        proposals: Number of boxes each RoI box head sees.
+        masks: Number of boxes each RoI mask head sees.
+
+    Raises:
+        ValueError: If `shape` is not two positive numbers, or if the model
+            has a part that this function does not know how to run.
+    """
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f'shape must be a positive height and width in '
+                         f'pixels, for example (800, 1280); got {shape}')
+    height, width = shape
+    # On the meta device numbers that decide the control flow do not exist;
+    # only what a constructor computed is needed, and the copy carries it.
+    model = deepcopy(model).eval().to('meta')
+    image = torch.empty(1, 3, height, width, device='meta')
+    parts = []
+    with torch.no_grad():
+        for name, module, inputs in _calls(model, image, proposals, masks):
+            parts.append(Part(name, _params(module), _flops(module, inputs)))
+    left = _params(model) - sum(part.params for part in parts)
+    if left:
+        names = sorted(
+            {name.split('.')[0]
+             for name, _ in model.named_parameters()} -
+            {part.name.split('.')[0]
+             for part in parts})
+        raise ValueError(
+            f'{left} parameters belong to parts that are not counted '
+            f'({", ".join(names)}); known are a backbone, a neck, the dense '
+            f'heads {", ".join(DENSE_HEADS)} and RoI heads. Count the parts '
+            'one by one.')
+    return Complexity((height, width), parts)
+
+
+def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
+           masks: int) -> Iterator[Tuple[str, nn.Module, Any]]:
+    """Yield name, module and input of every part, in running order."""
+    if not hasattr(model, 'backbone'):
+        yield type(model).__name__, model, image
+        return
+    yield 'backbone', model.backbone, image
+    features = model.backbone(image)
+    if hasattr(model, 'neck'):
+        yield 'neck', model.neck, features
+        features = model.neck(features)
+    for name in DENSE_HEADS:
+        if hasattr(model, name):
+            yield name, getattr(model, name), features
+    if hasattr(model, 'roi_head'):
+        for name, boxes in zip(ROI_HEADS, (proposals, masks)):
+            if hasattr(model.roi_head, name):
+                yield (f'roi_head.{name}', getattr(model.roi_head, name),
+                       _roi_features(model.roi_head, name, boxes))
+
+
+def _roi_features(roi_head: nn.Module, head: str, boxes: int) -> torch.Tensor:
+    """What the extractor of a RoI head hands over, (boxes, C, h, w)."""
+    extractor = getattr(roi_head, head.replace('head', 'roi_extractor'))
+    if isinstance(extractor, nn.ModuleList):
+        extractor = extractor[0]
+    size = extractor.roi_layers[0].output_size
+    return torch.empty(boxes, extractor.out_channels, *size, device='meta')
+
+
+def _params(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _flops(module: nn.Module, inputs: Any) -> int:
+    """Multiply-accumulates of a module, or of each stage of a cascade."""
+    stages = module if isinstance(module, nn.ModuleList) else [module]
+    with FlopCounterMode(display=False) as counter:
+        for stage in stages:
+            stage(inputs)
+    return counter.get_total_flops() // FLOPS_PER_MAC

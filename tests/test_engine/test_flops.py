@@ -1,0 +1,104 @@
+"""Parameters and FLOPs against hand counts and the published columns."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from swin_dense.backbones.swin import SwinTransformer
+from swin_dense.engine.flops import count
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+# Config: exact parameters, published parameters (M), published FLOPs (G).
+PUBLISHED = {
+    'mask_rcnn_swin_t_coco': (47_794_602, 48, 267),
+    'mask_rcnn_swin_s_coco': (69_112_506, 69, 359),
+    'cascade_swin_t_coco': (85_629_804, 86, 745),
+    'cascade_swin_s_coco': (106_947_708, 107, 838),
+    'cascade_swin_b_coco': (144_977_002, 145, 982),
+}
+
+
+def _model(name):
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    init_default_scope('mmdet')
+    return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_columns(name):
+    params, millions, gigaflops = PUBLISHED[name]
+    complexity = count(_model(name), (800, 1280))
+    assert complexity.params == params
+    assert round(complexity.params / 1e6) == millions
+    assert complexity.flops / 1e9 == pytest.approx(gigaflops, rel=0.01)
+
+
+class Toy(nn.Module):
+    """A detector of two layers whose cost is counted by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 4, 2, stride=2)
+        self.neck = nn.Conv2d(4, 2, 1, bias=False)
+
+
+def test_hand_count():
+    complexity = count(Toy(), (8, 6))
+    backbone, neck = complexity.parts
+    assert (backbone.name, backbone.params) == ('backbone', 3 * 4 * 4 + 4)
+    assert backbone.flops == 4 * 3 * (3 * 4 * 4)  # outputs x kernel
+    assert (neck.name, neck.params, neck.flops) == ('neck', 8, 4 * 3 * 8)
+    assert complexity.to_dict() == dict(
+        shape=(8, 6),
+        parts=[
+            dict(name='backbone', params=52, flops=576),
+            dict(name='neck', params=8, flops=96)
+        ],
+        params=60,
+        flops=672)
+    assert complexity.table().splitlines()[-1].split() == [
+        'total', '0.00', '0.00', '100.0%'
+    ]
+
+
+def test_attention_counts_the_same_fused_or_not():
+    backbone = SwinTransformer(
+        embed_dims=12, depths=(2, ), num_heads=(3, ), out_indices=(0, ))
+    # 14 x 14 tokens are 4 windows of 49 tokens; all numbers by hand.
+    tokens, channels, window = 14 * 14, 12, 49
+    embedding = tokens * channels * 3 * 16
+    linear = tokens * channels**2 * (3 + 1 + 8)
+    products = tokens * window * channels * 2
+    expected = embedding + 2 * (linear + products)
+    assert count(backbone, (56, 56)).flops == expected
+    image = torch.empty(1, 3, 56, 56, device='meta')
+    with FlopCounterMode(display=False) as explicit:
+        backbone.to('meta').train()(image)
+    assert explicit.get_total_flops() == 2 * expected
+
+
+def test_model_is_left_as_it_is():
+    model = Toy().train()
+    before = model.backbone.weight
+    count(model, (8, 8))
+    assert model.training
+    assert model.backbone.weight is before
+    assert before.device.type == 'cpu'
+
+
+@pytest.mark.parametrize('shape', [(800, ), (0, 8), (3, 8, 8)])
+def test_bad_shape(shape):
+    with pytest.raises(ValueError, match='positive height and width'):
+        count(Toy(), shape)
+
+
+def test_unknown_part_is_named():
+    model = Toy()
+    model.semantic_branch = nn.Linear(3, 5)
+    with pytest.raises(ValueError, match='20 parameters .*semantic_branch'):
+        count(model, (8, 8))
