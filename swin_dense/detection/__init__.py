@@ -1,0 +1,1 @@
+"""Detection beyond the host: prediction with a config and a checkpoint."""

@@ -1,0 +1,122 @@
+"""What the command lines share: options, and errors a user can read."""
+import argparse
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Callable, Union
+
+import torch.distributed
+from mmengine.config import DictAction
+
+from swin_dense.engine.files import write_bytes
+
+__all__ = [
+    'add_config_arguments', 'add_run_arguments', 'make_parser', 'run',
+    'write_json'
+]
+
+# What a user's input can cause; anything else is a defect and is shown with
+# its traceback.
+_EXPECTED = (ValueError, OSError, ImportError, SyntaxError)
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with an example to copy."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f'example:\n  {example}',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--cfg-options` and `--debug`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace settings of the config, such as '
+        'train_dataloader.batch_size=4; data_root=DIR moves every path below '
+        "the config's data_root")
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback of any error')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a run of a config takes besides, under the hosts' names."""
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints (default: work_dirs/<config>)')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run')
+    parser.add_argument(
+        '--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    add_config_arguments(parser)
+
+
+def run(command: Callable[[argparse.Namespace], int],
+        args: argparse.Namespace) -> int:
+    """Run a command; say in one paragraph what went wrong, if it did.
+
+    Args:
+        command: Takes the arguments, returns the exit status.
+        args: Parsed arguments, `debug` among them.
+
+    Returns:
+        The exit status: 1 after an error, 130 after Ctrl-C.
+    """
+    name = Path(sys.argv[0]).name
+    try:
+        return command(args)
+    except KeyboardInterrupt:
+        print(f'{name}: interrupted', file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug or not _is_expected(error):
+            traceback.print_exc()
+        print(f'{name}: error: {_message(error)}', file=sys.stderr)
+        if not args.debug:
+            print('(--debug shows where)', file=sys.stderr)
+        return 1
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def write_json(path: Union[str, Path], content: Any) -> None:
+    """Write JSON in one piece; a number that is none becomes null."""
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    write_bytes(path, text.encode() + b'\n')
+
+
+def _is_expected(error: Exception) -> bool:
+    # Registries report an unknown type, and a constructor an unknown
+    # argument, by classes that any defect could raise as well.
+    text = str(error)
+    return isinstance(
+        error, _EXPECTED) or (isinstance(error, KeyError) and 'is not in the'
+                              in text) or (isinstance(error, TypeError)
+                                           and 'unexpected keyword' in text)
+
+
+def _message(error: Exception) -> str:
+    """An error's text, without the traceback a loader's process adds."""
+    text = str(error.args[0] if isinstance(error, KeyError) else error)
+    if 'Original Traceback' in text:
+        text = text.rsplit(f'\n{type(error).__name__}: ', 1)[-1]
+    return text.strip() or type(error).__name__
+
+
+def _finite(content: Any) -> Any:
+    """Without NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not abs(content) < float('inf'):
+        return None
+    return content

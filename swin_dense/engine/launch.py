@@ -1,0 +1,198 @@
+"""From a config file to a runner that fits the machine."""
+import os
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from swin_dense.checkpoints.load import CheckpointError
+from swin_dense.engine.options import apply_options, nearest
+
+__all__ = ['build_runner', 'configure', 'find_checkpoint', 'load_config']
+
+# Where mixed precision is on offer; elsewhere training runs in float32.
+_AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
+
+
+def load_config(path: Union[str, Path],
+                cfg_options: Optional[Mapping[str, Any]] = None) -> Config:
+    """Read a config file and apply settings from the command line.
+
+    What the hosts leave to their tools gets its default: the work folder is
+    `work_dirs/<name of the config>`, the scope mmdet, and the runner the one
+    of this package.
+
+    Args:
+        path: The config file.
+        cfg_options: Dotted names and values; see `apply_options`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a setting is misspelt or would have no effect.
+    """
+    path = Path(path)
+    if not path.is_file():
+        folder = path.parent if path.parent.is_dir() else Path('configs')
+        names = [str(file) for file in folder.glob('*.py')]
+        hint = nearest(str(path), names) if names else 'check the path'
+        raise FileNotFoundError(f'config {path} does not exist; {hint}')
+    cfg = Config.fromfile(str(path))
+    apply_options(cfg, cfg_options or {})
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / path.stem)
+    cfg.setdefault('default_scope', 'mmdet')
+    cfg.setdefault('runner_type', 'swin_dense.DenseRunner')
+    return cfg
+
+
+def configure(cfg: Config,
+              *,
+              work_dir: Optional[str] = None,
+              resume: Optional[str] = None,
+              load_from: Optional[str] = None,
+              amp: bool = False,
+              auto_scale_lr: bool = False,
+              launcher: str = 'none',
+              seed: Optional[int] = None,
+              deterministic: bool = False) -> None:
+    """Write the options of a command line into a config, in place.
+
+    Args:
+        cfg: The config.
+        work_dir: Folder for logs and checkpoints.
+        resume: 'auto' continues from the work folder's last checkpoint, or
+            starts afresh where there is none; a path continues from it.
+        load_from: Checkpoint of the whole model to start from or to test.
+        amp: Train in mixed precision.
+        auto_scale_lr: Scale the learning rate by batch size / reference.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        seed: For the weights, the order of images, the augmentation.
+        deterministic: Let cuDNN use deterministic algorithms only.
+
+    Raises:
+        CheckpointError: If a checkpoint to load does not exist.
+        ValueError: If an option cannot be met by this config or machine.
+    """
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    cfg.launcher = launcher
+    if load_from is not None:
+        cfg.load_from = find_checkpoint(load_from)
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else find_checkpoint(resume)
+    if amp:
+        if get_device() not in _AMP_DEVICES:
+            raise ValueError(
+                '--amp needs a GPU, and PyTorch finds none here; leave it '
+                'out to train in float32')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        _enable_lr_scaling(cfg)
+    if seed is not None or deterministic:
+        randomness = cfg.get('randomness') or {}
+        given = {} if seed is None else {'seed': seed}
+        cfg.randomness = {
+            'seed': None,
+            **randomness,
+            **given, 'deterministic': deterministic
+        }
+
+
+def find_checkpoint(source: str) -> str:
+    """Check early that a checkpoint exists; addresses are taken as they are.
+
+    Raises:
+        CheckpointError: If there is no such file.
+    """
+    if '://' in source or Path(source).is_file():
+        return source
+    folder = Path(source).parent
+    names = [str(file) for file in folder.glob('*.pth')]
+    hint = nearest(source, names) if names else f'{folder} holds no .pth file'
+    raise CheckpointError(f'checkpoint {source} does not exist; {hint}')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, for the machine it is on.
+
+    Without a GPU, mixed precision gives way to float32 and NCCL to gloo. The
+    log says so, and how the batch compares with the one that the learning
+    rate is meant for.
+    """
+    notes = _fit_to_machine(cfg)
+    runner = RUNNERS.build(cfg)
+    if cfg.get('train_dataloader') and cfg.get('auto_scale_lr'):
+        notes.append(_batch_note(cfg, runner.world_size))
+    for note in notes:
+        runner.logger.info(note)
+    return runner
+
+
+def _enable_lr_scaling(cfg: Config) -> None:
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise ValueError(
+            '--auto-scale-lr needs the batch size that the learning rate is '
+            'meant for; add auto_scale_lr=dict(base_batch_size=16) or so to '
+            'the config')
+    if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
+        raise ValueError(
+            '--auto-scale-lr would not count accumulative_counts='
+            f'{cfg.optim_wrapper.accumulative_counts} into the batch; set '
+            'optim_wrapper.optimizer.lr by hand')
+    cfg.auto_scale_lr.enable = True
+
+
+def _fit_to_machine(cfg: Config) -> List[str]:
+    """Replace what the machine does not have; returns what to log."""
+    notes = []
+    wrapper = cfg.get('optim_wrapper') or {}
+    if (str(wrapper.get('type', '')).endswith('AmpOptimWrapper')
+            and get_device() not in _AMP_DEVICES):
+        wrapper.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(key, None)
+        notes.append('The config asks for mixed precision, which needs a GPU: '
+                     'training in float32')
+    if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
+        _join_processes(cfg)
+        notes.append('No GPU: the processes talk over gloo')
+    return notes
+
+
+def _join_processes(cfg: Config) -> None:
+    """Start a group of CPU processes; the host's own way wants CUDA."""
+    if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
+        raise ValueError(
+            f'--launcher {cfg.launcher} without a GPU: start the processes '
+            'by tools/dist_train.sh or torchrun, with --launcher pytorch')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'device_ids': None,
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {})
+    }
+
+
+def _batch_note(cfg: Config, world_size: int) -> str:
+    """The batch per update, and what the learning rate is meant for."""
+    images = cfg.train_dataloader.get('batch_size', 1)
+    steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    batch, base = world_size * images * steps, cfg.auto_scale_lr.get(
+        'base_batch_size')
+    note = (f'Batch of {batch} images per update ({world_size} processes x '
+            f'{images} images x {steps} steps); the learning rate is meant '
+            f'for {base}')
+    if batch == base or base is None:
+        return note
+    if cfg.auto_scale_lr.get('enable'):
+        return f'{note} and is scaled by {batch / base:g}'
+    return f'{note} and is NOT scaled: --auto-scale-lr does'

@@ -1,0 +1,62 @@
+"""Train the model of a config."""
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from swin_dense.engine import cli
+from swin_dense.engine.launch import build_runner, configure, load_config
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/train.py configs/cascade_swin_b_coco.py')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='auto|PATH',
+        help="continue from the work folder's last checkpoint if there is "
+        'one, or from a path')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by batch size / reference batch size')
+    parser.add_argument('--seed', type=int, help='of everything random')
+    parser.add_argument(
+        '--deterministic',
+        action='store_true',
+        help='restrict cuDNN to deterministic algorithms')
+    cli.add_run_arguments(parser)
+    return parser
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train, then say where the results are."""
+    cfg = load_config(args.config, args.cfg_options)
+    configure(
+        cfg,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        launcher=args.launcher,
+        seed=args.seed,
+        deterministic=args.deterministic)
+    runner = build_runner(cfg)
+    runner.train()
+    if runner.rank == 0:
+        print(f'logs and checkpoints: {runner.work_dir}')
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(train, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
