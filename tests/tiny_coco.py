@@ -1,0 +1,64 @@
+"""A data set of three images that tests break in one way each."""
+import json
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import cv2
+import numpy as np
+
+WIDTH, HEIGHT = 40, 30
+
+
+def tiny_data() -> Dict[str, Any]:
+    """Four boxes of two classes on the first two of three images.
+
+    The ids of categories, images and annotations neither start at 0 nor
+    follow the order of anything else.
+    """
+    boxes = [(7, [2, 3, 10, 8], 20), (7, [20, 10, 15, 18], 10),
+             (5, [25, 2, 10, 12], 10), (5, [1, 15, 9, 12], 20)]
+    annotations = []
+    for i, (image, (x, y, w, h), category) in enumerate(boxes):
+        ring = [x, y, x + w, y, x + w, y + h, x, y + h]
+        annotations.append(
+            dict(
+                id=100 + i,
+                image_id=image,
+                category_id=category,
+                bbox=[x, y, w, h],
+                area=w * h,
+                iscrowd=0,
+                segmentation=[ring]))
+    return dict(
+        images=[
+            dict(id=i, file_name=f'{i}.png', width=WIDTH, height=HEIGHT)
+            for i in (7, 5, 9)
+        ],
+        annotations=annotations,
+        categories=[dict(id=20, name='cat'),
+                    dict(id=10, name='dog')])
+
+
+def write_data(root: Path,
+               data: Dict[str, Any],
+               name: str = 'train') -> Tuple[Path, Path]:
+    """Write the JSON and its images; returns the JSON and their folder."""
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for image in data.get('images', []):
+        pixels = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        cv2.imwrite(str(folder / image['file_name']), pixels)
+    ann_file = root / 'annotations' / f'{name}.json'
+    ann_file.parent.mkdir(exist_ok=True)
+    ann_file.write_text(json.dumps(data))
+    return ann_file, folder
+
+
+def dataset_config(root: Path, name: str = 'train', **changes) -> dict:
+    """Arguments of a CheckedCocoDataset over what `write_data` wrote."""
+    return dict(
+        data_root=str(root),
+        ann_file=f'annotations/{name}.json',
+        data_prefix=dict(img=f'{name}/'),
+        **changes)
