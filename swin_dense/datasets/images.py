@@ -59,7 +59,9 @@ def _header(
     """Format, width, height as stored, and EXIF orientation, if readable."""
     try:
         with Image.open(path) as image:
-            turn = image.getexif().get(EXIF_ORIENTATION, 1)
+            # Asking a PNG without the chunk would decode all of it.
+            tags = image.getexif() if 'exif' in image.info else {}
+            turn = tags.get(EXIF_ORIENTATION, 1)
             return (image.format, *image.size, turn)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
         # OpenCV, which loads the images, knows formats that PIL does not.

@@ -58,23 +58,23 @@ def all_boxes(function):
 
 BAD = {
     'image ids': (repeat('images', 'id'), 'images share the id 7'),
-    'file names': (repeat('images', 'file_name'),
-                   'images share the file_name 7.png'),
-    'annotation ids': (repeat('annotations', 'id'),
-                       'annotations share the id 100'),
+    'file names': (repeat('images',
+                          'file_name'), 'images share the file_name 7.png'),
+    'annotation ids': (repeat('annotations',
+                              'id'), 'annotations share the id 100'),
     'category ids': (repeat('categories', 'id'), 'categories share the id 20'),
     'category names': (repeat('categories',
                               'name'), 'categories share the name cat'),
     'unknown image': (change(image_id=77), 'not in the file, ids 101'),
-    'unknown category': (change(category_id=3),
-                         r'annotations 101 use the category ids 3, but the '
-                         r'categories are 10, 20'),
-    'NaN': (change(bbox=[1, float('nan'), 3, 4]),
-            'NaN or infinity: annotations 101'),
+    'unknown category':
+    (change(category_id=3), r'annotations 101 use the category ids 3, but the '
+     r'categories are 10, 20'),
+    'NaN':
+    (change(bbox=[1, float('nan'), 3, 4]), 'NaN or infinity: annotations 101'),
     'None': (change(bbox=[1, None, 3, 4], area=1), 'NaN or infinity.*101'),
     'infinite': (change(bbox=[1, 2, float('inf'), 4]), 'infinity.*101'),
-    'three numbers': (change(bbox=[1, 2, 3], area=1),
-                      r'not four numbers.*101'),
+    'three numbers': (change(bbox=[1, 2, 3],
+                             area=1), r'not four numbers.*101'),
     'negative width': (change(bbox=[5, 5, -3, 4]),
                        r'w or h ≤ 0; correct or remove them: annotations 101'),
     'no height': (change(bbox=[5, 5, 3, 0]), r'w or h ≤ 0.*101 \(1 of 4\)'),
@@ -86,10 +86,9 @@ BAD = {
     'too many lost': (all_boxes(lambda x, y, w, h: [x, y, w, .5]),
                       r'too many of its 4 annotations cannot be used\n'
                       r'  box under 1 pixel +4  ids 100, 101'),
-    'outside': (change(bbox=[50, 5, 3, 4]),
-                r'outside the image +1  ids 101'),
-    'no masks': (drop('segmentation'),
-                 r'none of its 4 annotations has a segmentation'),
+    'outside': (change(bbox=[50, 5, 3, 4]), r'outside the image +1  ids 101'),
+    'no masks':
+    (drop('segmentation'), r'none of its 4 annotations has a segmentation'),
     'masks in part': (change(segmentation=[]),
                       r'some annotations have none.*101 \(1 of 4\)'),
     'two points': (change(segmentation=[[1, 2, 3, 4]]),
@@ -102,8 +101,8 @@ BAD = {
                    r'RLE masks whose size.*101'),
     'RLE empty': (change(segmentation=dict(size=[30, 40], counts=[1200])),
                   r'an empty one.*101'),
-    'mask elsewhere':
-    (change(segmentation=[[0, 0, 4, 0, 4, 4]]), 'outside their boxes.*101'),
+    'mask elsewhere': (change(segmentation=[[0, 0, 4, 0, 4, 4]]),
+                       'outside their boxes.*101'),
 }
 
 
@@ -131,8 +130,7 @@ def test_not_a_detection_file(tmp_path, part):
     del data[part][1][key]
     path.write_text(json.dumps(data))
     first = data[part][1]['id']
-    with pytest.raises(
-            ValueError, match=f"{part} without '{key}': {first}"):
+    with pytest.raises(ValueError, match=f"{part} without '{key}': {first}"):
         checks.load_coco(path)
     del data[part]
     path.write_text(json.dumps(data))

@@ -18,7 +18,8 @@ def files_under(folder):
     return {
         os.path.relpath(os.path.join(base, name), folder):
         open(os.path.join(base, name), 'rb').read()
-        for base, _, names in os.walk(folder) for name in names
+        for base, _, names in os.walk(folder)
+        for name in names
     }
 
 
@@ -106,8 +107,7 @@ def test_files(tmp_path):
     assert len(coco.imgs) == 6 and len(coco.anns) > 8
     for info in coco.imgs.values():
         image = cv2.imread(str(tmp_path / 'train' / info['file_name']))
-        assert image.shape == (info['height'], info['width'], 3) == (64, 96,
-                                                                     3)
+        assert image.shape == (info['height'], info['width'], 3) == (64, 96, 3)
     for ann in coco.anns.values():
         mask = coco.annToMask(ann)
         assert mask.sum() == ann['area']
@@ -126,7 +126,9 @@ def test_an_image_depends_on_seed_split_and_index_only(tmp_path):
             tmp_path / name, {
                 'train': count,
                 'val': count
-            }, seed=seed, **SMALL)
+            },
+            seed=seed,
+            **SMALL)
     a, b, c = (files_under(tmp_path / name) for name in 'abc')
     assert all(a[name] == b[name] for name in b if name.endswith('.jpg'))
     image = os.path.join('train', '000000000001.jpg')
