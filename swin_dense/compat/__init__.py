@@ -2,7 +2,10 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
+from . import checkpoints, mmcv_ops
 
 
 def apply() -> None:
     """Install every shim. Cheap, silent, and safe to call again."""
+    mmcv_ops.install()
+    checkpoints.install()

@@ -1,0 +1,207 @@
+"""Strict loading of backbones and whole models, with a report.
+
+Nothing is changed in the model unless everything fits.
+"""
+import os
+from collections import Counter
+from fnmatch import fnmatchcase
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
+
+from mmengine.logging import MMLogger
+from torch import nn
+
+from swin_dense.checkpoints.classes import check_names, explain_counts
+from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
+                                            is_output_norm, rename, unwrap)
+from swin_dense.checkpoints.read import CheckpointError, read_checkpoint
+from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
+from swin_dense.checkpoints.transfer import fit_position
+from swin_dense.checkpoints.variants import describe
+
+__all__ = [
+    'CheckpointError', 'LoadReport', 'load_backbone', 'load_model',
+    'read_checkpoint'
+]
+
+Checkpoint = Union[str, os.PathLike, Mapping[str, Any]]
+Shapes = dict[str, tuple[Shape, Shape]]
+
+
+def load_backbone(model: nn.Module,
+                  source: Checkpoint,
+                  *,
+                  forgive: Sequence[str] = ()) -> LoadReport:
+    """Load pretrained weights into a backbone of this package.
+
+    Bias tables and absolute embeddings are resized to the model. Dropped by
+    rule are buffers that are recomputed, a classifier's own norm and head,
+    everything outside the backbone, and norms of outputs that the model does
+    not put out. Output norms may be missing in a file that has none, such as
+    a classifier's: they start fresh, as in the official code.
+
+    Args:
+        model: Backbone with native parameter names.
+        source: Path, address, checkpoint or state_dict in any known format.
+        forgive: Patterns as of `fnmatch` (`layers.3.*`) for native names that
+            may be missing, unexpected or of another shape.
+
+    Returns:
+        The report; its summary is logged.
+
+    Raises:
+        CheckpointError: If the source cannot be read, its format is unknown,
+            or anything is missing, unexpected or of another shape.
+    """
+    label, checkpoint = _open(source)
+    own = model.state_dict()
+    try:
+        converted = convert(unwrap(checkpoint), keep=own)
+    except ValueError as error:
+        raise CheckpointError(f'{label} is {error}') from error
+    report = LoadReport(str(converted.source), label)
+    report.dropped = converted.dropped
+    given: StateDict = {}
+    resized: Counter[str] = Counter()
+    for name, value in converted.state_dict.items():
+        if name in own:
+            given[name], change = fit_position(model, name, value)
+            if change:
+                resized[change] += 1
+                report.resized.append(name)
+        elif is_output_norm(name):
+            report.dropped.append(converted.origin[name])
+        else:
+            given[name] = value
+    report.notes = [
+        f'{change} in {count} blocks, bicubic'
+        if count > 1 else f'{change}, bicubic'
+        for change, count in resized.items()
+    ]
+    fresh_norms = converted.source.kind == 'classifier' or not any(
+        map(is_output_norm, converted.state_dict))
+
+    def forgiven(name: str) -> bool:
+        return _matches(name, forgive) or fresh_norms and is_output_norm(name)
+
+    return _load(
+        model,
+        given,
+        report,
+        forgiven,
+        hints=lambda shapes: _guess(converted.state_dict, own),
+        origin=converted.origin)
+
+
+def load_model(
+    model: nn.Module,
+    source: Checkpoint,
+    *,
+    classes: Optional[Sequence[str]] = None,
+    forgive: Sequence[str] = ()
+) -> LoadReport:
+    """Load a whole model: every tensor must be there and fit.
+
+    A backbone in other names than the model's is renamed; nothing is resized.
+
+    Args:
+        model: Detector, segmentor, ...
+        source: Path, address, checkpoint or state_dict.
+        classes: Names of the classes the model is used with, in order; by
+            default those of `model.dataset_meta`, if any. A name that has
+            another index in the checkpoint is an error, since labels would be
+            swapped; other names are a warning.
+        forgive: Patterns as of `fnmatch` for names that may be missing,
+            unexpected or of another shape.
+
+    Returns:
+        The report; its summary is logged.
+
+    Raises:
+        CheckpointError: If the source cannot be read, or does not fit.
+    """
+    label, checkpoint = _open(source)
+    own = model.state_dict()
+    given, source_format = rename(unwrap(checkpoint), own)
+    report = LoadReport(source_format, label)
+    report.dropped = [
+        name for name in given if RECOMPUTED.search(name) and name not in own
+    ]
+    for name in report.dropped:
+        del given[name]
+    check_names(label, checkpoint, model, classes)
+
+    def forgiven(name: str) -> bool:
+        return _matches(name, forgive) or bool(RECOMPUTED.search(name))
+
+    def hints(shapes: Shapes) -> list[str]:
+        found = explain_counts(model, shapes)
+        if source_format.endswith((' classifier', ' backbone')):
+            found.append(
+                'It holds a backbone only: give it as backbone.init_cfg='
+                "dict(type='Pretrained', checkpoint=...) in the config.")
+        try:
+            theirs, mine = convert(given), convert(own)
+        except ValueError:  # one of them is no Swin
+            return found
+        return found + _guess(theirs.state_dict, mine.state_dict)
+
+    return _load(model, given, report, forgiven, hints)
+
+
+def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
+    """What to call the source, and its content."""
+    if isinstance(source, Mapping):
+        return 'the given state_dict', source
+    return os.fspath(source), read_checkpoint(source)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _guess(theirs: StateDict, mine: StateDict) -> list[str]:
+    """A sentence on which variants do not fit each other."""
+    looks, model = describe(theirs), describe(mine)
+    if looks is None or model is None or looks == model:
+        return []
+    return [f'It looks like {looks}, the model is {model}.']
+
+
+def _load(model: nn.Module,
+          given: StateDict,
+          report: LoadReport,
+          forgiven: Callable[[str], bool],
+          hints: Callable[[Shapes], list[str]],
+          origin: Optional[Mapping[str, str]] = None) -> LoadReport:
+    """Fill the lists of the report and the model, or raise."""
+    own = model.state_dict()
+    shapes = {
+        name: (tuple(value.shape), tuple(own[name].shape))
+        for name, value in given.items()
+        if name in own and value.shape != own[name].shape
+    }
+    fits = {
+        name: value
+        for name, value in given.items() if name in own and name not in shapes
+    }
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+
+    def theirs(names: Iterable[str]) -> list[str]:
+        return [(origin or {}).get(name, name) for name in names]
+
+    def unforgiven(names: Iterable[str]) -> list[str]:
+        return [name for name in names if not forgiven(name)]
+
+    wrong = {name: shapes[name] for name in unforgiven(shapes)}
+    lacking, extra = unforgiven(missing), unforgiven(unexpected)
+    if lacking or extra or wrong:
+        raise mismatch_error(f'{report.label} ({report.source_format})',
+                             len(own), lacking, theirs(extra), wrong,
+                             hints(wrong))
+    report.loaded = [name for name in fits if name not in report.resized]
+    report.missing = missing + list(shapes)
+    report.unexpected = theirs([*unexpected, *shapes])
+    model.load_state_dict(fits, strict=False)
+    MMLogger.get_current_instance().info(report.summary())
+    return report
