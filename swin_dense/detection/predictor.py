@@ -51,13 +51,13 @@ class Predictor:
                  device: Optional[str] = None) -> None:
         if not isinstance(config, Config):
             config = load_config(config, cfg_options)
-        content = read_checkpoint(find_checkpoint(str(checkpoint)))
+        checkpoint = find_checkpoint(str(checkpoint))
         init_default_scope(config.get('default_scope', 'mmdet'))
         model = revert_sync_batchnorm(MODELS.build(config.model))
         dataset = _innermost(config.test_dataloader.dataset)
-        self.classes = _classes(content, dataset)
-        check_classes(model, self.classes, f'{checkpoint}')
-        load_model(model, content, classes=self.classes)
+        self.classes = _classes(read_checkpoint(checkpoint), dataset)
+        check_classes(model, self.classes, checkpoint)
+        load_model(model, checkpoint, classes=self.classes)
         self.model = model.to(device or get_device()).eval()
         self._pipeline = Compose(_array_pipeline(dataset.pipeline))
 

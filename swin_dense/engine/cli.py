@@ -3,6 +3,7 @@ import argparse
 import json
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Union
 
@@ -70,6 +71,8 @@ def run(command: Callable[[argparse.Namespace], int],
         The exit status: 1 after an error, 130 after Ctrl-C.
     """
     name = Path(sys.argv[0]).name
+    # The host copies a tensor in a way that PyTorch comments on.
+    warnings.filterwarnings('ignore', 'To copy construct from a tensor')
     try:
         return command(args)
     except KeyboardInterrupt:
@@ -88,9 +91,17 @@ def run(command: Callable[[argparse.Namespace], int],
 
 
 def write_json(path: Union[str, Path], content: Any) -> None:
-    """Write JSON in one piece; a number that is none becomes null."""
-    text = json.dumps(_finite(content), indent=2, allow_nan=False)
-    write_bytes(path, text.encode() + b'\n')
+    """Write JSON in one piece; a number that is none becomes null.
+
+    Of a list, each entry has a line.
+    """
+    content = _finite(content)
+    if isinstance(content, list):
+        lines = [json.dumps(entry, allow_nan=False) for entry in content]
+        text = '[\n' + ',\n'.join(lines) + '\n]\n'
+    else:
+        text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    write_bytes(path, text.encode())
 
 
 def _is_expected(error: Exception) -> bool:

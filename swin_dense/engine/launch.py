@@ -1,4 +1,5 @@
 """From a config file to a runner that fits the machine."""
+import logging
 import os
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Union
@@ -14,6 +15,7 @@ from swin_dense.engine.options import apply_options, nearest
 
 __all__ = ['build_runner', 'configure', 'find_checkpoint', 'load_config']
 
+_NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 # Where mixed precision is on offer; elsewhere training runs in float32.
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
@@ -127,11 +129,21 @@ def build_runner(cfg: Config) -> Runner:
     """
     notes = _fit_to_machine(cfg)
     runner = RUNNERS.build(cfg)
+    runner.logger.addFilter(_is_news)
     if cfg.get('train_dataloader') and cfg.get('auto_scale_lr'):
         notes.append(_batch_note(cfg, runner.world_size))
     for note in notes:
         runner.logger.info(note)
     return runner
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log line is worth reading.
+
+    The host writes several lines for every parameter and recommends itself
+    another class: hundreds of lines that would bury what matters.
+    """
+    return not record.getMessage().startswith(_NOISE)
 
 
 def _enable_lr_scaling(cfg: Config) -> None:

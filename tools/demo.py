@@ -1,0 +1,113 @@
+"""Generate data, train a small Swin Cascade, evaluate and draw it.
+
+Takes minutes on two CPU cores. Run again, it uses the finished training, or
+continues an interrupted one.
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from swin_dense.checkpoints.load import read_checkpoint
+from swin_dense.detection.predictor import Predictor, read_image
+from swin_dense.engine import cli
+from swin_dense.engine.files import write_bytes
+from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.visualization import contact_sheet
+
+CONFIG = Path(__file__).parents[1] / 'configs/cascade_swin_nano_shapes.py'
+IMAGES = 8
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(__doc__, 'python tools/demo.py')
+    parser.add_argument(
+        '--config', default=str(CONFIG), help='config to demonstrate')
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/demo',
+        help='folder for the results (default: work_dirs/demo)')
+    parser.add_argument(
+        '--fresh',
+        action='store_true',
+        help='train anew, whatever the folder holds')
+    cli.add_config_arguments(parser)
+    return parser
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Train unless that is done, test, draw; print metrics and paths."""
+    start = time.monotonic()
+    work_dir = Path(args.work_dir)
+    if args.fresh:
+        (work_dir / 'last_checkpoint').unlink(missing_ok=True)
+    cfg = load_config(args.config, args.cfg_options)
+    configure(cfg, work_dir=args.work_dir, resume='auto')
+    if is_finished(cfg):
+        print(f'The training in {work_dir} is finished; --fresh trains anew')
+    else:
+        build_runner(cfg).train()
+
+    checkpoint = find_latest_checkpoint(args.work_dir)
+    cfg = load_config(args.config, args.cfg_options)
+    configure(cfg, work_dir=args.work_dir, load_from=checkpoint)
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    cli.write_json(work_dir / 'metrics.json', metrics)
+    sheet = work_dir / 'contact_sheet.png'
+    predictor = Predictor(cfg, checkpoint)
+    write_bytes(sheet, draw_sheet(predictor, runner.test_dataloader.dataset))
+
+    print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
+    for name in ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'):
+        print(f'  {name:12} {metrics.get(f"coco/{name}", float("nan")):.3f}')
+    print(f'weights:       {checkpoint}\ncontact sheet: {sheet}')
+    return 0
+
+
+def is_finished(cfg: Config) -> bool:
+    """Whether the last checkpoint is that of the end of the training."""
+    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is None:
+        return False
+    meta = read_checkpoint(checkpoint)['meta']
+    plan = cfg.train_cfg
+    return meta.get('iter', 0) >= plan.get(
+        'max_iters', float('inf')) or (meta.get('epoch', 0) >= plan.get(
+            'max_epochs', float('inf')))
+
+
+def draw_sheet(predictor: Predictor, dataset: Any) -> bytes:
+    """Ground truth beside prediction for images from all over a data set.
+
+    Args:
+        predictor: A trained model.
+        dataset: Its pipeline loads the ground truth.
+
+    Returns:
+        A PNG file's content.
+    """
+    count = min(IMAGES, len(dataset))
+    pairs = []
+    for index in np.linspace(0, len(dataset) - 1, count).round().astype(int):
+        sample = dataset[index]['data_samples']
+        image = read_image(sample.img_path)
+        pairs.append((image, sample.gt_instances, *predictor([image])))
+    sheet = contact_sheet(pairs, predictor.classes)
+    return cv2.imencode('.png', sheet)[1].tobytes()
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(demo, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
