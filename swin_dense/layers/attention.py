@@ -1,4 +1,5 @@
 """Self-attention inside windows with a relative position bias."""
+from functools import partial
 from math import prod
 from typing import Optional
 
@@ -6,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.ops import WindowMask, block_length, in_blocks, relative_index
+from swin_dense.ops import (WindowMask, in_blocks, prefers_blocks,
+                            relative_index)
 from swin_dense.ops.grid import Grid
 
 
@@ -62,46 +64,60 @@ class WindowAttention(nn.Module):
 
     def forward(self,
                 windows: Tensor,
-                window: Grid,
+                bias: Tensor,
                 mask: Optional[WindowMask] = None) -> Tensor:
         """Attend within each window.
 
         Args:
             windows: Tokens `(B * K, N, C)`.
-            window: Size of these windows, at most that of the table.
+            bias: What `position_bias` gives for these windows.
             mask: Masks of the K windows of a map.
 
         Returns:
             Tokens `(B * K, N, C)`.
         """
-        bias = self.position_bias(window).to(windows.dtype)
-        kinds = None
         if mask is not None:
-            bias = bias + mask.masks[:, None]  # M, heads, N, N
-            kinds = mask.kinds.repeat(len(windows) // len(mask.kinds))
+            mask = WindowMask(
+                mask.masks, mask.kinds.repeat(len(windows) // len(mask.kinds)))
+        mix = partial(self._mix, mask)
+        qkv = self.qkv(windows)
+        dropping = self.attn_drop.training and self.attn_drop.p > 0
+        if torch.is_grad_enabled() and not dropping and prefers_blocks(qkv):
+            x = in_blocks(mix, self.widest(windows), qkv, bias)
+        else:
+            x = mix(slice(None), qkv, bias)
+        return self.proj_drop(self.proj(x))
 
-        def attend(rows: slice) -> Tensor:
-            return self._attend(windows[rows],
-                                bias if kinds is None else bias[kinds[rows]])
-
+    def widest(self, windows: Tensor) -> int:
+        """Elements per window of the intermediate results, see `blocks_of`."""
         tokens, channels = windows.shape[1:]
-        length = block_length(
-            windows, tokens * (3 * channels + self.num_heads * tokens))
-        if length is None:
-            return attend(slice(None))
-        return in_blocks(attend, torch.empty_like(windows), length)
+        return tokens * (3 * channels + self.num_heads * tokens)
 
-    def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
-        """Attention of some windows; the bias has or gets their axis."""
-        count, tokens, channels = windows.shape
-        q, k, v = self.qkv(windows).view(count, tokens, 3, self.num_heads,
-                                         -1).permute(2, 0, 3, 1, 4)
-        if bias.requires_grad or self.attn_drop.training and self.attn_drop.p:
+    def _mix(self, mask: Optional[WindowMask], rows: slice, qkv: Tensor,
+             bias: Tensor) -> Tensor:
+        """Values `(n, N, C)` mixed by attention, for some of the windows.
+
+        Args:
+            mask: Masks of all windows.
+            rows: Which windows these are.
+            qkv: Queries, keys and values of these, `(n, N, 3 * C)`.
+            bias: Position bias `(heads, N, N)`.
+        """
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(
+            2, 0, 3, 1, 4).unbind()
+        bias = bias[None]
+        if mask is not None:
+            bias = bias + mask.masks[mask.kinds[rows], None]
+        dropping = self.attn_drop.training and self.attn_drop.p > 0
+        if dropping or torch.is_grad_enabled() and bias.requires_grad:
             # No fused kernel returns the gradient of a bias.
             logits = (q * self.scale) @ k.transpose(-2, -1) + bias
-            x = self.attn_drop(logits.softmax(-1)) @ v
+            x = self.attn_drop(logits.softmax(-1)).to(v.dtype) @ v
         else:
             x = F.scaled_dot_product_attention(
-                q, k, v, bias.expand(count, -1, -1, -1), scale=self.scale)
-        x = x.transpose(1, 2).reshape(count, tokens, channels)
-        return self.proj_drop(self.proj(x))
+                q,
+                k,
+                v,
+                bias.expand(len(q), -1, -1, -1).to(q.dtype),
+                scale=self.scale)
+        return x.transpose(1, 2).flatten(2)

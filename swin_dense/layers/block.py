@@ -1,13 +1,15 @@
 """The Swin block: attention in windows, then a feed-forward network."""
 from typing import Optional
 
+import torch
 from torch import Tensor, nn
 
 from swin_dense.layers.attention import WindowAttention
 from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
-from swin_dense.ops import (WindowMask, crop, cyclic_shift, merge_windows,
-                            pad_to_multiple, partition_windows)
+from swin_dense.ops import (WindowMask, WindowSlots, blocks_of, crop,
+                            cyclic_shift, merge_windows, pad_to_multiple,
+                            partition_windows, prefers_blocks, window_slots)
 from swin_dense.ops.grid import Grid
 
 
@@ -48,16 +50,40 @@ class SwinBlock(nn.Module):
         Returns:
             Map `(B, *grid, C)`.
         """
-        x = x + self.drop_path(
-            self._mix_windows(self.norm1(x), window, shift, mask))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        bias = self.attn.position_bias(window)
+        if self.training or torch.is_grad_enabled() or not prefers_blocks(x):
+            x = x + self.drop_path(
+                self._mix_windows(self.norm1(x), window, shift, bias, mask))
+            return x + self.drop_path(self.mlp(self.norm2(x)))
+        return self._infer(x, window_slots(x.shape[:-1], window, shift), bias,
+                           mask)
 
-    def _mix_windows(self, x: Tensor, window: Grid, shift: Grid,
+    def _mix_windows(self, x: Tensor, window: Grid, shift: Grid, bias: Tensor,
                      mask: Optional[WindowMask]) -> Tensor:
         """Pad, shift, partition, attend, and back, in the official order."""
         grid = x.shape[1:-1]
         x = cyclic_shift(pad_to_multiple(x, window), shift)
         padded = x.shape[1:-1]
-        windows = self.attn(partition_windows(x, window), window, mask)
+        windows = self.attn(partition_windows(x, window), bias, mask)
         x = merge_windows(windows, window, padded)
         return crop(cyclic_shift(x, tuple(-s for s in shift)), grid)
+
+    def _infer(self, x: Tensor, slots: WindowSlots, bias: Tensor,
+               mask: Optional[WindowMask]) -> Tensor:
+        """The same without gradients: all but two maps stay in the cache."""
+        tokens = x.flatten(0, -2)
+        windows = x.new_empty(*slots.tokens.shape, x.shape[-1])
+        kinds = None if mask is None else mask.kinds.repeat(len(x))
+        for rows in blocks_of(windows, self.attn.widest(windows)):
+            block = self.norm1(tokens[slots.tokens[rows]])
+            if slots.padding is not None:
+                block[slots.padding[rows]] = 0  # padding comes after the norm
+            some = None if mask is None else WindowMask(
+                mask.masks, kinds[rows])
+            windows[rows] = self.attn(block, bias, some)
+        windows = windows.flatten(0, 1)
+        out = torch.empty_like(tokens)
+        for rows in blocks_of(tokens, self.mlp.fc1.out_features):
+            block = tokens[rows] + windows[slots.places[rows]]
+            torch.add(block, self.mlp(self.norm2(block)), out=out[rows])
+        return out.view_as(x)

@@ -1,8 +1,12 @@
 """The two-layer network that every token passes through."""
-import torch
-from torch import Tensor, nn
+from typing import Any
 
-from swin_dense.ops import block_length, in_blocks
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from swin_dense.ops import blocks_of, prefers_blocks
 
 
 class FeedForward(nn.Module):
@@ -28,19 +32,56 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens `(*, C)` to tokens `(*, C)`."""
-        tokens = x.flatten(0, -2)
-        length = block_length(tokens, self.fc1.out_features)
-        if length is None:
-            return self._mix(x)
-        out = in_blocks(lambda rows: self._mix(tokens[rows]),
-                        torch.empty_like(tokens), length)
-        return out.view_as(x)
+        dropping = self.drop.training and self.drop.p > 0
+        if type(self.act) is nn.GELU and not dropping and prefers_blocks(x):
+            return _BlockedGELUNetwork.apply(
+                x.flatten(0, -2), self.fc1.weight, self.fc1.bias,
+                self.fc2.weight, self.fc2.bias, self.act.approximate,
+                torch.is_grad_enabled()).view_as(x)
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
 
-    def _mix(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        if type(self.act) is nn.GELU and not torch.is_grad_enabled():
-            # In place, while the buffer is still in the cache.
-            x = torch.ops.aten.gelu_(x, approximate=self.act.approximate)
-        else:
-            x = self.act(x)
-        return self.drop(self.fc2(self.drop(x)))
+
+class _BlockedGELUNetwork(torch.autograd.Function):
+    """The network over blocks of tokens.
+
+    What is wider than a token lives in the cache only, except for the hidden
+    values before the activation, which the backward pass starts from. The
+    plain path keeps them after the activation as well and writes each
+    gradient of that width to memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor,
+                weight2: Tensor, bias2: Tensor, approximate: str,
+                keep: bool) -> Tensor:
+        hidden = x.new_empty(len(x), len(weight1)) if keep else None
+        out = torch.empty_like(x)
+        for rows in blocks_of(x, len(weight1)):
+            block = F.linear(x[rows], weight1, bias1)
+            if hidden is not None:
+                hidden[rows] = block
+            torch.ops.aten.gelu_(block, approximate=approximate)
+            torch.addmm(bias2, block, weight2.t(), out=out[rows])
+        if keep:
+            ctx.save_for_backward(x, weight1, weight2, hidden)
+            ctx.approximate = approximate
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        x, weight1, weight2, hidden = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = torch.empty_like(x)
+        grad1, grad2 = torch.zeros_like(weight1), torch.zeros_like(weight2)
+        grad_bias1 = weight1.new_zeros(len(weight1))
+        for rows in blocks_of(x, len(weight1)):
+            active = F.gelu(hidden[rows], approximate=ctx.approximate)
+            grad2.addmm_(grad[rows].t(), active)
+            wide = torch.mm(grad[rows], weight2, out=active)
+            wide = torch.ops.aten.gelu_backward(
+                wide, hidden[rows], approximate=ctx.approximate)
+            grad1.addmm_(wide.t(), x[rows])
+            grad_bias1 += wide.sum(0)
+            torch.mm(wide, weight1, out=grad_x[rows])
+        return grad_x, grad1, grad_bias1, grad2, grad.sum(0), None, None

@@ -4,14 +4,16 @@ Everything works on channels-last maps `(B, *grid, C)`: two grid axes for
 images, three for video. Keys: B batch, C channels, K windows per map, N
 tokens per window.
 """
-from swin_dense.ops.blocks import block_length, in_blocks
+from swin_dense.ops.blocks import blocks_of, in_blocks, prefers_blocks
 from swin_dense.ops.grid import crop, fit_window, pad_to_multiple, to_tuple
 from swin_dense.ops.relative import relative_index
 from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
-from swin_dense.ops.windows import merge_windows, partition_windows
+from swin_dense.ops.windows import (WindowSlots, merge_windows,
+                                    partition_windows, window_slots)
 
 __all__ = [
-    'WindowMask', 'block_length', 'crop', 'cyclic_shift', 'fit_window',
-    'in_blocks', 'merge_windows', 'pad_to_multiple', 'partition_windows',
-    'relative_index', 'to_tuple', 'window_mask'
+    'WindowMask', 'WindowSlots', 'blocks_of', 'crop', 'cyclic_shift',
+    'fit_window', 'in_blocks', 'merge_windows', 'pad_to_multiple',
+    'partition_windows', 'prefers_blocks', 'relative_index', 'to_tuple',
+    'window_mask', 'window_slots'
 ]

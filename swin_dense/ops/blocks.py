@@ -1,51 +1,96 @@
-"""Running a function over blocks of a batch, so that its buffers stay small.
+"""Working through a batch in blocks, so that buffers stay in the cache.
 
 Windows do not see each other, and neither do the tokens of a feed-forward
-network. Without gradients nothing needs to be kept, so both may run block by
-block: the intermediate results of a block fit the processor's cache and reuse
-the same memory, instead of streaming through fresh buffers as large as the
-map.
+network. On a CPU both run faster in blocks: intermediate results of a block
+stay in the processor's cache and reuse the same memory, instead of streaming
+through fresh buffers as large as the map.
 """
-from typing import Callable, Optional
+from typing import Any, Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-# Bytes of the intermediate results of one block; of the order of the second
-# level cache, which two consecutive products can share.
-BLOCK_BYTES = 2**21
+# Bytes of the widest intermediate result of a block. Large enough for matrix
+# products to run at full speed, small enough for a shared last-level cache.
+BLOCK_BYTES = 8 * 2**20
+
+# Computes the rows of a slice from these rows of the batch and from tensors
+# that all rows share.
+RowFunction = Callable[..., Tensor]
 
 
-def block_length(x: Tensor, widest: int) -> Optional[int]:
-    """How many rows of a batch a block should have, None for all of them.
+def prefers_blocks(x: Tensor) -> bool:
+    """Whether a tensor is better worked on in blocks.
+
+    Not off the CPU (the device wants large batches), not while compiling or
+    tracing (the loop would be unrolled), not under autocast (which casts each
+    operation of the plain path).
+    """
+    return not (x.device.type != 'cpu' or torch.is_autocast_enabled('cpu')
+                or torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
+def blocks_of(x: Tensor, widest: int) -> Iterator[slice]:
+    """Consecutive slices of the first axis.
 
     Args:
         x: Batch, first axis rows.
-        widest: Number of elements per row of the widest intermediate result.
-
-    Returns:
-        None where the plain path is better: with gradients (what is kept is
-        kept for all rows anyway), off the CPU (the device wants large
-        batches), while compiling.
+        widest: Elements per row of the widest intermediate result.
     """
-    if (torch.is_grad_enabled() or x.device.type != 'cpu'
-            or torch.compiler.is_compiling()):
-        return None
     length = max(1, BLOCK_BYTES // (widest * x.element_size()))
-    return length if length < len(x) else None
+    for start in range(0, len(x), length):
+        yield slice(start, min(start + length, len(x)))
 
 
-def in_blocks(function: Callable[[slice], Tensor], out: Tensor,
-              length: int) -> Tensor:
-    """Fill `out` with `function(rows)` for consecutive blocks of rows.
+def in_blocks(function: RowFunction, widest: int, x: Tensor, *shared:
+              Tensor) -> Tensor:
+    """Compute `function(rows, x[rows], *shared)` for all rows, by blocks.
+
+    The gradient, if one is needed, is computed by blocks too: only the
+    arguments are kept, and each block is computed anew when its turn comes.
 
     Args:
-        function: Computes the rows of a slice.
-        out: Result, first axis rows; may be the input of `function` where a
-            row depends on no other.
-        length: Rows of a block.
+        function: Computes the rows of a slice; must be deterministic.
+        widest: See `blocks_of`.
+        x: Batch, first axis rows.
+        shared: What all rows depend on.
+
+    Returns:
+        The result, rows first. It cannot be differentiated twice.
     """
-    for start in range(0, len(out), length):
-        rows = slice(start, min(start + length, len(out)))
-        out[rows] = function(rows)
-    return out
+    return _InBlocks.apply(function, widest, x, *shared)
+
+
+class _InBlocks(torch.autograd.Function):
+    """The autograd side of `in_blocks`."""
+
+    @staticmethod
+    def forward(ctx: Any, function: RowFunction, widest: int, x: Tensor,
+                *shared: Tensor) -> Tensor:
+        ctx.function, ctx.widest = function, widest
+        ctx.save_for_backward(x, *shared)
+        out = None
+        for rows in blocks_of(x, widest):
+            block = function(rows, x[rows], *shared)
+            if out is None:
+                out = block.new_empty(len(x), *block.shape[1:])
+            out[rows] = block
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        x, *shared = ctx.saved_tensors
+        shared = [tensor.detach().requires_grad_() for tensor in shared]
+        grad_x = torch.empty_like(x)
+        grads = [torch.zeros_like(tensor) for tensor in shared]
+        for rows in blocks_of(x, ctx.widest):
+            inputs = [x[rows].detach().requires_grad_(), *shared]
+            with torch.enable_grad():
+                block = ctx.function(rows, *inputs)
+            grad_x[rows], *parts = torch.autograd.grad(block, inputs,
+                                                       grad[rows])
+            for total, part in zip(grads, parts):
+                total += part
+        return None, None, grad_x, *grads

@@ -1,9 +1,13 @@
 """Cutting a map into windows and putting it together again."""
+from functools import lru_cache
 from math import prod
+from typing import NamedTuple, Optional
 
+import torch
 from torch import Tensor
 
-from swin_dense.ops.grid import Grid
+from swin_dense.ops.grid import Grid, pad_to_multiple
+from swin_dense.ops.shift import cyclic_shift
 
 
 def partition_windows(x: Tensor, window: Grid) -> Tensor:
@@ -41,3 +45,33 @@ def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
     x = windows.reshape(-1, *counts, *window, windows.shape[-1])
     return x.permute(*order, 2 * rank + 1).reshape(-1, *grid,
                                                    windows.shape[-1])
+
+
+class WindowSlots(NamedTuple):
+    """Where the tokens of a batch of maps go when it is cut into windows.
+
+    Reading by these indices does what padding, shift and partition do, and
+    back, without writing what lies between.
+
+    Attributes:
+        tokens: Token in each slot of each window, `(B * K, N)`.
+        padding: True where a slot holds no token (its index is arbitrary),
+            `(B * K, N)`; None where there is no padding.
+        places: Slot of each token, `(B * prod(grid), )`.
+    """
+    tokens: Tensor
+    padding: Optional[Tensor]
+    places: Tensor
+
+
+@lru_cache(maxsize=64)
+def window_slots(shape: Grid, window: Grid, shift: Grid) -> WindowSlots:
+    """Indices of the padded, shifted and partitioned maps `(B, *grid)`."""
+    number = torch.arange(1, prod(shape) + 1).view(*shape, 1)
+    number = cyclic_shift(pad_to_multiple(number, window), shift)
+    number = partition_windows(number, window).squeeze(-1)  # 0 is padding
+    places = torch.empty(number.max() + 1, dtype=torch.long)
+    places[number.flatten()] = torch.arange(number.numel())
+    padding = number == 0
+    return WindowSlots((number - 1).clamp_(min=0),
+                       padding if padding.any() else None, places[1:])
