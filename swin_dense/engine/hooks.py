@@ -39,24 +39,26 @@ def check_classes(model: nn.Module,
     if not classes:
         raise ValueError(f'{source} names no classes: set '
                          'metainfo=dict(classes=[…])')
-    wrong = []
+    wrong = {}
     for name, module in model.named_modules():
         count = getattr(module, 'num_classes', None)
         if isinstance(count,
                       int) and not _exempt(name, module) and (count
                                                               != len(classes)):
-            path = name.removeprefix('module.') or 'the model'
-            wrong.append(f'  {path} ({type(module).__name__}): '
-                         f'num_classes={count}')
+            path = '.'.join(['model', name.removeprefix('module.')])
+            wrong[path.rstrip('.')] = (type(module).__name__, count)
     if wrong:
         names = ', '.join(map(repr, classes[:20]))
         more = ', …' if len(classes) > 20 else ''
+        heads = '\n'.join(f'  {path} ({kind}): num_classes={count}'
+                          for path, (kind, count) in wrong.items())
+        options = ' '.join(f'{path}.num_classes={len(classes)}'
+                           for path in wrong)
         raise ValueError(
             f'{source} has {len(classes)} classes: {names}{more}\n'
-            'but the model has\n' + '\n'.join(wrong) +
-            f'\nSet num_classes={len(classes)} in these heads of the config '
-            '(or --cfg-options model.<head>.num_classes='
-            f'{len(classes)}), or correct the classes')
+            f'but the model has\n{heads}\n'
+            'Correct the classes, or the heads, in the config or by '
+            f'--cfg-options {options}')
 
 
 def check_names(trained: Sequence[str],

@@ -1,0 +1,202 @@
+from types import SimpleNamespace
+
+import pytest
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from tiny_coco import dataset_config, tiny_data, write_data
+from torch import nn
+
+from swin_dense.datasets.coco import CheckedCocoDataset
+from swin_dense.engine.hooks import ClassCheckHook, check_classes, check_names
+
+
+class Head(nn.Module):
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.num_classes = num_classes
+
+
+class RPNHead(Head):
+    pass
+
+
+class FusedSemanticHead(Head):
+    pass
+
+
+class Detector(nn.Module):
+    """The parts of a Cascade that count classes, and those that do not."""
+
+    def __init__(self, boxes=(2, 2, 2), mask=2):
+        super().__init__()
+        self.rpn_head = RPNHead(1)
+        self.roi_head = nn.Module()
+        self.roi_head.bbox_head = nn.ModuleList(map(Head, boxes))
+        self.roi_head.mask_head = Head(mask)
+        self.roi_head.semantic_head = FusedSemanticHead(183)
+
+
+def test_heads_that_fit():
+    check_classes(Detector(), ['cat', 'dog'])
+    check_classes(nn.Conv2d(3, 4, 1), ['cat', 'dog'])
+
+
+def test_heads_that_do_not():
+    with pytest.raises(ValueError) as info:
+        check_classes(Detector((2, 80, 2), 3), ['cat', 'dog'], 'the test set')
+    message = str(info.value)
+    assert message.startswith("the test set has 2 classes: 'cat', 'dog'\n")
+    assert 'model.roi_head.bbox_head.1 (Head): num_classes=80' in message
+    assert 'model.roi_head.mask_head (Head): num_classes=3' in message
+    assert 'bbox_head.0' not in message and 'rpn' not in message
+    assert message.endswith(
+        '--cfg-options model.roi_head.bbox_head.1.num_classes=2 '
+        'model.roi_head.mask_head.num_classes=2')
+
+
+def test_a_wrapped_model_has_the_same_paths():
+    wrapped = nn.Module()
+    wrapped.module = Detector(mask=3)
+    with pytest.raises(ValueError, match=r'  model\.roi_head\.mask_head'):
+        check_classes(wrapped, ['cat', 'dog'])
+
+
+@pytest.mark.parametrize('classes, message', [
+    ('cat', r"got 'cat': write \['cat'\]"),
+    (None, 'the data set names no classes'),
+    ([], 'the data set names no classes'),
+])
+def test_classes_that_are_none(classes, message):
+    with pytest.raises(ValueError, match=message):
+        check_classes(Detector(), classes)
+
+
+def test_names():
+    check_names(['cat', 'dog'], ('cat', 'dog'))
+    with pytest.raises(
+            ValueError,
+            match="label 0 is 'cat' in the checkpoint, 'dog' in the data set"):
+        check_names(['cat', 'dog'], ['dog', 'cat'])
+    with pytest.raises(
+            ValueError,
+            match=r"only in the checkpoint \['cat'\], only in the data set "
+            r"\['cow'\].*metainfo=dict\(classes=\['cat', 'dog'\]\)"):
+        check_names(['cat', 'dog'], ['dog', 'cow'])
+
+
+def loop(dataset):
+    return SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=dataset),
+        evaluator=SimpleNamespace(dataset_meta=dataset.metainfo))
+
+
+def runner(model, train=None, val=None, test=None, resume=False):
+    """What the hook sees of a runner."""
+    val, test = (loop(d) if d else None for d in (val, test))
+    return SimpleNamespace(
+        model=model,
+        _resume=resume,
+        train_dataloader=SimpleNamespace(dataset=train),
+        val_dataloader=val and val.dataloader,
+        val_loop=val,
+        test_loop=test,
+        visualizer=SimpleNamespace(dataset_meta=None))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A data set, by the order of categories in its file."""
+
+    def build(name, file_order=('cat', 'dog'), classes=None, **changes):
+        data = tiny_data()
+        data['categories'].sort(key=lambda c: file_order.index(c['name']))
+        write_data(tmp_path, data, name)
+        metainfo = dict(classes=classes) if classes else None
+        return CheckedCocoDataset(
+            **dataset_config(tmp_path, name, metainfo=metainfo, **changes))
+
+    return build
+
+
+def test_registered():
+    hook = ROOT_HOOKS.build(dict(type='swin_dense.ClassCheckHook'))
+    assert isinstance(hook, ClassCheckHook)
+
+
+@pytest.mark.parametrize('stage', ['train', 'val', 'test'])
+def test_each_stage_is_checked(make, stage):
+    dataset = make('train')
+    fits, fails = Detector(), Detector(mask=80)
+    for model in (fits, fails):
+        state = runner(model, **{stage: dataset})
+        before = getattr(ClassCheckHook(), f'before_{stage}')
+        if model is fits:
+            before(state)
+        else:
+            with pytest.raises(ValueError, match='mask_head.*num_classes=80'):
+                before(state)
+
+
+def test_wrapped_data_sets_are_checked(make):
+    wrapped = SimpleNamespace(dataset=make('train'))
+    with pytest.raises(ValueError, match='num_classes=80'):
+        ClassCheckHook().before_train(runner(Detector(mask=80), wrapped))
+
+
+def test_validation_is_numbered_as_training(make):
+    train, val = make('train'), make('val', ('dog', 'cat'), test_mode=True)
+    state = runner(Detector(), train, val)
+    assert val.metainfo['classes'] == ('dog', 'cat')
+    ClassCheckHook().before_train(state)
+    assert val.metainfo['classes'] == ('cat', 'dog')
+    assert state.val_loop.evaluator.dataset_meta['classes'] == ('cat', 'dog')
+    assert state.val_loop.evaluator.dataset_meta['ann_file'] == val.ann_file
+    assert state.visualizer.dataset_meta['classes'] == ('cat', 'dog')
+
+
+def checkpoint(*classes):
+    return dict(meta=dict(dataset_meta=dict(classes=classes)))
+
+
+def test_test_is_numbered_as_the_checkpoint(make):
+    test = make('test', ('dog', 'cat'), test_mode=True)
+    state = runner(Detector(), test=test)
+    hook = ClassCheckHook()
+    hook.after_load_checkpoint(state, checkpoint('cat', 'dog'))
+    hook.before_test(state)
+    assert test.metainfo['classes'] == ('cat', 'dog')
+    assert state.test_loop.evaluator.dataset_meta['classes'] == ('cat', 'dog')
+
+
+@pytest.mark.parametrize('meta', [
+    dict(CLASSES=('cat', 'cow')),
+    dict(dataset_meta=dict(CLASSES=('cat', 'cow'))),
+    dict(dataset_meta=dict(classes=['cat', 'cow'])),
+])
+def test_checkpoint_of_other_classes(make, meta):
+    hook = ClassCheckHook()
+    hook.after_load_checkpoint(None, dict(meta=meta))
+    state = runner(Detector(), make('train'), test=make('test'))
+    with pytest.raises(ValueError, match=r"only in the checkpoint \['cow'\]"):
+        hook.before_test(state)
+    # To start from it is fine, to resume it is not.
+    state._resume = True
+    with pytest.raises(ValueError, match=r"only in the checkpoint \['cow'\]"):
+        hook.before_train(state)
+    state._resume = False
+    hook.before_train(state)
+    hook.before_test(state)
+
+
+def test_given_orders_that_contradict_the_checkpoint(make):
+    hook = ClassCheckHook()
+    hook.after_load_checkpoint(None, checkpoint('cat', 'dog'))
+    state = runner(Detector(), val=make('val', classes=['dog', 'cat']))
+    with pytest.raises(ValueError, match="label 0 is 'cat' in the check"):
+        hook.before_val(state)
+
+
+def test_checkpoints_without_names_pass(make):
+    hook = ClassCheckHook()
+    hook.after_load_checkpoint(None, dict(state_dict={}))
+    hook.before_test(runner(Detector(), test=make('test')))
