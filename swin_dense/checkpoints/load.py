@@ -93,11 +93,12 @@ def load_backbone(model: nn.Module,
 
 
 def load_model(
-    model: nn.Module,
-    source: Checkpoint,
-    *,
-    classes: Optional[Sequence[str]] = None,
-    forgive: Sequence[str] = ()
+        model: nn.Module,
+        source: Checkpoint,
+        *,
+        classes: Optional[Sequence[str]] = None,
+        forgive: Sequence[str] = (),
+        label: Optional[str] = None,
 ) -> LoadReport:
     """Load a whole model: every tensor must be there and fit.
 
@@ -112,6 +113,7 @@ def load_model(
             swapped; other names are a warning.
         forgive: Patterns as of `fnmatch` for names that may be missing,
             unexpected or of another shape.
+        label: What log and errors call the source; by default its path.
 
     Returns:
         The report; its summary is logged.
@@ -119,7 +121,8 @@ def load_model(
     Raises:
         CheckpointError: If the source cannot be read, or does not fit.
     """
-    label, checkpoint = _open(source)
+    path, checkpoint = _open(source)
+    label = label or path
     own = model.state_dict()
     given, source_format = rename(unwrap(checkpoint), own)
     report = LoadReport(source_format, label)

@@ -21,7 +21,9 @@ class CheckpointError(ValueError):
 
 
 def read_checkpoint(source: Union[str, os.PathLike],
-                    map_location: MapLocation = 'cpu') -> dict[str, Any]:
+                    map_location: MapLocation = 'cpu',
+                    *,
+                    mmap: bool = False) -> dict[str, Any]:
     """Read a checkpoint file with `weights_only=True`.
 
     Args:
@@ -29,6 +31,8 @@ def read_checkpoint(source: Union[str, os.PathLike],
             A download is kept in torch's hub folder; its hash is checked
             where the name carries one (`name-0123abcd.pth`).
         map_location: Device for the tensors, as in `torch.load`.
+        mmap: Whether to leave the tensors in the file until they are used;
+            enough, and fast, to see what is in it.
 
     Returns:
         The dictionary that was stored.
@@ -41,7 +45,7 @@ def read_checkpoint(source: Union[str, os.PathLike],
     path = _local_file(os.fspath(source))
     try:
         checkpoint = torch.load(
-            path, map_location=map_location, weights_only=True)
+            path, map_location=map_location, weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except MemoryError:

@@ -1,0 +1,97 @@
+"""Checkpoints during training, of which one is always intact."""
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+
+from swin_dense.engine.atomic import remove_leftovers, replacing
+from swin_dense.registry import HOOKS
+
+
+class _RemoveLater:
+    """A file backend that keeps removals in mind until asked to do them."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._outdated: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._outdated[path] = self._backend.remove
+
+    def rmtree(self, path: str) -> None:
+        self._outdated[path] = self._backend.rmtree
+
+    def do(self, keep: Any) -> None:
+        """Remove what is outdated; `keep` was written in the meantime."""
+        for path, remove in self._outdated.items():
+            if path not in keep:
+                remove(path)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's hook, but the old file goes after the new one is complete.
+
+    mmengine removes a checkpoint beyond `max_keep_ckpts`, or the best one so
+    far, before it writes the next: killed in between, it leaves none. Here
+    `last_checkpoint` is replaced in one step, too. The arguments are
+    mmengine's.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Prepare the folder, and clean up after a killed run."""
+        super().before_train(runner)
+        if is_main_process() and Path(self.out_dir).is_dir():
+            for path in remove_leftovers(Path(self.out_dir)):
+                runner.logger.warning(
+                    f'Removed {path}, an unfinished checkpoint of a run that '
+                    'was killed')
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int,
+                                   meta: dict) -> None:
+        outdated = None
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids
+                                        or self.keep_ckpt_ids[-1] != step):
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated = self._path(self.keep_ckpt_ids.popleft())
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids',
+                                           list(self.keep_ckpt_ids))
+        self.last_ckpt = self._path(step)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            self.filename_tmpl.format(step),
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args)
+        if not is_main_process():
+            return
+        with replacing(Path(runner.work_dir, 'last_checkpoint')) as path:
+            path.write_text(self.last_ckpt)
+        if outdated and self.file_backend.isfile(outdated):
+            self.file_backend.remove(outdated)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        backend = self.file_backend
+        self.file_backend = later = _RemoveLater(backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.file_backend = backend
+        best = getattr(self, 'best_ckpt_path_dict', {}).values()
+        later.do(
+            {self.last_ckpt,
+             getattr(self, 'best_ckpt_path', None), *best})
+
+    def _path(self, step: int) -> str:
+        return self.file_backend.join_path(self.out_dir,
+                                           self.filename_tmpl.format(step))

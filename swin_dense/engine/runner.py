@@ -1,0 +1,155 @@
+"""The runner: strict loading, checkpoints that survive a kill."""
+import re
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence, Union
+
+from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+
+from swin_dense.checkpoints.formats import unwrap
+from swin_dense.checkpoints.load import (CheckpointError, load_model,
+                                         read_checkpoint)
+from swin_dense.engine.atomic import replacing
+from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
+from swin_dense.engine.resume import find_latest
+from swin_dense.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class DenseRunner(Runner):
+    """mmengine's runner for configs with `runner_type` set to this one.
+
+    - Weights load strictly: a checkpoint of another model is an error.
+    - Files are read with `weights_only=True`.
+    - A checkpoint appears under its name when it is complete and can be read
+      back; the previous one is removed afterwards. `CheckpointHook` in a
+      config means `SafeCheckpointHook`.
+    - Automatic resuming takes the newest intact checkpoint.
+    """
+
+    _required: Sequence[str] = ()
+
+    def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
+        """Register a hook; checkpoint hooks become safe ones."""
+        if isinstance(hook, dict) and hook.get('type') in (
+                'CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
+            hook = {**hook, 'type': SafeCheckpointHook}
+        super().register_hook(hook, *args, **kwargs)
+
+    def load_or_resume(self) -> None:
+        """Load or resume as configured, once."""
+        if self._has_loaded or not self._resume or self._load_from is not None:
+            super().load_or_resume()
+            return
+        latest = find_latest(Path(self.work_dir))
+        if latest is None:
+            self.logger.info(f'Nothing to resume in {self.work_dir}: training '
+                             'starts from the beginning')
+            return
+        self.resume(str(latest))
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Union[str, Callable] = 'cpu',
+        strict: bool = True,
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module\.', ''), )
+    ) -> dict:
+        """Load the weights of a checkpoint.
+
+        Args:
+            filename: Path or address.
+            map_location: Device for the tensors.
+            strict: Whether every tensor of model and file must find its
+                counterpart. If false, the log says what did not.
+            revise_keys: Pattern and replacement for names of the file.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            CheckpointError: If it cannot be read or is not for this model.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        absent = [key for key in self._required if key not in checkpoint]
+        if absent:
+            raise CheckpointError(
+                f'{filename} has no {", ".join(absent)}: training cannot be '
+                'resumed from it. Resume from a file of a training run '
+                '(epoch_*.pth, iter_*.pth), or start anew from these weights '
+                'with load_from')
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        weights = unwrap(checkpoint)
+        for pattern, replacement in revise_keys:
+            weights = {
+                re.sub(pattern, replacement, name): value
+                for name, value in weights.items()
+            }
+        wrapped = is_model_wrapper(self.model)
+        load_model(
+            self.model.module if wrapped else self.model, {
+                'meta': checkpoint.get('meta'),
+                'state_dict': weights
+            },
+            classes=self._class_names(),
+            forgive=() if strict else ('*', ),
+            label=str(filename))
+        self._has_loaded = True
+        return checkpoint
+
+    def resume(self,
+               filename: str,
+               resume_optimizer: bool = True,
+               resume_param_scheduler: bool = True,
+               map_location: Union[str, Callable] = 'default') -> None:
+        """Resume weights, optimizer, schedules, counters and histories.
+
+        Args:
+            filename: Path or address.
+            resume_optimizer: Whether to resume the state of the optimizer.
+            resume_param_scheduler: Whether to resume the schedules.
+            map_location: Device for the tensors; this process's by default.
+
+        Raises:
+            CheckpointError: If it cannot be read, is not for this model, or
+                holds weights only.
+        """
+        self._required = ('meta', 'message_hub')
+        if resume_optimizer:
+            self._required += ('optimizer', )
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler,
+                           map_location)
+        finally:
+            self._required = ()
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any,
+                        **kwargs: Any) -> None:
+        """Save a checkpoint; the arguments are mmengine's.
+
+        Raises:
+            CheckpointError: If something in it could not be read back.
+        """
+        if '://' in str(out_dir):  # other storage has its own guarantees
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with replacing(Path(out_dir, filename)) as partial:
+            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+            try:
+                read_checkpoint(partial, mmap=True)
+            except CheckpointError as error:
+                raise CheckpointError(
+                    f'checkpoint {filename} was not kept, since it could not '
+                    f'be resumed from: {error}') from error
+
+    def _class_names(self) -> Optional[Sequence[str]]:
+        """Names of the classes of the data set in use, if it knows them."""
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            if isinstance(loop, BaseLoop):
+                meta = getattr(loop.dataloader.dataset, 'metainfo', None)
+                return (meta or {}).get('classes')
+        return None
