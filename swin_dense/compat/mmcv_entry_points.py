@@ -232,11 +232,15 @@ def ms_deform_attn_forward(value: Tensor, value_spatial_shapes: Tensor,
                            attention_weights: Tensor,
                            im2col_step: int) -> Tensor:
     """Return the attended values, (B, queries, heads * channels)."""
-    return torch.cat([
-        ms_deform_attn(value, value_spatial_shapes, value_level_start_index,
-                       sampling_locations[:, part], attention_weights[:, part])
-        for part in query_pieces(value, sampling_locations)
-    ], 1)
+    batch, _, heads, channels = value.shape
+    queries = sampling_locations.size(1)
+    output = value.new_zeros(batch, queries, heads * channels)
+    for part in query_pieces(value, sampling_locations):
+        output[:, part] = ms_deform_attn(value, value_spatial_shapes,
+                                         value_level_start_index,
+                                         sampling_locations[:, part],
+                                         attention_weights[:, part])
+    return output
 
 
 def ms_deform_attn_backward(value: Tensor, value_spatial_shapes: Tensor,

@@ -5,12 +5,12 @@ Dimension key: N samples, K classes.
 from typing import Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .sampling import compute_dtype
 
-# Probabilities are kept from zero by the smallest normal float32 before the
-# logarithm, in every type.
+# What the softmax is kept from zero by before the logarithm, in every type.
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -28,19 +28,19 @@ def sigmoid_forward(logits: Tensor, target: Tensor, weight: Tensor,
     Returns:
         (N, K).
     """
-    probability, right, scale = _sigmoid_terms(logits, target, weight)
-    hit = -alpha * (1 - probability)**gamma * _log(probability)
-    miss = -(1 - alpha) * probability**gamma * _log(1 - probability)
-    return torch.where(right, hit, miss) * scale
+    sign, share = _sigmoid_terms(logits, target, weight, alpha)
+    margin = sign * logits
+    return -share * (-margin).sigmoid()**gamma * F.logsigmoid(margin)
 
 
 def sigmoid_backward(logits: Tensor, target: Tensor, weight: Tensor,
                      gamma: float, alpha: float) -> Tensor:
     """Return the derivative of `sigmoid_forward` in each logit, (N, K)."""
-    p, right, scale = _sigmoid_terms(logits, target, weight)
-    hit = -alpha * (1 - p)**gamma * (1 - p - gamma * p * _log(p))
-    miss = -(1 - alpha) * p**gamma * (gamma * (1 - p) * _log(1 - p) - p)
-    return torch.where(right, hit, miss) * scale
+    sign, share = _sigmoid_terms(logits, target, weight, alpha)
+    margin = sign * logits
+    miss = (-margin).sigmoid()
+    slope = gamma * margin.sigmoid() * F.logsigmoid(margin) - miss
+    return sign * share * miss**gamma * slope
 
 
 def softmax_forward(probability: Tensor, target: Tensor, weight: Tensor,
@@ -74,13 +74,18 @@ def softmax_backward(probability: Tensor, target: Tensor, weight: Tensor,
     return slope, slope[:, None] * (right.to(slope) - probability)
 
 
-def _sigmoid_terms(logits: Tensor, target: Tensor,
-                   weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-    """Return probability, mask of the right class and factor, (N, K) each."""
-    probability = logits.to(compute_dtype(logits)).sigmoid()
+def _sigmoid_terms(logits: Tensor, target: Tensor, weight: Tensor,
+                   alpha: float) -> Tuple[Tensor, Tensor]:
+    """Return 1 or -1 for the right answer, and the factor, (N, K) each.
+
+    The sign turns a logit into the margin by which the answer is right. From
+    it both logarithms follow without cancellation; the compiled operator
+    subtracts a probability from 1 and loses the digits of sure answers.
+    """
     right = _one_hot(logits, target)
-    scale = _scale(probability, target, weight)
-    return probability, right, scale[:, None]
+    sign = (right * 2 - 1).to(compute_dtype(logits))
+    share = sign.new_tensor([1 - alpha, alpha])[right.long()]
+    return sign, share * _scale(sign, target, weight)[:, None]
 
 
 def _softmax_terms(probability: Tensor, target: Tensor,

@@ -32,7 +32,7 @@ def ms_deform_attn(value: Tensor, shapes: Tensor, starts: Tensor,
     height, width = shapes.to(locations.device).T[..., None]  # (L, 1) each
     x, y = locations.to(dtype).unbind(-1)
     index, factor = bilinear_taps(y * height - 0.5, x * width - 0.5, height,
-                                  width[..., None])
+                                  width)
     index = index + starts.to(index)[:, None, None]
     image = torch.arange(batch, device=index.device).view(-1, 1, 1, 1, 1, 1)
     head = torch.arange(heads, device=index.device).view(-1, 1, 1, 1)

@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .sampling import compute_dtype
+
 # Boxes decided together. Within a block all pairs are compared at once;
 # what a block keeps is then compared with the boxes that are left.
 BLOCK = 256
+# Boxes compared with a block at once: what is computed stays in the cache.
+TILE = 2048
 
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 
@@ -31,20 +35,20 @@ def nms(boxes: Tensor,
         Indices of the kept boxes, best first, int64.
     """
     order = scores.argsort(descending=True, stable=True)
-    corners = boxes[order].float() if boxes.dtype in (
-        torch.float16, torch.bfloat16) else boxes[order]
-    kept = []
+    sides = boxes[order].to(compute_dtype(boxes)).T.contiguous()  # (4, N)
+    kept = [order[:0]]
     while len(order):
-        block = corners[:BLOCK]
-        suppresses = _overlap(block, block, offset) > iou_threshold
-        alive = _decide(suppresses)
+        block, rest = sides[:, :BLOCK], sides[:, BLOCK:]
+        alive = _decide(_overlap(block, block, offset) > iou_threshold)
         kept.append(order[:BLOCK][alive])
-        rest = corners[BLOCK:]
-        if not len(rest):
-            break
-        free = ~(_overlap(block[alive], rest, offset) > iou_threshold).any(0)
-        order, corners = order[BLOCK:][free], rest[free]
-    return torch.cat(kept) if kept else order
+        block = block[:, alive]
+        free = [
+            ~(_overlap(block, part, offset) > iou_threshold).any(0)
+            for part in rest.split(TILE, 1)
+        ]
+        free = torch.cat(free)
+        order, sides = order[BLOCK:][free], rest[:, free]
+    return torch.cat(kept)
 
 
 def _decide(suppresses: Tensor) -> Tensor:
@@ -69,20 +73,27 @@ def _decide(suppresses: Tensor) -> Tensor:
 
 
 def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Return intersection over union of all pairs, (n, m)."""
-    first = first[:, None]
-    x1 = torch.maximum(first[..., 0], second[:, 0])
-    y1 = torch.maximum(first[..., 1], second[:, 1])
-    x2 = torch.minimum(first[..., 2], second[:, 2])
-    y2 = torch.minimum(first[..., 3], second[:, 3])
-    inside = (x2 - x1 + offset).clamp_(min=0) * (y2 - y1 +
-                                                 offset).clamp_(min=0)
-    return inside / (_area(first, offset) + _area(second, offset) - inside)
+    """Return intersection over union of all pairs.
 
+    Args:
+        first: x1, y1, x2, y2 in rows, (4, n).
+        second: (4, m).
 
-def _area(boxes: Tensor, offset: int) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0] + offset) * (
-        boxes[..., 3] - boxes[..., 1] + offset)
+    Returns:
+        (n, m); NaN for two boxes without area.
+    """
+    areas = [(side[2] - side[0] + offset) * (side[3] - side[1] + offset)
+             for side in (first, second)]
+    x1, y1, x2, y2 = first[..., None]
+    width = torch.minimum(x2, second[2])
+    width -= torch.maximum(x1, second[0])
+    height = torch.minimum(y2, second[3])
+    height -= torch.maximum(y1, second[1])
+    if offset:
+        width += offset
+        height += offset
+    inside = width.clamp_(min=0).mul_(height.clamp_(min=0))
+    return inside / (areas[0][:, None] + areas[1]).sub_(inside)
 
 
 def soft_nms(boxes: Tensor,
@@ -111,9 +122,9 @@ def soft_nms(boxes: Tensor,
         Boxes with their lowered scores, (n, 5), and their indices, (n,), on
         the CPU.
     """
-    dtype = torch.promote_types(boxes.dtype, torch.float32)
-    state = torch.cat([boxes, scores[:, None].to(boxes)], 1).cpu()
-    state = state.detach().to(dtype).numpy()  # one row per box: box, score
+    dtype = compute_dtype(boxes)
+    state = torch.cat([boxes.to(dtype), scores[:, None].to(dtype)], 1)
+    state = state.detach().cpu().numpy()  # one row per box: box, score
     index = np.arange(len(state))
     area = (state[:, 2] - state[:, 0] + offset) * (
         state[:, 3] - state[:, 1] + offset)
@@ -133,6 +144,9 @@ def soft_nms(boxes: Tensor,
         inside = width.clip(min=0) * height.clip(min=0)
         with np.errstate(invalid='ignore', divide='ignore'):
             overlap = inside / (area[done] + area[done + 1:] - inside)
+        # Two boxes without area do not overlap. (The compiled operator turns
+        # the score into NaN in the gaussian case.)
+        overlap = np.nan_to_num(overlap)
         if method == GAUSSIAN:
             others[:, 4] *= np.exp(-overlap * overlap / sigma)
         else:

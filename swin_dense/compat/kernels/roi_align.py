@@ -95,8 +95,8 @@ def max_forward(features: Tensor, rois: Tensor,
     for group in _groups(rois, geometry, channels, keep_samples=True):
         y, x = (_sample_positions(group, axis, geometry) for axis in (0, 1))
         index, weight = _cross(group, height, width,
-                               *_axis_taps(y.flatten(1)[..., None], height),
-                               *_axis_taps(x.flatten(1)[..., None], width))
+                               *_axis_taps(y.flatten(1), height),
+                               *_axis_taps(x.flatten(1), width))
         values = sum_rows(table, index, weight.to(table))
         bins_y, bins_x = geometry.output_size
         grid_y, grid_x = group.grid
@@ -125,16 +125,21 @@ def max_backward(grad_output: Tensor, rois: Tensor, at_y: Tensor, at_x: Tensor,
     _, channels, height, width = shape
     grad = grad_output.new_zeros(
         shape.numel(), dtype=compute_dtype(grad_output))
-    plane = rois[:, :1].long() * channels + torch.arange(
-        channels, device=rois.device)
-    plane = plane[:, :, None, None, None, None]  # (R, C, 1, 1, 1, 1)
-    y, y_weight = _axis_taps(at_y.to(grad), height)  # (R, C, P, P, 2)
-    x, x_weight = _axis_taps(at_x.to(grad), width)
-    index = (plane * height + y[..., :, None]) * width + x[..., None, :]
-    found = at_y != NO_POSITION
-    weight = y_weight[..., :, None] * x_weight[..., None, :]
-    weight = weight * (grad_output * found).to(grad)[..., None, None]
-    grad.scatter_add_(0, index.flatten(), weight.flatten())
+    channel = torch.arange(channels, device=rois.device)
+    elements = 4 * channels * grad_output.shape[2:].numel()
+    step = max(1, MAX_ELEMENTS // elements)
+    for grad_bins, boxes, y, x in zip(*(tensor.split(step)
+                                        for tensor in (grad_output, rois, at_y,
+                                                       at_x))):
+        found = y != NO_POSITION
+        y, y_weight = _axis_taps(y.to(grad), height)  # (r, C, P, P, 2)
+        x, x_weight = _axis_taps(x.to(grad), width)
+        plane = boxes[:, :1].long() * channels + channel  # (r, C)
+        y = y + (plane * height)[:, :, None, None, None]
+        index = y[..., :, None] * width + x[..., None, :]
+        weight = y_weight[..., :, None] * x_weight[..., None, :]
+        weight = weight * (grad_bins * found).to(grad)[..., None, None]
+        grad.scatter_add_(0, index.flatten(), weight.flatten())
     return grad.view(shape).to(grad_output)
 
 
