@@ -12,13 +12,12 @@ from typing import Any, Optional, Sequence
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from swin_dense.checkpoints.load import read_checkpoint
 from swin_dense.detection.predictor import Predictor, read_image
 from swin_dense.engine import cli
-from swin_dense.engine.files import write_bytes
 from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.resume import find_latest
 from swin_dense.visualization import contact_sheet
 
 CONFIG = Path(__file__).parents[1] / 'configs/cascade_swin_nano_shapes.py'
@@ -46,16 +45,15 @@ def demo(args: argparse.Namespace) -> int:
     """Train unless that is done, test, draw; print metrics and paths."""
     start = time.monotonic()
     work_dir = Path(args.work_dir)
-    if args.fresh:
-        (work_dir / 'last_checkpoint').unlink(missing_ok=True)
     cfg = load_config(args.config, args.cfg_options)
-    configure(cfg, work_dir=args.work_dir, resume='auto')
-    if is_finished(cfg):
+    resume = None if args.fresh else 'auto'
+    configure(cfg, work_dir=args.work_dir, resume=resume)
+    if resume and is_finished(cfg):
         print(f'The training in {work_dir} is finished; --fresh trains anew')
     else:
         build_runner(cfg).train()
 
-    checkpoint = find_latest_checkpoint(args.work_dir)
+    checkpoint = str(find_latest(work_dir))
     cfg = load_config(args.config, args.cfg_options)
     configure(cfg, work_dir=args.work_dir, load_from=checkpoint)
     runner = build_runner(cfg)
@@ -63,7 +61,8 @@ def demo(args: argparse.Namespace) -> int:
     cli.write_json(work_dir / 'metrics.json', metrics)
     sheet = work_dir / 'contact_sheet.png'
     predictor = Predictor(cfg, checkpoint)
-    write_bytes(sheet, draw_sheet(predictor, runner.test_dataloader.dataset))
+    cli.write_bytes(sheet, draw_sheet(predictor,
+                                      runner.test_dataloader.dataset))
 
     print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
     for name in ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'):
@@ -74,7 +73,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def is_finished(cfg: Config) -> bool:
     """Whether the last checkpoint is that of the end of the training."""
-    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    checkpoint = find_latest(Path(cfg.work_dir))
     if checkpoint is None:
         return False
     meta = read_checkpoint(checkpoint)['meta']

@@ -18,7 +18,6 @@ from mmengine.utils import ProgressBar
 from swin_dense.detection.predictor import Predictor, read_image
 from swin_dense.detection.results import coco_results, coco_summary
 from swin_dense.engine import cli
-from swin_dense.engine.files import write_bytes
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.visualization import draw_instances
 
@@ -188,7 +187,7 @@ def _drawn(name: Path) -> Path:
 
 
 def _write_picture(path: Path, picture: np.ndarray) -> None:
-    write_bytes(path, cv2.imencode(path.suffix, picture)[1].tobytes())
+    cli.write_bytes(path, cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
 if __name__ == '__main__':

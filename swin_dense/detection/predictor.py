@@ -55,9 +55,10 @@ class Predictor:
         init_default_scope(config.get('default_scope', 'mmdet'))
         model = revert_sync_batchnorm(MODELS.build(config.model))
         dataset = _innermost(config.test_dataloader.dataset)
-        self.classes = _classes(read_checkpoint(checkpoint), dataset)
+        content = read_checkpoint(checkpoint)
+        self.classes = _classes(content, dataset)
         check_classes(model, self.classes, checkpoint)
-        load_model(model, checkpoint, classes=self.classes)
+        load_model(model, content, classes=self.classes, label=checkpoint)
         self.model = model.to(device or get_device()).eval()
         self._pipeline = Compose(_array_pipeline(dataset.pipeline))
 

@@ -10,11 +10,11 @@ from typing import Any, Callable, Union
 import torch.distributed
 from mmengine.config import DictAction
 
-from swin_dense.engine.files import write_bytes
+from swin_dense.engine.atomic import replacing
 
 __all__ = [
     'add_config_arguments', 'add_run_arguments', 'make_parser', 'run',
-    'write_json'
+    'write_bytes', 'write_json'
 ]
 
 # What a user's input can cause; anything else is a defect and is shown with
@@ -102,6 +102,14 @@ def write_json(path: Union[str, Path], content: Any) -> None:
     else:
         text = json.dumps(content, indent=2, allow_nan=False) + '\n'
     write_bytes(path, text.encode())
+
+
+def write_bytes(path: Union[str, Path], content: bytes) -> None:
+    """Write a file in one piece, and its folder where needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def _is_expected(error: Exception) -> bool:

@@ -91,8 +91,7 @@ def draw_instances(image: np.ndarray,
         corners = [tuple(map(int, np.round(xy))) for xy in (box[:2], box[2:])]
         # Beside an outlined mask, a heavy box would only hide the object.
         line = width if found.masks is None else max(1, width // 2)
-        cv2.rectangle(picture, *corners, class_colour(label), line,
-                      cv2.LINE_AA)
+        cv2.rectangle(picture, *corners, class_colour(label), line)
     _draw_labels(picture, found, classes, int(np.clip(unit / 38, 9, 40)))
     return picture
 
