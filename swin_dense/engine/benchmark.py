@@ -1,0 +1,287 @@
+"""Time and peak memory of models, side by side in one run."""
+import ctypes
+import gc
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional, Sequence
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+__all__ = ['MEASURES', 'Row', 'Setting', 'format_rows', 'measure']
+
+MEASURES = ('forward', 'forward + backward')
+
+
+class Setting(NamedTuple):
+    """What is measured, and how.
+
+    Attributes:
+        arch: Size of the backbone; unused with a config.
+        config: Detector to measure whole; None for the backbone alone.
+        shape: Height and width of the input, in pixels.
+        batch: Images per run.
+        dtype: Name of a floating type of torch. Other than float32, it is
+            that of autocast.
+        device: Device as torch names it.
+        window: Window size in tokens; unused with a config.
+        repeats: Timed runs, after one that is not.
+    """
+    arch: str = 'tiny'
+    config: Optional[str] = None
+    shape: tuple[int, ...] = (800, 1333)
+    batch: int = 1
+    dtype: str = 'float32'
+    device: str = 'cpu'
+    window: int = 7
+    repeats: int = 5
+
+
+class Row(NamedTuple):
+    """A measurement; times in seconds, memory in bytes.
+
+    The ratio is ours over the peer's, None without a peer.
+    """
+    quantity: str
+    ours: float
+    peer: Optional[float]
+
+    @property
+    def ratio(self) -> Optional[float]:
+        """Ours over the peer's."""
+        return self.ours / self.peer if self.peer else None
+
+
+def _backbone(setting: Setting, name: str) -> nn.Module:
+    """Ours or mmdet's backbone, without stochastic depth."""
+    from swin_dense.backbones.swin import ARCHS, SwinTransformer
+    sizes = ARCHS[setting.arch]
+    if name == 'ours':
+        cls: Callable[..., nn.Module] = SwinTransformer
+    else:
+        from mmdet.models.backbones.swin import SwinTransformer as cls
+    return cls(**sizes, window_size=setting.window, drop_path_rate=0.)
+
+
+def _detector(setting: Setting, name: str) -> nn.Module:
+    """The detector of a config, with its own or mmdet's backbone."""
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+    from mmengine.model import revert_sync_batchnorm
+    register_all_modules()
+    model = Config.fromfile(setting.config).model
+    backbone = model.backbone
+    backbone.init_cfg = None
+    backbone.drop_path_rate = 0.
+    if name != 'ours':
+        from swin_dense.backbones.swin import ARCHS
+        backbone.type = 'mmdet.SwinTransformer'
+        arch = backbone.pop('arch', None)
+        backbone.update({**ARCHS.get(arch, {}), **backbone})
+    model.data_preprocessor = None
+    return revert_sync_batchnorm(MODELS.build(model))
+
+
+def _samples(setting: Setting, classes: int) -> list:
+    """Data samples with three boxes and masks each, for the loss."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+    height, width = setting.shape
+    boxes = torch.tensor([[.1, .1, .4, .5], [.3, .2, .9, .6],
+                          [.5, .5, .7, .95]])
+    boxes = boxes * torch.tensor([width, height, width, height])
+    masks = torch.zeros(len(boxes), height, width, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
+        mask[top:bottom, left:right] = 1
+    samples = []
+    for _ in range(setting.batch):
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=setting.shape,
+                ori_shape=setting.shape,
+                pad_shape=setting.shape,
+                batch_input_shape=setting.shape,
+                scale_factor=(1., 1.)))
+        sample.gt_instances = InstanceData(
+            bboxes=boxes.to(setting.device),
+            labels=(torch.arange(len(boxes)) % classes).to(setting.device),
+            masks=BitmapMasks(masks.numpy(), height, width))
+        samples.append(sample)
+    return samples
+
+
+def _tasks(setting: Setting, name: str) -> dict[str, Callable[[], None]]:
+    """What to run for each measure, for a model of this name."""
+    torch.manual_seed(0)
+    x = torch.randn(setting.batch, 3, *setting.shape, device=setting.device)
+    if setting.config is None:
+        model = _backbone(setting, name).to(setting.device)
+        predict: Callable = model
+
+        def loss() -> Tensor:
+            return sum(out.float().mean() for out in model(x))
+    else:
+        model = _detector(setting, name).to(setting.device)
+        samples = _samples(setting, 1)
+
+        def predict(x: Tensor) -> list:
+            return model.predict(x, samples, rescale=False)
+
+        def loss() -> Tensor:
+            losses = model.loss(x, samples)
+            return model.parse_losses(losses)[0]
+
+    cast = partial(
+        torch.autocast,
+        torch.device(setting.device).type,
+        getattr(torch, setting.dtype),
+        enabled=setting.dtype != 'float32')
+
+    def forward() -> None:
+        model.eval()
+        with torch.no_grad(), cast():
+            predict(x)
+
+    def step() -> None:
+        model.train()
+        with cast():
+            total = loss()
+        total.backward()
+        model.zero_grad(set_to_none=True)
+
+    return dict(zip(MEASURES, (forward, step)))
+
+
+def _synchronize(device: str) -> None:
+    if torch.device(device).type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def _seconds(task: Callable[[], None], device: str) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    task()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_bytes(setting: Setting, name: str, quantity: str) -> float:
+    """Peak memory that one run adds to what the model takes.
+
+    On a CPU this is the resident memory of the process (Linux only), so it
+    should be called in a process of its own.
+
+    Raises:
+        OSError: If the system does not tell.
+    """
+    task = _tasks(setting, name)[quantity]
+    if torch.device(setting.device).type == 'cuda':
+        task()
+        before = torch.cuda.memory_allocated(setting.device)
+        torch.cuda.reset_peak_memory_stats(setting.device)
+        task()
+        return torch.cuda.max_memory_allocated(setting.device) - before
+    # A first run on a small input loads what is loaded once.
+    small = setting._replace(shape=(64, 64), batch=1)
+    _tasks(small, name)[quantity]()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')
+    before = _status('VmRSS')
+    task()
+    return _status('VmHWM') - before
+
+
+def _status(field: str) -> int:
+    """A size of this process in bytes, from the Linux kernel."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
+
+
+def _peak_in_child(setting: Setting, name: str, quantity: str) -> float:
+    """`peak_bytes` in a fresh process."""
+    code = ('import json, sys\n'
+            'from swin_dense.engine.benchmark import Setting, peak_bytes\n'
+            'setting = Setting(**json.loads(sys.argv[1]))\n'
+            'setting = setting._replace(shape=tuple(setting.shape))\n'
+            'print(peak_bytes(setting, *sys.argv[2:]))')
+    command = [
+        sys.executable, '-W', 'ignore', '-c', code,
+        json.dumps(setting._asdict()), name, quantity
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f'the memory of {name} could not be measured:\n'
+                      f'{done.stderr.strip()[-2000:]}')
+    return float(done.stdout.split()[-1])
+
+
+def measure(setting: Setting,
+            peer: bool = True,
+            memory: bool = True,
+            progress: Callable[[str], None] = lambda line: None) -> list[Row]:
+    """Time ours and mmdet's in turn, and the peak memory of each.
+
+    Alternating the contestants spreads a change of the machine's speed over
+    both. The median of the repeats counts.
+
+    Args:
+        setting: What is measured.
+        peer: Whether to measure mmdet's backbone beside ours.
+        memory: Whether to measure memory too.
+        progress: Called with a line for each finished measurement.
+
+    Raises:
+        ImportError: If mmdet is wanted and absent.
+    """
+    names: Sequence[str] = ('ours', 'peer') if peer else ('ours', )
+    tasks = {name: _tasks(setting, name) for name in names}
+    rows = []
+
+    def add(quantity: str, values: dict[str, float]) -> None:
+        rows.append(Row(quantity, values['ours'], values.get('peer')))
+        progress(format_rows(rows[-1:]).splitlines()[-1])
+
+    for quantity in MEASURES:
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for repeat in range(setting.repeats + 1):
+            for name in names:
+                seconds = _seconds(tasks[name][quantity], setting.device)
+                if repeat:
+                    times[name].append(seconds)
+        add(f'{quantity}, time',
+            {name: statistics.median(times[name])
+             for name in names})
+    if memory:
+        for quantity in MEASURES:
+            add(f'{quantity}, peak memory', {
+                name: _peak_in_child(setting, name, quantity)
+                for name in names
+            })
+    return rows
+
+
+def _show(value: Optional[float], quantity: str) -> str:
+    if value is None:
+        return '-'
+    if quantity.endswith('memory'):
+        return f'{value / 2**20:.0f} MiB'
+    return f'{value * 1000:.1f} ms'
+
+
+def format_rows(rows: Sequence[Row]) -> str:
+    """A Markdown table of the measurements."""
+    lines = ['| | swin_dense | mmdet | ratio |', '| --- | --: | --: | --: |']
+    for row in rows:
+        ratio = '-' if row.ratio is None else f'{row.ratio:.2f}'
+        lines.append(f'| {row.quantity} | {_show(row.ours, row.quantity)} | '
+                     f'{_show(row.peer, row.quantity)} | {ratio} |')
+    return '\n'.join(lines)

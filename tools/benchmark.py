@@ -1,0 +1,94 @@
+"""Time and memory of a backbone or detector, side by side with mmdet's."""
+import argparse
+import platform
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+import torch
+
+from swin_dense.engine import cli
+from swin_dense.engine.benchmark import Setting, format_rows, measure
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/benchmark.py --arch tiny --shape 800 1333')
+    parser.add_argument(
+        'config',
+        nargs='?',
+        help='measure this whole detector, with its backbone and with '
+        "mmdet's, instead of the backbone alone")
+    defaults = Setting()
+    parser.add_argument(
+        '--arch',
+        default=defaults.arch,
+        choices=['tiny', 'small', 'base', 'large'],
+        help='size of the backbone (default: tiny)')
+    parser.add_argument(
+        '--window', type=int, default=defaults.window, help='in tokens')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=defaults.shape,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='size of the input in pixels (default: 800 1333)')
+    parser.add_argument('--batch', type=int, default=defaults.batch)
+    parser.add_argument(
+        '--dtype',
+        default=defaults.dtype,
+        choices=['float32', 'bfloat16', 'float16'],
+        help='other than float32: the type of autocast')
+    parser.add_argument('--device', default=defaults.device)
+    parser.add_argument('--threads', type=int, help='threads on the CPU')
+    parser.add_argument('--repeats', type=int, default=defaults.repeats)
+    parser.add_argument(
+        '--no-peer', action='store_true', help='measure ours alone')
+    parser.add_argument(
+        '--no-memory', action='store_true', help='leave memory out')
+    parser.add_argument(
+        '--out', type=Path, help='also write the figures to this JSON file')
+    parser.add_argument('--debug', action='store_true', help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    if args.repeats < 1 or args.batch < 1 or min(args.shape) < 1:
+        raise ValueError('--repeats, --batch and --shape must be positive')
+    if args.config and not Path(args.config).is_file():
+        raise FileNotFoundError(f'there is no config {args.config}')
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    setting = Setting(args.arch, args.config, tuple(args.shape), args.batch,
+                      args.dtype, args.device, args.window, args.repeats)
+    device = torch.device(args.device)
+    where = (
+        torch.cuda.get_device_name(device) if device.type == 'cuda' else
+        f'{platform.machine()}, {torch.get_num_threads()} threads')
+    print(f'{args.config or "Swin, " + args.arch}, {args.batch}x3x'
+          f'{args.shape[0]}x{args.shape[1]}, {args.dtype}, {args.device} '
+          f'({where}), torch {torch.__version__}, median of {args.repeats}\n')
+    rows = measure(setting, not args.no_peer, not args.no_memory,
+                   lambda line: print(line, file=sys.stderr, flush=True))
+    print(format_rows(rows))
+    if args.out:
+        cli.write_json(
+            args.out, {
+                **setting._asdict(), 'where': where,
+                'torch': torch.__version__,
+                'rows': [{
+                    **row._asdict(), 'ratio': row.ratio
+                } for row in rows]
+            })
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the benchmark; the exit status."""
+    return cli.run(_benchmark, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
