@@ -152,7 +152,8 @@ class SwinPyramid(BaseModule):
                 torch.zeros(1, tokens, embed_dims))
         self.pos_drop = nn.Dropout(drop_rate)
 
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        last = max(1, sum(depths) - 1)
+        rates = (drop_path_rate * i / last for i in range(sum(depths)))
         self.layers = nn.ModuleList()
         for index, (dim, depth) in enumerate(zip(self.num_features, depths)):
             blocks = [

@@ -1,14 +1,14 @@
 """Relative positions of the tokens of a window."""
-from functools import lru_cache
 from typing import Optional
 
 import torch
 from torch import Tensor
 
+from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(64)
 def relative_index(window: Grid,
                    table_window: Optional[Grid] = None) -> Tensor:
     """Row of the bias table for every pair of tokens of a window.

@@ -1,10 +1,10 @@
 """Cyclic shift, and which tokens of a shifted window may see each other."""
-from functools import lru_cache
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
+from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid
 
 # Finite, as in the official code: a token all of whose keys are excluded
@@ -55,7 +55,7 @@ def _axis_kinds(size: int, window: int, shift: int,
     return kinds, index
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(64)
 def _window_mask(grid: Grid, window: Grid, shift: Grid,
                  mask_padding: bool) -> Optional[WindowMask]:
     """The cached part of `window_mask`, on the CPU in float32."""

@@ -1,11 +1,11 @@
 """Cutting a map into windows and putting it together again."""
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
+from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid, pad_to_multiple
 from swin_dense.ops.shift import cyclic_shift
 
@@ -64,7 +64,7 @@ class WindowSlots(NamedTuple):
     places: Tensor
 
 
-@lru_cache(maxsize=64)
+@cached_by_size(16)
 def window_slots(shape: Grid, window: Grid, shift: Grid) -> WindowSlots:
     """Indices of the padded, shifted and partitioned maps `(B, *grid)`."""
     number = torch.arange(1, prod(shape) + 1).view(*shape, 1)

@@ -1,0 +1,117 @@
+"""The same weights give the outputs and gradients of mmdet's class."""
+import pytest
+import torch
+from reference import assert_close, randomize
+
+from swin_dense.backbones import SwinTransformer
+from swin_dense.checkpoints.formats import to_mmdet, to_native
+
+mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
+
+# Values are of order 5, so 1e-5 leaves a few units in the last place of
+# float32 per layer.
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+NARROW = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
+
+
+def make_pair(dtype, **kwargs):
+    """Ours and mmdet's with the same random weights."""
+    kwargs = {**NARROW, 'drop_path_rate': 0., **kwargs}
+    ours = randomize(SwinTransformer(**kwargs).to(dtype))
+    theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
+    missing, unexpected = theirs.load_state_dict(
+        to_mmdet(ours.state_dict()), strict=False)
+    assert not unexpected
+    assert all('relative_position_index' in name for name in missing)
+    return ours, theirs
+
+
+def compare(ours, theirs, x):
+    """Outputs with and without gradients, and all gradients."""
+    tolerance = TOLERANCE[x.dtype]
+    expected = theirs(x)
+    weights = [torch.randn_like(out) / out.numel()**.5 for out in expected]
+    sum((out * w).sum() for out, w in zip(expected, weights)).backward()
+    outputs = ours(x)
+    sum((out * w).sum() for out, w in zip(outputs, weights)).backward()
+    for out, other in zip(outputs, expected):
+        assert out.is_contiguous()
+        assert_close(out, other, tolerance)
+    ours.eval()
+    with torch.no_grad():
+        for out, other in zip(ours(x), expected):
+            assert_close(out, other, tolerance)
+    native, _ = to_native({
+        name: p.grad
+        for name, p in theirs.named_parameters()
+    })
+    for name, parameter in ours.named_parameters():
+        # A gradient may be large or small; its error is relative to it.
+        scale = max(1., native[name].abs().max().item())
+        assert_close(parameter.grad / scale, native[name] / scale, tolerance)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('window', [7, 12])
+@pytest.mark.parametrize('size', [(224, 224), (200, 333), (65, 97)])
+def test_sizes_and_windows(dtype, size, window):
+    compare(*make_pair(dtype, window_size=window),
+            torch.randn(2, 3, *size, dtype=dtype))
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_large_image(dtype):
+    compare(*make_pair(dtype, embed_dims=8, num_heads=(1, 1, 2, 4)),
+            torch.randn(2, 3, 800, 1333, dtype=dtype))
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('window', [7, 12])
+@pytest.mark.parametrize('size', [(224, 224), (65, 97)])
+def test_absolute_embedding(dtype, size, window):
+    whole = tuple(s + -s % 4 for s in size)  # mmdet's does not interpolate
+    compare(
+        *make_pair(
+            dtype,
+            window_size=window,
+            use_abs_pos_embed=True,
+            pretrain_img_size=whole), torch.randn(2, 3, *size, dtype=dtype))
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('size', [(200, 333), (65, 97)])
+def test_checkpointed(dtype, size):
+    compare(*make_pair(dtype, with_cp=True),
+            torch.randn(2, 3, *size, dtype=dtype))
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(qkv_bias=False),
+    dict(qk_scale=.3, mlp_ratio=2),
+    dict(patch_norm=False),
+    dict(act_cfg=dict(type='ReLU')),
+    dict(norm_cfg=dict(type='LN', eps=1e-3)),
+    dict(out_indices=(1, 3)),
+    dict(in_channels=4),
+    dict(
+        depths=(1, 3, 2),
+        num_heads=(2, 2, 2),
+        strides=(4, 2, 2),
+        out_indices=(0, 1, 2)),
+])
+def test_arguments(kwargs):
+    compare(
+        *make_pair(torch.float64, **kwargs),
+        torch.randn(
+            2, kwargs.get('in_channels', 3), 65, 97, dtype=torch.float64))
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_swin_tiny(dtype):
+    compare(
+        *make_pair(
+            dtype,
+            embed_dims=96,
+            depths=(2, 2, 6, 2),
+            num_heads=(3, 6, 12, 24)),
+        torch.randn(1, 3, 100, 130, dtype=dtype))
