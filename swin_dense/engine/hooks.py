@@ -113,13 +113,22 @@ class ClassCheckHook(Hook):
         self.trained: Optional[List[str]] = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Remember the names that a checkpoint was trained on."""
+        """Remember the names that a checkpoint was trained on.
+
+        The runner then compares them with those of its data set, so data
+        that may follow is numbered here.
+        """
         meta = checkpoint.get('meta') or {}
         # In capitals, and outside `dataset_meta`, as mmdet 2 wrote them.
         meta = {**meta, **(meta.get('dataset_meta') or {})}
         classes = meta.get('classes') or meta.get('CLASSES')
         self.trained = [classes] if isinstance(
             classes, str) else (list(classes) if classes else None)
+        for name in ('_train_loop', '_val_loop', '_test_loop'):
+            loop = getattr(runner, name, None)
+            # Until it is needed, a loop is the dict that describes it.
+            if hasattr(loop, 'dataloader'):
+                self._follow(runner, loop)
 
     def before_train(self, runner) -> None:
         """Compare the heads, the training set and the validation set."""
@@ -150,25 +159,34 @@ class ClassCheckHook(Hook):
         self._check_evaluation(runner, runner.test_loop, 'the test set')
 
     def _check_evaluation(self, runner, loop, source: str) -> None:
-        dataset = _innermost(loop.dataloader.dataset)
-        classes = dataset.metainfo.get('classes')
-        check_classes(runner.model, classes, source)
-        if not self.trained or list(classes) == self.trained:
+        check_classes(
+            runner.model,
+            _innermost(loop.dataloader.dataset).metainfo.get('classes'),
+            source)
+        self._follow(runner, loop)
+        if self.trained:
+            classes = _innermost(loop.dataloader.dataset).metainfo['classes']
+            check_names(self.trained, classes, source)
+
+    def _follow(self, runner, loop) -> None:
+        """Number a data set as the model was trained, if it may be."""
+        # A wrapper keeps a copy of the names, so only bare data sets are.
+        dataset = loop.dataloader.dataset
+        if not self.trained or getattr(dataset, 'classes_given', True):
             return
-        if not getattr(dataset, 'classes_given', True) and (sorted(classes)
-                                                            == sorted(
-                                                                self.trained)):
+        classes = list(dataset.metainfo['classes'])
+        if classes != self.trained and sorted(classes) == sorted(self.trained):
             print_log(
-                f'{source} is numbered as the checkpoint was trained: '
-                f'{self.trained}', 'current')
+                f'{dataset.ann_file} lists its categories as {classes}; they '
+                f'are numbered as in the checkpoint: {self.trained}',
+                'current')
             dataset.relabel(self.trained)
             self._tell_labels(runner, loop)
-            return
-        check_names(self.trained, classes, source)
 
     @staticmethod
     def _tell_labels(runner, loop) -> None:
         """Pass the names of a loop's data set on to those who show them."""
-        meta = loop.dataloader.dataset.metainfo
-        loop.evaluator.dataset_meta = meta
+        meta = _innermost(loop.dataloader.dataset).metainfo
+        if hasattr(loop, 'evaluator'):
+            loop.evaluator.dataset_meta = meta
         runner.visualizer.dataset_meta = meta

@@ -219,6 +219,14 @@ def test_boxes_a_little_beyond_the_image_are_not_xyxy():
     assert run_all(data)[1] == {}
 
 
+def test_large_boxes_at_the_top_left_are_not_xyxy():
+    """They can be read as corners, but none leaves its image."""
+    data = tiny_data()
+    for ann in data['annotations']:
+        ann['bbox'] = [2, 1, 36, 28]
+    assert run_all(data, masks=False)[1] == {}
+
+
 def test_compressed_rle():
     from pycocotools import mask as mask_api
     data = tiny_data()

@@ -100,6 +100,9 @@ def runner(model, train=None, val=None, test=None, resume=False):
         val_dataloader=val and val.dataloader,
         val_loop=val,
         test_loop=test,
+        _train_loop=dict(type='EpochBasedTrainLoop'),
+        _val_loop=val,
+        _test_loop=test,
         visualizer=SimpleNamespace(dataset_meta=None))
 
 
@@ -158,14 +161,16 @@ def checkpoint(*classes):
     return dict(meta=dict(dataset_meta=dict(classes=classes)))
 
 
-def test_test_is_numbered_as_the_checkpoint(make):
-    test = make('test', ('dog', 'cat'), test_mode=True)
-    state = runner(Detector(), test=test)
+@pytest.mark.parametrize('stage', ['val', 'test'])
+def test_evaluation_is_numbered_as_the_checkpoint(make, stage):
+    dataset = make('test', ('dog', 'cat'), test_mode=True)
+    state = runner(Detector(), **{stage: dataset})
     hook = ClassCheckHook()
     hook.after_load_checkpoint(state, checkpoint('cat', 'dog'))
-    hook.before_test(state)
-    assert test.metainfo['classes'] == ('cat', 'dog')
-    assert state.test_loop.evaluator.dataset_meta['classes'] == ('cat', 'dog')
+    evaluator = getattr(state, f'{stage}_loop').evaluator
+    assert dataset.metainfo['classes'] == ('cat', 'dog')
+    assert evaluator.dataset_meta['classes'] == ('cat', 'dog')
+    getattr(hook, f'before_{stage}')(state)
 
 
 @pytest.mark.parametrize('meta', [
@@ -175,8 +180,8 @@ def test_test_is_numbered_as_the_checkpoint(make):
 ])
 def test_checkpoint_of_other_classes(make, meta):
     hook = ClassCheckHook()
-    hook.after_load_checkpoint(None, dict(meta=meta))
     state = runner(Detector(), make('train'), test=make('test'))
+    hook.after_load_checkpoint(state, dict(meta=meta))
     with pytest.raises(ValueError, match=r"only in the checkpoint \['cow'\]"):
         hook.before_test(state)
     # To start from it is fine, to resume it is not.
