@@ -52,13 +52,12 @@ def check_classes(model: nn.Module,
         more = ', …' if len(classes) > 20 else ''
         heads = '\n'.join(f'  {path} ({kind}): num_classes={count}'
                           for path, (kind, count) in wrong.items())
-        options = ' '.join(f'{path}.num_classes={len(classes)}'
-                           for path in wrong)
         raise ValueError(
             f'{source} has {len(classes)} classes: {names}{more}\n'
             f'but the model has\n{heads}\n'
-            'Correct the classes, or the heads, in the config or by '
-            f'--cfg-options {options}')
+            f'Correct the classes, or set num_classes={len(classes)} at these '
+            'places in the config (without the last number where it describes '
+            'one head for all stages)')
 
 
 def check_names(trained: Sequence[str],
