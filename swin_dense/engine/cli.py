@@ -116,10 +116,11 @@ def _is_expected(error: Exception) -> bool:
     # Registries report an unknown type, and a constructor an unknown
     # argument, by classes that any defect could raise as well.
     text = str(error)
-    return isinstance(
-        error, _EXPECTED) or (isinstance(error, KeyError) and 'is not in the'
-                              in text) or (isinstance(error, TypeError)
-                                           and 'unexpected keyword' in text)
+    if isinstance(error, KeyError):
+        return 'is not in the' in text
+    if isinstance(error, TypeError):
+        return 'unexpected keyword' in text or 'has no argument' in text
+    return isinstance(error, _EXPECTED)
 
 
 def _message(error: Exception) -> str:

@@ -38,8 +38,9 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         options: Such as `{'train_dataloader.batch_size': 4}`.
 
     Raises:
-        ValueError: If a name leads nowhere, resembles an existing one too
-            much to be meant as a new one, or sets a variable without effect.
+        ValueError: If a name leads into something that holds no settings,
+            resembles an existing one too much to be meant as a new one, or
+            sets a variable without effect.
     """
     options = dict(options)
     for name in options:
@@ -67,15 +68,12 @@ def _check(cfg: Config, name: str) -> None:
                     f'{len(node)}; {key!r} is no index into it')
             node = node[int(key)]
         elif isinstance(node, (Config, Mapping)):
-            known = list(node)
-            last = len(path) == len(rest)
-            # A new setting is fine at the end of the name (an argument that
-            # the config leaves at its default), unless it is a misspelling.
-            typo = get_close_matches(key, known, cutoff=_TYPO)
-            if key not in node and (typo or not last):
+            # A name that is not there is fine (an argument that the config
+            # leaves at its default), unless it is a misspelling.
+            if key not in node and get_close_matches(key, node, cutoff=_TYPO):
                 raise ValueError(f'--cfg-options {name}: {inside} has no '
-                                 f'{key!r}; {nearest(key, known)}')
-            node = node.get(key)
+                                 f'{key!r}; {nearest(key, list(node))}')
+            node = node.get(key, {})
         else:
             raise ValueError(
                 f'--cfg-options {name}: {inside} is {node!r} and holds no '

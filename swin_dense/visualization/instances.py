@@ -9,6 +9,8 @@ from swin_dense.visualization.text import put_text, text_size
 
 _MASK_OPACITY = 0.42
 _CHIP_OPACITY = 0.88
+# Grey level that a repeated class's tint is mixed with, and how much.
+_SHADES = ((0, 0.), (255, 0.4), (0, 0.35))
 
 
 class Arrays(NamedTuple):
@@ -86,7 +88,7 @@ def draw_instances(image: np.ndarray,
     unit = np.sqrt(image.shape[0] * image.shape[1])
     width = max(1, round(unit / 320))
     if found.masks is not None:
-        _draw_masks(picture, found, width)
+        _draw_masks(picture, found, max(1, round(unit / 500)))
     for box, label in zip(found.bboxes, found.labels):
         corners = [tuple(map(int, np.round(xy))) for xy in (box[:2], box[2:])]
         # Beside an outlined mask, a heavy box would only hide the object.
@@ -124,11 +126,16 @@ def _check(image: np.ndarray, found: Arrays, classes: Sequence[str]) -> None:
 
 
 def _draw_masks(picture: np.ndarray, found: Arrays, width: int) -> None:
-    """Tint each mask's pixels, then outline it."""
+    """Tint each mask's pixels, then outline it.
+
+    Neighbours of one class take turns in light and dark tints.
+    """
+    turns = np.zeros(found.labels.max(initial=0) + 1, int)
     for mask, label in zip(found.masks, found.labels):
-        colour = class_colour(label)
-        tint = picture[mask] * (1 - _MASK_OPACITY)
-        tint += np.multiply(colour, _MASK_OPACITY)
+        grey, share = _SHADES[turns[label] % len(_SHADES)]
+        turns[label] += 1
+        colour = np.multiply(class_colour(label), 1 - share) + grey * share
+        tint = picture[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY
         picture[mask] = (tint + 0.5).astype(np.uint8)
     for mask, label in zip(found.masks, found.labels):
         outline, _ = cv2.findContours(

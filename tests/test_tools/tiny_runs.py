@@ -3,6 +3,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+from mmengine.logging import MMLogger
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = str(Path(__file__).with_name('tiny_mask_rcnn.py'))
 
@@ -18,4 +20,6 @@ def tool(name: str) -> ModuleType:
 
 def run(name: str, *args) -> int:
     """The exit status of a tool."""
+    # Loggers of earlier runs write to streams that pytest has closed.
+    MMLogger._instance_dict.clear()
     return tool(name).main([str(arg) for arg in args])

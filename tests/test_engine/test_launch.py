@@ -1,0 +1,102 @@
+import logging
+import re
+
+import pytest
+from mmengine.config import Config
+
+from swin_dense.checkpoints.load import CheckpointError
+from swin_dense.engine import launch
+from swin_dense.engine.launch import configure, load_config
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / 'my_recipe.py'
+    file.write_text("optim_wrapper = dict(type='AmpOptimWrapper', "
+                    "loss_scale='dynamic')\ntrain_dataloader = "
+                    'dict(batch_size=2)\n')
+    return file
+
+
+@pytest.fixture
+def cfg(path):
+    return load_config(path)
+
+
+def on(monkeypatch, device):
+    monkeypatch.setattr(launch, 'get_device', lambda: device)
+
+
+def test_defaults_that_hosts_leave_to_their_tools(cfg):
+    assert cfg.work_dir == 'work_dirs/my_recipe'
+    assert cfg.default_scope == 'mmdet'
+    assert cfg.runner_type == 'swin_dense.DenseRunner'
+
+
+def test_a_missing_config_suggests_its_neighbours(path):
+    with pytest.raises(FileNotFoundError, match=f'did you mean {path}'):
+        load_config(path.with_name('my_recipes.py'))
+
+
+def test_command_line_wins_over_the_config(cfg, tmp_path):
+    cfg.randomness = dict(seed=1, diff_rank_seed=True)
+    weights = tmp_path / 'a.pth'
+    weights.touch()
+    configure(cfg, work_dir='w', load_from=str(weights), seed=5)
+    assert (cfg.work_dir, cfg.load_from) == ('w', str(weights))
+    assert cfg.randomness == dict(
+        seed=5, diff_rank_seed=True, deterministic=False)
+
+
+def test_resume(cfg, tmp_path):
+    configure(cfg, resume='auto')
+    assert cfg.resume is True and cfg.load_from is None
+    with pytest.raises(CheckpointError, match='holds no .pth file'):
+        configure(cfg, resume=str(tmp_path / 'b.pth'))
+
+
+def test_amp_where_there_is_a_gpu(cfg, monkeypatch):
+    cfg.optim_wrapper = dict(type='OptimWrapper')
+    on(monkeypatch, 'cuda')
+    configure(cfg, amp=True)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert launch._fit_to_machine(cfg) == []
+    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+
+
+def test_float32_where_there_is_no_gpu(cfg, monkeypatch):
+    on(monkeypatch, 'cpu')
+    note, = launch._fit_to_machine(cfg)
+    assert 'training in float32' in note
+    assert cfg.optim_wrapper == dict(type='OptimWrapper')
+
+
+def test_scaling_the_learning_rate_needs_a_reference(cfg):
+    with pytest.raises(ValueError, match='base_batch_size'):
+        configure(cfg, auto_scale_lr=True)
+    cfg.auto_scale_lr = dict(base_batch_size=16)
+    cfg.optim_wrapper.accumulative_counts = 2
+    with pytest.raises(ValueError, match='accumulative_counts=2'):
+        configure(cfg, auto_scale_lr=True)
+
+
+@pytest.mark.parametrize('world_size, enable, message', [
+    (8, False, 'Batch of 16 images .* meant for 16$'),
+    (1, False, 'Batch of 2 images .* NOT scaled'),
+    (4, True, 'Batch of 8 images .* is scaled by 0.5'),
+])
+def test_batch_is_compared_with_the_reference(cfg, world_size, enable,
+                                              message):
+    cfg.auto_scale_lr = dict(base_batch_size=16, enable=enable)
+    assert re.search(message, launch._batch_note(cfg, world_size))
+
+
+def test_noise_of_the_host_is_not_logged():
+    record = logging.makeLogRecord
+    assert not launch._is_news(record(dict(msg='paramwise_options -- x')))
+    assert launch._is_news(record(dict(msg='Iter(train) [1/2]')))
+
+
+def test_configs_without_training_are_fine(monkeypatch):
+    on(monkeypatch, 'cpu')
+    assert launch._fit_to_machine(Config(dict(model=dict()))) == []

@@ -1,0 +1,197 @@
+"""What a user can get wrong ends early, with a message and a status."""
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_runs import CONFIG, REPOSITORY, run, tool
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """Weights of the tiny detector, as they were before any training."""
+    from mmengine.registry import MODELS, init_default_scope
+
+    from swin_dense.engine.launch import load_config
+    torch.manual_seed(0)
+    init_default_scope('mmdet')
+    model = MODELS.build(load_config(CONFIG).model)
+    model.roi_head.bbox_head.fc_cls.bias.data.fill_(1.)
+    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
+    torch.save(
+        dict(
+            meta=dict(
+                dataset_meta=dict(classes=('circle', 'square', 'triangle'))),
+            state_dict=model.state_dict()), path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / 'photo.jpg'
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def error_of(capsys, name: str, *args) -> str:
+    """The message of a tool that must fail, and not by a traceback."""
+    assert run(name, *args) == 1
+    error = capsys.readouterr().err
+    assert 'Traceback' not in error and 'error: ' in error
+    return error.split('error: ', 1)[1]
+
+
+@pytest.mark.parametrize('name', ['train', 'test', 'predict', 'demo'])
+def test_help_ends_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(name, '--help')
+    assert stop.value.code == 0
+    assert f'example:\n  python tools/{name}.py' in capsys.readouterr().out
+
+
+def test_unknown_arguments_are_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run('train', CONFIG, '--work-dri', 'x')
+    assert stop.value.code == 2
+
+
+def test_status_reaches_the_shell():
+    done = subprocess.run(
+        [sys.executable, 'tools/train.py', 'configs/cascade_swin_b_koko.py'],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        'train.py: error: config configs/cascade_swin_b_koko.py does not '
+        'exist; did you mean configs/cascade_swin_b_coco.py')
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert run('train', 'no.py', '--debug') == 1
+    assert 'Traceback' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['train', 'test', 'predict'])
+def test_missing_config(name, capsys):
+    extra = {
+        'train': [],
+        'test': ['x.pth']
+    }.get(name, ['x.pth', 'x.jpg', '--out', 'x'])
+    assert 'no.py does not exist' in error_of(capsys, name, 'no.py', *extra)
+
+
+def test_missing_data_set(tmp_path, capsys):
+    config = REPOSITORY / 'configs' / 'cascade_swin_t_coco.py'
+    error = error_of(capsys, 'train', config, '--work-dir', tmp_path,
+                     '--cfg-options', f'data_root={tmp_path}/nowhere',
+                     'model.backbone.init_cfg=None')
+    assert f'{tmp_path}/nowhere/annotations/instances_train2017.json' in error
+    assert 'configs/cascade_swin_nano_shapes.py' in error
+
+
+def test_unknown_backbone_argument(tmp_path, capsys):
+    error = error_of(capsys, 'train', CONFIG, '--work-dir', tmp_path,
+                     '--cfg-options', 'model.backbone.windows=7')
+    assert 'window_size' in error
+
+
+@pytest.mark.parametrize('name', ['test', 'predict'])
+def test_missing_checkpoint(name, checkpoint, photo, tmp_path, capsys):
+    extra = [photo, '--out', tmp_path / 'out'] if name == 'predict' else []
+    error = error_of(capsys, name, CONFIG, checkpoint.with_name('tony.pth'),
+                     *extra)
+    assert f'tony.pth does not exist; did you mean {checkpoint}' in error
+    assert not (tmp_path / 'out').exists()
+
+
+def test_checkpoint_of_another_model(checkpoint, photo, tmp_path, capsys):
+    error = error_of(capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+                     tmp_path / 'out', '--cfg-options',
+                     'model.backbone.depths=[2,2,1,1]')
+    assert 'is not for this model' in error
+    assert 'backbone.layers.1.blocks.1' in error
+
+
+def test_heads_that_do_not_fit_the_classes(checkpoint, photo, tmp_path,
+                                           capsys):
+    error = error_of(capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+                     tmp_path / 'out', '--cfg-options',
+                     'model.roi_head.bbox_head.num_classes=4')
+    assert '3 classes' in error and 'num_classes=4' in error
+
+
+def test_classes_in_another_order(checkpoint, photo, tmp_path, capsys):
+    error = error_of(
+        capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+        tmp_path / 'out', '--cfg-options',
+        'test_dataloader.dataset.metainfo.classes=square,circle,triangle')
+    assert "label 0 is 'circle' in the checkpoint, 'square' in the" in error
+
+
+def test_amp_without_a_gpu(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
+    error = error_of(capsys, 'train', CONFIG, '--amp', '--work-dir', tmp_path)
+    assert '--amp needs a GPU' in error
+
+
+def test_launcher_without_its_processes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
+    monkeypatch.delenv('RANK', raising=False)
+    error = error_of(capsys, 'train', CONFIG, '--launcher', 'slurm',
+                     '--work-dir', tmp_path)
+    assert 'tools/dist_train.sh or torchrun' in error
+
+
+def test_inputs_without_images(checkpoint, tmp_path, capsys):
+    (tmp_path / 'notes.txt').write_text('none')
+    for entry in (tmp_path, tmp_path / '*.jpg', tmp_path / 'absent.jpg'):
+        error = error_of(capsys, 'predict', CONFIG, checkpoint, entry, '--out',
+                         tmp_path / 'out')
+        assert error.startswith(f'{entry}: no image there')
+
+
+@pytest.mark.parametrize('skip', [False, True])
+def test_bad_images_are_named_and_the_others_done(checkpoint, photo, tmp_path,
+                                                  capsys, skip):
+    (tmp_path / 'empty.png').write_bytes(b'')
+    (tmp_path / 'cut.jpg').write_bytes(photo.read_bytes()[:900])
+    (tmp_path / 'text.jpg').write_text('no picture')
+    out = tmp_path / 'out'
+    status = run('predict', CONFIG, checkpoint, tmp_path, '--out', out,
+                 *(['--skip-bad'] if skip else []))
+    assert status == (0 if skip else 1)
+    error = capsys.readouterr().err
+    for name in ('empty.png', 'cut.jpg', 'text.jpg'):
+        assert f'skipped: {tmp_path / name} ' in error
+    assert ('3 of 4 images could not be read' in error) is not skip
+    assert sorted(path.name for path in out.iterdir()) == [
+        'images.json', 'photo.jpg', 'predictions.json'
+    ]
+    assert [
+        i['file_name']
+        for i in json.loads((out / 'images.json').read_text())['images']
+    ] == [str(photo)]
+
+
+def test_pictures_never_overwrite_each_other_or_an_image(tmp_path):
+    predict = tool('predict')
+    paths = [
+        tmp_path / name
+        for name in ('a/x.jpg', 'b/x.jpg', 'b/y.webp', 'b/y.tif')
+    ]
+    out = tmp_path / 'out'
+    assert predict.name_outputs(paths, out) == [
+        out / name
+        for name in ('a/x.jpg', 'b/x.jpg', 'b/y.webp.png', 'b/y.tif.png')
+    ]
+    assert predict.name_outputs(paths[1:], out) == [
+        out / name for name in ('x.jpg', 'y.webp.png', 'y.tif.png')
+    ]
+    with pytest.raises(ValueError, match='would overwrite the image'):
+        predict.name_outputs(paths[:1], tmp_path / 'a')

@@ -1,0 +1,79 @@
+"""Two processes do what one does on the same images."""
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_runs import CONFIG, REPOSITORY, run
+
+# Sums of float32 in another order, over three steps.
+TOLERANCE = 1e-5
+
+
+def launch(script: str, *args) -> str:
+    """Run a script of `tools/` on CPU processes; returns what it wrote."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    done = subprocess.run(
+        [str(REPOSITORY / 'tools' / script), *map(str, args)],
+        env={
+            **os.environ, 'PORT': str(port),
+            'PYTHON': sys.executable,
+            'CUDA_VISIBLE_DEVICES': ''
+        },
+        capture_output=True,
+        text=True,
+        timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
+def test_without_arguments_scripts_tell_their_usage(script):
+    done = subprocess.run([str(REPOSITORY / 'tools' / script)],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 2
+    assert f'tools/{script} CONFIG' in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='compares CPU processes')
+def test_two_processes_match_one(tmp_path):
+    """Each of two processes takes every other image; their gradients are
+    averaged. One process that averages the gradients of two images in a row
+    before each step must end with the same weights: losses are normalised
+    per process, so one batch of two would not be the same thing.
+    """
+    options = ['--seed', 0, '--cfg-options', f'data_root={tmp_path}/shapes']
+    assert run('train', CONFIG, '--work-dir', tmp_path / 'one', *options,
+               'train_cfg.max_iters=6', 'default_hooks.checkpoint.interval=6',
+               'optim_wrapper.accumulative_counts=2') == 0
+    log = launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'two',
+                 *options, 'train_cfg.max_iters=3',
+                 'default_hooks.checkpoint.interval=3')
+    assert 'the processes talk over gloo' in log
+    assert 'Batch of 2 images per update (2 processes x 1 images' in log
+
+    one, two = (
+        torch.load(tmp_path / name, weights_only=True)['state_dict']
+        for name in ('one/iter_6.pth', 'two/iter_3.pth'))
+    torch.testing.assert_close(two, one, rtol=0, atol=TOLERANCE)
+
+    weights = tmp_path / 'one' / 'iter_6.pth'
+    metrics = []
+    for processes in (1, 2):
+        out = tmp_path / f'{processes}.json'
+        args = [
+            '--work-dir', tmp_path / 'test', '--out', out, '--cfg-options',
+            f'data_root={tmp_path}/shapes'
+        ]
+        if processes == 1:
+            assert run('test', CONFIG, weights, *args) == 0
+        else:
+            launch('dist_test.sh', CONFIG, weights, 2, *args)
+        metrics.append(json.loads(out.read_text())['metrics'])
+    assert metrics[0] == metrics[1]
