@@ -12,8 +12,8 @@ _TYPO = 0.85
 # What the runner and the launch read of a config, besides the model and what
 # else the runner's constructor names.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
-    'auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg',
-    'runner_type', 'sync_bn', 'test_pipeline'
+    'auto_scale_lr', 'compile', 'custom_imports', 'find_unused_parameters',
+    'model_wrapper_cfg', 'runner_type', 'sync_bn'
 }
 
 
@@ -70,7 +70,8 @@ def _check(cfg: Config, name: str) -> None:
         elif isinstance(node, (Config, Mapping)):
             # A name that is not there is fine (an argument that the config
             # leaves at its default), unless it is a misspelling.
-            if key not in node and get_close_matches(key, node, cutoff=_TYPO):
+            if path and key not in node and get_close_matches(
+                    key, node, cutoff=_TYPO):
                 raise ValueError(f'--cfg-options {name}: {inside} has no '
                                  f'{key!r}; {nearest(key, list(node))}')
             node = node.get(key, {})
