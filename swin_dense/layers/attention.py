@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.ops import (WindowMask, in_blocks, prefers_blocks,
-                            relative_index)
+from swin_dense.ops import (WindowMask, in_blocks, infer_linear,
+                            prefers_blocks, relative_index)
 from swin_dense.ops.grid import Grid
 
 
@@ -80,13 +80,20 @@ class WindowAttention(nn.Module):
             mask = WindowMask(
                 mask.masks, mask.kinds.repeat(len(windows) // len(mask.kinds)))
         mix = partial(self._mix, mask)
-        qkv = self.qkv(windows)
-        dropping = self.attn_drop.training and self.attn_drop.p > 0
-        if torch.is_grad_enabled() and not dropping and prefers_blocks(qkv):
-            x = in_blocks(mix, self.widest(windows), qkv, bias)
-        else:
-            x = mix(slice(None), qkv, bias)
-        return self.proj_drop(self.proj(x))
+        if not prefers_blocks(windows) or self._drops():
+            qkv = self.qkv(windows)
+            return self.proj_drop(self.proj(mix(slice(None), qkv, bias)))
+        if torch.is_grad_enabled():
+            qkv = self.qkv(windows)
+            return self.proj(in_blocks(mix, self.widest(windows), qkv, bias))
+        qkv = infer_linear(windows, self.qkv.weight, self.qkv.bias)
+        x = mix(slice(None), qkv, bias)
+        return infer_linear(x, self.proj.weight, self.proj.bias)
+
+    def _drops(self) -> bool:
+        """Whether dropout acts, on the weights or on the output."""
+        return any(drop.training and drop.p > 0
+                   for drop in (self.attn_drop, self.proj_drop))
 
     def widest(self, windows: Tensor) -> int:
         """Elements per window of the intermediate results, see `blocks_of`."""
@@ -103,13 +110,13 @@ class WindowAttention(nn.Module):
             qkv: Queries, keys and values of these, `(n, N, 3 * C)`.
             bias: Position bias `(heads, N, N)`.
         """
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(
-            2, 0, 3, 1, 4).unbind()
+        q, k, v = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in qkv.chunk(3, -1))
         bias = bias[None]
         if mask is not None:
             bias = bias + mask.masks[mask.kinds[rows], None]
-        dropping = self.attn_drop.training and self.attn_drop.p > 0
-        if dropping or torch.is_grad_enabled() and bias.requires_grad:
+        if self._drops() or torch.is_grad_enabled() and bias.requires_grad:
             # No fused kernel returns the gradient of a bias.
             logits = (q * self.scale) @ k.transpose(-2, -1) + bias
             x = self.attn_drop(logits.softmax(-1)).to(v.dtype) @ v

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from swin_dense.ops import blocks_of, prefers_blocks
+from swin_dense.ops import blocks_of, infer_linear, prefers_blocks
 
 
 class FeedForward(nn.Module):
@@ -57,11 +57,12 @@ class _BlockedGELUNetwork(torch.autograd.Function):
         hidden = x.new_empty(len(x), len(weight1)) if keep else None
         out = torch.empty_like(x)
         for rows in blocks_of(x, len(weight1)):
-            block = F.linear(x[rows], weight1, bias1)
-            if hidden is not None:
-                hidden[rows] = block
-            torch.ops.aten.gelu_(block, approximate=approximate)
-            torch.addmm(bias2, block, weight2.t(), out=out[rows])
+            if hidden is None:
+                block = infer_linear(x[rows], weight1, bias1, approximate)
+            else:
+                hidden[rows] = infer_linear(x[rows], weight1, bias1)
+                block = F.gelu(hidden[rows], approximate=approximate)
+            out[rows] = infer_linear(block, weight2, bias2)
         if keep:
             ctx.save_for_backward(x, weight1, weight2, hidden)
             ctx.approximate = approximate

@@ -6,6 +6,7 @@ tokens per window.
 """
 from swin_dense.ops.blocks import blocks_of, in_blocks, prefers_blocks
 from swin_dense.ops.grid import crop, fit_window, pad_to_multiple, to_tuple
+from swin_dense.ops.linear import infer_linear
 from swin_dense.ops.relative import relative_index
 from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
 from swin_dense.ops.windows import (WindowSlots, merge_windows,
@@ -13,7 +14,7 @@ from swin_dense.ops.windows import (WindowSlots, merge_windows,
 
 __all__ = [
     'WindowMask', 'WindowSlots', 'blocks_of', 'crop', 'cyclic_shift',
-    'fit_window', 'in_blocks', 'merge_windows', 'pad_to_multiple',
-    'partition_windows', 'prefers_blocks', 'relative_index', 'to_tuple',
-    'window_mask', 'window_slots'
+    'fit_window', 'in_blocks', 'infer_linear', 'merge_windows',
+    'pad_to_multiple', 'partition_windows', 'prefers_blocks', 'relative_index',
+    'to_tuple', 'window_mask', 'window_slots'
 ]

@@ -66,14 +66,16 @@ class _InBlocks(torch.autograd.Function):
     """The autograd side of `in_blocks`."""
 
     @staticmethod
-    def forward(ctx: Any, function: RowFunction, widest: int, x: Tensor,
-                *shared: Tensor) -> Tensor:
+    def forward(ctx: Any, function: RowFunction, widest: int, *tensors:
+                Tensor) -> Tensor:
         ctx.function, ctx.widest = function, widest
-        ctx.save_for_backward(x, *shared)
-        out = None
+        ctx.save_for_backward(*tensors)
+        # Some kernels choose by whether a gradient will be asked for.
+        x, *shared = (tensor.detach() for tensor in tensors)
+        out = x
         for rows in blocks_of(x, widest):
             block = function(rows, x[rows], *shared)
-            if out is None:
+            if rows.start == 0:
                 out = block.new_empty(len(x), *block.shape[1:])
             out[rows] = block
         return out

@@ -70,7 +70,7 @@ def window_slots(shape: Grid, window: Grid, shift: Grid) -> WindowSlots:
     number = torch.arange(1, prod(shape) + 1).view(*shape, 1)
     number = cyclic_shift(pad_to_multiple(number, window), shift)
     number = partition_windows(number, window).squeeze(-1)  # 0 is padding
-    places = torch.empty(number.max() + 1, dtype=torch.long)
+    places = torch.empty(prod(shape) + 1, dtype=torch.long)
     places[number.flatten()] = torch.arange(number.numel())
     padding = number == 0
     return WindowSlots((number - 1).clamp_(min=0),
