@@ -231,6 +231,27 @@ def test_nms_blocks_do_not_change_it(monkeypatch, block, tile):
         assert kept.tolist() == greedy_nms(boxes, scores, threshold)
 
 
+def test_overlap_of_exactly_the_threshold():
+    from mmcv.ops import nms, soft_nms
+    boxes = torch.tensor([[0., 0., 4., 8.], [0., 0., 4., 4.]])  # overlap 1/2
+    scores = torch.tensor([0.9, 0.8])
+    assert nms(boxes, scores, 0.5)[1].tolist() == [0, 1]
+    assert nms(boxes, scores, 0.499)[1].tolist() == [0]
+    # Soft-NMS acts from the threshold on, as the compiled operator does.
+    assert soft_nms(boxes, scores, 0.5, method='naive')[1].tolist() == [0]
+    lowered, _ = soft_nms(boxes, scores, 0.5, method='linear')
+    torch.testing.assert_close(lowered[:, 4], torch.tensor([0.9, 0.4]))
+    lowered, _ = soft_nms(boxes, scores, 0.501, method='linear')
+    assert torch.equal(lowered[:, 4], scores)
+
+
+def test_nms_takes_equal_scores_in_their_order():
+    boxes = torch.tensor([[0., 0., 4., 8.], [0., 0., 4., 7.]]).repeat(50, 1)
+    boxes += 10 * torch.arange(50.).repeat_interleave(2)[:, None]
+    kept = suppression.nms(boxes, torch.full((100, ), 0.5), 0.5)
+    assert kept.tolist() == list(range(0, 100, 2))
+
+
 def test_nms_leaves_inputs_alone():
     from mmcv.ops import nms, soft_nms
     boxes = torch.rand(50, 4)

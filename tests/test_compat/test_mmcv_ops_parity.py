@@ -58,7 +58,7 @@ def test_every_operator_has_cases():
     assert counts == {
         'nms': 27,
         'batched_nms': 30,
-        'soft_nms': 44,
+        'soft_nms': 50,
         'roi_align': 49,
         'deform_conv': 18,
         'modulated_deform_conv': 24,
