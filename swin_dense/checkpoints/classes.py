@@ -4,7 +4,7 @@ from typing import Any, Mapping, Optional, Sequence
 from mmengine.logging import MMLogger
 from torch import nn
 
-from swin_dense.checkpoints.read import CheckpointError
+from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.report import Shape, examples
 
 

@@ -11,9 +11,10 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from swin_dense.checkpoints.classes import check_names, explain_counts
+from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
                                             is_output_norm, rename, unwrap)
-from swin_dense.checkpoints.read import CheckpointError, read_checkpoint
+from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 from swin_dense.checkpoints.transfer import fit_position
 from swin_dense.checkpoints.variants import describe

@@ -4,20 +4,15 @@ import re
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Callable, Union
-from urllib.error import URLError
 
 import torch
-from mmengine.dist import barrier, get_dist_info
-from torch.hub import download_url_to_file, get_dir
+
+from swin_dense.checkpoints.download import download
+from swin_dense.checkpoints.errors import CheckpointError
 
 MapLocation = Union[str, torch.device, Callable, None]
 
 _ADDRESS = re.compile(r'https?://|file://')
-_HASH = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is not for this model."""
 
 
 def read_checkpoint(source: Union[str, os.PathLike],
@@ -63,7 +58,7 @@ def read_checkpoint(source: Union[str, os.PathLike],
 def _local_file(source: str) -> Path:
     """The file of a path or address, downloaded where needed."""
     if _ADDRESS.match(source):
-        return _download(source)
+        return download(source)
     if '://' in source:
         raise CheckpointError(
             f'{source}: only paths and addresses with http://, https:// or '
@@ -82,43 +77,13 @@ def _local_file(source: str) -> Path:
     return path
 
 
-def _download(address: str) -> Path:
-    """Fetch a file once; a broken download leaves nothing behind."""
-    name = address.split('?')[0].rsplit('/', 1)[-1]
-    path = Path(get_dir(), 'checkpoints', name)
-    match = _HASH.search(name)
-
-    def fetch() -> None:
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Writes beside the target and renames when all is there.
-            download_url_to_file(
-                address,
-                str(path),
-                hash_prefix=match and match[1],
-                progress=os.isatty(2))
-        except (URLError, RuntimeError, OSError, ValueError) as error:
-            raise CheckpointError(
-                f'cannot download {address}: {error}. Download it by other '
-                f'means and give its path, or put it at {path}') from error
-
-    rank, world_size = get_dist_info()
-    if rank == 0:
-        fetch()
-    if world_size > 1:
-        barrier()
-        fetch()  # for a machine that does not share the first one's disk
-    return path
-
-
 def _refusal(path: Path, message: str) -> str:
     """What to tell about a file that the restricted reader gave up on."""
+    named = re.search(
+        r'GLOBAL (.+?)(?: was not| whose module| is not allowed|$)', message,
+        re.MULTILINE)
     detail = message.split('WeightsUnpickler error:')[-1].strip()
     detail = detail.split('\n')[0]
-    named = re.search(
-        r'GLOBAL (.+?)(?: was not| whose module| is not allowed|$)', detail)
     if named is None and 'Unsupported operand' in detail:
         return _unreadable(path, UnpicklingError(detail))
     what = named[1] if named else f'something else ({detail})'

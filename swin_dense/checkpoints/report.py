@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Mapping, Sequence
 
-from swin_dense.checkpoints.read import CheckpointError
+from swin_dense.checkpoints.errors import CheckpointError
 
 Shape = tuple[int, ...]
 

@@ -78,6 +78,11 @@ def _number_type(code: Any, align: bool = False, copy: bool = False) -> Any:
     return _NUMBERS[code]
 
 
+def _no_bytes() -> bytes:
+    """Stand in for `bytes`, whose call is how an empty array is stored."""
+    return b''
+
+
 def install() -> None:
     """Allow-list what mmengine stores. Cheap, and safe to call again."""
     stand_ins = [
@@ -86,6 +91,7 @@ def install() -> None:
         (_ONE_CYCLE, _ONE_CYCLE),
         (np.ndarray, 'numpy.ndarray'),
         (_number_type, 'numpy.dtype'),
+        (_no_bytes, 'builtins.bytes'),
         # Configurations are read as plain dictionaries: mmengine's appear in
         # the meta data of data sets, yacs's in official classification files.
         (dict, 'mmengine.config.config.ConfigDict'),

@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
-from swin_dense.engine.atomic import remove_leftovers, replacing
+from swin_dense.files import remove_leftovers, replacing
 from swin_dense.registry import HOOKS
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Union
 import torch.distributed
 from mmengine.config import DictAction
 
-from swin_dense.engine.atomic import replacing
+from swin_dense.files import replacing
 
 __all__ = [
     'add_config_arguments', 'add_run_arguments', 'make_parser', 'run',

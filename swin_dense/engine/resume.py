@@ -4,7 +4,7 @@ from typing import Optional
 
 from mmengine.logging import MMLogger
 
-from swin_dense.checkpoints.read import CheckpointError, read_checkpoint
+from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
 
 
 def find_latest(folder: Path) -> Optional[Path]:

@@ -12,9 +12,9 @@ from mmengine.runner.base_loop import BaseLoop
 from swin_dense.checkpoints.formats import unwrap
 from swin_dense.checkpoints.load import (CheckpointError, load_model,
                                          read_checkpoint)
-from swin_dense.engine.atomic import replacing
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
+from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
 

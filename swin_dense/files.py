@@ -1,5 +1,6 @@
 """Files that are either complete or not there."""
 import os
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
@@ -21,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields:
         Path to write to, in the same folder.
     """
-    partial = path.with_name(f'.{path.name}{_SUFFIX}')
+    name = f'.{path.name}.{uuid.uuid4().hex[:8]}{_SUFFIX}'
+    partial = path.with_name(name)
     try:
         yield partial
         _flush(partial)
