@@ -88,7 +88,7 @@ def draw_instances(image: np.ndarray,
     unit = np.sqrt(image.shape[0] * image.shape[1])
     width = max(1, round(unit / 320))
     if found.masks is not None:
-        _draw_masks(picture, found, max(1, round(unit / 500)))
+        _draw_masks(picture, found, max(1, round(unit / 400)))
     for box, label in zip(found.bboxes, found.labels):
         corners = [tuple(map(int, np.round(xy))) for xy in (box[:2], box[2:])]
         # Beside an outlined mask, a heavy box would only hide the object.
