@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.ops import (WindowMask, in_blocks, infer_linear,
-                            prefers_blocks, relative_index)
+from swin_dense.ops import (WindowMask, cpu_linear, in_blocks, prefers_blocks,
+                            relative_index)
 from swin_dense.ops.grid import Grid
 
 
@@ -83,12 +83,12 @@ class WindowAttention(nn.Module):
         if not prefers_blocks(windows) or self._drops():
             qkv = self.qkv(windows)
             return self.proj_drop(self.proj(mix(slice(None), qkv, bias)))
+        qkv = cpu_linear(windows, self.qkv.weight, self.qkv.bias)
         if torch.is_grad_enabled():
-            qkv = self.qkv(windows)
-            return self.proj(in_blocks(mix, self.widest(windows), qkv, bias))
-        qkv = infer_linear(windows, self.qkv.weight, self.qkv.bias)
-        x = mix(slice(None), qkv, bias)
-        return infer_linear(x, self.proj.weight, self.proj.bias)
+            x = in_blocks(mix, self.widest(windows), qkv, bias)
+        else:
+            x = mix(slice(None), qkv, bias)
+        return cpu_linear(x, self.proj.weight, self.proj.bias)
 
     def _drops(self) -> bool:
         """Whether dropout acts, on the weights or on the output."""

@@ -9,7 +9,8 @@ from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
 from swin_dense.ops import (WindowMask, WindowSlots, blocks_of, crop,
                             cyclic_shift, merge_windows, pad_to_multiple,
-                            partition_windows, prefers_blocks, window_slots)
+                            partition_windows, prefers_blocks, read_tokens,
+                            read_windows, window_slots)
 from swin_dense.ops.grid import Grid
 
 
@@ -61,6 +62,11 @@ class SwinBlock(nn.Module):
     def _mix_windows(self, x: Tensor, window: Grid, shift: Grid, bias: Tensor,
                      mask: Optional[WindowMask]) -> Tensor:
         """Pad, shift, partition, attend, and back, in the official order."""
+        if prefers_blocks(x):
+            slots = window_slots(x.shape[:-1], window, shift)
+            windows = read_windows(x.flatten(0, -2), slots)
+            return read_tokens(self.attn(windows, bias, mask),
+                               slots).view_as(x)
         grid = x.shape[1:-1]
         x = cyclic_shift(pad_to_multiple(x, window), shift)
         padded = x.shape[1:-1]

@@ -79,10 +79,11 @@ class _BlockedGELUNetwork(torch.autograd.Function):
         for rows in blocks_of(x, len(weight1)):
             active = F.gelu(hidden[rows], approximate=ctx.approximate)
             grad2.addmm_(grad[rows].t(), active)
-            wide = torch.mm(grad[rows], weight2, out=active)
             wide = torch.ops.aten.gelu_backward(
-                wide, hidden[rows], approximate=ctx.approximate)
+                infer_linear(grad[rows], weight2.t(), None),
+                hidden[rows],
+                approximate=ctx.approximate)
             grad1.addmm_(wide.t(), x[rows])
             grad_bias1 += wide.sum(0)
-            torch.mm(wide, weight1, out=grad_x[rows])
+            grad_x[rows] = infer_linear(wide, weight1.t(), None)
         return grad_x, grad1, grad_bias1, grad2, grad.sum(0), None, None

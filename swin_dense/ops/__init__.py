@@ -6,15 +6,16 @@ tokens per window.
 """
 from swin_dense.ops.blocks import blocks_of, in_blocks, prefers_blocks
 from swin_dense.ops.grid import crop, fit_window, pad_to_multiple, to_tuple
-from swin_dense.ops.linear import infer_linear
+from swin_dense.ops.linear import cpu_linear, infer_linear
 from swin_dense.ops.relative import relative_index
 from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
 from swin_dense.ops.windows import (WindowSlots, merge_windows,
-                                    partition_windows, window_slots)
+                                    partition_windows, read_tokens,
+                                    read_windows, window_slots)
 
 __all__ = [
-    'WindowMask', 'WindowSlots', 'blocks_of', 'crop', 'cyclic_shift',
-    'fit_window', 'in_blocks', 'infer_linear', 'merge_windows',
-    'pad_to_multiple', 'partition_windows', 'prefers_blocks', 'relative_index',
-    'to_tuple', 'window_mask', 'window_slots'
+    'WindowMask', 'WindowSlots', 'blocks_of', 'cpu_linear', 'crop',
+    'cyclic_shift', 'fit_window', 'in_blocks', 'infer_linear', 'merge_windows',
+    'pad_to_multiple', 'partition_windows', 'prefers_blocks', 'read_tokens',
+    'read_windows', 'relative_index', 'to_tuple', 'window_mask', 'window_slots'
 ]

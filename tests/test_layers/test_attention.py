@@ -18,16 +18,20 @@ def make_block(window, dim=8, heads=2):
                   FeedForward(dim, 2 * dim)).double())
 
 
-@pytest.fixture(params=[None, 400], ids=['one block', 'many blocks'])
-def block_bytes(request, monkeypatch):
-    """Both few and many blocks of windows and tokens."""
-    if request.param:
-        monkeypatch.setattr(blocks, 'BLOCK_BYTES', request.param)
+@pytest.fixture(params=['plain', 'one block', 'many blocks'])
+def path(request, monkeypatch):
+    """All paths: steps for the whole map, few blocks, many blocks."""
+    if request.param == 'plain':
+        for layer in ('block', 'attention', 'feedforward'):
+            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
+                                lambda x: False)
+    elif request.param == 'many blocks':
+        monkeypatch.setattr(blocks, 'BLOCK_BYTES', 400)
 
 
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_equals_the_token_by_token_reference(block_bytes, grid, window, shift,
+def test_equals_the_token_by_token_reference(path, grid, window, shift,
                                              masked):
     block = make_block(window).eval()
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
@@ -44,7 +48,7 @@ def test_equals_the_token_by_token_reference(block_bytes, grid, window, shift,
 
 
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_gradients_equal_the_reference(block_bytes, grid, window, shift):
+def test_gradients_equal_the_reference(path, grid, window, shift):
     block = make_block(window)
     x = torch.randn(1, *grid, 8, dtype=torch.float64, requires_grad=True)
     inputs = [x, *block.attn.parameters()]
@@ -59,7 +63,7 @@ def test_gradients_equal_the_reference(block_bytes, grid, window, shift):
         assert_close(one, other, EXACT * 10)
 
 
-def test_gradcheck(block_bytes):
+def test_gradcheck(path):
     block = make_block((2, 2), dim=4)
     x = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     mask = window_mask((3, 4), (2, 2), (1, 1), x)
