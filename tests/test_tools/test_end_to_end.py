@@ -153,7 +153,8 @@ def test_predictions_do_not_depend_on_batch_or_source(checkpoint, data,
 
 def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):
     options = [
-        '--config', CONFIG, '--work-dir', tmp_path, '--cfg-options', data
+        '--config', CONFIG, '--work-dir', tmp_path, '--processes', '1',
+        '--cfg-options', data
     ]
     assert run('demo', *options) == 0
     shown = capsys.readouterr().out

@@ -1,0 +1,345 @@
+"""Every config loads and builds; the COCO recipes are the published ones."""
+import re
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+
+from swin_dense.engine.launch import load_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade)_'
+                     r'(?P<backbone>swin_(nano|t|s|b))_'
+                     r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')
+
+# Config: architecture, output channels, stochastic depth, epochs, steps.
+COCO = {
+    'mask_rcnn_swin_t_coco_1x': ('tiny', 96, 0.1, 12, [8, 11]),
+    'mask_rcnn_swin_t_coco': ('tiny', 96, 0.2, 36, [27, 33]),
+    'mask_rcnn_swin_s_coco': ('small', 96, 0.2, 36, [27, 33]),
+    'cascade_swin_t_coco_1x': ('tiny', 96, 0.0, 12, [8, 11]),
+    'cascade_swin_t_coco': ('tiny', 96, 0.2, 36, [27, 33]),
+    'cascade_swin_s_coco': ('small', 96, 0.2, 36, [27, 33]),
+    'cascade_swin_b_coco': ('base', 128, 0.3, 36, [27, 33]),
+}
+MASK_RCNN = [name for name in COCO if name.startswith('mask_rcnn')]
+CASCADE = [name for name in COCO if name.startswith('cascade')]
+TINY = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
+
+
+@pytest.fixture(params=COCO)
+def recipe(request):
+    return request.param, load_config(CONFIGS / f'{request.param}.py')
+
+
+def _tiny(name):
+    """A config's model and optimizer settings, the model made small."""
+    config = load_config(CONFIGS / f'{name}.py')
+    init_default_scope('mmdet')
+    model = config.model
+    model.backbone.update(TINY, init_cfg=None)
+    stages = len(model.neck.in_channels)
+    model.neck.in_channels = [8, 16, 32, 64][-stages:]
+    heads = model.roi_head.bbox_head
+    for head in heads if isinstance(heads, list) else [heads]:
+        head.fc_out_channels = 16
+    return config
+
+
+def test_all_recipes_are_there():
+    assert set(COCO) <= set(LEAVES)
+    assert {'mask_rcnn_swin_nano_shapes',
+            'cascade_swin_nano_shapes'} <= set(LEAVES)
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_leaf_explains_itself(name):
+    assert GRAMMAR.fullmatch(name)
+    lines = (CONFIGS / f'{name}.py').read_text().splitlines()
+    header = list(takewhile(lambda line: line.startswith('# '), lines))
+    assert len(header) >= 4  # command, metric, hardware, reference
+    assert f'configs/{name}.py' in header[0]
+    assert 'AP' in header[1]
+    assert any('GPU' in line or 'CPU' in line for line in header[2:])
+
+
+@pytest.mark.parametrize('name', COCO)
+def test_leaf_is_short(name):
+    assert len((CONFIGS / f'{name}.py').read_text().splitlines()) < 40
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_no_decay_for_norms_and_position_biases_alone(name):
+    config = _tiny(name)
+    config.model.backbone.use_abs_pos_embed = True
+    model = MODELS.build(config.model)
+    wrapper = dict(config.optim_wrapper, type='OptimWrapper')
+    wrapper.pop('loss_scale', None)
+    optimizer = build_optim_wrapper(model, wrapper).optimizer
+    names = {parameter: key for key, parameter in model.named_parameters()}
+    exempt = ('norm', 'relative_position_bias_table', 'absolute_pos_embed')
+    found = set()
+    for group in optimizer.param_groups:
+        assert group['lr'] == config.optim_wrapper.optimizer.lr
+        for parameter in group['params']:
+            key = names.pop(parameter)
+            rule = [word for word in exempt if word in key]
+            found.update(rule)
+            expected = 0. if rule else 0.05
+            assert group['weight_decay'] == expected, key
+    assert found == set(exempt)
+    assert not names  # every parameter is trained
+
+
+def test_backbone_and_neck(recipe):
+    name, config = recipe
+    arch, channels, drop_path, _, _ = COCO[name]
+    backbone = config.model.backbone
+    assert backbone.type == 'swin_dense.SwinTransformer'
+    assert (backbone.arch, backbone.drop_path_rate) == (arch, drop_path)
+    assert backbone.window_size == 7
+    assert backbone.out_indices == (0, 1, 2, 3)
+    assert backbone.init_cfg == dict(
+        type='Pretrained',
+        checkpoint='https://github.com/SwinTransformer/storage/releases/'
+        f'download/v1.0.0/swin_{arch}_patch4_window7_224.pth')
+    assert config.model.neck == dict(
+        type='FPN',
+        in_channels=[channels * scale for scale in (1, 2, 4, 8)],
+        out_channels=256,
+        num_outs=5)
+
+
+def test_schedule(recipe):
+    name, config = recipe
+    _, _, _, epochs, steps = COCO[name]
+    assert config.train_cfg.max_epochs == epochs
+    warmup, decay = config.param_scheduler
+    assert warmup == dict(
+        type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500)
+    assert decay == dict(
+        type='MultiStepLR',
+        begin=0,
+        end=epochs,
+        by_epoch=True,
+        milestones=steps,
+        gamma=0.1)
+    wrapper = config.optim_wrapper
+    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
+    assert 'clip_grad' not in wrapper
+    assert wrapper.optimizer == dict(
+        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+    assert set(wrapper.paramwise_cfg) == {'custom_keys'}
+    assert wrapper.paramwise_cfg.custom_keys == {
+        'absolute_pos_embed': dict(decay_mult=0.),
+        'relative_position_bias_table': dict(decay_mult=0.),
+        'norm': dict(decay_mult=0.)
+    }
+    assert config.auto_scale_lr == dict(enable=False, base_batch_size=16)
+
+
+def test_data(recipe):
+    _, config = recipe
+    scales = [(short, 1333) for short in (480, 512, 544, 576, 608, 640, 672,
+                                          704, 736, 768, 800)]
+    load, annotations, flip, choice, pack = \
+        config.train_dataloader.dataset.pipeline
+    assert load.type == 'LoadImageFromFile'
+    assert (annotations.with_bbox, annotations.with_mask) == (True, True)
+    assert flip == dict(type='RandomFlip', prob=0.5)
+    assert choice.type == 'RandomChoice' and 'prob' not in choice
+    (resize, ), (before, crop, after) = choice.transforms
+    for step, expected in ((resize, scales), (after, scales), (before,
+                                                               [(400, 1333),
+                                                                (500, 1333),
+                                                                (600, 1333)])):
+        assert step == dict(
+            type='RandomChoiceResize', scales=expected, keep_ratio=True)
+    assert crop == dict(
+        type='RandomCrop',
+        crop_type='absolute_range',
+        crop_size=(384, 600),
+        allow_negative_crop=True)
+    assert pack.type == 'PackDetInputs'
+
+    test = config.test_dataloader.dataset.pipeline
+    assert test[1] == dict(type='Resize', scale=(1333, 800), keep_ratio=True)
+    assert [step.type for step in test if 'Flip' in step.type] == []
+    assert config.train_dataloader.batch_size == 2
+    assert config.train_dataloader.num_workers == 2
+    assert config.test_evaluator.metric == ['bbox', 'segm']
+    preprocessor = config.model.data_preprocessor
+    assert preprocessor.mean == [123.675, 116.28, 103.53]
+    assert preprocessor.std == [58.395, 57.12, 57.375]
+    assert preprocessor.bgr_to_rgb and preprocessor.pad_size_divisor == 32
+
+
+def test_region_proposals(recipe):
+    name, config = recipe
+    head, train = config.model.rpn_head, config.model.train_cfg
+    cascade = name in CASCADE
+    assert head.in_channels == head.feat_channels == 256
+    assert head.anchor_generator == dict(
+        type='AnchorGenerator',
+        scales=[8],
+        ratios=[0.5, 1.0, 2.0],
+        strides=[4, 8, 16, 32, 64])
+    assert head.bbox_coder == dict(
+        type='DeltaXYWHBBoxCoder', target_means=[0.] * 4, target_stds=[1.] * 4)
+    assert head.loss_cls == dict(
+        type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.)
+    assert head.loss_bbox == (
+        dict(type='SmoothL1Loss', beta=1 / 9, loss_weight=1.)
+        if cascade else dict(type='L1Loss', loss_weight=1.))
+    assert train.rpn.assigner == _assigner(0.7, 0.3, 0.3, True)
+    assert train.rpn.sampler == _sampler(256, 0.5, False)
+    assert train.rpn.allowed_border == (0 if cascade else -1)
+    nms = dict(type='nms', iou_threshold=0.7)
+    assert train.rpn_proposal == dict(
+        nms_pre=2000,
+        max_per_img=2000 if cascade else 1000,
+        nms=nms,
+        min_bbox_size=0)
+    assert config.model.test_cfg.rpn == dict(
+        nms_pre=1000, max_per_img=1000, nms=nms, min_bbox_size=0)
+
+
+def _assigner(positive, negative, least, low_quality):
+    return dict(
+        type='MaxIoUAssigner',
+        pos_iou_thr=positive,
+        neg_iou_thr=negative,
+        min_pos_iou=least,
+        match_low_quality=low_quality,
+        ignore_iof_thr=-1)
+
+
+def _sampler(number, positive, with_truth):
+    return dict(
+        type='RandomSampler',
+        num=number,
+        pos_fraction=positive,
+        neg_pos_ub=-1,
+        add_gt_as_proposals=with_truth)
+
+
+def _coder(stds):
+    return dict(
+        type='DeltaXYWHBBoxCoder', target_means=[0.] * 4, target_stds=stds)
+
+
+def test_mask_branch_and_test_settings(recipe):
+    _, config = recipe
+    roi = config.model.roi_head
+    for extractor, size in ((roi.bbox_roi_extractor, 7),
+                            (roi.mask_roi_extractor, 14)):
+        assert extractor == dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(
+                type='RoIAlign', output_size=size, sampling_ratio=0),
+            out_channels=256,
+            featmap_strides=[4, 8, 16, 32])
+    assert roi.mask_head == dict(
+        type='FCNMaskHead',
+        num_convs=4,
+        in_channels=256,
+        conv_out_channels=256,
+        num_classes=80,
+        loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.))
+    assert config.model.test_cfg.rcnn == dict(
+        score_thr=0.05,
+        nms=dict(type='nms', iou_threshold=0.5),
+        max_per_img=100,
+        mask_thr_binary=0.5)
+
+
+@pytest.mark.parametrize('name', MASK_RCNN)
+def test_mask_rcnn_box_head(name):
+    model = Config.fromfile(CONFIGS / f'{name}.py').model
+    assert (model.type, model.roi_head.type) == ('MaskRCNN', 'StandardRoIHead')
+    assert model.roi_head.bbox_head == dict(
+        type='Shared2FCBBoxHead',
+        in_channels=256,
+        fc_out_channels=1024,
+        roi_feat_size=7,
+        num_classes=80,
+        bbox_coder=_coder([0.1, 0.1, 0.2, 0.2]),
+        reg_class_agnostic=False,
+        loss_cls=dict(
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.),
+        loss_bbox=dict(type='L1Loss', loss_weight=1.))
+    rcnn = model.train_cfg.rcnn
+    assert rcnn.assigner == _assigner(0.5, 0.5, 0.5, True)
+    assert rcnn.sampler == _sampler(512, 0.25, True)
+    assert (rcnn.mask_size, rcnn.pos_weight) == (28, -1)
+
+
+@pytest.mark.parametrize('name', CASCADE)
+def test_cascade_box_heads(name):
+    model = Config.fromfile(CONFIGS / f'{name}.py').model
+    roi, rcnn = model.roi_head, model.train_cfg.rcnn
+    assert (model.type, roi.type) == ('CascadeRCNN', 'CascadeRoIHead')
+    assert (roi.num_stages, roi.stage_loss_weights) == (3, [1, 0.5, 0.25])
+    stds = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1],
+            [0.033, 0.033, 0.067, 0.067]]
+    for stage in range(3):
+        assert roi.bbox_head[stage] == dict(
+            type='ConvFCBBoxHead',
+            num_shared_convs=4,
+            num_shared_fcs=1,
+            in_channels=256,
+            conv_out_channels=256,
+            fc_out_channels=1024,
+            roi_feat_size=7,
+            num_classes=80,
+            bbox_coder=_coder(stds[stage]),
+            reg_class_agnostic=False,
+            reg_decoded_bbox=True,
+            norm_cfg=dict(type='SyncBN', requires_grad=True),
+            loss_cls=dict(
+                type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.),
+            loss_bbox=dict(type='GIoULoss', loss_weight=10.))
+        iou = (0.5, 0.6, 0.7)[stage]
+        assert rcnn[stage].assigner == _assigner(iou, iou, iou, False)
+        assert rcnn[stage].sampler == _sampler(512, 0.25, True)
+        assert (rcnn[stage].mask_size, rcnn[stage].pos_weight) == (28, -1)
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_one_training_step(name):
+    """Losses of a picture with two boxes are finite and reach all parts."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+    config = _tiny(name)
+    # What the runner does where one process trains alone.
+    model = revert_sync_batchnorm(MODELS.build(config.model))
+    model.init_weights()
+    boxes = torch.tensor([[4., 6., 30., 40.], [20., 10., 60., 50.]])
+    masks = torch.zeros(2, 64, 64)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
+        mask[top:bottom, left:right] = 1
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=(64, 64),
+            ori_shape=(64, 64),
+            pad_shape=(64, 64),
+            batch_input_shape=(64, 64),
+            scale_factor=(1., 1.)),
+        gt_instances=InstanceData(
+            bboxes=boxes,
+            labels=torch.tensor([0, 1]),
+            masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 64)))
+    losses = model.loss(torch.randn(1, 3, 64, 64), [sample])
+    total, values = model.parse_losses(losses)
+    assert all(torch.isfinite(value) for value in values.values()), values
+    total.backward()
+    for part in (model.backbone, model.neck, model.rpn_head, model.roi_head):
+        assert any(parameter.grad is not None and parameter.grad.any()
+                   for parameter in part.parameters())

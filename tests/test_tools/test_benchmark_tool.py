@@ -1,0 +1,65 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from swin_dense.engine.benchmark import Row, format_rows
+
+PATH = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
+SPEC = importlib.util.spec_from_file_location('benchmark_tool', PATH)
+tool = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tool)
+
+
+def test_table():
+    rows = [
+        Row('forward, time', 1.5, 2.),
+        Row('forward, peak memory', 3 * 2**20, None)
+    ]
+    assert format_rows(rows).splitlines()[2:] == [
+        '| forward, time | 1500.0 ms | 2000.0 ms | 0.75 |',
+        '| forward, peak memory | 3 MiB | - | - |'
+    ]
+
+
+def test_backbone_alone(tmp_path, capsys):
+    out = tmp_path / 'figures.json'
+    assert tool.main([
+        '--shape', '64', '96', '--repeats', '1', '--no-peer', '--out',
+        str(out)
+    ]) == 0
+    figures = json.loads(out.read_text())
+    assert figures['shape'] == [64, 96]
+    assert [row['quantity'] for row in figures['rows']] == [
+        'forward, time', 'forward + backward, time', 'forward, peak memory',
+        'forward + backward, peak memory'
+    ]
+    for row in figures['rows']:
+        assert row['ours'] > 0
+        assert row['peer'] is None and row['ratio'] is None
+    # The gradients of the 27.5 million parameters alone take 105 MiB.
+    assert figures['rows'][3]['ours'] > 105 * 2**20
+    assert 'Swin, tiny, 1x3x64x96, float32' in capsys.readouterr().out
+
+
+def test_whole_detector_beside_mmdet(capsys):
+    config = PATH.parents[1] / 'configs' / 'mask_rcnn_swin_nano_shapes.py'
+    assert tool.main(
+        [str(config), '--shape', '96', '96', '--repeats', '1',
+         '--no-memory']) == 0
+    lines = capsys.readouterr().out.strip().splitlines()[-2:]
+    for line, quantity in zip(lines, ('forward', 'forward + backward')):
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        assert cells[0] == f'{quantity}, time'
+        ours, peer = (float(cell.removesuffix(' ms')) for cell in cells[1:3])
+        assert float(cells[3]) == pytest.approx(ours / peer, abs=.02)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--repeats', '0'], 'must be positive'),
+    (['nowhere.py'], 'there is no config nowhere.py'),
+])
+def test_bad_arguments(arguments, message, capsys):
+    assert tool.main(arguments) == 1
+    assert message in capsys.readouterr().err
