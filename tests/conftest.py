@@ -1,4 +1,5 @@
 """Options, shared fixtures and the rules for markers."""
+import os
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    # Workers run side by side; more threads each would only contend.
+    # Workers run side by side, and so do the processes that they start; more
+    # threads each would only contend.
     if hasattr(config, 'workerinput'):
         torch.set_num_threads(1)
+        os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(autouse=True)

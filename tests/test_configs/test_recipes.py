@@ -44,8 +44,9 @@ def _tiny(name):
     init_default_scope('mmdet')
     model = config.model
     model.backbone.update(TINY, init_cfg=None)
-    stages = len(model.neck.in_channels)
-    model.neck.in_channels = [8, 16, 32, 64][-stages:]
+    model.neck.in_channels = [
+        8 * 2**stage for stage in model.backbone.get('out_indices', range(4))
+    ]
     heads = model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:
         head.fc_out_channels = 16
@@ -321,6 +322,8 @@ def test_one_training_step(name):
     # What the runner does where one process trains alone.
     model = revert_sync_batchnorm(MODELS.build(config.model))
     model.init_weights()
+    heads = config.model.roi_head.bbox_head
+    classes = (heads[0] if isinstance(heads, list) else heads).num_classes
     boxes = torch.tensor([[4., 6., 30., 40.], [20., 10., 60., 50.]])
     masks = torch.zeros(2, 64, 64)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
@@ -334,7 +337,7 @@ def test_one_training_step(name):
             scale_factor=(1., 1.)),
         gt_instances=InstanceData(
             bboxes=boxes,
-            labels=torch.tensor([0, 1]),
+            labels=torch.tensor([0, classes - 1]),
             masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 64)))
     losses = model.loss(torch.randn(1, 3, 64, 64), [sample])
     total, values = model.parse_losses(losses)

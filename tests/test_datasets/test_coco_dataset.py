@@ -10,7 +10,7 @@ from swin_dense.datasets import coco
 from swin_dense.datasets.coco import CheckedCocoDataset, check_splits
 
 PIPELINE = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmdet.PackDetInputs')
 ]

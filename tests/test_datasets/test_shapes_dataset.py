@@ -6,7 +6,7 @@ CONFIG = dict(
     ann_file='annotations/instances_train.json',
     data_prefix=dict(img='train/'),
     pipeline=[
-        dict(type='mmdet.LoadImageFromFile'),
+        dict(type='LoadImageFromFile'),
         dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
         dict(type='mmdet.PackDetInputs')
     ],
