@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/cascade_swin_nano_shapes.py 2
-# Generated shapes, box AP and mask AP: see docs/notes/benchmarks.md
+# Generated shapes, box AP and mask AP: not measured here yet
 # 2 CPU cores, minutes: the training of `make demo`
 # No reference: a small model that shows all parts at work
 _base_ = [
