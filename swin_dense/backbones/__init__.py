@@ -1,4 +1,5 @@
 """Swin backbones, registered under scope `swin_dense`."""
 from swin_dense.backbones.swin import SwinTransformer
+from swin_dense.backbones.video_swin import SwinTransformer3D
 
-__all__ = ['SwinTransformer']
+__all__ = ['SwinTransformer', 'SwinTransformer3D']

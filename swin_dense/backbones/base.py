@@ -76,6 +76,8 @@ class SwinPyramid(BaseModule):
         drop_path_rate: Stochastic depth rate of the last block; rises
             linearly from 0 at the first.
         out_indices: Stages whose maps are put out.
+        out_after_merging: Whether the map of a stage is put out after its
+            merging instead of before.
         pretrain_grid: Size of the absolute position embedding in tokens per
             axis; None for no such embedding. It is interpolated to other
             sizes.
@@ -117,6 +119,7 @@ class SwinPyramid(BaseModule):
                  mask_padding: bool,
                  frozen_stages: int,
                  with_cp: bool,
+                 out_after_merging: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         if init_cfg is not None and (init_cfg.get('type') != 'Pretrained'
                                      or not init_cfg.get('checkpoint')):
@@ -139,9 +142,13 @@ class SwinPyramid(BaseModule):
                 f'of stages, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
-        self.num_features = [embed_dims * 2**i for i in range(count)]
+        dims = [embed_dims * 2**i for i in range(count)]
+        self.out_after_merging = out_after_merging
+        merged = [min(i + out_after_merging, count - 1) for i in range(count)]
+        self.num_features = [dims[i] for i in merged]
         self.channels = tuple(self.num_features[i] for i in out_indices)
-        self.strides = tuple(patch_size[-1] * 2**i for i in out_indices)
+        self.strides = tuple(patch_size[-1] * 2**merged[i]
+                             for i in out_indices)
 
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size,
                                       norm if patch_norm else None)
@@ -155,7 +162,7 @@ class SwinPyramid(BaseModule):
         last = max(1, sum(depths) - 1)
         rates = (drop_path_rate * i / last for i in range(sum(depths)))
         self.layers = nn.ModuleList()
-        for index, (dim, depth) in enumerate(zip(self.num_features, depths)):
+        for index, (dim, depth) in enumerate(zip(dims, depths)):
             blocks = [
                 SwinBlock(
                     dim,
@@ -192,6 +199,8 @@ class SwinPyramid(BaseModule):
         outputs = []
         for index, stage in enumerate(self.layers):
             out, x = stage(x)
+            if self.out_after_merging:
+                out = x
             if index in self.out_indices:
                 out = getattr(self, f'norm{index}')(out)
                 outputs.append(out.movedim(-1, 1).contiguous())

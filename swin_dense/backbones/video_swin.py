@@ -1,0 +1,163 @@
+"""Video Swin Transformer: Swin V1 with time as a third axis."""
+from typing import Any, Optional, Sequence, Union
+
+from torch import Tensor
+
+from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
+                                       reject_unknown)
+from swin_dense.backbones.swin import ARCHS
+from swin_dense.ops import to_tuple
+from swin_dense.ops.grid import IntOrGrid
+from swin_dense.registry import MODELS
+
+Arch = Union[str, dict[str, Any]]
+
+# What mmaction2's configs may spell out: exactly what happens anyway.
+_FROM_SCRATCH = [
+    dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.),
+    dict(type='Constant', layer='LayerNorm', val=1., bias=0.)
+]
+
+
+@MODELS.register_module()
+class SwinTransformer3D(SwinPyramid):
+    """Video Swin Transformer (arXiv 2106.13230) with feature pyramid.
+
+    Takes the arguments of the class of the same name in mmaction2, so a
+    config of its works by changing `type` alone. Numerics are those of the
+    official code: padding comes after the norm and takes part in attention; a
+    window shrinks to a map that is not larger, axis by axis, and that axis is
+    not shifted.
+
+    One thing differs on purpose. The bias of a shrunken window is gathered by
+    coordinates, so that every offset keeps the value it was trained with. The
+    official code slices the index of the full window instead: right where only
+    time shrinks, wrong values where height or width do.
+
+    Args:
+        arch: `tiny`, `small`, `base`, `large` or their first letter, or a
+            dictionary of `embed_dims`, `depths` and `num_heads`.
+        pretrained: File or address of pretrained weights; the same as
+            `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+        pretrained2d: Whether the weights may be those of a network for
+            images, which are inflated. The format of the file is recognised;
+            a file for clips is loaded as it is.
+        patch_size: Patch (frames, height, width) in frames and pixels.
+        in_channels: Channels of the input.
+        window_size: Window (time, height, width) in tokens.
+        mlp_ratio: Hidden channels of the feed-forward networks, over those
+            of the stage.
+        qkv_bias: Whether queries, keys and values have a bias.
+        qk_scale: Factor of the dot products; one over the square root of the
+            head's channels where None.
+        drop_rate: Dropout rate.
+        attn_drop_rate: Dropout rate of attention weights.
+        drop_path_rate: Stochastic depth rate of the last block.
+        act_cfg: Activation, a class of `torch.nn`.
+        norm_cfg: Norm, `LN` with its arguments.
+        patch_norm: Whether the embedding has a norm.
+        frozen_stages: -1 for none; 0 freezes the embedding, k also the first
+            k stages.
+        with_cp: Whether activations are recomputed in the backward pass
+            (less memory, more time).
+        out_indices: Stages whose maps are put out.
+        out_after_downsample: Whether the map of a stage is put out after its
+            merging instead of before.
+        mask_padding: Whether padding is hidden from real tokens. The
+            official weights were trained without.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)`, or None or
+            mmaction2's default list for random weights.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If a value is out of range, or values do not agree.
+    """
+
+    def __init__(
+            self,
+            arch: Arch,
+            pretrained: Optional[str] = None,
+            pretrained2d: bool = True,
+            patch_size: IntOrGrid = (2, 4, 4),
+            in_channels: int = 3,
+            window_size: IntOrGrid = (8, 7, 7),
+            mlp_ratio: float = 4.,
+            qkv_bias: bool = True,
+            qk_scale: Optional[float] = None,
+            drop_rate: float = 0.,
+            attn_drop_rate: float = 0.,
+            drop_path_rate: float = 0.1,
+            act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
+            norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
+            patch_norm: bool = True,
+            frozen_stages: int = -1,
+            with_cp: bool = False,
+            out_indices: Sequence[int] = (3, ),
+            out_after_downsample: bool = False,
+            mask_padding: bool = False,
+            init_cfg: Union[dict, list, None] = None,
+            **unknown: Any) -> None:
+        reject_unknown(type(self), unknown)
+        if init_cfg == _FROM_SCRATCH:
+            init_cfg = None
+        if pretrained is not None:
+            if init_cfg is not None:
+                raise ValueError('give init_cfg or pretrained, not both')
+            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        super().__init__(
+            **_sizes(arch),
+            patch_size=to_tuple(patch_size, 3, 'patch_size'),
+            in_channels=in_channels,
+            window_size=to_tuple(window_size, 3, 'window_size'),
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            qk_scale=qk_scale,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate,
+            out_indices=out_indices,
+            out_after_merging=out_after_downsample,
+            pretrain_grid=None,
+            activation=layer_from_cfg(act_cfg, 'act_cfg'),
+            norm=layer_from_cfg(norm_cfg, 'norm_cfg'),
+            patch_norm=patch_norm,
+            shrink=True,
+            mask_padding=mask_padding,
+            frozen_stages=frozen_stages,
+            with_cp=with_cp,
+            init_cfg=init_cfg)
+        self.pretrained2d = pretrained2d
+
+    def forward(self, x: Tensor) -> Union[Tensor, tuple[Tensor, ...]]:
+        """Compute the pyramid of a clip.
+
+        Args:
+            x: Clips `(B, in_channels, T, H, W)`, of any length and size.
+
+        Returns:
+            For each of `out_indices` a contiguous map `(B, C, T', H', W')`,
+            where T' is the number of temporal patches at all stages. A single
+            output is the map itself and no tuple: mmaction2's recognizers and
+            heads want it so.
+
+        Raises:
+            ValueError: If the input is not of that shape.
+        """
+        if x.ndim != 5:
+            raise ValueError('SwinTransformer3D takes clips (B, C, T, H, W), '
+                             f'got shape {tuple(x.shape)}')
+        outputs = super().forward(x)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _sizes(arch: Arch) -> dict[str, Any]:
+    """Sizes of an architecture by name, first letter, or as given."""
+    if isinstance(arch, str):
+        for name, sizes in ARCHS.items():
+            if arch.lower() in (name, name[0]):
+                return sizes
+    elif set(arch) == set(ARCHS['tiny']):
+        return dict(arch)
+    raise ValueError(
+        f'arch must be one of {", ".join(ARCHS)}, or a dictionary of '
+        f'{", ".join(ARCHS["tiny"])}, got {arch!r}')
