@@ -1,5 +1,6 @@
 """The Swin block: attention in windows, then a feed-forward network."""
-from typing import Optional
+from functools import partial
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from swin_dense.ops.grid import Grid
 
 
 class SwinBlock(nn.Module):
-    """Two residual branches with the norm before each (V1 paper, eq. 3).
+    """Two residual branches, each with a norm (V1 paper, eq. 3).
 
     Args:
         dim: Channels C.
@@ -23,6 +24,10 @@ class SwinBlock(nn.Module):
         feedforward: Network of single tokens.
         norm: Makes the norm for a number of channels.
         drop_path: Stochastic depth rate of both branches.
+        post_norm: Whether the norm of a branch is its last step (V2 paper,
+            section 3.2) instead of its first.
+        extra_norm: Whether a third norm ends the block, on the main branch
+            (V2 paper, section 3.2, the largest sizes).
     """
 
     def __init__(self,
@@ -30,13 +35,17 @@ class SwinBlock(nn.Module):
                  attention: WindowAttention,
                  feedforward: FeedForward,
                  norm: type[nn.Module] = nn.LayerNorm,
-                 drop_path: float = 0.) -> None:
+                 drop_path: float = 0.,
+                 post_norm: bool = False,
+                 extra_norm: bool = False) -> None:
         super().__init__()
         self.norm1 = norm(dim)
         self.attn = attention
         self.norm2 = norm(dim)
         self.mlp = feedforward
+        self.norm3 = norm(dim) if extra_norm else None
         self.drop_path = DropPath(drop_path)
+        self.post_norm = post_norm
 
     def forward(self, x: Tensor, window: Grid, shift: Grid,
                 mask: Optional[WindowMask]) -> Tensor:
@@ -53,11 +62,22 @@ class SwinBlock(nn.Module):
         """
         bias = self.attn.position_bias(window)
         if self.training or torch.is_grad_enabled() or not prefers_blocks(x):
-            x = x + self.drop_path(
-                self._mix_windows(self.norm1(x), window, shift, bias, mask))
-            return x + self.drop_path(self.mlp(self.norm2(x)))
+            mix = partial(
+                self._mix_windows,
+                window=window,
+                shift=shift,
+                bias=bias,
+                mask=mask)
+            x = x + self.drop_path(self._branch(mix, self.norm1, x))
+            x = x + self.drop_path(self._branch(self.mlp, self.norm2, x))
+            return x if self.norm3 is None else self.norm3(x)
         return self._infer(x, window_slots(x.shape[:-1], window, shift), bias,
                            mask)
+
+    def _branch(self, function: Callable[[Tensor], Tensor], norm: nn.Module,
+                x: Tensor) -> Tensor:
+        """A branch: the function, after the norm or before it."""
+        return norm(function(x)) if self.post_norm else function(norm(x))
 
     def _mix_windows(self, x: Tensor, window: Grid, shift: Grid, bias: Tensor,
                      mask: Optional[WindowMask]) -> Tensor:
@@ -81,7 +101,9 @@ class SwinBlock(nn.Module):
         windows = x.new_empty(*slots.tokens.shape, x.shape[-1])
         kinds = None if mask is None else mask.kinds.repeat(len(x))
         for rows in blocks_of(windows, self.attn.widest(windows)):
-            block = self.norm1(tokens[slots.tokens[rows]])
+            block = tokens[slots.tokens[rows]]
+            if not self.post_norm:
+                block = self.norm1(block)
             if slots.padding is not None:
                 block[slots.padding[rows]] = 0  # padding comes after the norm
             some = None if mask is None else WindowMask(
@@ -90,6 +112,14 @@ class SwinBlock(nn.Module):
         windows = windows.flatten(0, 1)
         out = torch.empty_like(tokens)
         for rows in blocks_of(tokens, self.mlp.fc1.out_features):
-            block = tokens[rows] + windows[slots.places[rows]]
-            torch.add(block, self.mlp(self.norm2(block)), out=out[rows])
+            block = windows[slots.places[rows]]
+            if self.post_norm:
+                block = self.norm1(block)
+            block += tokens[rows]
+            torch.add(
+                block,
+                self._branch(self.mlp, self.norm2, block),
+                out=out[rows])
+            if self.norm3 is not None:
+                out[rows] = self.norm3(out[rows])
         return out.view_as(x)
