@@ -19,6 +19,8 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet \
 		-c constraints.txt -e '.[all,dev]'
+	$(BIN)/pip install --disable-pip-version-check --quiet \
+		-c constraints.txt --no-deps mmaction2
 	touch $@
 
 demo: setup
