@@ -2,10 +2,11 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
-from . import checkpoints, mmcv_ops
+from . import checkpoints, mmaction, mmcv_ops
 
 
 def apply() -> None:
     """Install every shim. Cheap, silent, and safe to call again."""
     mmcv_ops.install()
     checkpoints.install()
+    mmaction.install()
