@@ -2,7 +2,7 @@
 from difflib import get_close_matches
 from functools import partial
 from inspect import signature
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,8 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from swin_dense.layers import (FeedForward, PatchEmbed, PatchMerging,
-                               SwinBlock, SwinStage, WindowAttention)
+from swin_dense.layers import (FeedForward, PatchEmbed, SwinBlock, SwinStage,
+                               WindowAttention)
 from swin_dense.ops.grid import Grid
 
 
@@ -83,7 +83,8 @@ class SwinPyramid(BaseModule):
             sizes.
         activation: Makes the activation.
         norm: Makes the norm for a number of channels.
-        patch_norm: Whether embedding and merging have a norm.
+        patch_norm: Whether the embedding has a norm.
+        merging: Makes the merging for a number of channels.
         shrink: Whether windows shrink to small maps, see `fit_window`.
         mask_padding: Whether padding is hidden from real tokens.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
@@ -115,6 +116,7 @@ class SwinPyramid(BaseModule):
                  activation: Any,
                  norm: Any,
                  patch_norm: bool,
+                 merging: Callable[[int], nn.Module],
                  shrink: bool,
                  mask_padding: bool,
                  frozen_stages: int,
@@ -173,11 +175,10 @@ class SwinPyramid(BaseModule):
                                 activation), norm, next(rates))
                 for _ in range(depth)
             ]
-            merging = None if index == count - 1 else PatchMerging(
-                dim, norm if patch_norm else None)
             self.layers.append(
-                SwinStage(blocks, window_size, merging, shrink, mask_padding,
-                          with_cp))
+                SwinStage(blocks, window_size,
+                          merging(dim) if index < count - 1 else None, shrink,
+                          mask_padding, with_cp))
         for index in out_indices:
             self.add_module(f'norm{index}', norm(self.num_features[index]))
         self._freeze()

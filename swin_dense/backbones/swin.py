@@ -1,8 +1,10 @@
 """Swin Transformer V1 for images."""
+from functools import partial
 from typing import Any, Optional, Sequence, Union
 
 from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
                                        reject_unknown)
+from swin_dense.layers import PatchMerging
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
@@ -113,6 +115,7 @@ class SwinTransformer(SwinPyramid):
             if init_cfg is not None:
                 raise ValueError('give init_cfg or pretrained, not both')
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         image = to_tuple(pretrain_img_size, 2, 'pretrain_img_size')
         super().__init__(
             **sizes,
@@ -129,8 +132,9 @@ class SwinTransformer(SwinPyramid):
             pretrain_grid=(image[0] // patch[0], image[1] //
                            patch[1]) if use_abs_pos_embed else None,
             activation=layer_from_cfg(act_cfg, 'act_cfg'),
-            norm=layer_from_cfg(norm_cfg, 'norm_cfg'),
+            norm=norm,
             patch_norm=patch_norm,
+            merging=partial(PatchMerging, norm=norm if patch_norm else None),
             shrink=False,
             mask_padding=mask_padding,
             frozen_stages=frozen_stages,

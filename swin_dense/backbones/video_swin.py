@@ -1,4 +1,5 @@
 """Video Swin Transformer: Swin V1 with time as a third axis."""
+from functools import partial
 from typing import Any, Optional, Sequence, Union
 
 from torch import Tensor
@@ -6,6 +7,7 @@ from torch import Tensor
 from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
                                        reject_unknown)
 from swin_dense.backbones.swin import ARCHS
+from swin_dense.layers import PatchMerging
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
@@ -104,6 +106,7 @@ class SwinTransformer3D(SwinPyramid):
             if init_cfg is not None:
                 raise ValueError('give init_cfg or pretrained, not both')
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         super().__init__(
             **_sizes(arch),
             patch_size=to_tuple(patch_size, 3, 'patch_size'),
@@ -119,8 +122,9 @@ class SwinTransformer3D(SwinPyramid):
             out_after_merging=out_after_downsample,
             pretrain_grid=None,
             activation=layer_from_cfg(act_cfg, 'act_cfg'),
-            norm=layer_from_cfg(norm_cfg, 'norm_cfg'),
+            norm=norm,
             patch_norm=patch_norm,
+            merging=partial(PatchMerging, norm=norm),
             shrink=True,
             mask_padding=mask_padding,
             frozen_stages=frozen_stages,
