@@ -9,9 +9,9 @@ from swin_dense.layers.attention import WindowAttention
 from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
 from swin_dense.ops import (WindowMask, WindowSlots, blocks_of, crop,
-                            cyclic_shift, merge_windows, pad_to_multiple,
-                            partition_windows, prefers_blocks, read_tokens,
-                            read_windows, window_slots)
+                            cyclic_shift, merge_windows, pack_weights_once,
+                            pad_to_multiple, partition_windows, prefers_blocks,
+                            read_tokens, read_windows, window_slots)
 from swin_dense.ops.grid import Grid
 
 
@@ -71,8 +71,9 @@ class SwinBlock(nn.Module):
             x = x + self.drop_path(self._branch(mix, self.norm1, x))
             x = x + self.drop_path(self._branch(self.mlp, self.norm2, x))
             return x if self.norm3 is None else self.norm3(x)
-        return self._infer(x, window_slots(x.shape[:-1], window, shift), bias,
-                           mask)
+        slots = window_slots(x.shape[:-1], window, shift)
+        with pack_weights_once():
+            return self._infer(x, slots, bias, mask)
 
     def _branch(self, function: Callable[[Tensor], Tensor], norm: nn.Module,
                 x: Tensor) -> Tensor:
@@ -101,18 +102,20 @@ class SwinBlock(nn.Module):
         windows = x.new_empty(*slots.tokens.shape, x.shape[-1])
         kinds = None if mask is None else mask.kinds.repeat(len(x))
         for rows in blocks_of(windows, self.attn.widest(windows)):
-            block = tokens[slots.tokens[rows]]
+            block = tokens.index_select(0, slots.tokens[rows].flatten())
             if not self.post_norm:
                 block = self.norm1(block)
-            if slots.padding is not None:
-                block[slots.padding[rows]] = 0  # padding comes after the norm
+            if slots.padding is not None:  # padding comes after the norm
+                padding = slots.padding[rows].flatten().nonzero().flatten()
+                block.index_fill_(0, padding, 0)
             some = None if mask is None else WindowMask(
                 mask.masks, kinds[rows])
+            block = block.view_as(windows[rows])
             windows[rows] = self.attn(block, bias, some)
         windows = windows.flatten(0, 1)
         out = torch.empty_like(tokens)
         for rows in blocks_of(tokens, self.mlp.fc1.out_features):
-            block = windows[slots.places[rows]]
+            block = windows.index_select(0, slots.places[rows])
             if self.post_norm:
                 block = self.norm1(block)
             block += tokens[rows]

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from swin_dense.ops import blocks_of, infer_linear, prefers_blocks
+from swin_dense.ops import (blocks_of, infer_linear, pack_weights_once,
+                            prefers_blocks)
 
 
 class FeedForward(nn.Module):
@@ -56,13 +57,14 @@ class _BlockedGELUNetwork(torch.autograd.Function):
                 keep: bool) -> Tensor:
         hidden = x.new_empty(len(x), len(weight1)) if keep else None
         out = torch.empty_like(x)
-        for rows in blocks_of(x, len(weight1)):
-            if hidden is None:
-                block = infer_linear(x[rows], weight1, bias1, approximate)
-            else:
-                hidden[rows] = infer_linear(x[rows], weight1, bias1)
-                block = F.gelu(hidden[rows], approximate=approximate)
-            out[rows] = infer_linear(block, weight2, bias2)
+        with pack_weights_once():
+            for rows in blocks_of(x, len(weight1)):
+                if hidden is None:
+                    block = infer_linear(x[rows], weight1, bias1, approximate)
+                else:
+                    hidden[rows] = infer_linear(x[rows], weight1, bias1)
+                    block = F.gelu(hidden[rows], approximate=approximate)
+                out[rows] = infer_linear(block, weight2, bias2)
         if keep:
             ctx.save_for_backward(x, weight1, weight2, hidden)
             ctx.approximate = approximate
@@ -76,14 +78,15 @@ class _BlockedGELUNetwork(torch.autograd.Function):
         grad_x = torch.empty_like(x)
         grad1, grad2 = torch.zeros_like(weight1), torch.zeros_like(weight2)
         grad_bias1 = weight1.new_zeros(len(weight1))
-        for rows in blocks_of(x, len(weight1)):
-            active = F.gelu(hidden[rows], approximate=ctx.approximate)
-            grad2.addmm_(grad[rows].t(), active)
-            wide = torch.ops.aten.gelu_backward(
-                infer_linear(grad[rows], weight2.t(), None),
-                hidden[rows],
-                approximate=ctx.approximate)
-            grad1.addmm_(wide.t(), x[rows])
-            grad_bias1 += wide.sum(0)
-            grad_x[rows] = infer_linear(wide, weight1.t(), None)
+        with pack_weights_once():
+            for rows in blocks_of(x, len(weight1)):
+                active = F.gelu(hidden[rows], approximate=ctx.approximate)
+                grad2.addmm_(grad[rows].t(), active)
+                wide = torch.ops.aten.gelu_backward(
+                    infer_linear(grad[rows], weight2.t(), None),
+                    hidden[rows],
+                    approximate=ctx.approximate)
+                grad1.addmm_(wide.t(), x[rows])
+                grad_bias1 += wide.sum(0)
+                grad_x[rows] = infer_linear(wide, weight1.t(), None)
         return grad_x, grad1, grad_bias1, grad2, grad.sum(0), None, None

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.ops import pad_to_multiple
+from swin_dense.ops import cpu_linear, pad_to_multiple, prefers_blocks
 from swin_dense.ops.grid import Grid
 
 
@@ -73,4 +73,7 @@ class PatchMerging(nn.Module):
             x[..., row::2, column::2, :]
             for column, row in product(range(2), repeat=2)
         ], -1)
-        return self.reduction(self.norm(x))
+        x = self.norm(x)
+        if prefers_blocks(x):
+            return cpu_linear(x, self.reduction.weight, None)
+        return self.reduction(x)

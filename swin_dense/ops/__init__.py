@@ -6,7 +6,7 @@ tokens per window.
 """
 from swin_dense.ops.blocks import blocks_of, in_blocks, prefers_blocks
 from swin_dense.ops.grid import crop, fit_window, pad_to_multiple, to_tuple
-from swin_dense.ops.linear import cpu_linear, infer_linear
+from swin_dense.ops.linear import cpu_linear, infer_linear, pack_weights_once
 from swin_dense.ops.relative import relative_index
 from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
 from swin_dense.ops.windows import (WindowSlots, merge_windows,
@@ -16,6 +16,7 @@ from swin_dense.ops.windows import (WindowSlots, merge_windows,
 __all__ = [
     'WindowMask', 'WindowSlots', 'blocks_of', 'cpu_linear', 'crop',
     'cyclic_shift', 'fit_window', 'in_blocks', 'infer_linear', 'merge_windows',
-    'pad_to_multiple', 'partition_windows', 'prefers_blocks', 'read_tokens',
-    'read_windows', 'relative_index', 'to_tuple', 'window_mask', 'window_slots'
+    'pack_weights_once', 'pad_to_multiple', 'partition_windows',
+    'prefers_blocks', 'read_tokens', 'read_windows', 'relative_index',
+    'to_tuple', 'window_mask', 'window_slots'
 ]

@@ -1,11 +1,47 @@
 """Linear layers on the CPU, by the fastest kernel there is."""
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+# Weights in the kernel's own layout, by where they lie and how; with each the
+# plain weight, so that its memory is not taken by another meanwhile.
+_Packed = dict[tuple, tuple[Tensor, Tensor]]
+_packed: ContextVar[Optional[_Packed]] = ContextVar('packed', default=None)
+
+
+@contextmanager
+def pack_weights_once() -> Iterator[None]:
+    """Let `infer_linear` rearrange each weight once, not at each call.
+
+    For a loop over blocks with the same weights, which must not change inside
+    of it.
+    """
+    if _packed.get() is not None:
+        yield
+        return
+    token = _packed.set({})
+    try:
+        yield
+    finally:
+        _packed.reset(token)
+
+
+def _pack(weight: Tensor, rows: int) -> Tensor:
+    """The weight as the kernel likes it, if it is to be used repeatedly."""
+    packed = _packed.get()
+    if packed is None:
+        return weight
+    key = (weight.data_ptr(), weight.shape, weight.stride())
+    if key not in packed:
+        packed[key] = (torch.ops.mkldnn._reorder_linear_weight(weight,
+                                                               rows), weight)
+    return packed[key][0]
 
 
 @lru_cache(maxsize=1)
@@ -17,9 +53,8 @@ def _fused() -> Optional[torch._ops.OpOverloadPacket]:
     """
     try:
         operator = torch.ops.mkldnn._linear_pointwise
-        operator(
-            torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2), 'gelu', [],
-            'none')
+        weight = torch.ops.mkldnn._reorder_linear_weight(torch.zeros(2, 2), 2)
+        operator(torch.zeros(2, 2), weight, torch.zeros(2), 'gelu', [], 'none')
     except (AttributeError, RuntimeError):
         return None
     return operator
@@ -43,6 +78,7 @@ def infer_linear(x: Tensor,
     operator = _fused() if x.dtype == torch.float32 else None
     if operator is not None:
         activation = ('none', '') if gelu is None else ('gelu', gelu)
+        weight = _pack(weight, x.numel() // x.shape[-1])
         return operator(x, weight, bias, activation[0], [], activation[1])
     x = F.linear(x, weight, bias)
     # In place, while the buffer is still in the cache.
