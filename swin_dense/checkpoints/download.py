@@ -5,35 +5,47 @@ import re
 from http.client import HTTPException
 from pathlib import Path
 from typing import Optional
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from mmengine.dist import barrier, get_dist_info
+from mmengine.logging import MMLogger
 from torch.hub import get_dir, tqdm
 
+from swin_dense.checkpoints.containers import explain_other
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.files import replacing
 
 _HASH = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
+# Published files whose name says all; anybody's `model.safetensors` does not.
+_TELLING = re.compile(r'swin.*(patch\d|window\d)')
 _CHUNK = 1 << 20  # bytes
+_PATIENCE = 60  # seconds without a byte
 
 
 def download(address: str) -> Path:
     """Fetch a file into torch's hub folder, unless it is there already.
 
-    In distributed runs the first process does, the others wait for it.
+    A file whose name has a hash, or is that of a published Swin, is shared
+    with torch.hub and mmengine. Any other goes into a folder for its address,
+    since many addresses end in the same name. In distributed runs the first
+    process fetches, the others wait for it. Processes that know nothing of
+    each other may fetch the same file at once: each puts a complete one in
+    place.
 
     Args:
         address: Such as https://host/name.pth. If the name ends in a hash
-            (`name-0123abcd.pth`), the content must have it.
+            (`name-0123abcd.pth`), the content must have it, also that of a
+            file that is there already.
 
     Returns:
         Path of the file.
 
     Raises:
-        CheckpointError: If it cannot be had, ends early or has another hash.
+        CheckpointError: If it cannot be had, ends early, has another hash or
+            is a web page.
     """
-    path = Path(get_dir(), 'checkpoints',
-                address.split('?')[0].rsplit('/', 1)[-1])
+    path = cached_path(address)
     rank, world_size = get_dist_info()
     if rank == 0:
         _fetch(address, path)
@@ -43,9 +55,31 @@ def download(address: str) -> Path:
     return path
 
 
+def cached_path(address: str) -> Path:
+    """Where the file of an address is kept."""
+    folder = Path(get_dir(), 'checkpoints')
+    name = unquote(urlsplit(address).path).rpartition('/')[2] or 'checkpoint'
+    if not _HASH.search(name) and not _TELLING.search(name):
+        folder /= hashlib.sha256(address.encode()).hexdigest()[:8]
+    return folder / name
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def _fetch(address: str, path: Path) -> None:
+    expected = _HASH.search(path.name)
     if path.exists():
-        return
+        if not expected or sha256(path).startswith(expected[1]):
+            return
+        MMLogger.get_current_instance().warning(
+            f'{path} does not have the hash in its name: fetching it anew')
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as partial:
@@ -53,7 +87,9 @@ def _fetch(address: str, path: Path) -> None:
             if size is not None and size != partial.stat().st_size:
                 raise ValueError(f'it ended after {partial.stat().st_size} '
                                  f'of {size} bytes')
-            expected = _HASH.search(path.name)
+            other = explain_other(partial)
+            if other:
+                raise ValueError(f'what comes {other}')
             if expected and not digest.startswith(expected[1]):
                 raise ValueError(f'its sha256 is {digest}, which does not '
                                  f'begin with {expected[1]} as the name says')
@@ -69,9 +105,10 @@ def _copy(address: str, target: Path) -> tuple[Optional[int], str]:
     Returns:
         The size that was announced, in bytes, and the sha256 of what came.
     """
-    sha256 = hashlib.sha256()
+    digest = hashlib.sha256()
     request = Request(address, headers={'User-Agent': 'swin_dense'})
-    with urlopen(request) as response, open(target, 'wb') as file:
+    with urlopen(request, timeout=_PATIENCE) as response, \
+            open(target, 'wb') as file:
         length = response.headers.get('Content-Length')
         size = int(length) if length else None
         with tqdm(
@@ -82,6 +119,6 @@ def _copy(address: str, target: Path) -> tuple[Optional[int], str]:
                 unit_scale=True) as bar:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
-                sha256.update(chunk)
+                digest.update(chunk)
                 bar.update(len(chunk))
-    return size, sha256.hexdigest()
+    return size, digest.hexdigest()

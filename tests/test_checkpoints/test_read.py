@@ -1,10 +1,11 @@
 """Reading files: friendly errors, downloads, nothing executed."""
-import hashlib
+import io
+import json
 import os
 import pickle
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import subprocess
+import sys
+import zipfile
 
 import pytest
 import torch
@@ -64,16 +65,120 @@ def test_truncated_file(tmp_path, zipped, share):
 
 
 @pytest.mark.parametrize('content', [
-    b'<!DOCTYPE html><html>Not Found</html>',
-    b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
     os.urandom(1000), b'\x80\x02.',
-    pickle.dumps({'a': 1})
+    pickle.dumps({'a': 1}), b'PK\x03\x04', b'not a checkpoint'
 ])
 def test_other_files(tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match='a.pth'):
+    with pytest.raises(CheckpointError, match='a.pth .* cannot be read'):
         read_checkpoint(path)
+
+
+def archive(*names):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, 'w') as file:
+        for name in names:
+            file.writestr(name, b'1234')
+    return content.getvalue()
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'<!DOCTYPE html><html>Not Found</html>', 'is a web page'),
+    (b'\n<html lang="en"><head>', r'\.\.\./resolve/\.\.\.'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
+     'run `git lfs pull`'),
+    (b'\x1f\x8b\x08\x00', 'gzip -d'),
+    (b'\x89HDF\r\n', 'Keras'),
+    (b'{\n  "architectures": ["SwinModel"]}', 'is text'),
+    (archive('swin_moe/a.rank0', 'swin_moe/a.rank1'),
+     r'is a zip archive of 2 files \(swin_moe/a.rank0, '),
+    (archive('m/data.pkl', 'm/constants.pkl'), 'TorchScript'),
+])
+@pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
+def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f'{name} {message}|{message}'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_mapped_files(tmp_path, zipped):
+    path = save(tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+    weights = read_checkpoint(path, mmap=True)['state_dict']['w']
+    assert torch.equal(weights, torch.arange(4.))
+    weights += 1  # a private copy: the file stays as it is
+    assert read_checkpoint(path)['state_dict']['w'][0] == 0
+
+
+@pytest.fixture
+def safetensors():
+    return pytest.importorskip(
+        'safetensors.torch', reason='safetensors is not installed')
+
+
+@pytest.mark.parametrize('mmap', [True, False])
+@pytest.mark.parametrize('name', ['a.safetensors', 'a.pth', 'a'])
+def test_safetensors_by_content(tmp_path, safetensors, name, mmap):
+    path = tmp_path / name
+    weights = {'w': torch.arange(6.).view(2, 3), 'n': torch.tensor(3)}
+    weights['half'] = weights['w'].bfloat16()
+    safetensors.save_file(weights, path, metadata={'format': 'pt'})
+    found = read_checkpoint(path, mmap=mmap)
+    assert found['meta'] == {'format': 'pt'}
+    assert found['state_dict'].keys() == weights.keys()
+    for key, value in weights.items():
+        assert found['state_dict'][key].dtype == value.dtype
+        assert torch.equal(found['state_dict'][key], value)
+    del found['state_dict']['w'], path
+    (tmp_path / name).unlink()
+    assert found['state_dict']['n'] == 3
+
+
+def test_safetensors_named_by_a_torch_file(tmp_path):
+    path = save(tmp_path / 'a.safetensors')
+    assert read_checkpoint(path).keys() == CONTENT.keys()
+
+
+def test_safetensors_without_metadata(tmp_path, safetensors):
+    path = tmp_path / 'a.safetensors'
+    safetensors.save_file({'w': torch.ones(1)}, path)
+    assert read_checkpoint(path)['meta'] == {}
+
+
+@pytest.mark.parametrize('meta', ['{"epoch": 3}', 'text', '[1]'])
+def test_json_in_the_header(tmp_path, safetensors, meta):
+    path = tmp_path / 'a.safetensors'
+    safetensors.save_file({'w': torch.ones(1)}, path, metadata={'meta': meta})
+    expected = {'epoch': 3} if 'epoch' in meta else {'meta': meta}
+    assert read_checkpoint(path)['meta'] == expected
+
+
+@pytest.mark.parametrize('share', [0, .01, .1, .5, .99])
+def test_truncated_safetensors(tmp_path, safetensors, share):
+    path = tmp_path / 'a.safetensors'
+    safetensors.save_file({'w': torch.randn(1000)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:int(len(whole) * share)])
+    with pytest.raises(CheckpointError, match='truncated') as error:
+        read_checkpoint(path)
+    assert f'({path.stat().st_size} bytes) cannot be' in str(error.value)
+
+
+def test_safetensors_not_installed(tmp_path, monkeypatch):
+    header = json.dumps({}).encode()
+    path = tmp_path / 'a.pth'
+    path.write_bytes(len(header).to_bytes(8, 'little') + header)
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
+    with pytest.raises(ImportError, match='pip install safetensors'):
+        read_checkpoint(path)
+
+
+def test_reading_does_not_need_safetensors():
+    code = ('import sys; import swin_dense.checkpoints.load; '
+            'assert "safetensors" not in sys.modules')
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_content_that_is_no_dictionary(tmp_path):
@@ -122,78 +227,3 @@ def test_code_is_refused_by_name(tmp_path, name, function, zipped):
     assert 'torch.save(model.state_dict(), FILE)' in text
     assert 'weights_only' not in text
     assert not trace.exists()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files; of those named `cut` only the first half."""
-
-    requests = []
-
-    def log_message(self, *args):
-        self.requests.append(self.path)
-
-    def copyfile(self, source, outputfile):
-        content = source.read()
-        if 'cut' in self.path:
-            content = content[:len(content) // 2]
-        outputfile.write(content)
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A server of the folder `served`, and a hub folder of its own."""
-    monkeypatch.setattr(Quiet, 'requests', [])
-    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
-    served = tmp_path / 'served'
-    served.mkdir()
-    http = ThreadingHTTPServer(('127.0.0.1', 0),
-                               partial(Quiet, directory=str(served)))
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield served, f'http://127.0.0.1:{http.server_port}'
-    http.shutdown()
-    http.server_close()
-
-
-def cached(tmp_path):
-    return sorted(p.name for p in (tmp_path / 'hub').rglob('*') if p.is_file())
-
-
-def test_download_once(server, tmp_path):
-    served, address = server
-    save(served / 'a.pth')
-    for _ in range(2):
-        assert read_checkpoint(f'{address}/a.pth').keys() == CONTENT.keys()
-    assert Quiet.requests == ['/a.pth']
-    assert cached(tmp_path) == ['a.pth']
-
-
-def test_hash_in_the_name_is_checked(server, tmp_path):
-    served, address = server
-    digest = hashlib.sha256(save(served / 'a.pth').read_bytes()).hexdigest()
-    good, bad = f'a-{digest[:8]}.pth', 'a_20220101-deadbeef.pth'
-    for name in (good, bad):
-        (served / name).write_bytes((served / 'a.pth').read_bytes())
-    assert read_checkpoint(f'{address}/{good}').keys() == CONTENT.keys()
-    with pytest.raises(CheckpointError, match='deadbeef'):
-        read_checkpoint(f'{address}/{bad}')
-    assert cached(tmp_path) == [good]
-
-
-def test_broken_download_is_not_used(server, tmp_path):
-    served, address = server
-    save(served / 'cut.pth', {'w': torch.randn(10000)})
-    with pytest.raises(CheckpointError, match='cannot download .*cut.pth'):
-        read_checkpoint(f'{address}/cut.pth')
-    assert cached(tmp_path) == []
-
-
-def test_address_that_does_not_exist(server, tmp_path):
-    _, address = server
-    with pytest.raises(CheckpointError) as error:
-        read_checkpoint(f'{address}/absent.pth')
-    assert f'cannot download {address}/absent.pth' in str(error.value)
-    assert '404' in str(error.value)
-    assert str(tmp_path / 'hub' / 'checkpoints' / 'absent.pth') in str(
-        error.value)
-    with pytest.raises(CheckpointError, match='download the file'):
-        read_checkpoint('s3://bucket/a.pth')
