@@ -1,22 +1,20 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
 import argparse
-import json
-from pathlib import Path
+import sys
+from typing import Optional, Sequence
 
-from mmengine.config import Config, DictAction
 from mmengine.registry import MODELS, init_default_scope
 
-import swin_dense  # noqa: F401
+from swin_dense.engine import cli
 from swin_dense.engine.flops import count
+from swin_dense.engine.launch import load_config
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='example: python tools/flops.py configs/cascade_swin_b_coco.py '
-        '--out flops.json',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/flops.py configs/cascade_swin_b_coco.py '
+        '--out flops.json')
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -36,35 +34,35 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=100,
         help='boxes that each RoI mask head sees (default: 100)')
-    parser.add_argument('--out', help='also write the figures to a JSON file')
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config')
-    args = parser.parse_args()
-    if len(args.shape) == 1:
-        args.shape *= 2
-    return args
+        '--out',
+        metavar='FILE.json',
+        help='also write the figures to a JSON file')
+    cli.add_config_arguments(parser)
+    return parser
 
 
-def main() -> None:
+def flops(args: argparse.Namespace) -> int:
     """Count, print the table and write the JSON file."""
-    args = parse_args()
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
-    init_default_scope(config.get('default_scope', 'mmdet'))
+    shape = args.shape * 2 if len(args.shape) == 1 else args.shape
+    config = load_config(args.config, args.cfg_options)
+    init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
-    complexity = count(model, args.shape, args.proposals, args.masks)
+    complexity = count(model, shape, args.proposals, args.masks)
     height, width = complexity.shape
     print(f'{args.config}: {height} x {width} pixels, {args.proposals} '
           f'proposals, {args.masks} masks')
     print(complexity.table())
     print('1 FLOP = 1 multiply-accumulate')
     if args.out:
-        Path(args.out).write_text(json.dumps(complexity.to_dict(), indent=2))
+        cli.write_json(args.out, complexity.to_dict())
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(flops, make_parser().parse_args(argv))
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

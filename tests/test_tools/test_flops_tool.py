@@ -2,9 +2,9 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+from tiny_runs import CONFIG, REPOSITORY, run
 
 
 def test_table_and_json(tmp_path):
@@ -14,7 +14,7 @@ def test_table_and_json(tmp_path):
         'configs/mask_rcnn_swin_t_coco_1x.py', '--shape', '224', '--out',
         str(out), '--cfg-options', 'model.neck.out_channels=256'
     ],
-                          cwd=ROOT,
+                          cwd=REPOSITORY,
                           capture_output=True,
                           text=True)
     assert done.returncode == 0, done.stderr
@@ -29,3 +29,17 @@ def test_table_and_json(tmp_path):
     # output norms and without a classifier.
     assert abs(found['parts'][0]['flops'] / 1e9 - 4.49) < 0.02
     assert f'{found["flops"] / 1e9:.2f}' in done.stdout
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['configs/mask_rcnn_swin_t_koko_1x.py'], 'does not exist; did you mean'),
+    ([CONFIG, '--cfg-options', 'model.nek.x=1'], "model.nek"),
+    ([CONFIG, '--shape', '1', '2', '3'], 'positive height and width'),
+])
+def test_errors(tmp_path, capsys, arguments, message):
+    out = tmp_path / 'flops.json'
+    assert run('flops', *arguments, '--out', out) == 1
+    error = capsys.readouterr().err
+    assert 'error: ' in error and message in error
+    assert 'Traceback' not in error
+    assert not out.exists()
