@@ -3,7 +3,6 @@
 Nothing is changed in the model unless everything fits.
 """
 import os
-from collections import Counter
 from fnmatch import fnmatchcase
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
@@ -12,12 +11,13 @@ from torch import nn
 
 from swin_dense.checkpoints.classes import check_names, explain_counts
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
                                             is_output_norm, rename, unwrap)
 from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
-from swin_dense.checkpoints.transfer import fit_position
 from swin_dense.checkpoints.variants import describe
+from swin_dense.checkpoints.write import metadata_of
 
 __all__ = [
     'CheckpointError', 'LoadReport', 'load_backbone', 'load_model',
@@ -28,10 +28,14 @@ Checkpoint = Union[str, os.PathLike, Mapping[str, Any]]
 Shapes = dict[str, tuple[Shape, Shape]]
 
 
-def load_backbone(model: nn.Module,
-                  source: Checkpoint,
-                  *,
-                  forgive: Sequence[str] = ()) -> LoadReport:
+def load_backbone(
+        model: nn.Module,
+        source: Checkpoint,
+        *,
+        forgive: Sequence[str] = (),
+        inflate: Optional[bool] = None,
+        method: str = 'bicubic',
+        source_window: Optional[tuple[int, ...]] = None) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
 
     Bias tables and absolute embeddings are resized to the model. Dropped by
@@ -45,52 +49,66 @@ def load_backbone(model: nn.Module,
         source: Path, address, checkpoint or state_dict in any known format.
         forgive: Patterns as of `fnmatch` (`layers.3.*`) for native names that
             may be missing, unexpected or of another shape.
+        inflate: Whether weights for images may go into a model for clips; by
+            default what the model's `pretrained2d` says, else not.
+        method: How bias tables are resized: `bicubic` or `geometric`.
+        source_window: Window of the file's bias tables in tokens per axis.
+            Needed where it is not square and the file has no buffers.
 
     Returns:
         The report; its summary is logged.
 
     Raises:
         CheckpointError: If the source cannot be read, its format is unknown,
-            or anything is missing, unexpected or of another shape.
+            it is of another member of the family than the model, or anything
+            is missing, unexpected or of another shape.
     """
     label, checkpoint = _open(source)
     own = model.state_dict()
+    stored = unwrap(checkpoint)
     try:
-        converted = convert(unwrap(checkpoint), keep=own)
+        converted = convert(stored, keep=own)
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
+    if inflate is None:
+        inflate = getattr(model, 'pretrained2d', False)
+    try:
+        fitted = fit_backbone(
+            model,
+            converted,
+            stored,
+            metadata_of(checkpoint),
+            method=method,
+            source_window=source_window,
+            inflating=inflate)
+    except ValueError as error:
+        raise CheckpointError(f'{label} {error}') from error
     report = LoadReport(str(converted.source), label)
+    report.resized, report.notes = fitted.resized, fitted.notes
     report.dropped = converted.dropped
     given: StateDict = {}
-    resized: Counter[str] = Counter()
-    for name, value in converted.state_dict.items():
-        if name in own:
-            given[name], change = fit_position(model, name, value)
-            if change:
-                resized[change] += 1
-                report.resized.append(name)
-        elif is_output_norm(name):
+    for name, value in fitted.state_dict.items():
+        if name not in own and is_output_norm(name):
             report.dropped.append(converted.origin[name])
         else:
             given[name] = value
-    report.notes = [
-        f'{change} in {count} blocks, bicubic'
-        if count > 1 else f'{change}, bicubic'
-        for change, count in resized.items()
-    ]
     fresh_norms = converted.source.kind == 'classifier' or not any(
         map(is_output_norm, converted.state_dict))
 
     def forgiven(name: str) -> bool:
         return _matches(name, forgive) or fresh_norms and is_output_norm(name)
 
-    return _load(
+    _load(
         model,
         given,
         report,
         forgiven,
         hints=lambda shapes: _guess(converted.state_dict, own),
         origin=converted.origin)
+    for path, window in fitted.coordinates.items():
+        attention: Any = model.get_submodule(path)
+        attention.pretrained_window_size = window
+    return report
 
 
 def load_model(

@@ -1,39 +1,53 @@
 """Position biases and embeddings for other windows and image sizes.
 
-Both are resized by bicubic interpolation of the stored grid, as the official
-code does, but computed in float64.
+Both are resized on the stored grid, bicubically as the official code does or
+by positions in geometric progression, and computed in float64.
 
 M is the window, N the number of tokens, C channels.
 """
 from math import isqrt, prod
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from swin_dense.checkpoints.interpolation import resize_grid
+from swin_dense.checkpoints.windows import find_window, table_window
+
+__all__ = [
+    'Change', 'fit_position', 'inflate', 'resize_absolute_embedding',
+    'resize_bias_table', 'table_window'
+]
 
 Grid = tuple[int, ...]
 IntOrGrid = Union[int, Grid]
+TABLE = 'relative_position_bias_table'
+EMBEDDING = 'absolute_pos_embed'
+PATCH = 'patch_embed.proj.weight'
 
 
-def table_window(rows: int) -> Optional[int]:
-    """The square window that a bias table of so many rows belongs to.
-
-    Returns:
-        M where there are `(2M - 1) ** 2` rows, else None.
-    """
-    side = isqrt(rows)
-    return (side + 1) // 2 if side**2 == rows and side % 2 else None
+class Change(NamedTuple):
+    """What was resized from what to what, and by which method."""
+    what: str
+    method: str
 
 
-def resize_bias_table(table: Tensor, source_window: IntOrGrid,
-                      target_window: IntOrGrid) -> Tensor:
-    """Resize a table of relative position biases (Swin V1).
+def resize_bias_table(table: Tensor,
+                      source_window: IntOrGrid,
+                      target_window: IntOrGrid,
+                      method: str = 'bicubic') -> Tensor:
+    """Resize a table of relative position biases (Swin V1 and video).
+
+    Each head is resized alone, and one axis after the other: for images this
+    is the official bicubic interpolation. For clips the official code resizes
+    height and width alone; time is resized here in the same way.
 
     Args:
-        table: `((2h - 1) * (2w - 1), heads)`, one row per offset, for the
-            source window.
-        source_window: Window of the table in tokens, M or (h, w).
+        table: `(rows, heads)`, one row per offset of the source window: the
+            product of 2M - 1 over its axes.
+        source_window: Window of the table in tokens, M for a square or one
+            number per axis.
         target_window: Window that it is wanted for.
+        method: `bicubic` or `geometric`.
 
     Returns:
         The table for the target window, in the same type; the table itself
@@ -41,7 +55,7 @@ def resize_bias_table(table: Tensor, source_window: IntOrGrid,
 
     Raises:
         ValueError: If the table has not as many rows as the source window
-            has offsets.
+            has offsets, or there is no such method.
     """
     source, target = _offsets(source_window), _offsets(target_window)
     if table.ndim != 2 or len(table) != prod(source):
@@ -49,15 +63,20 @@ def resize_bias_table(table: Tensor, source_window: IntOrGrid,
             f'a bias table for windows of {source_window} has '
             f'{prod(source)} rows and a column for each head, got shape '
             f'{tuple(table.shape)}: give the window it was trained with')
+    if len(source) != len(target):
+        raise ValueError(
+            f'a bias table for windows of {source_window} cannot become one '
+            f'for {target_window}, which have another number of axes')
     if source == target:
         return table
-    return _resize(table.unflatten(0, source), target).flatten(0, 1)
+    grid = table.unflatten(0, source)
+    return resize_grid(grid, target, method).flatten(0, -2)
 
 
 def resize_absolute_embedding(embedding: Tensor,
                               target_grid: Grid,
                               source_grid: Optional[Grid] = None) -> Tensor:
-    """Resize an absolute position embedding.
+    """Resize an absolute position embedding, bicubically.
 
     Args:
         embedding: `(1, N, C)`, or `(1, C, h, w)` as in the official dense
@@ -87,51 +106,91 @@ def resize_absolute_embedding(embedding: Tensor,
     if tuple(source_grid) == tuple(target_grid):
         return embedding
     grid = embedding[0].unflatten(0, source_grid)
-    return _resize(grid, target_grid).flatten(0, 1)[None]
+    return resize_grid(grid, target_grid, 'bicubic').flatten(0, 1)[None]
 
 
-def fit_position(model: nn.Module, name: str,
-                 value: Tensor) -> tuple[Tensor, str]:
+def inflate(state_dict: dict[str, Tensor], depth: int,
+            patch_depth: int) -> dict[str, Tensor]:
+    """Make weights for clips of weights for images (Video Swin, section 3.3).
+
+    A clip of equal frames then gives what the image gave: each step in time
+    has the bias of none, and the patch embedding averages over frames.
+
+    Args:
+        state_dict: A V1 backbone for images, in native names.
+        depth: Window in time, in tokens.
+        patch_depth: Patch in time, in frames.
+
+    Returns:
+        The backbone for clips, with windows of `(depth, h, w)`.
+    """
+    inflated = {}
+    for name, value in state_dict.items():
+        if name == PATCH:
+            value = value[:, :, None].expand(-1, -1, patch_depth, -1, -1)
+            value = value / patch_depth
+        elif name.endswith(TABLE):
+            value = value.repeat(2 * depth - 1, 1)
+        inflated[name] = value
+    return inflated
+
+
+def fit_position(
+        model: nn.Module,
+        name: str,
+        value: Tensor,
+        method: str = 'bicubic',
+        source_window: Optional[Grid] = None
+) -> tuple[Tensor, Optional[Change]]:
     """Resize a value of a checkpoint if it depends on window or image size.
 
     Args:
         model: Backbone; its parts say what window or grid they have.
         name: Native name that exists in the model.
         value: What the checkpoint has under it.
+        method: How bias tables are resized: `bicubic` or `geometric`.
+        source_window: Window of a bias table; by default what
+            `find_window` makes of its rows.
 
     Returns:
-        The value for the model, and what was resized to what. The value as
-        it is, and '', where nothing has to be done, or can be: another number
-        of heads or channels is left for the caller to find.
+        The value for the model, and what was resized, if anything. The value
+        as it is where nothing has to be done, or can be: another number of
+        heads or channels is left for the caller to find.
+
+    Raises:
+        ValueError: If the table fits no window, or several.
     """
     path, _, leaf = name.rpartition('.')
     part: Any = model.get_submodule(path)
     own = getattr(part, leaf)
-    if value.shape == own.shape:
-        return value, ''
-    if leaf == 'relative_position_bias_table':
-        window = table_window(len(value))
-        if window and value.shape[1:] == own.shape[1:]:
-            target = part.window_size
-            change = _change(_offsets(window), _offsets(target))
-            return (resize_bias_table(value, window,
-                                      target), f'bias tables {change}')
-    elif leaf == 'absolute_pos_embed':
+    if leaf == TABLE and value.shape[1:] == own.shape[1:]:
+        target = tuple(part.window_size)
+        if source_window is None:
+            source_window = find_window(
+                len(value), len(target), expected=target)
+        source = tuple(source_window)
+        if source == target:
+            return value, None
+        change = _change(_offsets(source), _offsets(target))
+        return (resize_bias_table(value, source, target, method),
+                Change(f'bias tables {change}', method))
+    if leaf == EMBEDDING and value.shape != own.shape:
         stored = value.flatten(2).mT if value.ndim == 4 else value
         side = isqrt(stored.shape[1])
         source = tuple(value.shape[2:]) if value.ndim == 4 else (side, side)
-        if stored.shape[1:] == (prod(source), own.shape[2]):
-            change = _change(source, part.pretrain_grid)
-            return (resize_absolute_embedding(stored, part.pretrain_grid,
-                                              source), change
-                    and f'absolute embedding {change}')
-    return value, ''
+        target = part.pretrain_grid
+        if stored.shape[1:] != (prod(source), own.shape[2]):
+            return value, None
+        resized = resize_absolute_embedding(stored, target, source)
+        if source == target:
+            return resized, None
+        change = _change(source, target)
+        return resized, Change(f'absolute embedding {change}', 'bicubic')
+    return value, None
 
 
 def _change(source: Grid, target: Grid) -> str:
-    """Both sizes, or nothing where they are equal."""
-    if source == target:
-        return ''
+    """Both sizes."""
     return ' -> '.join('x'.join(map(str, grid)) for grid in (source, target))
 
 
@@ -139,13 +198,3 @@ def _offsets(window: IntOrGrid) -> Grid:
     """Relative offsets per axis of a window."""
     axes = (window, window) if isinstance(window, int) else tuple(window)
     return tuple(2 * size - 1 for size in axes)
-
-
-def _resize(grid: Tensor, size: Grid) -> Tensor:
-    """Bicubic interpolation of a channels-last grid `(h, w, C)`."""
-    resized = F.interpolate(
-        grid.movedim(-1, 0)[None].double(),
-        size=tuple(size),
-        mode='bicubic',
-        align_corners=False)
-    return resized[0].movedim(0, -1).to(grid.dtype)

@@ -1,0 +1,232 @@
+"""Making a backbone's weights fit a model of another window or rank."""
+from collections import Counter
+from typing import Any, Mapping, NamedTuple, Optional
+
+from torch import Tensor, nn
+
+from swin_dense.checkpoints.formats import Converted, StateDict
+from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change, Grid,
+                                             fit_position, inflate)
+from swin_dense.checkpoints.windows import find_window, normalising_window
+
+LOG_MLP = '.cpb_mlp.0.weight'
+_FAMILIES = dict(
+    v1='Swin V1 for images',
+    video='Video Swin',
+    v2='Swin V2',
+    mlp='Swin-MLP',
+    moe='Swin-MoE')
+
+
+class Fitted(NamedTuple):
+    """Weights that fit the model as far as its window is concerned.
+
+    Attributes:
+        state_dict: Native names and values, also of what the model does not
+            have.
+        resized: Native names of what was changed.
+        notes: What was done, in a line each.
+        coordinates: Attention modules of the model that have to normalise
+            their log coordinates by another window than they do.
+    """
+    state_dict: StateDict
+    resized: list[str]
+    notes: list[str]
+    coordinates: dict[str, Grid]
+
+
+def fit_backbone(model: nn.Module,
+                 converted: Converted,
+                 stored: Mapping[str, Tensor],
+                 recorded: Mapping[str, Any],
+                 *,
+                 method: str = 'bicubic',
+                 source_window: Optional[Grid] = None,
+                 inflating: bool = False) -> Fitted:
+    """Transfer position biases and embeddings to a model.
+
+    V1 tables and absolute embeddings are resized. V2 has none to resize: its
+    network is evaluated for the new window, but must go on to see the
+    coordinates that it was trained with, so the model learns from the file by
+    which window they are divided, unless it was told so itself.
+
+    Args:
+        model: Backbone with native names.
+        converted: The backbone of the file.
+        stored: All tensors of the file under its own names; buffers among
+            them tell windows.
+        recorded: What the tools of this package wrote into the file.
+        method: How bias tables are resized: `bicubic` or `geometric`.
+        source_window: Window of the file's tables, where it does not say.
+        inflating: Whether weights for images may become weights for clips.
+
+    Raises:
+        ValueError: If the file is of another member of the family than the
+            model, or its window cannot be told.
+    """
+    own = model.state_dict()
+    weights = converted.state_dict
+    notes = []
+    inflates = check_family(weights, own, inflating)
+    modules: dict[str, Any] = dict(model.named_modules())
+    expected: dict[str, Grid] = {
+        name: modules[name.rpartition('.')[0]].window_size
+        for name in own if name.endswith(TABLE)
+    }
+    given = {
+        name: window[1:] if inflates else window
+        for name, window in expected.items()
+    }
+    windows = source_windows(converted, stored, recorded, source_window, given)
+    if inflates:
+        depth = next(iter(expected.values()))[0]
+        patch = own[PATCH].shape[2]
+        weights = inflate(weights, depth, patch)
+        windows = {name: (depth, *window) for name, window in windows.items()}
+        notes.append(
+            f'inflated from images: bias tables repeated for {2 * depth - 1} '
+            f'offsets in time, patch embedding spread over {patch} frames')
+    fitted: StateDict = {}
+    resized: list[str] = []
+    changes: Counter[Change] = Counter()
+    for name, value in weights.items():
+        if name in own:
+            value, change = fit_position(model, name, value, method,
+                                         windows.get(name))
+            if change:
+                changes[change] += 1
+                resized.append(name)
+        fitted[name] = value
+    for change, count in changes.items():
+        blocks = f' in {count} blocks' if count > 1 else ''
+        notes.append(f'{change.what}{blocks}, {change.method}')
+    coordinates, told = _fit_coordinates(
+        modules, normalising_windows(converted, stored, recorded))
+    return Fitted(fitted, resized, notes + told, coordinates)
+
+
+def source_windows(
+        converted: Converted,
+        stored: Mapping[str, Tensor],
+        recorded: Mapping[str, Any],
+        given: Optional[Grid] = None,
+        expected: Optional[Mapping[str, Grid]] = None) -> dict[str, Grid]:
+    """The window of each bias table of a file.
+
+    Args:
+        converted: The backbone of the file.
+        stored: All tensors of the file under its own names.
+        recorded: What the tools of this package wrote into the file.
+        given: The window, where the caller knows.
+        expected: Windows by native name to decide for where several fit.
+
+    Returns:
+        Native names and windows in tokens.
+
+    Raises:
+        ValueError: If a window cannot be told.
+    """
+    axes = 3 if family(converted.state_dict) == 'video' else 2
+    known = given or recorded.get('window')
+    windows = {}
+    for name, value in converted.state_dict.items():
+        if name.endswith(TABLE):
+            index = converted.origin[name].replace(TABLE,
+                                                   'relative_position_index')
+            windows[name] = tuple(known) if known else find_window(
+                len(value), axes, stored.get(index),
+                (expected or {}).get(name))
+    return windows
+
+
+def normalising_windows(converted: Converted, stored: Mapping[str, Tensor],
+                        recorded: Mapping[str, Any]) -> dict[str, Grid]:
+    """The window that divides the log coordinates of each block of Swin V2.
+
+    Returns:
+        Native names of the attention modules and windows in tokens, as far
+        as the file tells.
+    """
+    by_stage = recorded.get('pretrained_window_sizes')
+    windows = {}
+    for name in converted.state_dict:
+        if name.endswith(LOG_MLP):
+            parent = converted.origin[name].rsplit('.', 3)[0]
+            table = stored.get(f'{parent}.relative_coords_table')
+            path = name[:-len(LOG_MLP)]
+            if by_stage:
+                windows[path] = tuple(by_stage[int(path.split('.')[1])])
+            elif table is not None:
+                windows[path] = normalising_window(table)
+    return windows
+
+
+def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
+                 inflating: bool) -> bool:
+    """Whether weights have to be inflated for a model.
+
+    Args:
+        weights: Native names and values of the file.
+        own: Of the model.
+        inflating: Whether they may be.
+
+    Raises:
+        ValueError: If the file is of another member of the family than the
+            model, and cannot or may not be turned into it.
+    """
+    theirs, mine = family(weights), family(own)
+    if theirs == mine:
+        return False
+    text = f'holds {_FAMILIES[theirs]}, the model is {_FAMILIES[mine]}'
+    if (theirs, mine) == ('v1', 'video'):
+        if inflating:
+            return True
+        raise ValueError(
+            f'{text}: to repeat the weights in time, load them with '
+            'inflate=True (SwinTransformer3D: pretrained2d=True)')
+    raise ValueError(
+        f'{text}: their weights cannot be turned into each other. Take a '
+        f'file of {_FAMILIES[mine]}, or a model of {_FAMILIES[theirs]}')
+
+
+def _fit_coordinates(
+        modules: Mapping[str, Any],
+        windows: Mapping[str, Grid]) -> tuple[dict[str, Grid], list[str]]:
+    """What blocks of V2 must learn of the file, and notes on it.
+
+    Args:
+        modules: Of the model, by name.
+        windows: What `normalising_windows` found.
+    """
+    coordinates = {}
+    notes: Counter[str] = Counter()
+    for path, window in windows.items():
+        if path not in modules:
+            continue
+        part = modules[path]
+        told = tuple(part.pretrained_window_size)
+        own = told if any(told) else tuple(part.window_size)
+        if own == window:
+            continue
+        if any(told):
+            notes[f'log-MLP reads coordinates of {_by(told)} as the model '
+                  f'says, though the file is of {_by(window)}'] += 1
+        else:
+            coordinates[path] = window
+            notes[f'log-MLP of {_by(window)} evaluated for {_by(own)}'] += 1
+    return coordinates, [f'{note} in {n} blocks' for note, n in notes.items()]
+
+
+def family(state_dict: Mapping[str, Tensor]) -> str:
+    """The member of the Swin family that native names belong to."""
+    if PATCH in state_dict and state_dict[PATCH].ndim == 5:
+        return 'video'
+    for part, name in (('.router.', 'moe'), ('.spatial_mlp.', 'mlp'),
+                       ('.cpb_mlp.', 'v2')):
+        if any(part in key for key in state_dict):
+            return name
+    return 'v1'
+
+
+def _by(window: Grid) -> str:
+    return 'x'.join(map(str, window))
