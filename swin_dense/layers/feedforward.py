@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from swin_dense.ops import (blocks_of, infer_linear, pack_weights_once,
-                            prefers_blocks)
+from swin_dense.ops import (blocks_of, fits_block, infer_linear,
+                            pack_weights_once, prefers_blocks)
 
 
 class FeedForward(nn.Module):
@@ -34,12 +34,18 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens `(*, C)` to tokens `(*, C)`."""
         dropping = self.drop.training and self.drop.p > 0
-        if type(self.act) is nn.GELU and not dropping and prefers_blocks(x):
+        grad = torch.is_grad_enabled()
+        if (type(self.act) is nn.GELU and not dropping and prefers_blocks(x)
+                and not (grad and self._is_small(x))):
             return _BlockedGELUNetwork.apply(
-                x.flatten(0, -2), self.fc1.weight, self.fc1.bias,
-                self.fc2.weight, self.fc2.bias, self.act.approximate,
-                torch.is_grad_enabled()).view_as(x)
+                x.flatten(0,
+                          -2), self.fc1.weight, self.fc1.bias, self.fc2.weight,
+                self.fc2.bias, self.act.approximate, grad).view_as(x)
         return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
+
+    def _is_small(self, x: Tensor) -> bool:
+        """Whether blocks have nothing to save in the backward pass."""
+        return fits_block(x.flatten(0, -2), self.fc1.out_features)
 
 
 class _BlockedGELUNetwork(torch.autograd.Function):

@@ -4,7 +4,8 @@ Everything works on channels-last maps `(B, *grid, C)`: two grid axes for
 images, three for video. Keys: B batch, C channels, K windows per map, N
 tokens per window.
 """
-from swin_dense.ops.blocks import blocks_of, in_blocks, prefers_blocks
+from swin_dense.ops.blocks import (blocks_of, fits_block, in_blocks,
+                                   prefers_blocks)
 from swin_dense.ops.grid import crop, fit_window, pad_to_multiple, to_tuple
 from swin_dense.ops.linear import cpu_linear, infer_linear, pack_weights_once
 from swin_dense.ops.relative import relative_index
@@ -15,8 +16,8 @@ from swin_dense.ops.windows import (WindowSlots, merge_windows,
 
 __all__ = [
     'WindowMask', 'WindowSlots', 'blocks_of', 'cpu_linear', 'crop',
-    'cyclic_shift', 'fit_window', 'in_blocks', 'infer_linear', 'merge_windows',
-    'pack_weights_once', 'pad_to_multiple', 'partition_windows',
-    'prefers_blocks', 'read_tokens', 'read_windows', 'relative_index',
-    'to_tuple', 'window_mask', 'window_slots'
+    'cyclic_shift', 'fit_window', 'fits_block', 'in_blocks', 'infer_linear',
+    'merge_windows', 'pack_weights_once', 'pad_to_multiple',
+    'partition_windows', 'prefers_blocks', 'read_tokens', 'read_windows',
+    'relative_index', 'to_tuple', 'window_mask', 'window_slots'
 ]

@@ -43,12 +43,18 @@ def blocks_of(x: Tensor, widest: int) -> Iterator[slice]:
         yield slice(start, min(start + length, len(x)))
 
 
+def fits_block(x: Tensor, widest: int) -> bool:
+    """Whether one block is enough, see `blocks_of`."""
+    return len(x) * widest * x.element_size() <= BLOCK_BYTES
+
+
 def in_blocks(function: RowFunction, widest: int, x: Tensor, *shared:
               Tensor) -> Tensor:
     """Compute `function(rows, x[rows], *shared)` for all rows, by blocks.
 
     The gradient, if one is needed, is computed by blocks too: only the
     arguments are kept, and each block is computed anew when its turn comes.
+    Where one block is enough nothing is computed twice.
 
     Args:
         function: Computes the rows of a slice; must be deterministic.
@@ -59,6 +65,8 @@ def in_blocks(function: RowFunction, widest: int, x: Tensor, *shared:
     Returns:
         The result, rows first. It cannot be differentiated twice.
     """
+    if fits_block(x, widest):
+        return function(slice(None), x, *shared)
     return _InBlocks.apply(function, widest, x, *shared)
 
 

@@ -1,5 +1,5 @@
 # Minutes on two CPU cores: AdamW, one cosine, float32, evaluation at the end.
-max_iters = 1400
+max_iters = 1300
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
@@ -23,7 +23,7 @@ optim_wrapper = dict(
         lr=1e-3,
         betas=(0.9, 0.999),
         weight_decay=0.05,
-        foreach=True),
+        fused=True),
     clip_grad=dict(max_norm=10.),
     paramwise_cfg=dict(
         custom_keys={
