@@ -5,6 +5,7 @@ from reference import assert_close, randomize
 
 from swin_dense.backbones import SwinTransformer
 from swin_dense.checkpoints.formats import to_mmdet, to_native
+from swin_dense.ops import blocks
 
 mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 
@@ -57,6 +58,12 @@ def compare(ours, theirs, x):
 def test_sizes_and_windows(dtype, size, window):
     compare(*make_pair(dtype, window_size=window),
             torch.randn(2, 3, *size, dtype=dtype))
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+def test_in_many_blocks(dtype, monkeypatch):
+    monkeypatch.setattr(blocks, 'BLOCK_BYTES', 2**16)
+    compare(*make_pair(dtype), torch.randn(2, 3, 65, 97, dtype=dtype))
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)

@@ -37,11 +37,7 @@ model = dict(
         ]),
     train_cfg=dict(
         rpn=dict(allowed_border=0),
-        rpn_proposal=dict(
-            nms_pre=2000,
-            max_per_img=2000,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0),
+        rpn_proposal=dict(max_per_img=2000),
         rcnn=[
             dict(
                 assigner=dict(

@@ -21,11 +21,7 @@ model = dict(
             loss_bbox=dict(type='L1Loss', loss_weight=1.))),
     train_cfg=dict(
         rpn=dict(allowed_border=-1),
-        rpn_proposal=dict(
-            nms_pre=2000,
-            max_per_img=1000,
-            nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0),
+        rpn_proposal=dict(max_per_img=1000),
         rcnn=dict(
             assigner=dict(
                 type='MaxIoUAssigner',

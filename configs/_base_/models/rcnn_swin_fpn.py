@@ -71,7 +71,11 @@ model = dict(
                 neg_pos_ub=-1,
                 add_gt_as_proposals=False),
             pos_weight=-1,
-            debug=False)),
+            debug=False),
+        rpn_proposal=dict(
+            nms_pre=2000,
+            nms=dict(type='nms', iou_threshold=0.7),
+            min_bbox_size=0)),
     test_cfg=dict(
         rpn=dict(
             nms_pre=1000,
