@@ -203,17 +203,16 @@ def _fit_coordinates(
     for path, window in windows.items():
         if path not in modules:
             continue
-        part = modules[path]
-        told = tuple(part.pretrained_window_size)
-        own = told if any(told) else tuple(part.window_size)
-        if own == window:
-            continue
-        if any(told):
-            notes[f'log-MLP reads coordinates of {_by(told)} as the model '
-                  f'says, though the file is of {_by(window)}'] += 1
-        else:
+        told = tuple(modules[path].pretrained_window_size)
+        own = tuple(modules[path].window_size)
+        if not any(told):
             coordinates[path] = window
-            notes[f'log-MLP of {_by(window)} evaluated for {_by(own)}'] += 1
+            if window != own:
+                notes[f'log-MLP of {_by(window)} windows evaluated for '
+                      f'{_by(own)}'] += 1
+        elif told != window:
+            notes[f'log-MLP reads offsets in units of {_by(told)} windows as '
+                  f'the model says, though the file is of {_by(window)}'] += 1
     return coordinates, [f'{note} in {n} blocks' for note, n in notes.items()]
 
 

@@ -106,8 +106,8 @@ def load_backbone(
         hints=lambda shapes: _guess(converted.state_dict, own),
         origin=converted.origin)
     for path, window in fitted.coordinates.items():
-        attention: Any = model.get_submodule(path)
-        attention.pretrained_window_size = window
+        bias: Any = model.get_submodule(f'{path}.cpb_mlp')
+        bias.pretrained_window_size = window
     return report
 
 

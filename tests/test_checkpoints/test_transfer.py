@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swin_dense.checkpoints.transfer import (resize_absolute_embedding,
-                                             resize_bias_table, table_window)
+from swin_dense.checkpoints.transfer import (fit_position, inflate,
+                                             resize_absolute_embedding,
+                                             resize_bias_table)
+from swin_dense.layers.attention import WindowAttention
 
 # Interpolation weights of PyTorch's bicubic kernel.
 A = -0.75
@@ -76,7 +78,8 @@ def test_bias_table_as_the_official_code(source, target):
 
 def test_equal_windows_change_nothing():
     table = torch.randn(169, 3)
-    assert resize_bias_table(table, 7, (7, 7)) is table
+    for method in ('bicubic', 'geometric'):
+        assert resize_bias_table(table, 7, (7, 7), method) is table
     embedding = torch.randn(1, 196, 8)
     assert resize_absolute_embedding(embedding, (14, 14)) is embedding
 
@@ -120,14 +123,97 @@ def test_heads_do_not_mix():
     assert (resized[:, 1] == 0).all() and (resized[:, 0] != 0).all()
 
 
-def test_wrong_window_is_an_error():
+def test_time_is_resized_as_height_and_width_are():
+    # A table that is a product of its axes: each is resized on its own.
+    axes = [torch.randn(size, dtype=torch.float64) for size in (3, 13, 5)]
+    table = torch.einsum('t,h,w->thw', *axes).reshape(-1, 1)
+    resized = resize_bias_table(table, (2, 7, 3), (4, 5, 6))
+    expected = [
+        torch.from_numpy(slow_resize(axis.view(-1, 1, 1).numpy(), size, 1))
+        for axis, size in zip(axes, (7, 9, 11))
+    ]
+    torch.testing.assert_close(
+        resized.view(7, 9, 11),
+        torch.einsum('t,h,w->thw', *(e.flatten() for e in expected)),
+        **FLOAT64)
+
+
+def test_clips_of_the_same_length_are_resized_frame_by_frame():
+    table = torch.randn(15 * 169, 3)
+    resized = resize_bias_table(table, (8, 7, 7), (8, 12, 12)).view(15, -1, 3)
+    for before, after in zip(table.view(15, 169, 3), resized):
+        torch.testing.assert_close(
+            after, resize_bias_table(before, 7, 12), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize('method', ['bicubic', 'geometric'])
+def test_time_alone(method):
+    table = torch.randn(15, 13, 13, 2)
+    # Only time changes, and the table is the same at all times.
+    table[:] = table[:1]
+    resized = resize_bias_table(
+        table.flatten(0, 2), (8, 7, 7), (16, 7, 7), method)
+    torch.testing.assert_close(
+        resized.view(31, 13, 13, 2),
+        table[:1].expand(31, -1, -1, -1),
+        rtol=0,
+        atol=1e-6)
+
+
+def test_wrong_windows_and_methods_are_errors():
     with pytest.raises(ValueError, match=r'windows of 12 has 529 rows.*169'):
         resize_bias_table(torch.zeros(169, 3), 12, 7)
+    with pytest.raises(ValueError, match='another number of axes'):
+        resize_bias_table(torch.zeros(169, 3), (7, 7), (8, 7, 7))
+    with pytest.raises(ValueError, match="one of bicubic, geometric, got 'x'"):
+        resize_bias_table(torch.zeros(169, 3), 7, 12, 'x')
 
 
-def test_table_window():
-    assert [table_window(rows) for rows in (1, 169, 529)] == [1, 7, 12]
-    assert table_window(168) is None and table_window(196) is None
+def test_fit_position_by_the_window_that_is_known():
+    module = torch.nn.Module()
+    module.attn = WindowAttention(6, (12, 8), 3)
+    name, table = 'attn.relative_position_bias_table', torch.randn(345, 3)
+    # As many rows as the model's: without more, they are taken for its own.
+    assert fit_position(module, name, table) == (table, None)
+    fitted, change = fit_position(module, name, table, source_window=(8, 12))
+    assert change == ('bias tables 15x23 -> 23x15', 'bicubic')
+    assert torch.equal(fitted, resize_bias_table(table, (8, 12), (12, 8)))
+    fitted, change = fit_position(module, name, torch.randn(169, 3),
+                                  'geometric')
+    assert change == ('bias tables 13x13 -> 23x15', 'geometric')
+    with pytest.raises(ValueError, match='7x10, 10x7'):
+        fit_position(module, name, torch.randn(13 * 19, 3))
+
+
+def test_other_heads_are_left_to_the_caller():
+    module = torch.nn.Module()
+    module.attn = WindowAttention(6, (12, 12), 3)
+    table = torch.randn(169, 4)
+    assert fit_position(module, 'attn.relative_position_bias_table',
+                        table) == (table, None)
+
+
+def test_inflation():
+    weights = {
+        'patch_embed.proj.weight': torch.randn(8, 3, 4, 4),
+        'layers.0.blocks.0.attn.relative_position_bias_table':
+        torch.randn(169, 3),
+        'layers.0.blocks.0.norm1.weight': torch.randn(8),
+    }
+    inflated = inflate(weights, depth=8, patch_depth=2)
+    patch, table, norm = inflated.values()
+    image = torch.randn(1, 3, 8, 8)
+    still = image[:, :, None].expand(-1, -1, 2, -1, -1)
+    torch.testing.assert_close(
+        F.conv3d(still, patch, stride=(2, 4, 4))[:, :, 0],
+        F.conv2d(image, weights['patch_embed.proj.weight'], stride=4),
+        rtol=0,
+        atol=1e-4)
+    assert patch.shape == (8, 3, 2, 4, 4) and patch.is_contiguous()
+    assert table.shape == (15 * 169, 3)
+    for step in table.view(15, 169, 3):
+        assert torch.equal(step, list(weights.values())[1])
+    assert norm is weights['layers.0.blocks.0.norm1.weight']
 
 
 def test_absolute_embedding_against_slow_reference():
