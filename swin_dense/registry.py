@@ -1,10 +1,13 @@
 """Registries of scope `swin_dense`: children of mmengine's root registries.
 
 A config of any OpenMMLab host that says `type='swin_dense.X'` makes mmengine
-import this module, and then the `locations` of the registry it searches. No
-`custom_imports` is needed, and the hosts are imported only by the locations
-that build on them.
+import this module, and asking for X imports the module that defines it. No
+`custom_imports` is needed, and a host is imported only for what builds on it:
+detection runs where mmsegmentation is not installed.
 """
+from importlib import import_module
+from typing import Any, Optional
+
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
@@ -17,18 +20,58 @@ __all__ = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'RUNNERS']
 SCOPE = 'swin_dense'
 
 
-def _child(name: str, root: Registry, *locations: str) -> Registry:
-    """A registry of this scope below one of mmengine's roots."""
-    return Registry(
+class _LazyRegistry(Registry):
+    """A registry that imports a type's module when the type is asked for.
+
+    Args:
+        places: Module below this package by name of the type.
+
+    Other arguments are those of mmengine's Registry.
+    """
+
+    def __init__(self, *args: Any, places: dict, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._places = places
+
+    def get(self, key: str) -> Optional[Any]:
+        """The type registered as `key`, with or without its scope."""
+        place = self._places.get(key.removeprefix(f'{SCOPE}.'))
+        if place is not None:
+            import_module(f'{SCOPE}.{place}')
+        return super().get(key)
+
+
+def _child(name: str, root: Registry, *locations: str,
+           **places: str) -> Registry:
+    """A registry of this scope below one of mmengine's roots.
+
+    Args:
+        name: Of the registry.
+        root: mmengine's.
+        locations: Modules to import whatever is asked for.
+        places: Modules to import for one type each.
+    """
+    return _LazyRegistry(
         name,
         parent=root,
         scope=SCOPE,
-        locations=[f'{SCOPE}.{location}' for location in locations])
+        locations=[f'{SCOPE}.{location}' for location in locations],
+        places=places)
 
 
 MODELS = _child('model', ROOT_MODELS, 'backbones')
-DATASETS = _child('dataset', ROOT_DATASETS, 'datasets.coco',
-                  'datasets.shapes_dataset')
-METRICS = _child('metric', ROOT_METRICS, 'engine.metrics')
+DATASETS = _child(
+    'dataset',
+    ROOT_DATASETS,
+    CheckedCocoDataset='datasets.coco',
+    ShapesDataset='datasets.shapes_dataset',
+    CheckedSegDataset='datasets.segmentation',
+    CheckedADE20KDataset='datasets.segmentation',
+    ShapesSegDataset='datasets.shapes_seg_dataset')
+METRICS = _child(
+    'metric',
+    ROOT_METRICS,
+    CheckedCocoMetric='engine.metrics',
+    CheckedIoUMetric='engine.seg_metrics')
 HOOKS = _child('hook', ROOT_HOOKS, 'engine.hooks')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')

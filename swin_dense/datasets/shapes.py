@@ -1,31 +1,31 @@
-"""Images of overlapping shapes with exact instance masks, in COCO format.
+"""Images of overlapping shapes with exact masks, in COCO's or ADE20K's layout.
 
-A data set that everyone has: it is drawn, not downloaded. Every image shows
-textured, shaded shapes that hide one another over a textured, noisy
-background; some images are empty. Each image has its own random state, made
-of the seed, the name of its split and its index, so that image 7 is the same
-whether 10 or 10 000 images are asked for.
+What they show is described in `swin_dense.datasets.scenes`.
 
 H and W are the height and width of an image in pixels.
 """
-import json
 import os
 import shutil
 import tempfile
-import zlib
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Union
+from typing import Any, Dict, Mapping, Union
 
 import cv2
 import numpy as np
 
-from swin_dense.datasets.drawing import SHAPES, draw_image
+from swin_dense.datasets.made_once import make_once
+from swin_dense.datasets.scenes import (draw_scenes, scene_parameters,
+                                        write_image, write_manifest)
 
-__all__ = ['encode_mask', 'generate_coco']
+__all__ = [
+    'ADE_MANIFEST', 'BACKGROUND', 'encode_mask', 'generate_ade',
+    'generate_coco'
+]
 
-# Raised when the same parameters would draw other pixels.
-VERSION = 1
-MANIFEST = 'instances.json'
+COCO_MANIFEST = 'instances.json'
+ADE_MANIFEST = 'shapes.json'
+BACKGROUND = 'background'
 
 
 def encode_mask(mask: np.ndarray, rle: bool = False) -> Union[list, dict]:
@@ -71,115 +71,51 @@ def _annotation(mask: np.ndarray, label: int, rle: bool) -> Dict[str, Any]:
         segmentation=encode_mask(mask, rle))
 
 
-def _draw_split(folder: Path, split: str, parameters: Dict[str, Any]) -> None:
+def _draw_coco(split: str, parameters: Dict[str, Any], folder: Path) -> None:
     """Write the images of a split and its JSON into `folder`."""
+    height, width = parameters['image_size']
     images, annotations = [], []
-    size = tuple(parameters['image_size'])
-    for index in range(parameters['num_images']):
-        rng = np.random.default_rng(
-            [parameters['seed'],
-             zlib.crc32(split.encode()), index])
-        image, masks, labels = draw_image(rng, size, parameters['classes'],
-                                          parameters['num_shapes'],
-                                          parameters['radius'],
-                                          parameters['empty'])
-        name = f'{index + 1:012d}.{parameters["image_format"]}'
-        quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
-        if not cv2.imwrite(str(folder / name), image, quality):
-            raise OSError(f'OpenCV could not write {folder / name}: is the '
-                          'disk full, or the image format unknown to it?')
+    for name, masks, labels in draw_scenes(folder, split, parameters):
         images.append(
-            dict(id=index + 1, file_name=name, height=size[0], width=size[1]))
+            dict(
+                id=len(images) + 1, file_name=name, height=height,
+                width=width))
         for mask, label in zip(masks, labels):
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
-                    image_id=index + 1,
+                    image_id=len(images),
                     **_annotation(mask, int(label), parameters['rle'])))
     categories = [
         dict(id=i + 1, name=name)
         for i, name in enumerate(parameters['classes'])
     ]
-    with open(folder / MANIFEST, 'w') as file:
-        json.dump(
-            dict(
-                info=dict(
-                    description='Shapes drawn by swin_dense',
-                    parameters=parameters),
-                images=images,
-                annotations=annotations,
-                categories=categories), file)
+    write_manifest(
+        folder / COCO_MANIFEST,
+        parameters,
+        images=images,
+        annotations=annotations,
+        categories=categories)
 
 
-def _check_parameters(parameters: Dict[str, Any]) -> None:
-    """Raise a ValueError that names the first parameter that cannot be."""
-    unknown = [name for name in parameters['classes'] if name not in SHAPES]
-    if unknown or not parameters['classes']:
-        raise ValueError(
-            f'unknown shapes {unknown} in classes='
-            f'{parameters["classes"]}: choose from {list(SHAPES)}')
-    for key in ('num_shapes', 'radius'):
-        low, high = parameters[key]
-        if not 0 < low <= high:
-            raise ValueError(f'{key}={parameters[key]} must be (smallest, '
-                             'largest), both above 0')
-    if parameters['num_images'] < 1 or min(parameters['image_size']) < 8:
-        raise ValueError(
-            f'num_images={parameters["num_images"]}, image_size='
-            f'{parameters["image_size"]}: at least 1 image of 8×8 pixels')
-    if parameters['image_format'] not in ('jpg', 'png'):
-        raise ValueError(f'image_format={parameters["image_format"]!r} must '
-                         "be 'jpg' or 'png'")
-
-
-def _is_complete(folder: Path, parameters: Dict[str, Any]) -> bool:
-    """Whether `folder` holds the split that `parameters` describe.
-
-    Raises:
-        ValueError: The folder holds something else.
+def _draw_ade(split: str, parameters: Dict[str, Any], images: Path,
+              maps: Path) -> None:
+    """Write the images of a split into one folder, label maps into another.
     """
-    if not folder.exists():
-        return False
-    try:
-        with open(folder / MANIFEST) as file:
-            found = json.load(file)['info']['parameters']
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(
-            f'{folder} exists and was not generated by swin_dense (no '
-            f'parameters in {MANIFEST}): choose another data_root, or remove '
-            'the folder') from None
-    differing = sorted(key for key in {*found, *parameters}
-                       if found.get(key) != parameters.get(key))
-    if differing:
-        given = ', '.join(f'{key}={parameters.get(key)}' for key in differing)
-        there = ', '.join(f'{key}={found.get(key)}' for key in differing)
-        raise ValueError(
-            f'{folder} was generated with {there}; asked for is {given}. '
-            'Choose another data_root, or remove the folder to draw it again')
-    return True
-
-
-def _publish(source: Path, target: Path, parameters: Dict[str, Any]) -> None:
-    """Rename a finished folder into place, unless another process was first.
-    """
-    try:
-        os.replace(source, target)
-    except OSError:
-        if not _is_complete(target, parameters):
-            raise
+    for name, masks, labels in draw_scenes(images, split, parameters):
+        label_map = np.zeros(parameters['image_size'], np.uint8)
+        for mask, label in zip(masks, labels):
+            label_map[mask] = label + 1
+        write_image((maps / name).with_suffix('.png'), label_map)
+    for folder in (images, maps):
+        write_manifest(folder / ADE_MANIFEST, parameters)
 
 
 def generate_coco(root: Union[str, Path],
                   splits: Mapping[str, int],
                   *,
-                  image_size: Union[int, Sequence[int]] = 256,
-                  classes: Sequence[str] = ('circle', 'square', 'triangle'),
-                  num_shapes: Sequence[int] = (2, 5),
-                  radius: Sequence[float] = (15, 50),
-                  empty: float = .05,
                   rle: bool = False,
-                  image_format: str = 'jpg',
-                  seed: int = 0) -> Dict[str, Path]:
+                  **scene: Any) -> Dict[str, Path]:
     """Draw a data set in COCO's layout, or reuse the one that is there.
 
     ```
@@ -187,23 +123,16 @@ def generate_coco(root: Union[str, Path],
     root/annotations/instances_train2017.json
     ```
 
-    A split is drawn in a temporary folder beside its place and renamed when
-    it is complete: an interrupted run leaves nothing half done, and of two
-    processes that draw at once one is kept.
+    An interrupted run leaves nothing half done, and of two processes that
+    draw at once one is kept; see `make_once`.
 
     Args:
         root: Where the data set lives.
         splits: Number of images by name of the split, such as
             `{'train2017': 256, 'val2017': 64}`.
-        image_size: Height and width in pixels, or one number for both.
-        classes: Names of shapes, keys of `SHAPES`, in category order.
-        num_shapes: Fewest and most shapes in an image that is not empty.
-        radius: Smallest and largest circumradius in pixels.
-        empty: Share of images without any shape.
         rle: Write every mask as RLE. Otherwise masks in one piece are
             polygons, and those that something cuts in parts are RLE.
-        image_format: 'jpg' or 'png'.
-        seed: Everything random follows from it.
+        scene: Arguments of `scene_parameters`, such as `image_size`.
 
     Returns:
         The annotation file of each split.
@@ -212,35 +141,44 @@ def generate_coco(root: Union[str, Path],
         ValueError: A parameter is impossible, or the folder of a split holds
             data made with other parameters.
     """
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
     root = Path(root)
     files = {}
     for split, num_images in splits.items():
-        parameters = dict(
-            version=VERSION,
-            num_images=num_images,
-            image_size=list(image_size),
-            classes=list(classes),
-            num_shapes=list(num_shapes),
-            radius=list(radius),
-            empty=empty,
-            rle=rle,
-            image_format=image_format,
-            seed=seed)
-        _check_parameters(parameters)
-        folder = root / split
-        if not _is_complete(folder, parameters):
-            root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                    dir=root, prefix=f'.{split}.') as temporary:
-                drawn = Path(temporary) / split
-                drawn.mkdir()
-                _draw_split(drawn, split, parameters)
-                _publish(drawn, folder, parameters)
+        parameters = dict(scene_parameters(num_images, **scene), rle=rle)
+        make_once(root, [split], COCO_MANIFEST, parameters,
+                  partial(_draw_coco, split, parameters))
         files[split] = root / 'annotations' / f'instances_{split}.json'
-        _copy(folder / MANIFEST, files[split])
+        _copy(root / split / COCO_MANIFEST, files[split])
     return files
+
+
+def generate_ade(root: Union[str, Path], splits: Mapping[str, int],
+                 **scene: Any) -> None:
+    """Draw a data set in ADE20K's layout, or reuse the one that is there.
+
+    ```
+    root/images/training/000000000001.jpg …
+    root/annotations/training/000000000001.png …
+    ```
+
+    The scenes are as in `generate_coco`. In the label maps, 0 is the
+    background, a class like any other, and n is the n-th shape.
+
+    Args:
+        root: Where the data set lives.
+        splits: Number of images by name of the split, such as
+            `{'training': 256, 'validation': 64}`.
+        scene: Arguments of `scene_parameters`, such as `image_size`.
+
+    Raises:
+        ValueError: A parameter is impossible, or the folder of a split holds
+            data made with other parameters.
+    """
+    for split, num_images in splits.items():
+        parameters = scene_parameters(num_images, **scene)
+        make_once(
+            Path(root), [f'images/{split}', f'annotations/{split}'],
+            ADE_MANIFEST, parameters, partial(_draw_ade, split, parameters))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,10 +1,7 @@
 """The generated shapes as a detection data set that makes itself."""
 import os
-import time
 from pathlib import Path
 from typing import Any, Dict, Optional
-
-from mmengine.logging import print_log
 
 from swin_dense.datasets.coco import CheckedCocoDataset
 from swin_dense.datasets.shapes import generate_coco
@@ -23,7 +20,8 @@ class ShapesDataset(CheckedCocoDataset):
         data_prefix: `dict(img='{split}/')`; names the split.
         generate: `num_images`, and any argument of
             `swin_dense.datasets.shapes.generate_coco` besides `root` and
-            `splits`. None draws nothing: the data must be there.
+            `splits`, such as `image_size`. None draws nothing: the data must
+            be there.
 
     Other arguments are those of CheckedCocoDataset.
     """
@@ -38,8 +36,6 @@ class ShapesDataset(CheckedCocoDataset):
         if generate is not None:
             parameters = dict(generate)
             split = Path(data_prefix['img']).name
-            start = time.perf_counter()
-            known = Path(data_root, split).is_dir()
             made = generate_coco(data_root,
                                  {split: parameters.pop('num_images')},
                                  **parameters)[split]
@@ -48,11 +44,6 @@ class ShapesDataset(CheckedCocoDataset):
                     f'ann_file={ann_file!r} is not of the split {split!r} '
                     f'that data_prefix names: write '
                     f'{os.path.relpath(made, data_root)!r}')
-            if not known:
-                print_log(
-                    f'Drew {generate["num_images"]} images into '
-                    f'{Path(data_root, split)} in '
-                    f'{time.perf_counter() - start:.0f} s', 'current')
         super().__init__(
             data_root=data_root,
             ann_file=ann_file,
