@@ -1,117 +1,43 @@
-"""The names that different sources give to the parts of a Swin.
+"""Backbones of any source in native names, and back.
 
-Native are the names of the official Microsoft code. Every other naming is one
-table of pairs (native, theirs); a further source is one more entry of
-`NAMINGS`. All functions are pure: dictionaries in, dictionaries out.
+All functions are pure: dictionaries in, dictionaries out. `naming` has the
+names, `values` the differences in tensors, `sources` tells who uses which.
 """
 import re
-from dataclasses import dataclass
-from typing import Any, Callable, Container, Mapping, NamedTuple
+from dataclasses import replace
+from typing import Any, Container, Mapping, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-StateDict = dict[str, Tensor]
+from swin_dense.checkpoints import naming as names
+from swin_dense.checkpoints.sources import Source, is_output_norm, recognise
+from swin_dense.checkpoints.targets import (TARGETS, export, target_names,
+                                            unplaced)
+from swin_dense.checkpoints.translation import (RECOMPUTED, decode, encode,
+                                                family, last_norm,
+                                                native_names, renamed)
+from swin_dense.checkpoints.values import StateDict
 
-# Computed anew by every model from its own window and image size.
-RECOMPUTED = re.compile(
-    r'(^|\.)(relative_position_index|relative_coords_table|attn_mask)$')
-_CLASSIFIER = re.compile(r'(norm|head)\.')
-_OUTPUT_NORM = re.compile(r'norm\d+\.')
-_MERGING = re.compile(r'layers\.\d+\.downsample\.(norm|reduction)\.')
+__all__ = [
+    'CLASSIFIER', 'EVERYTHING', 'RECOMPUTED', 'TARGETS', 'Converted', 'Source',
+    'StateDict', 'convert', 'export', 'family', 'is_output_norm', 'recognise',
+    'rename', 'to_mmdet', 'to_native', 'unplaced', 'unwrap'
+]
 
-
-def _keep(name: str, value: Tensor) -> Tensor:
-    return value
-
-
-def _unfold_to_official(name: str, value: Tensor) -> Tensor:
-    """Undo `_official_to_unfold`."""
-    if not _MERGING.match(name):
-        return value
-    x = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
-    return x[..., [0, 2, 1, 3], :].flatten(-2)
+_LEFT_OUT = re.compile(r'norm\.|head\.|mask_token$')
+# A classifier's own norm and head, for `keep`.
+CLASSIFIER = ('norm.weight', 'norm.bias', 'head.weight', 'head.bias')
 
 
-def _official_to_unfold(name: str, value: Tensor) -> Tensor:
-    """Reorder the 4C inputs of a patch merging to those of `nn.Unfold`.
+class _Everything:
+    """A container of all names."""
 
-    Of four neighbours (row, column) the official code concatenates all
-    channels of (0, 0), then of (1, 0), (0, 1) and (1, 1); Unfold goes through
-    (0, 0), (0, 1), (1, 0), (1, 1) within each channel.
-    """
-    if not _MERGING.match(name):
-        return value
-    x = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
-    return x.transpose(-1, -2).flatten(-2)
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
-@dataclass(frozen=True)
-class Naming:
-    """One way to name the parts of a backbone.
-
-    Attributes:
-        name: How reports call it.
-        marker: Some parameter of every such backbone, and of no other,
-            matches this pattern.
-        pairs: Native fragment and what stands in its place. A fragment that
-            starts with a dot is found anywhere, any other at the start.
-        to_native_value: Makes the native value from native name and value.
-        from_native_value: The way back.
-    """
-
-    name: str
-    marker: str
-    pairs: tuple[tuple[str, str], ...] = ()
-    to_native_value: Callable[[str, Tensor], Tensor] = _keep
-    from_native_value: Callable[[str, Tensor], Tensor] = _keep
-
-    def to_native(self, name: str) -> str:
-        """The native name of one of theirs."""
-        for native, theirs in self.pairs:
-            name = _replace(name, theirs, native)
-        return name
-
-    def from_native(self, name: str) -> str:
-        """Their name of a native one."""
-        for native, theirs in self.pairs:
-            name = _replace(name, native, theirs)
-        return name
-
-
-def _replace(name: str, old: str, new: str) -> str:
-    if old.startswith('.'):
-        return name.replace(old, new, 1)
-    return new + name[len(old):] if name.startswith(old) else name
-
-
-OFFICIAL = Naming('official', r'layers\.\d+\.blocks\.\d+\.norm1\.weight$')
-OPENMMLAB = Naming('openmmlab',
-                   r'stages\.\d+\.blocks\.\d+\.attn\.w_msa\.qkv\.weight$',
-                   (('patch_embed.proj.', 'patch_embed.projection.'),
-                    ('layers.', 'stages.'), ('.attn.', '.attn.w_msa.'),
-                    ('.mlp.fc1.', '.ffn.layers.0.0.'),
-                    ('.mlp.fc2.', '.ffn.layers.1.')), _unfold_to_official,
-                   _official_to_unfold)
-NAMINGS = (OFFICIAL, OPENMMLAB)
-
-
-class Source(NamedTuple):
-    """What a state_dict turned out to be.
-
-    Attributes:
-        naming: Names of its backbone.
-        kind: `classifier`, `backbone`, `segmentor`, `recognizer` or
-            `detector`.
-        prefix: What its backbone's names start with, '' or 'backbone.'.
-    """
-
-    naming: Naming
-    kind: str
-    prefix: str
-
-    def __str__(self) -> str:
-        return f'{self.naming.name} {self.kind}'
+EVERYTHING = _Everything()
 
 
 class Converted(NamedTuple):
@@ -119,10 +45,11 @@ class Converted(NamedTuple):
 
     Attributes:
         state_dict: Native names and values.
-        origin: The source's name for each native one.
+        origin: The source's name for each native one, except for those made
+            of several.
         dropped: The source's names that were left out by rule: buffers that
-            are recomputed, the classifier's own head and norm, everything
-            outside the backbone.
+            are recomputed, the classifier's own head and norm, the mask token
+            of pretraining, everything outside the backbone.
         source: What the source is.
     """
 
@@ -150,47 +77,34 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
     return state_dict
 
 
-def recognise(state_dict: Mapping[str, Any]) -> Source:
-    """Find out whose names a state_dict has, and of what model it is.
-
-    Raises:
-        ValueError: If it is in no known format; lists its first names.
-    """
-    for prefix in ('backbone.', ''):
-        for naming in NAMINGS:
-            marker = re.compile(re.escape(prefix) + naming.marker)
-            if any(marker.match(name) for name in state_dict):
-                return Source(naming, _kind(state_dict, prefix), prefix)
-    first = ', '.join(list(state_dict)[:5]) or 'none: it holds no tensors'
-    known = ', '.join(naming.name for naming in NAMINGS)
-    raise ValueError(
-        f'not a Swin in a known format. Its first names: {first}. Known are '
-        f'the names of: {known}; with or without the prefix "backbone.", '
-        'bare or under "state_dict" or "model"')
-
-
-def convert(state_dict: StateDict, keep: Container[str] = ()) -> Converted:
+def convert(state_dict: StateDict,
+            keep: Container[str] = (),
+            prefix: Optional[str] = None) -> Converted:
     """Take the backbone out of a state_dict, in native names.
 
     Args:
         state_dict: Of any known format, see `unwrap`.
-        keep: Native names that are not dropped by rule, such as the final
-            norm for a model that has one.
+        keep: Native names that are not dropped by rule, such as `CLASSIFIER`
+            or `EVERYTHING`. What is outside the backbone goes anyway.
+        prefix: See `recognise`.
 
     Raises:
-        ValueError: If the format is not known.
+        ValueError: If the format is not known, there are several backbones,
+            or two names stand for one tensor.
     """
-    source = recognise(state_dict)
-    prefix, naming = source.prefix, source.naming
-    result = Converted({}, {}, [], source)
-    for theirs, value in state_dict.items():
-        native = naming.to_native(theirs[len(prefix):])
-        if (not theirs.startswith(prefix)
-                or native not in keep and _is_dropped(native, source.kind)):
-            result.dropped.append(theirs)
-        else:
-            result.origin[native] = theirs
-            result.state_dict[native] = naming.to_native_value(native, value)
+    source = recognise(state_dict, prefix)
+    naming = source.naming
+    own = native_names(state_dict, naming, source.prefix)
+    if source.kind == 'classifier' and naming in names.BY_MMPRETRAIN:
+        own = renamed(own, last_norm(own.values()), 'norm.')
+    weights, origin = decode(state_dict, own, naming)
+    result = Converted({}, origin, [], source)
+    for name, value in weights.items():
+        if name in keep or not _is_dropped(name):
+            result.state_dict[name] = value
+    result.dropped.extend(
+        theirs for theirs in state_dict if theirs not in own
+        or own[theirs] not in keep and _is_dropped(own[theirs]))
     return result
 
 
@@ -205,14 +119,8 @@ def to_native(state_dict: StateDict) -> tuple[StateDict, str]:
 
 
 def to_mmdet(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """A native backbone in the names of mmdet and mmseg.
-
-    Buffers that they recompute (`relative_position_index`) are not made.
-    """
-    return {
-        OPENMMLAB.from_native(name): OPENMMLAB.from_native_value(name, value)
-        for name, value in state_dict.items() if not RECOMPUTED.search(name)
-    }
+    """A native backbone in the names of mmdet and mmseg."""
+    return export(state_dict, 'mmdet')
 
 
 def rename(state_dict: Mapping[str, Tensor],
@@ -238,38 +146,19 @@ def rename(state_dict: Mapping[str, Tensor],
         return dict(state_dict), str(source)
     if source.naming is target.naming or source.prefix != target.prefix:
         return dict(state_dict), str(source)
-    renamed = {}
-    for name, value in state_dict.items():
-        if name.startswith(source.prefix):
-            native = source.naming.to_native(name[len(source.prefix):])
-            value = source.naming.to_native_value(native, value)
-            value = target.naming.from_native_value(native, value)
-            name = source.prefix + target.naming.from_native(native)
-        renamed[name] = value
-    return renamed, str(source)
+    prefix = source.prefix
+    inside = native_names(
+        (name for name in state_dict if name.startswith(prefix)),
+        replace(source.naming, beside=()), prefix)
+    weights, _ = decode(state_dict, inside, source.naming)
+    theirs = target_names(weights, target.naming)
+    ours = encode({theirs[name]: weights[name]
+                   for name in weights}, replace(target.naming, beside=()),
+                  prefix)
+    rest = {k: v for k, v in state_dict.items() if k not in inside}
+    return {**ours, **rest}, str(source)
 
 
-def is_output_norm(name: str) -> bool:
-    """Whether a native name belongs to the norm of one of the outputs."""
-    return _OUTPUT_NORM.match(name) is not None
-
-
-def _is_dropped(native: str, kind: str) -> bool:
+def _is_dropped(native: str) -> bool:
     """Whether a rule leaves this native name out of a backbone."""
-    if RECOMPUTED.search(native):
-        return True
-    return kind == 'classifier' and _CLASSIFIER.match(native) is not None
-
-
-def _kind(state_dict: Mapping[str, Any], prefix: str) -> str:
-    """The kind of model, by the names around the backbone."""
-    if not prefix:
-        own = any(_CLASSIFIER.match(name) for name in state_dict)
-        return 'classifier' if own else 'backbone'
-    heads = dict(
-        decode_head='segmentor', cls_head='recognizer', head='classifier')
-    outside = {name.split('.')[0] for name in state_dict} - {'backbone'}
-    for head, kind in heads.items():
-        if head in outside:
-            return kind
-    return 'detector' if outside else 'backbone'
+    return bool(RECOMPUTED.search(native) or _LEFT_OUT.match(native))

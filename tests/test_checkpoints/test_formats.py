@@ -19,7 +19,7 @@ def test_round_trip_is_bit_identical(arch):
     theirs = to_mmdet(weights)
     assert not any(name.startswith('layers') for name in theirs)
     back, name = to_native(theirs)
-    assert name == 'openmmlab backbone'
+    assert name == 'mmdet/mmseg backbone'
     assert_same(back, weights)
     assert_same(to_mmdet(back), theirs)
 
@@ -71,15 +71,12 @@ def test_merging_computes_the_same_after_conversion():
 @pytest.mark.parametrize('wrap, name', [
     (lambda w: {
         'state_dict': w
-    }, 'openmmlab backbone'),
-    (lambda w: w, 'openmmlab backbone'),
-    (lambda w: {
-        **w, 'norm.weight': torch.ones(1)
-    }, 'openmmlab classifier'),
-    (detector, 'openmmlab detector'),
-    (segmentor, 'openmmlab segmentor'),
+    }, 'mmdet/mmseg backbone'),
+    (lambda w: w, 'mmdet/mmseg backbone'),
+    (detector, 'mmdet/mmseg detector'),
+    (segmentor, 'mmdet/mmseg segmentor'),
 ])
-def test_recognises_openmmlab(wrap, name):
+def test_recognises_mmdet_and_mmseg(wrap, name):
     weights = native()
     state_dict, found = to_native(unwrap(wrap(to_mmdet(weights))))
     assert found == name
@@ -88,9 +85,9 @@ def test_recognises_openmmlab(wrap, name):
 
 def test_recognises_official_files():
     weights = native()
-    for wrap, name in ((dict, 'official backbone'), (detector,
-                                                     'official detector'),
-                       (segmentor, 'official segmentor')):
+    for wrap, name in ((dict, 'Microsoft backbone'), (detector,
+                                                     'Microsoft detector'),
+                       (segmentor, 'Microsoft segmentor')):
         state_dict, found = to_native(unwrap(wrap(weights)))
         assert found == name
         assert_same(state_dict, weights)
@@ -99,7 +96,7 @@ def test_recognises_official_files():
 def test_classifier_loses_head_norm_and_buffers():
     file = classifier()
     state_dict, name = to_native(unwrap(file))
-    assert name == 'official classifier'
+    assert name == 'Microsoft classifier'
     gone = set(file['model']) - set(state_dict)
     assert {
         'norm.weight', 'norm.bias', 'head.weight', 'head.bias',
@@ -133,7 +130,7 @@ def test_unknown_format_names_what_was_found():
     text = str(error.value)
     assert 'layer1.0.conv1.weight, layer1.1.conv1.weight' in text
     assert 'layer1.5' not in text
-    assert 'official, openmmlab' in text
+    assert 'Microsoft (also SimMIM' in text
     with pytest.raises(ValueError, match='holds no tensors'):
         to_native({})
 
@@ -143,7 +140,7 @@ def test_rename_goes_both_ways():
     theirs = {k: v for k, v in ours.items() if not k.startswith('backbone.')}
     backbone = {k[9:]: v for k, v in ours.items() if k.startswith('backbone.')}
     theirs.update({f'backbone.{k}': v for k, v in to_mmdet(backbone).items()})
-    assert rename(theirs, ours)[1] == 'openmmlab detector'
+    assert rename(theirs, ours)[1] == 'mmdet/mmseg detector'
     back, forth = rename(theirs, ours)[0], rename(ours, theirs)[0]
     assert back.keys() == ours.keys() and forth.keys() == theirs.keys()
     assert all(torch.equal(back[k], ours[k]) for k in ours)
