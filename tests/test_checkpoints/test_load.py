@@ -43,7 +43,7 @@ def test_classifier_file(tmp_path, caplog):
     before = {k: v.clone() for k, v in model.state_dict().items()}
     path = save(file, tmp_path)
     report = load_backbone(model, path)
-    assert report.source_format == 'official classifier'
+    assert report.source_format == 'Microsoft classifier'
     norms = [
         f'norm{i}.{leaf}' for i in range(4) for leaf in ('weight', 'bias')
     ]
@@ -55,7 +55,7 @@ def test_classifier_file(tmp_path, caplog):
         source = before if name in norms else file['model']
         assert torch.equal(value, source[name]), name
     assert report.summary() == (
-        f'{path} (official classifier): {len(report.loaded)} of '
+        f'{path} (Microsoft classifier): {len(report.loaded)} of '
         f'{len(before)} tensors loaded, 8 keep their initial values '
         '(norm0.weight, norm0.bias, norm1.weight, ...), 17 dropped by rule '
         f'({", ".join(report.dropped[:3])}, ...)')
@@ -130,7 +130,7 @@ def test_tiny_into_small_fails_and_says_so(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_backbone(model, path)
     text = str(error.value)
-    assert str(path) in text and 'official classifier' in text
+    assert str(path) in text and 'Microsoft classifier' in text
     assert (f'{12 * 13} of {len(before)} tensors of the model are not in the '
             'file (layers.2.blocks.6.norm1.weight, ') in text
     assert text.count('layers.2.blocks.6.') == 3
@@ -199,7 +199,7 @@ def test_unknown_format(tmp_path):
         load_backbone(build(), path)
     assert re.search(
         r'file.pth is not a Swin in a known format. Its first names: '
-        r'layer1.0.conv1.weight\. Known are .*official, openmmlab',
+        r'layer1.0.conv1.weight\. Known are .*Microsoft .*mmdet, mmseg',
         str(error.value))
 
 
@@ -249,7 +249,7 @@ def whole(num_classes, classes=None, arch='tiny'):
 def test_whole_model():
     file, model = whole(3), Detector(3)
     report = load_model(model, file)
-    assert report.source_format == 'official detector'
+    assert report.source_format == 'Microsoft detector'
     for name, value in model.state_dict().items():
         assert torch.equal(value, file['state_dict'][name])
 
@@ -269,7 +269,7 @@ def test_whole_model_with_the_names_of_mmdet():
         for k, v in state_dict.items() if k[:9] != 'backbone.'
     })
     report = load_model(model, {'state_dict': theirs})
-    assert report.source_format == 'openmmlab detector'
+    assert report.source_format == 'mmdet/mmseg detector'
     assert len(report.dropped) == 1
     for name, value in model.state_dict().items():
         assert torch.equal(value, state_dict[name])
