@@ -30,7 +30,7 @@ def window_attention(x, attention, window, shift, masked=False):
     Args:
         x: Map `(*grid, C)` after the norm, not padded.
         attention: The module with the weights.
-        window: Window per axis.
+        window: Window per axis, not above that of the table.
         shift: Shift per axis.
         masked: Whether padding is hidden.
 
@@ -64,10 +64,10 @@ def window_attention(x, attention, window, shift, masked=False):
                     logits[:, i, j] = -float('inf')
                     continue
                 row = 0
-                for a, b, s, w, n in zip(position, other, shift, window,
-                                         padded):
+                for a, b, s, w, n, t in zip(position, other, shift, window,
+                                            padded, attention.window_size):
                     offset = (a - s) % n % w - (b - s) % n % w
-                    row = row * (2 * w - 1) + offset + w - 1
+                    row = row * (2 * t - 1) + offset + t - 1
                 logits[:, i, j] += table[row]
         logits = logits.nan_to_num(neginf=-1e30)
         mixed = (logits.softmax(-1) @ split[2]).transpose(0, 1).flatten(1)
