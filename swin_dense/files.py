@@ -1,5 +1,4 @@
 """Files that are either complete or not there."""
-import hashlib
 import os
 import uuid
 from contextlib import contextmanager
@@ -7,7 +6,6 @@ from pathlib import Path
 from typing import Iterator
 
 _SUFFIX = '.partial'
-_CHUNK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -42,15 +40,6 @@ def remove_leftovers(folder: Path) -> list[Path]:
     for path in leftovers:
         path.unlink(missing_ok=True)
     return leftovers
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Transfer a checkpoint to another window, and show what that did.
+
+SRC is a path or address in any known format: a backbone, a classifier or a
+whole detector, segmentor or recognizer; DST has the same layout. Bias tables
+are resized. Swin V2 has none: its network is evaluated for the new window by
+whoever loads DST, which records by which window offsets have to be divided.
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Optional, Sequence
+
+import cv2
+
+from swin_dense.checkpoints.download import sha256
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.interpolation import METHODS
+from swin_dense.checkpoints.read import local_file, read_checkpoint
+from swin_dense.checkpoints.resizing import Resized, resize_checkpoint
+from swin_dense.checkpoints.write import check_destination, write_checkpoint
+from swin_dense.engine import cli
+from swin_dense.version import __version__
+from swin_dense.visualization.bias_maps import head_maps
+from swin_dense.visualization.position_bias import draw_position_bias
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/interpolate_position_bias.py '
+        'swin_tiny_patch4_window7_224.pth swin_tiny_window12.pth --window 12 '
+        '--plot bias.png')
+    parser.add_argument('src', metavar='SRC', help='path or address')
+    parser.add_argument(
+        'dst',
+        metavar='DST',
+        help='new file; .safetensors or .pth decides how it is written')
+    parser.add_argument(
+        '--window',
+        type=int,
+        nargs='+',
+        required=True,
+        metavar='TOKENS',
+        help='new window: one number, height and width, or for clips time, '
+        'height and width')
+    parser.add_argument(
+        '--method',
+        choices=list(METHODS),
+        default='bicubic',
+        help='bicubic as the official code (default), or positions in '
+        'geometric progression as BEiT and the loader of SimMIM')
+    parser.add_argument(
+        '--from-window',
+        type=int,
+        nargs='+',
+        metavar='TOKENS',
+        help='window of SRC, where the file does not tell')
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='image size that DST is for, one number or height and width: an '
+        'absolute embedding is resized to it, and a window beyond the last '
+        'map is refused')
+    parser.add_argument(
+        '--plot',
+        metavar='PNG',
+        help='draw the biases of some heads before and after')
+    parser.add_argument(
+        '--heads',
+        nargs='+',
+        metavar='STAGE.BLOCK.HEAD',
+        help='heads to draw, counted from 0 (default: of the first block of '
+        'each stage, the head whose biases differ most)')
+    parser.add_argument(
+        '--force', action='store_true', help='replace DST if it exists')
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback of any error')
+    return parser
+
+
+def interpolate(args: argparse.Namespace) -> int:
+    """Resize, print the table, write, draw."""
+    start = time.perf_counter()
+    source = local_file(args.src)
+    target = check_destination(args.dst, args.force)
+    if target.exists() and target.samefile(source):
+        raise CheckpointError(f'{target} is SRC itself: give another DST')
+    checkpoint = read_checkpoint(source, mmap=True)
+    try:
+        resized = resize_checkpoint(
+            checkpoint,
+            args.window,
+            method=args.method,
+            source_window=args.from_window,
+            image_size=args.image_size)
+        maps = head_maps(resized, args.heads) if args.plot else []
+    except ValueError as error:
+        raise CheckpointError(f'{args.src} {error}') from error
+    print(f'{args.src}: {resized.source.source}')
+    print(format_table(resized))
+    metadata = {
+        **resized.metadata, 'tool': f'interpolate_position_bias {__version__}',
+        'source': Path(args.src).name,
+        'source_sha256': sha256(source)
+    }
+    write_checkpoint(target, resized.checkpoint, metadata, args.force)
+    print(f'{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 '
+          f'{sha256(target)}')
+    if args.plot:
+        labels = [
+            f'{when}: window {_list(windows)}'
+            for when, windows in (('before', resized.metadata['from_windows']),
+                                  ('after', [resized.metadata['window']]))
+        ]
+        picture = draw_position_bias(
+            maps, f'{Path(args.src).name}: position bias, {_method(resized)}',
+            labels)
+        png = cv2.imencode('.png', picture)[1].tobytes()
+        cli.write_bytes(args.plot, png)
+        print(f'{args.plot}: {len(maps)} heads before and after')
+    print(f'{time.perf_counter() - start:.1f} s')
+    return 0
+
+
+def format_table(resized: Resized) -> str:
+    """A line for each tensor that depends on window or image size."""
+    lines = [('name', 'heads', 'from', 'to')]
+    for row in resized.rows:
+        lines.append((row.name, str(row.heads
+                                    or '-'), _by(row.before), _by(row.after)))
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    text = '\n'.join('  '.join([
+        line[0].ljust(widths[0]), *(
+            cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))
+    ]) for line in lines)
+    count = sum(row.before != row.after for row in resized.rows)
+    text += f'\n{count} of {len(resized.rows)} change, {_method(resized)}'
+    if resized.left_out:
+        names = ', '.join(resized.left_out[:3])
+        more = ', ...' if len(resized.left_out) > 3 else ''
+        text += (f'\n{len(resized.left_out)} that no longer fit are left out '
+                 f'({names}{more})')
+    return text
+
+
+def _method(resized: Resized) -> str:
+    sizes = resized.metadata.get('pretrained_window_sizes')
+    if sizes is None:
+        return resized.metadata['method']
+    return f'log-MLP with pretrained_window_sizes {_list(sizes)}'
+
+
+def _list(windows: Sequence[Sequence[int]]) -> str:
+    return ', '.join(map(_by, windows))
+
+
+def _by(window: Sequence[int]) -> str:
+    return 'x'.join(map(str, window))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(interpolate, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
