@@ -64,8 +64,9 @@ def _map(resized: Resized, attention: str, head: Optional[int]) -> BiasMap:
     if head >= count:
         raise ValueError(f'has no head {head} in {attention}, whose heads are '
                          f'0 to {count - 1}')
-    return BiasMap(f'{attention[:-len(".attn")]}\nhead {head} of {count}',
-                   before[..., head].numpy(), after[..., head].numpy())
+    return BiasMap(
+        f'{attention[:-len(".attn")]}\nhead {head} of 0-{count - 1}',
+        before[..., head].numpy(), after[..., head].numpy())
 
 
 def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,16 @@
 """Position biases of attention heads, before and after a transfer."""
+from textwrap import fill
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 _PANEL = 2.5  # inches
 _DPI = 110
+_SMALL = 8  # points
+_LABELS = ('before', 'after')
 _COLOURS = 'RdBu_r'
 _BEFORE, _AFTER = '#c2571a', '#2a5c8a'
 
@@ -25,15 +29,15 @@ class BiasMap(NamedTuple):
     after: np.ndarray
 
 
-def draw_position_bias(
-    maps: Sequence[BiasMap],
-    title: str = '',
-    labels: Sequence[str] = ('before', 'after')) -> np.ndarray:
-    """Draw the maps of heads below each other, and a cut through both.
+def draw_position_bias(maps: Sequence[BiasMap],
+                       title: str = '',
+                       labels: tuple[str, str] = _LABELS) -> np.ndarray:
+    """Draw the maps of heads, and a cut through each.
 
     A column is a head: the map before, the map after, and the biases of
     tokens in the same row. Both maps of a head share one scale of colours,
-    which is centred on 0 and has the same colour for opposite biases' sizes.
+    with white for 0. Dashes in the larger map enclose the offsets of the
+    smaller one.
 
     Args:
         maps: Heads, from left to right.
@@ -50,7 +54,7 @@ def draw_position_bias(
     if not maps:
         raise ValueError('nothing to draw: give at least one head')
     for head in maps:
-        for values in head.before, head.after:
+        for values in (head.before, head.after):
             if values.ndim != 2 or not all(n % 2 for n in values.shape):
                 raise ValueError(
                     'a map of biases has an odd number of offsets on two '
@@ -59,60 +63,88 @@ def draw_position_bias(
     figure = Figure(figsize=(width, 3 * _PANEL + 1.2), dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
     figure.set_layout_engine('constrained', w_pad=0.08, h_pad=0.06)
-    figure.suptitle(title, fontsize=12, fontweight='bold')
+    figure.suptitle(fill(title, int(9 * width)), fontweight='bold')
     panels = figure.subplots(3, len(maps), squeeze=False)
-    for column, (head, panel) in enumerate(zip(maps, panels.T)):
-        limit = max(np.abs(head.before).max(), np.abs(head.after).max()) or 1.
-        first = column == 0
-        for axes, values, label in zip(panel, head[1:], labels):
-            image = _draw_map(axes, values, limit)
-            if first:
-                axes.set_ylabel(f'{label}\n\nrows', fontsize=9)
-        figure.colorbar(image, ax=list(panel[:2]), shrink=0.6, aspect=30)
-        panel[0].set_title(head.title, fontsize=10)
-        panel[1].set_xlabel('offset in tokens, columns', fontsize=8)
-        _draw_cut(panel[2], head, limit, labels)
-        if first:
-            panel[2].set_ylabel('bias in the same row', fontsize=9)
-            panel[2].legend(fontsize=8, frameon=False)
+    for head, panel in zip(maps, panels.T):
+        _draw_head(figure, panel, head)
+    for axes, label in zip(panels[:, 0], labels):
+        axes.annotate(
+            label, (0, 0.5), (-46, 0),
+            xycoords='axes fraction',
+            textcoords='offset points',
+            rotation=90,
+            ha='center',
+            va='center',
+            fontweight='bold')
+        axes.set_ylabel('offset in tokens, rows', fontsize=_SMALL)
+    panels[2, 0].set_ylabel('bias at row offset 0', fontsize=_SMALL)
+    panels[2, 0].legend(
+        labels,
+        fontsize=_SMALL,
+        frameon=False,
+        loc='lower left',
+        bbox_to_anchor=(0, 1))
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
 
 
+def _draw_head(figure: Figure, panel: Any, head: BiasMap) -> None:
+    """A column: both maps with their scale of colours, and the cut."""
+    limit = max(np.abs(head.before).max(), np.abs(head.after).max()) or 1.
+    common = [min(n) for n in zip(head.before.shape, head.after.shape)]
+    for axes, values in zip(panel, (head.before, head.after)):
+        image = _draw_map(axes, values, limit)
+        if list(values.shape) != common:
+            _outline(axes, common)
+    figure.colorbar(
+        image, ax=list(panel[:2]), shrink=0.6, aspect=30, label='bias')
+    panel[0].set_title(head.title, fontsize=10)
+    panel[1].set_xlabel('offset in tokens, columns', fontsize=_SMALL)
+    _draw_cut(panel[2], head)
+
+
 def _draw_map(axes: Any, values: np.ndarray, limit: float) -> Any:
     """A heat map whose axes are offsets in tokens."""
-    reach = [n / 2 for n in values.shape]
+    height, width = values.shape
     image = axes.imshow(
         values,
         cmap=_COLOURS,
         vmin=-limit,
         vmax=limit,
         interpolation='nearest',
-        extent=(-reach[1], reach[1], reach[0], -reach[0]))
-    for axis, size in ((axes.xaxis, values.shape[1]), (axes.yaxis,
-                                                       values.shape[0])):
-        axis.set_ticks(_ticks(size // 2))
-    axes.tick_params(labelsize=8)
+        extent=(-width / 2, width / 2, height / 2, -height / 2))
+    axes.set_xticks(_ticks(width // 2))
+    axes.set_yticks(_ticks(height // 2))
+    axes.tick_params(labelsize=_SMALL)
     return image
 
 
-def _draw_cut(axes: Any, head: BiasMap, limit: float,
-              labels: Sequence[str]) -> None:
+def _outline(axes: Any, size: Sequence[int]) -> None:
+    """Mark the offsets that the smaller window has, too."""
+    height, width = size
+    axes.add_patch(
+        Rectangle((-width / 2, -height / 2),
+                  width,
+                  height,
+                  fill=False,
+                  linestyle=(0, (4, 3)),
+                  linewidth=1,
+                  edgecolor='0.25'))
+
+
+def _draw_cut(axes: Any, head: BiasMap) -> None:
     """Biases of tokens in one row, before as points and after as a line."""
     styles = (dict(linestyle='none', marker='o', markersize=4, color=_BEFORE),
               dict(marker='.', markersize=5, linewidth=1.2, color=_AFTER))
-    for values, label, style in zip(head[1:], labels, styles):
+    for values, style in zip((head.before, head.after), styles):
         row = values[values.shape[0] // 2]
-        offsets = np.arange(len(row)) - len(row) // 2
-        axes.plot(offsets, row, label=label, **style)
-    axes.axhline(0, color='0.8', linewidth=0.8, zorder=0)
-    axes.set_ylim(-1.08 * limit, 1.08 * limit)
-    axes.set_xticks(
-        _ticks(max(head.before.shape[1], head.after.shape[1]) // 2))
-    axes.set_xlabel('offset in tokens, columns', fontsize=8)
-    axes.tick_params(labelsize=8)
-    for side in ('top', 'right'):
-        axes.spines[side].set_visible(False)
+        axes.plot(np.arange(len(row)) - len(row) // 2, row, **style)
+    axes.axhline(0, color='0.75', linewidth=0.8, zorder=0)
+    reach = max(head.before.shape[1], head.after.shape[1]) // 2
+    axes.set_xticks(_ticks(reach))
+    axes.set_xlabel('offset in tokens, columns', fontsize=_SMALL)
+    axes.tick_params(labelsize=_SMALL)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def _ticks(reach: int) -> list[int]:
