@@ -186,7 +186,9 @@ def test_recipe_of_mmaction2_by_type_alone(recipe):
     incompatible = ours.load_state_dict(theirs.state_dict(), strict=False)
     assert not incompatible.missing_keys
     correct(theirs.backbone, (8, 64, 64))
-    clips = [torch.randint(0, 256, (3, 3, 8, 64, 64)).float()] * 2
+    clips = [
+        torch.randint(0, 256, (1, 3, 8, 64, 64)).float() for _ in range(2)
+    ]
     samples = [ActionDataSample().set_gt_label(label) for label in (1, 4)]
     data = dict(inputs=clips, data_samples=samples)
     scores, losses = [], []
