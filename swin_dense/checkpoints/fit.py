@@ -4,7 +4,7 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 from torch import Tensor, nn
 
-from swin_dense.checkpoints.formats import Converted, StateDict
+from swin_dense.checkpoints.formats import Converted, StateDict, family
 from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change, Grid,
                                              fit_position, inflate)
 from swin_dense.checkpoints.windows import find_window, normalising_window
@@ -161,6 +161,18 @@ def normalising_windows(converted: Converted, stored: Mapping[str, Tensor],
     return windows
 
 
+def by_stage(windows: Mapping[str, Grid]) -> tuple[Grid, ...]:
+    """The window of the first block of each stage.
+
+    Args:
+        windows: By native name of the attention module.
+    """
+    stages: dict[int, Grid] = {}
+    for path, window in windows.items():
+        stages.setdefault(int(path.split('.')[1]), window)
+    return tuple(stages[index] for index in sorted(stages))
+
+
 def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
                  inflating: bool) -> bool:
     """Whether weights have to be inflated for a model.
@@ -213,18 +225,13 @@ def _fit_coordinates(
         elif told != window:
             notes[f'log-MLP reads offsets in units of {_by(told)} windows as '
                   f'the model says, though the file is of {_by(window)}'] += 1
-    return coordinates, [f'{note} in {n} blocks' for note, n in notes.items()]
-
-
-def family(state_dict: Mapping[str, Tensor]) -> str:
-    """The member of the Swin family that native names belong to."""
-    if PATCH in state_dict and state_dict[PATCH].ndim == 5:
-        return 'video'
-    for part, name in (('.router.', 'moe'), ('.spatial_mlp.', 'mlp'),
-                       ('.cpb_mlp.', 'v2')):
-        if any(part in key for key in state_dict):
-            return name
-    return 'v1'
+    lines = [f'{note} in {count} blocks' for note, count in notes.items()]
+    if coordinates and notes:
+        lines.append(
+            f'pretrained_window_sizes={by_stage(coordinates)} was read from '
+            'the file; write it into the config, too, since checkpoints of '
+            'this model will not say it')
+    return coordinates, lines
 
 
 def _by(window: Grid) -> str:

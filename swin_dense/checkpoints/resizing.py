@@ -5,10 +5,10 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from torch import Tensor
 
-from swin_dense.checkpoints.fit import (LOG_MLP, family, normalising_windows,
+from swin_dense.checkpoints.fit import (LOG_MLP, by_stage, normalising_windows,
                                         source_windows)
 from swin_dense.checkpoints.formats import (RECOMPUTED, Converted, convert,
-                                            unwrap)
+                                            family, unwrap)
 from swin_dense.checkpoints.transfer import (EMBEDDING, PATCH, TABLE, Grid,
                                              resize_absolute_embedding,
                                              resize_bias_table)
@@ -111,7 +111,9 @@ def resize_checkpoint(checkpoint: Mapping[str, Any],
         changed[theirs.replace(TABLE, INDEX)] = relative_index(target)
     if any(name.endswith(LOG_MLP) for name in weights):
         windows = _units(converted, stored, recorded, given)
-        metadata['pretrained_window_sizes'] = _by_stage(windows)
+        metadata['pretrained_window_sizes'] = [
+            list(window) for window in by_stage(windows)
+        ]
         for path, before in windows.items():
             theirs = converted.origin[path + LOG_MLP]
             parent = theirs.rsplit('.', 3)[0]
@@ -204,14 +206,6 @@ def _units(converted: Converted, stored: Mapping[str, Tensor],
                 'line)')
         units[path] = unit
     return units
-
-
-def _by_stage(windows: Mapping[str, Grid]) -> list[list[int]]:
-    """The window of the first block of each stage."""
-    stages: dict[int, list[int]] = {}
-    for path, window in windows.items():
-        stages.setdefault(int(path.split('.')[1]), list(window))
-    return [stages[index] for index in sorted(stages)]
 
 
 def _resize_embedding(converted: Converted, stored: Mapping[str, Tensor],
