@@ -59,9 +59,15 @@ def cached_path(address: str) -> Path:
     """Where the file of an address is kept."""
     folder = Path(get_dir(), 'checkpoints')
     name = unquote(urlsplit(address).path).rpartition('/')[2] or 'checkpoint'
-    if not _HASH.search(name) and not _TELLING.search(name):
+    if not name_hash(name) and not _TELLING.search(name):
         folder /= hashlib.sha256(address.encode()).hexdigest()[:8]
     return folder / name
+
+
+def name_hash(name: str) -> str:
+    """The hash that a file name ends in, '' where there is none."""
+    match = _HASH.search(name)
+    return match[1] if match else ''
 
 
 def sha256(path: Path) -> str:
@@ -74,9 +80,9 @@ def sha256(path: Path) -> str:
 
 
 def _fetch(address: str, path: Path) -> None:
-    expected = _HASH.search(path.name)
+    expected = name_hash(path.name)
     if path.exists():
-        if not expected or sha256(path).startswith(expected[1]):
+        if not expected or sha256(path).startswith(expected):
             return
         MMLogger.get_current_instance().warning(
             f'{path} does not have the hash in its name: fetching it anew')
@@ -90,9 +96,9 @@ def _fetch(address: str, path: Path) -> None:
             other = explain_other(partial)
             if other:
                 raise ValueError(f'what comes {other}')
-            if expected and not digest.startswith(expected[1]):
+            if expected and not digest.startswith(expected):
                 raise ValueError(f'its sha256 is {digest}, which does not '
-                                 f'begin with {expected[1]} as the name says')
+                                 f'begin with {expected} as the name says')
     except (OSError, HTTPException, ValueError) as error:
         raise CheckpointError(
             f'cannot download {address}: {error}. Download it by other means '

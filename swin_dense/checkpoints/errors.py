@@ -1,5 +1,12 @@
 """The error of this package."""
+from typing import Any
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is not for this model."""
+    """A checkpoint that cannot be read, or is not for this model.
+
+    Attributes:
+        report: The `LoadReport` of what was found, where it came to that.
+    """
+
+    report: Any = None

@@ -1,0 +1,77 @@
+"""`init_cfg` of a config does it all; the run's log tells what it did."""
+import re
+
+import pytest
+import torch
+from swin_files import classifier, random_swin, write_payload
+from tiny_runs import CONFIG, run
+
+from swin_dense.checkpoints.formats import export
+
+TINY = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2))
+
+
+def config(tmp_path, checkpoint, backbone: str = ''):
+    """A config that starts the tiny detector from a checkpoint."""
+    path = tmp_path / 'config.py'
+    path.write_text(
+        f"_base_ = '{CONFIG}'\n"
+        f'model = dict(backbone=dict({backbone}init_cfg=dict('
+        f"_delete_=True, type='Pretrained', checkpoint='{checkpoint}')))\n")
+    return path
+
+
+def train(tmp_path, *args) -> int:
+    return run('train', *args, '--work-dir', tmp_path / 'work',
+               '--cfg-options', f'data_root={tmp_path / "shapes"}')
+
+
+def error_of(tmp_path, capsys, *args) -> str:
+    assert train(tmp_path, *args) == 1
+    error = capsys.readouterr().err
+    assert 'Traceback' not in error and 'error: ' in error
+    return error.split('error: ', 1)[1]
+
+
+@pytest.mark.parametrize('layout', ['official', 'timm', 'huggingface'])
+def test_log_shows_the_report(tmp_path, capsys, layout):
+    weights = random_swin(7, **TINY)
+    content = classifier(weights)
+    if layout != 'official':
+        content = export(content['model'], layout)
+    source = tmp_path / 'swin.pth'
+    torch.save(content, source)
+    assert train(tmp_path, config(tmp_path, source)) == 0
+    report = ('bias tables 13x13 -> 7x7 in 5 blocks, bicubic')
+    assert report in capsys.readouterr().out
+    log, = (tmp_path / 'work').rglob('*.log')
+    lines = [line for line in log.read_text().splitlines() if report in line]
+    assert len(lines) == 1
+    assert f'INFO - {source} (' in lines[0]
+    assert '78 of 86 tensors loaded, 5 of them resized' in lines[0]
+
+
+@pytest.mark.parametrize('kind, backbone, message', [
+    ('model', 'depths=[2, 2, 1, 1], ', 'is not for this model: .*layers.1.'),
+    ('model', 'embed_dims=16, ', 'have another shape .*patch_embed'),
+    ('unknown', '', 'Its first names: conv1'),
+    ('truncated', '', 'It is truncated'),
+    ('payload', '', 'is refused: besides weights'),
+    ('absent', '', 'does not exist'),
+])
+def test_checkpoint_that_does_not_fit(tmp_path, capsys, kind, backbone,
+                                      message):
+    source, trace = tmp_path / 'swin.pth', None
+    torch.save(classifier(random_swin(**TINY)), source)
+    if kind == 'unknown':
+        torch.save(dict(conv1=torch.ones(1)), source)
+    elif kind == 'truncated':
+        source.write_bytes(source.read_bytes()[:-900])
+    elif kind == 'payload':
+        trace = write_payload(source)
+    elif kind == 'absent':
+        source.unlink()
+    error = error_of(tmp_path, capsys, config(tmp_path, source, backbone))
+    assert re.search(message, error, re.DOTALL), error
+    assert trace is None or not trace.exists()
+    assert not list((tmp_path / 'work').rglob('*.pth'))

@@ -1,0 +1,107 @@
+"""Give a checkpoint of any known format the names of another implementation.
+
+SRC is a path or address: a backbone, a classifier or a whole detector,
+segmentor or recognizer. Nothing is resized; tools/interpolate_position_bias.py
+does that.
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Optional, Sequence
+
+from swin_dense.checkpoints.conversion import convert_checkpoint, format_lists
+from swin_dense.checkpoints.download import sha256
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.formats import TARGETS
+from swin_dense.checkpoints.read import local_file, read_checkpoint
+from swin_dense.checkpoints.write import check_destination, write_checkpoint
+from swin_dense.engine import cli
+from swin_dense.version import __version__
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/convert_checkpoint.py '
+        'swin_tiny_patch4_window7_224.pth swin_tiny.safetensors --to timm')
+    parser.add_argument('src', metavar='SRC', help='path or address')
+    parser.add_argument(
+        'dst',
+        metavar='DST',
+        help='new file; .safetensors or .pth decides how it is written')
+    parser.add_argument(
+        '--to', required=True, choices=TARGETS, help='whose names to give')
+    parser.add_argument(
+        '--forgive',
+        nargs='+',
+        default=[],
+        metavar='PATTERN',
+        help="official names that may be missing or unexpected, such as "
+        "'layers.3.*'; what is unexpected is left out")
+    parser.add_argument('--dry-run', action='store_true', help='write nothing')
+    parser.add_argument(
+        '--force', action='store_true', help='replace DST if it exists')
+    parser.add_argument(
+        '--verbose', action='store_true', help='list all names')
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback of any error')
+    return parser
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Convert, print the five lists, write."""
+    start = time.perf_counter()
+    source = local_file(args.src)
+    target = check_destination(args.dst, args.force or args.dry_run)
+    if target.exists() and target.samefile(source):
+        raise CheckpointError(f'{target} is SRC itself: give another DST')
+    try:
+        result = convert_checkpoint(
+            read_checkpoint(source, mmap=True),
+            args.to,
+            label=args.src,
+            forgive=args.forgive)
+    except CheckpointError as error:
+        if error.report:
+            print(format_lists(error.report, args.verbose))
+        raise
+    print(f'{args.src}: {result.report.source_format}, {result.arch}')
+    print(format_lists(result.report, args.verbose))
+    if args.dry_run:
+        print(f'{target}: not written (--dry-run)')
+        return 0
+    metadata = {
+        **result.metadata, 'tool': f'convert_checkpoint {__version__}',
+        'source': Path(args.src).name,
+        'source_sha256': sha256(source),
+        'source_format': result.report.source_format,
+        'target': args.to
+    }
+    write_checkpoint(target, result.checkpoint, metadata, args.force)
+    size = target.stat().st_size
+    print(f'{target}: {len(result.weights)} tensors for {args.to}, '
+          f'{size / 1e6:.1f} MB, sha256 {sha256(target)}\n'
+          f'{_expense(start, source.stat().st_size)}')
+    return 0
+
+
+def _expense(start: float, size: int) -> str:
+    """Time and memory so far, the latter beside the size of SRC in bytes."""
+    text = f'{time.perf_counter() - start:.1f} s'
+    try:
+        import resource
+    except ImportError:  # Windows
+        return text
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == 'darwin' else 1024
+    return f'{text}, peak memory {peak / 1e6:.0f} MB ({peak / size:.2f} x SRC)'
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(convert, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Say what a checkpoint is: source, arch, window, resolution, classes, hash.
+
+Nothing in the file is executed, and no model is built.
+"""
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from swin_dense.checkpoints.inspection import format_info, inspect_checkpoint
+from swin_dense.engine import cli
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/inspect_checkpoint.py '
+        'swin_tiny_patch4_window7_224.pth')
+    parser.add_argument('src', metavar='SRC', help='path or address')
+    parser.add_argument(
+        '--out', metavar='FILE.json', help='also write it as JSON')
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback of any error')
+    return parser
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Print the findings."""
+    info = inspect_checkpoint(args.src)
+    print(format_info(info))
+    if args.out:
+        cli.write_json(args.out, info)
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(inspect, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
