@@ -10,8 +10,8 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from swin_dense.layers import (FeedForward, PatchEmbed, SwinBlock, SwinStage,
-                               WindowAttention)
+from swin_dense.layers import (AttentionCore, FeedForward, PatchEmbed,
+                               SwinBlock, SwinStage)
 from swin_dense.ops.grid import Grid
 
 
@@ -67,12 +67,11 @@ class SwinPyramid(BaseModule):
         embed_dims: Channels C of the first stage; doubled by each merging.
         depths: Blocks of each stage.
         num_heads: Attention heads of each stage.
-        window_size: Window in tokens per axis.
+        attention: For each stage what makes an attention from its channels
+            and `num_heads`. Its window is that of the stage.
         mlp_ratio: Hidden channels of the feed-forward networks, over C.
-        qkv_bias: Whether queries, keys and values have a bias.
-        qk_scale: Factor of the dot products, see `WindowAttention`.
-        drop_rate: Dropout after the embedding, projections and MLP layers.
-        attn_drop_rate: Dropout of attention weights.
+        drop_rate: Dropout after the embedding.
+        mlp_drop_rate: Dropout after the layers of the feed-forward networks.
         drop_path_rate: Stochastic depth rate of the last block; rises
             linearly from 0 at the first.
         out_indices: Stages whose maps are put out.
@@ -81,8 +80,14 @@ class SwinPyramid(BaseModule):
         pretrain_grid: Size of the absolute position embedding in tokens per
             axis; None for no such embedding. It is interpolated to other
             sizes.
+        interpolate_mode: How, as in `torch.nn.functional.interpolate`.
         activation: Makes the activation.
         norm: Makes the norm for a number of channels.
+        output_norm: The same for the outputs; `norm` where None.
+        post_norm: Whether the norm of a branch is its last step, see
+            `SwinBlock`.
+        extra_norm_every: Every so many blocks of a stage one has an extra
+            norm, see `SwinBlock`; 0 for none.
         patch_norm: Whether the embedding has a norm.
         merging: Makes the merging for a number of channels.
         shrink: Whether windows shrink to small maps, see `fit_window`.
@@ -104,12 +109,10 @@ class SwinPyramid(BaseModule):
                  embed_dims: int,
                  depths: Sequence[int],
                  num_heads: Sequence[int],
-                 window_size: Grid,
+                 attention: Sequence[Callable[..., AttentionCore]],
                  mlp_ratio: float,
-                 qkv_bias: bool,
-                 qk_scale: Optional[float],
                  drop_rate: float,
-                 attn_drop_rate: float,
+                 mlp_drop_rate: float,
                  drop_path_rate: float,
                  out_indices: Sequence[int],
                  pretrain_grid: Optional[Grid],
@@ -121,6 +124,10 @@ class SwinPyramid(BaseModule):
                  mask_padding: bool,
                  frozen_stages: int,
                  with_cp: bool,
+                 output_norm: Any = None,
+                 post_norm: bool = False,
+                 extra_norm_every: int = 0,
+                 interpolate_mode: str = 'bicubic',
                  out_after_merging: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         if init_cfg is not None and (init_cfg.get('type') != 'Pretrained'
@@ -155,6 +162,7 @@ class SwinPyramid(BaseModule):
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size,
                                       norm if patch_norm else None)
         self.pretrain_grid = pretrain_grid
+        self.interpolate_mode = interpolate_mode
         if pretrain_grid:
             tokens = torch.Size(pretrain_grid).numel()
             self.absolute_pos_embed = nn.Parameter(
@@ -167,20 +175,19 @@ class SwinPyramid(BaseModule):
         for index, (dim, depth) in enumerate(zip(dims, depths)):
             blocks = [
                 SwinBlock(
-                    dim,
-                    WindowAttention(dim, window_size, num_heads[index],
-                                    qkv_bias, qk_scale, attn_drop_rate,
-                                    drop_rate),
-                    FeedForward(dim, int(dim * mlp_ratio), drop_rate,
-                                activation), norm, next(rates))
-                for _ in range(depth)
+                    dim, attention[index](dim, num_heads=num_heads[index]),
+                    FeedForward(dim, int(dim * mlp_ratio), mlp_drop_rate,
+                                activation), norm, next(rates), post_norm,
+                    extra_norm_every > 0 and number % extra_norm_every == 0)
+                for number in range(1, depth + 1)
             ]
             self.layers.append(
-                SwinStage(blocks, window_size,
+                SwinStage(blocks, blocks[0].attn.window_size,
                           merging(dim) if index < count - 1 else None, shrink,
                           mask_padding, with_cp))
         for index in out_indices:
-            self.add_module(f'norm{index}', norm(self.num_features[index]))
+            self.add_module(f'norm{index}',
+                            (output_norm or norm)(self.num_features[index]))
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -213,14 +220,18 @@ class SwinPyramid(BaseModule):
         if grid == self.pretrain_grid:
             return x
         x = F.interpolate(
-            x.movedim(-1, 1), size=grid, mode='bicubic', align_corners=False)
+            x.movedim(-1, 1),
+            size=grid,
+            mode=self.interpolate_mode,
+            align_corners=False)
         return x.movedim(1, -1)
 
     def init_weights(self) -> None:
         """Load the pretrained weights, or draw all weights anew.
 
         Linear layers and bias tables get a normal distribution of deviation
-        0.02 cut off at +-2, as in the official code.
+        0.02 cut off at +-2, as in the official code. Norms that end a branch
+        start at 0, so that the branch does (Swin V2).
         """
         if self.init_cfg is not None:
             # Loading knows the hosts' formats; plain use does not need it.
@@ -238,9 +249,13 @@ class SwinPyramid(BaseModule):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-            elif isinstance(module, WindowAttention):
-                nn.init.trunc_normal_(
-                    module.relative_position_bias_table, std=.02)
+            elif isinstance(module, AttentionCore):
+                module.init_position()
+        for module in self.modules():
+            if isinstance(module, SwinBlock) and module.post_norm:
+                for norm in (module.norm1, module.norm2):
+                    for parameter in norm.parameters():
+                        nn.init.zeros_(parameter)
         if self.pretrain_grid:
             nn.init.trunc_normal_(self.absolute_pos_embed, std=.02)
         self._is_init = True

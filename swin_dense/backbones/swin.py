@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence, Union
 
 from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
                                        reject_unknown)
-from swin_dense.layers import PatchMerging
+from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
@@ -60,6 +60,8 @@ class SwinTransformer(SwinPyramid):
         norm_cfg: Norm, `LN` with its arguments.
         with_cp: Whether activations are recomputed in the backward pass
             (less memory, more time).
+        sequential_attention: Whether windows are worked on a few at a time,
+            in training too, see `AttentionCore` (less memory, more time).
         pretrained: Old spelling of `init_cfg`: the file or address.
         convert_weights: Kept for the hosts' configs; the format of a
             checkpoint is always recognised.
@@ -97,6 +99,7 @@ class SwinTransformer(SwinPyramid):
             act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
             norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
             with_cp: bool = False,
+            sequential_attention: bool = False,
             pretrained: Optional[str] = None,
             convert_weights: bool = False,
             frozen_stages: int = -1,
@@ -116,17 +119,23 @@ class SwinTransformer(SwinPyramid):
                 raise ValueError('give init_cfg or pretrained, not both')
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
+        attention = partial(
+            WindowAttention,
+            window_size=to_tuple(window_size, 2, 'window_size'),
+            qkv_bias=qkv_bias,
+            qk_scale=qk_scale,
+            attn_drop=attn_drop_rate,
+            proj_drop=drop_rate,
+            sequential=sequential_attention)
         image = to_tuple(pretrain_img_size, 2, 'pretrain_img_size')
         super().__init__(
             **sizes,
             patch_size=patch,
             in_channels=in_channels,
-            window_size=to_tuple(window_size, 2, 'window_size'),
+            attention=[attention] * len(sizes['depths']),
             mlp_ratio=mlp_ratio,
-            qkv_bias=qkv_bias,
-            qk_scale=qk_scale,
             drop_rate=drop_rate,
-            attn_drop_rate=attn_drop_rate,
+            mlp_drop_rate=drop_rate,
             drop_path_rate=drop_path_rate,
             out_indices=out_indices,
             pretrain_grid=(image[0] // patch[0], image[1] //

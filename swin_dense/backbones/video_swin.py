@@ -7,7 +7,7 @@ from torch import Tensor
 from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
                                        reject_unknown)
 from swin_dense.backbones.swin import ARCHS
-from swin_dense.layers import PatchMerging
+from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
@@ -107,16 +107,22 @@ class SwinTransformer3D(SwinPyramid):
                 raise ValueError('give init_cfg or pretrained, not both')
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
-        super().__init__(
-            **_sizes(arch),
-            patch_size=to_tuple(patch_size, 3, 'patch_size'),
-            in_channels=in_channels,
+        sizes = _sizes(arch)
+        attention = partial(
+            WindowAttention,
             window_size=to_tuple(window_size, 3, 'window_size'),
-            mlp_ratio=mlp_ratio,
             qkv_bias=qkv_bias,
             qk_scale=qk_scale,
+            attn_drop=attn_drop_rate,
+            proj_drop=drop_rate)
+        super().__init__(
+            **sizes,
+            patch_size=to_tuple(patch_size, 3, 'patch_size'),
+            in_channels=in_channels,
+            attention=[attention] * len(sizes['depths']),
+            mlp_ratio=mlp_ratio,
             drop_rate=drop_rate,
-            attn_drop_rate=attn_drop_rate,
+            mlp_drop_rate=drop_rate,
             drop_path_rate=drop_path_rate,
             out_indices=out_indices,
             out_after_merging=out_after_downsample,

@@ -5,7 +5,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor, nn
 
-from swin_dense.layers.attention import WindowAttention
+from swin_dense.layers.attention import AttentionCore
 from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
 from swin_dense.ops import (WindowMask, WindowSlots, blocks_of, crop,
@@ -32,7 +32,7 @@ class SwinBlock(nn.Module):
 
     def __init__(self,
                  dim: int,
-                 attention: WindowAttention,
+                 attention: AttentionCore,
                  feedforward: FeedForward,
                  norm: type[nn.Module] = nn.LayerNorm,
                  drop_path: float = 0.,

@@ -61,36 +61,36 @@ class _BlockedGELUNetwork(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor,
                 weight2: Tensor, bias2: Tensor, approximate: str,
                 keep: bool) -> Tensor:
-        hidden = x.new_empty(len(x), len(weight1)) if keep else None
+        hidden = []  # one tensor for each block, to copy nothing
         out = torch.empty_like(x)
         with pack_weights_once():
             for rows in blocks_of(x, len(weight1)):
-                if hidden is None:
-                    block = infer_linear(x[rows], weight1, bias1, approximate)
+                if keep:
+                    hidden.append(infer_linear(x[rows], weight1, bias1))
+                    block = F.gelu(hidden[-1], approximate=approximate)
                 else:
-                    hidden[rows] = infer_linear(x[rows], weight1, bias1)
-                    block = F.gelu(hidden[rows], approximate=approximate)
+                    block = infer_linear(x[rows], weight1, bias1, approximate)
                 out[rows] = infer_linear(block, weight2, bias2)
         if keep:
-            ctx.save_for_backward(x, weight1, weight2, hidden)
+            ctx.save_for_backward(x, weight1, weight2, *hidden)
             ctx.approximate = approximate
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        x, weight1, weight2, hidden = ctx.saved_tensors
+        x, weight1, weight2, *hidden = ctx.saved_tensors
         grad = grad.contiguous()
         grad_x = torch.empty_like(x)
         grad1, grad2 = torch.zeros_like(weight1), torch.zeros_like(weight2)
         grad_bias1 = weight1.new_zeros(len(weight1))
         with pack_weights_once():
-            for rows in blocks_of(x, len(weight1)):
-                active = F.gelu(hidden[rows], approximate=ctx.approximate)
+            for rows, block in zip(blocks_of(x, len(weight1)), hidden):
+                active = F.gelu(block, approximate=ctx.approximate)
                 grad2.addmm_(grad[rows].t(), active)
                 wide = torch.ops.aten.gelu_backward(
                     infer_linear(grad[rows], weight2.t(), None),
-                    hidden[rows],
+                    block,
                     approximate=ctx.approximate)
                 grad1.addmm_(wide.t(), x[rows])
                 grad_bias1 += wide.sum(0)

@@ -56,14 +56,19 @@ class PatchMerging(nn.Module):
 
     Args:
         dim: Channels C of the input.
-        norm: Makes the norm of the 4C channels; None for no norm.
+        norm: Makes the norm; None for no norm.
+        post_norm: Whether the norm is that of the 2C channels afterwards
+            (Swin V2) instead of the 4C before.
     """
 
     def __init__(self,
                  dim: int,
-                 norm: Optional[type[nn.Module]] = nn.LayerNorm) -> None:
+                 norm: Optional[type[nn.Module]] = nn.LayerNorm,
+                 post_norm: bool = False) -> None:
         super().__init__()
-        self.norm = norm(4 * dim) if norm else nn.Identity()
+        self.post_norm = post_norm
+        channels = 2 * dim if post_norm else 4 * dim
+        self.norm = norm(channels) if norm else nn.Identity()
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +78,11 @@ class PatchMerging(nn.Module):
             x[..., row::2, column::2, :]
             for column, row in product(range(2), repeat=2)
         ], -1)
-        x = self.norm(x)
+        if self.post_norm:
+            return self.norm(self._reduce(x))
+        return self._reduce(self.norm(x))
+
+    def _reduce(self, x: Tensor) -> Tensor:
         if prefers_blocks(x):
             return cpu_linear(x, self.reduction.weight, None)
         return self.reduction(x)

@@ -47,13 +47,14 @@ class SwinStage(nn.Module):
         """
         grid = tuple(x.shape[1:-1])
         half = tuple(w // 2 for w in self.window_size)
+        excluded = self.blocks[0].attn.excluded
         layouts = []  # window, shift and mask of even and odd blocks
         for shift in ((0, ) * len(grid), half):
             window, shift = fit_window(grid, self.window_size, shift,
                                        self.shrink)
             layouts.append((window, shift,
                             window_mask(grid, window, shift, x,
-                                        self.mask_padding)))
+                                        self.mask_padding, excluded)))
         for index, block in enumerate(self.blocks):
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(

@@ -1,4 +1,5 @@
 """Relative positions of the tokens of a window."""
+from math import log2
 from typing import Optional
 
 import torch
@@ -40,3 +41,29 @@ def relative_index(window: Grid,
     for offset, size in zip(offsets, table_window):
         index = index * (2 * size - 1) + offset + size - 1
     return index
+
+
+@cached_by_size(64)
+def log_coordinates(window: Grid, unit_window: Grid) -> Tensor:
+    """Offsets between the tokens of a window, on a logarithmic scale.
+
+    Swin V2 paper, equation 4: `sign(d) * log2(1 + |d|) / log2(8)` of offsets
+    that are 8 at the far side of the unit window.
+
+    Args:
+        window: Window in use, in tokens per axis.
+        unit_window: Window that sets the scale. An axis of one token, which
+            has no offset but 0, counts as two.
+
+    Returns:
+        Coordinates `(prod(2 * w - 1), axes)` in float32, in which the
+        official code computes them whatever the type of the weights; rows in
+        the order of `relative_index`. The tensor is shared: do not change it.
+    """
+    axes = [
+        torch.arange(1. - w, w) / max(unit - 1, 1) * 8
+        for w, unit in zip(window, unit_window)
+    ]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)
+    offsets = offsets.flatten(0, -2)
+    return offsets.sign() * (offsets.abs() + 1).log2() / log2(8)

@@ -19,7 +19,8 @@ class WindowMask(NamedTuple):
     size has a handful of distinct masks and each window points to its own.
 
     Attributes:
-        masks: Distinct masks `(M, N, N)`, 0 or -100; rows are queries.
+        masks: Distinct masks `(M, N, N)`, 0 where a query, the row, sees a
+            key.
         kinds: Index of the mask of each window, `(K, )`.
     """
     masks: Tensor
@@ -58,7 +59,7 @@ def _axis_kinds(size: int, window: int, shift: int,
 @cached_by_size(64)
 def _window_mask(grid: Grid, window: Grid, shift: Grid,
                  mask_padding: bool) -> Optional[WindowMask]:
-    """The cached part of `window_mask`, on the CPU in float32."""
+    """The cached part of `window_mask`: what is hidden, on the CPU."""
     visible = torch.ones(1, 1, 1, dtype=torch.bool)
     kinds = torch.zeros(1, dtype=torch.long)
     for size, w, s in zip(grid, window, shift):
@@ -74,14 +75,15 @@ def _window_mask(grid: Grid, window: Grid, shift: Grid,
         kinds = (kinds[:, None] * len(labels) + index).flatten()
     if visible.all():
         return None
-    return WindowMask((~visible).float() * EXCLUDED, kinds)
+    return WindowMask(~visible, kinds)
 
 
 def window_mask(grid: Grid,
                 window: Grid,
                 shift: Grid,
                 like: Tensor,
-                mask_padding: bool = False) -> Optional[WindowMask]:
+                mask_padding: bool = False,
+                excluded: float = EXCLUDED) -> Optional[WindowMask]:
     """Masks for the windows of a padded and shifted map.
 
     After a cyclic shift the windows at the far border hold tokens from
@@ -95,6 +97,7 @@ def window_mask(grid: Grid,
         like: Tensor whose device and type the masks get.
         mask_padding: If true no token sees padding. If false padding is a
             token like others, as in the official dense code.
+        excluded: What hides a key, when it is added to its logit.
 
     Returns:
         The masks, or None where every token sees its whole window.
@@ -102,4 +105,6 @@ def window_mask(grid: Grid,
     mask = _window_mask(grid, window, shift, mask_padding)
     if mask is None:
         return None
-    return WindowMask(mask.masks.to(like), mask.kinds.to(like.device))
+    hidden = mask.masks.to(like.device)
+    return WindowMask(
+        hidden.to(like.dtype) * excluded, mask.kinds.to(like.device))

@@ -1,0 +1,267 @@
+"""Swin Transformer V2 for images."""
+from functools import partial
+from typing import Any, Optional, Sequence, Union
+
+from torch import nn
+
+from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
+                                       reject_unknown)
+from swin_dense.layers import CosineAttention, PatchMerging
+from swin_dense.ops import to_tuple
+from swin_dense.ops.grid import Grid, IntOrGrid
+from swin_dense.registry import MODELS
+
+Arch = Union[str, dict[str, Any]]
+# One window for all stages, or one for each.
+Windows = Union[IntOrGrid, Sequence[IntOrGrid]]
+
+# Section 3.5 of the paper, which leaves out the heads of the two largest.
+ARCHS: dict[str, dict[str, Any]] = {
+    'tiny':
+    dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
+    'small':
+    dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
+    'base':
+    dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
+    'large':
+    dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
+    'huge':
+    dict(
+        embed_dims=352,
+        depths=(2, 2, 18, 2),
+        num_heads=(8, 16, 32, 64),
+        extra_norm_every_n_blocks=6),
+    'giant':
+    dict(
+        embed_dims=512,
+        depths=(2, 2, 42, 4),
+        num_heads=(16, 32, 64, 128),
+        extra_norm_every_n_blocks=6),
+}
+
+# Settings of single stages that `stage_cfgs` may have.
+STAGE_SETTINGS = ('window_size', 'pretrained_window_size', 'with_cp',
+                  'pad_small_map')
+
+
+@MODELS.register_module()
+class SwinTransformerV2(SwinPyramid):
+    """Swin Transformer V2 backbone (arXiv 2111.09883) with feature pyramid.
+
+    Takes the arguments of the class of the same name in mmpretrain, so a
+    config of its works by changing `type` alone, and images of any size.
+    Where the map is no multiple of the window it is padded, and padding is
+    hidden from real tokens: the published weights were trained without any. A
+    window shrinks to a map that is not larger, axis by axis, that axis is not
+    shifted, and the position bias is evaluated for the smaller window.
+
+    Args:
+        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant` or their first
+            letter, or a dictionary of `embed_dims`, `depths`, `num_heads` and
+            perhaps `extra_norm_every_n_blocks`.
+        img_size: Image size in pixels that the absolute position embedding
+            was made for; unused without one.
+        patch_size: Patch in pixels.
+        in_channels: Channels of the input.
+        window_size: Window in tokens: one number, (height, width), or one of
+            these for each stage.
+        mlp_ratio: Hidden channels of the feed-forward networks, over those
+            of the stage.
+        qkv_bias: Whether queries and values have a bias.
+        drop_rate: Dropout rate after the embedding.
+        attn_drop_rate: Dropout rate of attention weights.
+        drop_path_rate: Stochastic depth rate of the last block.
+        out_indices: Stages whose maps are put out.
+        use_abs_pos_embed: Whether to add an absolute position embedding.
+        interpolate_mode: How it is resized, `bicubic` or `bilinear`.
+        with_cp: Whether activations are recomputed in the backward pass
+            (less memory, more time).
+        sequential_attention: Whether windows are worked on a few at a time,
+            in training too, see `AttentionCore` (less memory, more time).
+        frozen_stages: -1 for none; k freezes the embedding and stages 0 to k
+            with their output norms, as in mmpretrain. (`SwinTransformer`
+            counts as mmdet does: there 0 freezes the embedding alone.)
+        norm_eval: Kept for the host's configs; concerns batch norms, and
+            there are none.
+        pad_small_map: Whether maps smaller than the window are padded and
+            shifted like others.
+        mask_padding: Whether padding is hidden from real tokens.
+        norm_cfg: Norm of the outputs, `LN` with its arguments; None for none.
+        stage_cfgs: Settings of all stages, or of each: `window_size`,
+            `pretrained_window_size`, `with_cp`, `pad_small_map`.
+        patch_cfg: Settings of the embedding: `norm_cfg`, None for no norm.
+        pretrained_window_sizes: Window of each stage that the weights were
+            trained with, or one for all; it sets the scale of the position
+            bias. 0 for the window in use, be it shrunk, as in the official
+            code: right where maps have the size of the training. Give it
+            with pretrained weights: where a window had shrunk to the map
+            in pre-training, which it had in the last stage of weights with
+            windows of 16 for images of 256, its size was that of the map, 8.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` or None.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If a value is out of range, or values do not agree.
+    """
+
+    def __init__(
+            self,
+            arch: Arch = 'tiny',
+            img_size: IntOrGrid = 256,
+            patch_size: IntOrGrid = 4,
+            in_channels: int = 3,
+            window_size: Windows = 8,
+            mlp_ratio: float = 4.,
+            qkv_bias: bool = True,
+            drop_rate: float = 0.,
+            attn_drop_rate: float = 0.,
+            drop_path_rate: float = 0.1,
+            out_indices: Sequence[int] = (0, 1, 2, 3),
+            use_abs_pos_embed: bool = False,
+            interpolate_mode: str = 'bicubic',
+            with_cp: bool = False,
+            sequential_attention: bool = False,
+            frozen_stages: int = -1,
+            norm_eval: bool = False,
+            pad_small_map: bool = False,
+            mask_padding: bool = True,
+            norm_cfg: Optional[dict] = dict(type='LN'),  # noqa: B006, B008
+            stage_cfgs: Union[dict, Sequence[dict]] = (),
+            patch_cfg: Optional[dict] = None,
+            pretrained_window_sizes: Windows = 0,
+            init_cfg: Optional[dict] = None,
+            **unknown: Any) -> None:
+        reject_unknown(type(self), unknown)
+        sizes = _sizes(arch)
+        count = len(sizes['depths'])
+        if interpolate_mode not in ('bicubic', 'bilinear'):
+            raise ValueError("interpolate_mode must be 'bicubic' or "
+                             f"'bilinear', got {interpolate_mode!r}")
+        if not -1 <= frozen_stages < count:
+            raise ValueError(
+                f'frozen_stages must be between -1 and {count - 1}, the last '
+                f'stage, got {frozen_stages}')
+        settings = _stage_settings(stage_cfgs, count)
+        windows = _windows(window_size, count, 'window_size')
+        pretrained = _windows(pretrained_window_sizes, count,
+                              'pretrained_window_sizes')
+        for index, setting in enumerate(settings):
+            if 'window_size' in setting:
+                windows[index] = _window(setting['window_size'], 'window_size')
+            if 'pretrained_window_size' in setting:
+                pretrained[index] = _window(setting['pretrained_window_size'],
+                                            'pretrained_window_size')
+        patch = to_tuple(patch_size, 2, 'patch_size')
+        image = to_tuple(img_size, 2, 'img_size')
+        super().__init__(
+            embed_dims=sizes['embed_dims'],
+            depths=sizes['depths'],
+            num_heads=sizes['num_heads'],
+            extra_norm_every=sizes.get('extra_norm_every_n_blocks', 0),
+            post_norm=True,
+            patch_size=patch,
+            in_channels=in_channels,
+            attention=[
+                partial(
+                    CosineAttention,
+                    window_size=window,
+                    qkv_bias=qkv_bias,
+                    attn_drop=attn_drop_rate,
+                    sequential=sequential_attention,
+                    pretrained_window_size=trained)
+                for window, trained in zip(windows, pretrained)
+            ],
+            mlp_ratio=mlp_ratio,
+            drop_rate=drop_rate,
+            mlp_drop_rate=0.,
+            drop_path_rate=drop_path_rate,
+            out_indices=out_indices,
+            pretrain_grid=tuple(
+                -(-s // p)
+                for s, p in zip(image, patch)) if use_abs_pos_embed else None,
+            interpolate_mode=interpolate_mode,
+            activation=nn.GELU,
+            norm=nn.LayerNorm,
+            output_norm=layer_from_cfg(norm_cfg, 'norm_cfg')
+            if norm_cfg else nn.Identity,
+            patch_norm=_has_patch_norm(patch_cfg or {}),
+            merging=partial(PatchMerging, post_norm=True),
+            shrink=not pad_small_map,
+            mask_padding=mask_padding,
+            frozen_stages=frozen_stages + 1 if frozen_stages >= 0 else -1,
+            with_cp=with_cp,
+            init_cfg=init_cfg)
+        for stage, setting in zip(self.layers, settings):
+            stage.with_cp = setting.get('with_cp', with_cp)
+            stage.shrink = not setting.get('pad_small_map', pad_small_map)
+
+    def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
+        """What is frozen: as in the host, not the merging after it."""
+        last = self.frozen_stages - 1
+        if last < 0:
+            return super()._frozen()
+        stage = self.layers[last]
+        return [
+            part for whole in super()._frozen()
+            for part in ([stage.blocks] if whole is stage else [whole])
+        ]
+
+
+def _sizes(arch: Arch) -> dict[str, Any]:
+    """Sizes of an architecture by name, first letter, or as given."""
+    if isinstance(arch, str):
+        for name, sizes in ARCHS.items():
+            if arch.lower() in (name, name[0]):
+                return sizes
+    elif set(ARCHS['tiny']) <= set(arch) <= set(ARCHS['giant']):
+        return dict(arch)
+    raise ValueError(
+        f'arch must be one of {", ".join(ARCHS)}, or a dictionary of '
+        f'{", ".join(ARCHS["giant"])}, got {arch!r}')
+
+
+def _window(value: IntOrGrid, name: str) -> Grid:
+    """Height and width; a pretrained window may be 0."""
+    if name != 'window_size' and value in (0, (0, 0), [0, 0]):
+        return 0, 0
+    return to_tuple(value, 2, name)
+
+
+def _windows(value: Windows, count: int, name: str) -> list[Grid]:
+    """The window of each stage."""
+    if not isinstance(value, int):
+        if len(value) == count:
+            return [_window(one, name) for one in value]
+        if len(value) != 2:
+            raise ValueError(
+                f'{name} must be one number, (height, width), or one of these '
+                f'for each of the {count} stages, got {value!r}')
+    return [_window(value, name)] * count  # type: ignore[arg-type]
+
+
+def _stage_settings(cfgs: Union[dict, Sequence[dict]],
+                    count: int) -> list[dict]:
+    """The settings of each stage."""
+    settings = [cfgs] * count if isinstance(cfgs, dict) else list(cfgs)
+    settings = settings or [{}] * count
+    if len(settings) != count:
+        raise ValueError(
+            f'stage_cfgs must be one dictionary or one for each of the '
+            f'{count} stages, got {len(settings)}')
+    for key in sorted(set().union(*settings)):
+        if key not in STAGE_SETTINGS:
+            raise ValueError(
+                f'stage_cfgs cannot set {key!r}, only '
+                f'{", ".join(STAGE_SETTINGS)}: sizes are set by arch, the '
+                'blocks by mlp_ratio, qkv_bias and attn_drop_rate')
+    return settings
+
+
+def _has_patch_norm(cfg: dict) -> bool:
+    """Whether the embedding has a norm."""
+    if set(cfg) - {'norm_cfg'} or cfg.get(
+            'norm_cfg', dict(type='LN')) not in (None, dict(type='LN')):
+        raise ValueError(
+            "patch_cfg can only set norm_cfg to None or dict(type='LN'), got "
+            f'{cfg!r}: set patch_size and in_channels as such')
+    return cfg.get('norm_cfg', True) is not None

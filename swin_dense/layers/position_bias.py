@@ -1,0 +1,124 @@
+"""Position bias that a small network computes from offsets (Swin V2)."""
+from typing import Any, NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+
+from swin_dense.ops import log_coordinates
+from swin_dense.ops.grid import Grid
+
+# Windows whose tables are kept: images of many sizes make small maps, and
+# with them windows, of many sizes.
+KEPT = 8
+
+
+class _Kept(NamedTuple):
+    """Tables by window, and the state of the weights they are for."""
+    state: tuple
+    tables: dict[Grid, Tensor]
+
+
+class LogPositionBias(nn.Sequential):
+    """Log-spaced continuous position bias (Swin V2 paper, section 3.3).
+
+    Two linear layers map the offset between two tokens to a bias per head. As
+    it depends on weights alone, a table for all offsets is computed once per
+    forward pass, and in evaluation mode kept until the weights change.
+
+    What is kept is compared by address and version of the weights. Values
+    written through `.data` change neither; call `eval()` after that.
+
+    Args:
+        window_size: Nominal window, in tokens per axis.
+        num_heads: Attention heads.
+        pretrained_window_size: Window that the weights were trained with, per
+            axis; 0 for the window in use, whatever it is, as in the official
+            code.
+        hidden_dim: Channels between the layers.
+        bound: The bias is between 0 and this number, by a sigmoid; unbounded
+            where None.
+    """
+
+    def __init__(self,
+                 window_size: Grid,
+                 num_heads: int,
+                 pretrained_window_size: Optional[Grid] = None,
+                 hidden_dim: int = 512,
+                 bound: Optional[float] = 16.) -> None:
+        super().__init__(
+            nn.Linear(len(window_size), hidden_dim), nn.ReLU(inplace=True),
+            nn.Linear(hidden_dim, num_heads, bias=False))
+        self.pretrained_window_size = (
+            pretrained_window_size or (0, ) * len(window_size))
+        self.bound = bound
+        self._kept: Optional[_Kept] = None
+
+    def forward(self, window: Grid) -> Tensor:
+        """Biases of all offsets of a window.
+
+        Returns:
+            Table `(prod(2 * w - 1), heads)`, rows in the order of
+            `relative_index(window)`; float32, or float64 if the weights are.
+        """
+        if self.training or torch.compiler.is_compiling() or (
+                torch.jit.is_tracing()):
+            return self._compute(window)
+        weights = list(self.parameters())
+        if any(weight.is_inference()
+               for weight in weights) or (torch.is_grad_enabled()
+                                          and any(weight.requires_grad
+                                                  for weight in weights)):
+            return self._compute(window)
+        state = tuple(
+            (weight.data_ptr(), weight._version, weight.dtype, weight.device)
+            for weight in weights)
+        # Read and replaced whole, so that threads may share the module.
+        kept = self._kept
+        if kept is None or kept.state != state:
+            kept = _Kept(state, {})
+        table = kept.tables.get(window)
+        if table is None:
+            # An ordinary tensor, since the next caller may need gradients.
+            with torch.inference_mode(False), torch.no_grad():
+                table = self._compute(window)
+            others = list(kept.tables.items())[-(KEPT - 1):]
+            self._kept = _Kept(state, {**dict(others), window: table})
+        return table
+
+    def _compute(self, window: Grid) -> Tensor:
+        """The table, computed anew."""
+        first, _, last = self
+        dtype = torch.promote_types(first.weight.dtype, torch.float32)
+        unit = tuple(p or w
+                     for p, w in zip(self.pretrained_window_size, window))
+        offsets = log_coordinates(window, unit).to(first.weight.device, dtype)
+        # In half precision neighbouring offsets would share a bias.
+        with torch.autocast(first.weight.device.type, enabled=False):
+            hidden = torch.addmm(
+                first.bias.to(dtype), offsets,
+                first.weight.to(dtype).t())
+            table = hidden.relu() @ last.weight.to(dtype).t()
+            return table if self.bound is None else (self.bound *
+                                                     table.sigmoid())
+
+    def train(self, mode: bool = True) -> 'LogPositionBias':
+        """Set the mode and forget the tables."""
+        self._kept = None
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> 'LogPositionBias':
+        """Forget the tables whenever the weights move or change type."""
+        self._kept = None
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._kept = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or pickle holds: everything but the tables."""
+        return {**self.__dict__, '_kept': None}
+
+    def extra_repr(self) -> str:
+        """The window of the weights, for `print(model)`."""
+        return f'pretrained_window_size={self.pretrained_window_size}'
