@@ -7,16 +7,10 @@ from torch import Tensor
 from swin_dense.checkpoints import naming as names
 from swin_dense.checkpoints.naming import Naming
 from swin_dense.checkpoints.sources import is_output_norm
-from swin_dense.checkpoints.translation import (RECOMPUTED, encode, family,
-                                                last_norm, renamed)
+from swin_dense.checkpoints.translation import (FAMILIES, RECOMPUTED, encode,
+                                                family, last_norm, renamed)
 from swin_dense.checkpoints.values import StateDict
 
-_FAMILIES = dict(
-    v1='Swin V1',
-    v2='Swin V2',
-    video='Video Swin',
-    mlp='Swin-MLP',
-    moe='Swin-MoE')
 _OFFICIAL = {
     'v1': names.MICROSOFT,
     'v2': names.MICROSOFT,
@@ -103,8 +97,9 @@ def _target_naming(native: Mapping[str, Any], target: str) -> Naming:
     kind = family(native)
     if kind not in _TARGETS[target]:
         others = [name for name, has in _TARGETS.items() if kind in has]
-        raise ValueError(f'{target} has no {_FAMILIES[kind]}: expected one of '
-                         f'{", ".join(others)}')
+        raise ValueError(
+            f'{target} has no {FAMILIES[kind]} ({kind}): expected one of '
+            f'{", ".join(others)}')
     return _TARGETS[target][kind]
 
 

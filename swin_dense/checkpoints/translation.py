@@ -10,6 +10,12 @@ from swin_dense.checkpoints.values import StateDict
 # Computed anew by every model from its own window and image size.
 RECOMPUTED = re.compile(
     r'(^|\.)(relative_position_index|relative_coords_table|attn_mask)$')
+FAMILIES = dict(
+    v1='Swin',
+    v2='Swin V2',
+    video='Video Swin',
+    mlp='Swin-MLP',
+    moe='Swin-MoE')
 _STAGE = re.compile(r'layers\.(\d+)\.')
 
 

@@ -1,48 +1,61 @@
 """Names of the members of the family, from shapes alone."""
 import pytest
 import torch
+from layouts import FAMILIES, PUBLISHED, shapes
 from samples import native
 
-from swin_dense.checkpoints.variants import describe
+from swin_dense.checkpoints.formats import EVERYTHING, convert
+from swin_dense.checkpoints.variants import describe, identify
+from swin_dense.ops import relative_index
 
 
-def shapes(width, depths, heads, patch=(3, 4, 4), window=7):
-    """A backbone without storage."""
-    empty = {'patch_embed.proj.weight': (width, *patch)}
-    for stage, depth in enumerate(depths):
-        for block in range(depth):
-            path = f'layers.{stage}.blocks.{block}'
-            empty[f'{path}.norm1.weight'] = (width * 2**stage, )
-            empty[f'{path}.attn.relative_position_bias_table'] = ((2 * window -
-                                                                   1)**2,
-                                                                  heads[stage])
-    return {
-        name: torch.empty(shape, device='meta')
-        for name, shape in empty.items()
-    }
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_models(name):
+    model = PUBLISHED[name]
+    text = describe(shapes(model))
+    assert text.startswith(f'{name} (embed_dims {model.width}, depths ')
+    variant = identify(shapes(model))
+    assert variant.family == model.family
+    assert variant.embed_dims == model.width
+    assert variant.depths == model.depths
+    assert variant.num_heads == model.heads
+    # Weights of V2 are for any window; its buffers tell.
+    if model.family in ('v2', 'moe'):
+        assert variant.window is None
+        assert identify(shapes(model, buffers=True)).window == model.window
+    else:
+        assert variant.window == model.window
 
 
-@pytest.mark.parametrize('width, depths, heads, name', [
-    (96, (2, 2, 6, 2), (3, 6, 12, 24), 'Swin-T'),
-    (96, (2, 2, 18, 2), (3, 6, 12, 24), 'Swin-S'),
-    (128, (2, 2, 18, 2), (4, 8, 16, 32), 'Swin-B'),
-    (192, (2, 2, 18, 2), (6, 12, 24, 48), 'Swin-L'),
-])
-def test_published_sizes(width, depths, heads, name):
-    dashed = ['-'.join(map(str, numbers)) for numbers in (depths, heads)]
-    assert describe(shapes(width, depths, heads, window=12)) == (
-        f'{name} (embed_dims {width}, depths {dashed[0]}, heads {dashed[1]}, '
-        'window 12)')
-
-
-def test_other_members():
-    sizes = (96, (2, 2, 6, 2), (3, 6, 12, 24))
-    video = shapes(*sizes, patch=(3, 2, 4, 4))
-    assert describe(video).startswith('Video Swin-T (')
-    v2 = {
-        **shapes(*sizes), 'layers.0.blocks.0.attn.cpb_mlp.0.weight':
-        torch.empty(0)
-    }
-    assert describe(v2).startswith('Swin V2-T (')
+def test_descriptions():
+    assert describe(shapes(PUBLISHED['Swin-L'])) == (
+        'Swin-L (embed_dims 192, depths 2-2-18-2, heads 6-12-24-48, '
+        'window 7)')
+    assert describe(shapes(
+        PUBLISHED['Video Swin-T'])).endswith('heads 3-6-12-24, window 8x7x7)')
+    assert describe(shapes(
+        PUBLISHED['Swin-MoE-S'])).endswith('heads 3-6-12-24, 4 experts here)')
     assert describe(native()).startswith('a Swin of no published size (')
     assert describe({'conv1.weight': torch.empty(0)}) is None
+
+
+def test_a_window_that_is_not_square():
+    path = 'layers.0.blocks.0.attn.relative_position_'
+    weights = shapes(PUBLISHED['Swin-T'])
+    # 15 * 7 offsets: 8 by 4 tokens, or 4 by 8, or 53 by 1, ...
+    weights[f'{path}bias_table'] = torch.empty(105, 3)
+    assert 'window' not in describe(weights)
+    weights[f'{path}index'] = relative_index((4, 8))
+    assert describe(weights).endswith('window 4x8)')
+
+
+def test_buffers_come_with_everything():
+    weights = shapes(PUBLISHED['Swin V2-T'], buffers=True)
+    converted = convert(weights, keep=EVERYTHING)
+    assert converted.dropped == []
+    assert describe(converted.state_dict).endswith('window 8)')
+    assert 'window' not in describe(convert(weights).state_dict)
+
+
+def test_every_family_is_published():
+    assert {model.family for model in PUBLISHED.values()} == set(FAMILIES)
