@@ -98,7 +98,7 @@ def interpolate(args: argparse.Namespace) -> int:
             image_size=args.image_size)
         maps = head_maps(resized, args.heads) if args.plot else []
     except ValueError as error:
-        raise CheckpointError(f'{args.src} {error}') from error
+        raise CheckpointError(f'{args.src}: {error}') from error
     print(f'{args.src}: {resized.source.source}')
     print(format_table(resized))
     metadata = {
