@@ -12,10 +12,14 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
 from mmengine.registry import Registry
 
-__all__ = ['DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'RUNNERS']
+__all__ = [
+    'DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER_CONSTRUCTORS',
+    'RUNNERS'
+]
 
 SCOPE = 'swin_dense'
 
@@ -59,7 +63,8 @@ def _child(name: str, root: Registry, *locations: str,
         places=places)
 
 
-MODELS = _child('model', ROOT_MODELS, 'backbones')
+MODELS = _child(
+    'model', ROOT_MODELS, 'backbones', SegTTAModel='segmentation.tta')
 DATASETS = _child(
     'dataset',
     ROOT_DATASETS,
@@ -75,3 +80,5 @@ METRICS = _child(
     CheckedIoUMetric='engine.seg_metrics')
 HOOKS = _child('hook', ROOT_HOOKS, 'engine.hooks')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',
+                                    ROOT_CONSTRUCTORS, 'engine.param_groups')

@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.segmentation.tta import RATIOS, add_tta
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -16,6 +17,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('checkpoint', help='path or address of the weights')
     parser.add_argument(
         '--out', metavar='FILE.json', help='also write the metrics as JSON')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='semantic segmentation: average over scales and flips '
+        '(test-time augmentation)')
+    parser.add_argument(
+        '--tta-ratios',
+        type=float,
+        nargs='+',
+        default=RATIOS,
+        metavar='RATIO',
+        help='factors of the test scale (default: '
+        f'{" ".join(map(str, RATIOS))})')
+    parser.add_argument(
+        '--tta-no-flip',
+        action='store_true',
+        help='average over the scales alone')
     cli.add_run_arguments(parser)
     return parser
 
@@ -28,6 +46,8 @@ def test(args: argparse.Namespace) -> int:
         work_dir=args.work_dir,
         load_from=args.checkpoint,
         launcher=args.launcher)
+    if args.tta:
+        add_tta(cfg, args.tta_ratios, flip=not args.tta_no_flip)
     runner = build_runner(cfg)
     metrics = runner.test()
     if runner.rank == 0:

@@ -1,8 +1,8 @@
 """Parameters and FLOPs of a whole model, part by part.
 
 One FLOP here is one multiply-accumulate of a convolution or of a matrix
-product, attention included: what the published COCO columns count. The model
-runs on the meta device, so that nothing is computed and no memory is needed.
+product, attention included: what the published columns count. The model runs
+on the meta device, so that nothing is computed and no memory is needed.
 """
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 __all__ = ['Complexity', 'Part', 'count']
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
-DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head')
+DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head')
+TRAINING_HEADS = ('auxiliary_head', )  # they have parameters, but do not run
 ROI_HEADS = ('bbox_head', 'mask_head')
 
 
@@ -75,16 +76,18 @@ def count(model: nn.Module,
           shape: Sequence[int],
           proposals: int = 1000,
           masks: int = 100) -> Complexity:
-    """Count parameters and multiply-accumulates of a detector or backbone.
+    """Count parameters and multiply-accumulates of a model in use.
 
     RoI heads have no fixed cost: it depends on how many boxes reach them. The
     published columns let every box head see 1000 boxes and every mask head
-    100, whatever the image shows.
+    100, whatever the image shows. Auxiliary heads serve training alone: they
+    count as parameters, and as no FLOPs.
 
     Args:
         model: A detector of mmdet's layout (`backbone`, `neck`, `rpn_head` or
-            another dense head, `roi_head`), or a bare backbone. It is left
-            as it is.
+            another dense head, `roi_head`), a segmentor of mmseg's
+            (`backbone`, `neck`, `decode_head`, `auxiliary_head`), or a bare
+            backbone. It is left as it is.
         shape: Height and width of the image, in pixels.
         proposals: Number of boxes each RoI box head sees.
         masks: Number of boxes each RoI mask head sees.
@@ -104,7 +107,10 @@ def count(model: nn.Module,
     parts = []
     with torch.no_grad():
         for name, module, inputs in _calls(model, image, proposals, masks):
-            parts.append(Part(name, _params(module), _flops(module, inputs)))
+            runs = name not in TRAINING_HEADS
+            parts.append(
+                Part(name, _params(module),
+                     _flops(module, inputs) if runs else 0))
     left = _params(model) - sum(part.params for part in parts)
     if left:
         names = sorted(
@@ -115,8 +121,8 @@ def count(model: nn.Module,
         raise ValueError(
             f'{left} parameters belong to parts that are not counted '
             f'({", ".join(names)}); known are a backbone, a neck, the dense '
-            f'heads {", ".join(DENSE_HEADS)} and RoI heads. Count the parts '
-            'one by one.')
+            f'heads {", ".join(DENSE_HEADS + TRAINING_HEADS)} and RoI heads. '
+            'Count the parts one by one.')
     return Complexity((height, width), parts)
 
 
@@ -131,7 +137,7 @@ def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
     if hasattr(model, 'neck'):
         yield 'neck', model.neck, features
         features = model.neck(features)
-    for name in DENSE_HEADS:
+    for name in DENSE_HEADS + TRAINING_HEADS:
         if hasattr(model, name):
             yield name, getattr(model, name), features
     if hasattr(model, 'roi_head'):

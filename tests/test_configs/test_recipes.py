@@ -1,4 +1,4 @@
-"""Every config loads and builds; the COCO recipes are the published ones."""
+"""Detection configs load and build; the COCO ones are those published."""
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,9 @@ from mmengine.registry import MODELS, init_default_scope
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+LEAVES = sorted(
+    path.stem for path in CONFIGS.glob('*.py')
+    if not path.stem.startswith('upernet'))
 GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade)_'
                      r'(?P<backbone>swin_(nano|t|s|b))_'
                      r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')

@@ -1,0 +1,1 @@
+"""What semantic segmentation needs beyond its host."""
