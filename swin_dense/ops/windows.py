@@ -101,10 +101,9 @@ class _Move(torch.autograd.Function):
         if not to_windows:
             return x.flatten(0, 1).index_select(0, slots.places)
         windows = x.index_select(0, slots.tokens.flatten())
-        windows = windows.view(*slots.tokens.shape, -1)
         if slots.padding is not None:
-            windows[slots.padding] = 0
-        return windows
+            windows.index_fill_(0, slots.padding.flatten().nonzero()[:, 0], 0)
+        return windows.view(*slots.tokens.shape, -1)
 
     @staticmethod
     @once_differentiable
