@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from swin_dense.checkpoints.formats import Converted, StateDict, family
 from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change, Grid,
                                              fit_position, inflate)
+from swin_dense.checkpoints.translation import last_norm, renamed
 from swin_dense.checkpoints.windows import find_window, normalising_window
 
 LOG_MLP = '.cpb_mlp.0.weight'
@@ -82,6 +83,9 @@ def fit_backbone(model: nn.Module,
         depth = next(iter(expected.values()))[0]
         patch = own[PATCH].shape[2]
         weights = inflate(weights, depth, patch)
+        places = {name: name for name in weights}
+        places = renamed(places, 'norm.', last_norm(places))
+        weights = {places[name]: value for name, value in weights.items()}
         windows = {name: (depth, *window) for name, window in windows.items()}
         notes.append(
             f'inflated from images: bias tables repeated for {2 * depth - 1} '

@@ -13,7 +13,8 @@ from swin_dense.checkpoints.classes import check_names, explain_counts
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
-                                            is_output_norm, rename, unwrap)
+                                            family, is_output_norm, rename,
+                                            unwrap)
 from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 from swin_dense.checkpoints.variants import describe
@@ -41,8 +42,9 @@ def load_backbone(
     Bias tables and absolute embeddings are resized to the model. Dropped by
     rule are buffers that are recomputed, a classifier's own norm and head,
     everything outside the backbone, and norms of outputs that the model does
-    not put out. Output norms may be missing in a file that has none, such as
-    a classifier's: they start fresh, as in the official code.
+    not put out. Output norms may be missing in files of classifiers and
+    recognizers, and in files that have none: they start fresh, as in the
+    official code. Inflation takes a classifier's norm for the last output.
 
     Args:
         model: Backbone with native parameter names.
@@ -66,12 +68,15 @@ def load_backbone(
     label, checkpoint = _open(source)
     own = model.state_dict()
     stored = unwrap(checkpoint)
-    try:
-        converted = convert(stored, keep=own)
-    except ValueError as error:
-        raise CheckpointError(f'{label} is {error}') from error
     if inflate is None:
         inflate = getattr(model, 'pretrained2d', False)
+    inflate = inflate and family(own) == 'video'
+    # Inflation makes a classifier's norm that of the last output.
+    keep = (*own, 'norm.weight', 'norm.bias') if inflate else own
+    try:
+        converted = convert(stored, keep=keep)
+    except ValueError as error:
+        raise CheckpointError(f'{label} is {error}') from error
     try:
         fitted = fit_backbone(
             model,
@@ -92,8 +97,9 @@ def load_backbone(
             report.dropped.append(converted.origin[name])
         else:
             given[name] = value
-    fresh_norms = converted.source.kind == 'classifier' or not any(
-        map(is_output_norm, converted.state_dict))
+    fresh_norms = converted.source.kind in (
+        'classifier',
+        'recognizer') or not any(map(is_output_norm, converted.state_dict))
 
     def forgiven(name: str) -> bool:
         return _matches(name, forgive) or fresh_norms and is_output_norm(name)
