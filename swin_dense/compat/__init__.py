@@ -2,7 +2,7 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
-from . import checkpoints, mmaction, mmcv_ops
+from . import checkpoints, mmaction, mmcv_ops, mmengine_packages
 
 
 def apply() -> None:
@@ -10,3 +10,4 @@ def apply() -> None:
     mmcv_ops.install()
     checkpoints.install()
     mmaction.install()
+    mmengine_packages.install()

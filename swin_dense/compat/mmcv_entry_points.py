@@ -177,9 +177,10 @@ def modulated_deform_conv_forward(input: Tensor, weight: Tensor, bias: Tensor,
     """Fill `output` with the v2 convolution."""
     geometry = ConvGeometry((stride_h, stride_w), (pad_h, pad_w),
                             (dilation_h, dilation_w), group, deformable_group)
+    size = output.shape[2:]
     for part in image_pieces(input, offset, weight):
-        output[part] = _convolve(input[part], offset[part], mask[part], weight,
-                                 geometry)
+        output[part] = _convolve(input[part], _as_read(offset[part], size),
+                                 _as_read(mask[part], size), weight, geometry)
     if with_bias:
         output += bias[:, None, None]
 
@@ -198,7 +199,12 @@ def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor,
     """Add the gradients in every tensor of v2."""
     geometry = ConvGeometry((stride_h, stride_w), (pad_h, pad_w),
                             (dilation_h, dilation_w), group, deformable_group)
-    convolve = functools.partial(_convolve, geometry=geometry)
+    size = grad_output.shape[2:]
+
+    def convolve(input, offset, mask, weight):
+        return _convolve(input, _as_read(offset, size), _as_read(mask, size),
+                         weight, geometry)
+
     for part in image_pieces(input, offset, weight):
         grads = vector_jacobian(
             convolve, [input[part], offset[part], mask[part], weight],
@@ -209,6 +215,32 @@ def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor,
         grad_weight += grads[3]
     if with_bias:
         grad_bias += grad_output.sum((0, 2, 3))
+
+
+def _as_read(values: Tensor, size: torch.Size) -> Tensor:
+    """Offsets or masks (B, C, h, w) as the compiled v2 convolution reads them.
+
+    It takes the first numbers in memory of each image, whatever their shape.
+    DyHead relies on that: it convolves one level with the offsets of a larger
+    one, and its published weights have learned with what results.
+
+    Args:
+        values: Offsets or masks.
+        size: Height and width of the output.
+
+    Raises:
+        ValueError: If there are fewer numbers than it would read.
+    """
+    if values.shape[2:] == size:
+        return values
+    channels = values.shape[1]
+    if values[0].numel() < channels * size.numel():
+        raise ValueError(
+            f'a deformable convolution with an output of {tuple(size)} '
+            f'got offsets or masks of {tuple(values.shape[2:])}: make them as '
+            'large')
+    values = values.flatten(1)[:, :channels * size.numel()]
+    return values.unflatten(1, (channels, *size))
 
 
 def _convolve(input: Tensor, offset: Tensor, mask: Optional[Tensor],

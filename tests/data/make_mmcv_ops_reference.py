@@ -382,7 +382,18 @@ def convolution_cases(modulated: bool) -> Iterator[Case]:
         # Fresh layers start undisplaced: every sample is on a pixel.
         yield Case(f'{name}-undisplaced',
                    dict(tensors, offset=torch.zeros_like(offset)), options)
-    if not modulated:
+    if modulated:
+        # DyHead convolves one level with the offsets of the level below.
+        tensors = dict(
+            inputs=torch.randn(2, 4, 3, 4),
+            offset=torch.randn(2, 18, 6, 8),
+            mask=torch.rand(2, 9, 6, 8),
+            weight=torch.randn(3, 4, 3, 3),
+            grad_output=torch.randn(2, 3, 3, 4))
+        options = dict(
+            stride=1, padding=1, dilation=1, groups=1, deform_groups=1)
+        yield Case('larger_offset', tensors, options)
+    else:
         inputs = torch.randn(4, 2, 5, 5)
         tensors = dict(
             inputs=inputs,

@@ -61,7 +61,7 @@ def test_every_operator_has_cases():
         'soft_nms': 50,
         'roi_align': 49,
         'deform_conv': 18,
-        'modulated_deform_conv': 24,
+        'modulated_deform_conv': 25,
         'ms_deform_attn': 3,
         'sigmoid_focal_loss': 6,
         'softmax_focal_loss': 6
