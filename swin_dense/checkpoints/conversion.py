@@ -5,12 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Any, Mapping, Optional, Sequence
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.fit import normalising_windows, source_windows
 from swin_dense.checkpoints.formats import (CLASSIFIER, Converted, StateDict,
                                             convert, export, is_output_norm,
                                             unplaced, unwrap)
 from swin_dense.checkpoints.report import LoadReport, mismatch_error
-from swin_dense.checkpoints.settings import backbone_settings, empty_backbone
+from swin_dense.checkpoints.settings import (backbone_settings, empty_backbone,
+                                             known_windows)
 from swin_dense.checkpoints.variants import describe
 from swin_dense.checkpoints.write import metadata_of
 
@@ -79,7 +79,7 @@ def convert_checkpoint(
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
     source, recorded = converted.source, metadata_of(checkpoint)
-    windows = _windows(converted, state_dict, recorded)
+    windows = known_windows(converted, state_dict, recorded)
     report = LoadReport(str(source), label, dropped=converted.dropped)
     missing, unexpected = _compare(converted.state_dict, windows.get('window'))
     report.missing, report.unexpected = missing, unexpected
@@ -193,28 +193,6 @@ def _refuse(report: LoadReport, arch: str, forgive: Sequence[str]) -> None:
                                [f'It looks like {arch}.'])
         error.report = report
         raise error
-
-
-def _windows(converted: Converted, state_dict: StateDict,
-             recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Windows that only buffers tell, which no target's layout keeps."""
-    found: dict[str, Any] = {}
-    try:
-        windows = set(source_windows(converted, state_dict, recorded).values())
-    except ValueError:  # unknown; the tables are copied as they are
-        windows = set()
-    if len(windows) == 1:
-        found['window'] = list(windows.pop())
-    by_stage = {
-        int(path.split('.')[1]): list(window)
-        for path, window in normalising_windows(converted, state_dict,
-                                                recorded).items()
-    }
-    if by_stage:
-        found['pretrained_window_sizes'] = [
-            by_stage[stage] for stage in sorted(by_stage)
-        ]
-    return found
 
 
 def _export(converted: Converted, report: LoadReport,

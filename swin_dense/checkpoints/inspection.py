@@ -13,12 +13,12 @@ from swin_dense.checkpoints.classes import stored_classes
 from swin_dense.checkpoints.containers import is_archive, is_safetensors
 from swin_dense.checkpoints.download import name_hash, sha256
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import (RECOMPUTED, Converted, StateDict,
                                             convert, family, unwrap)
 from swin_dense.checkpoints.read import local_file, read_checkpoint
 from swin_dense.checkpoints.report import examples
-from swin_dense.checkpoints.settings import backbone_settings
+from swin_dense.checkpoints.settings import (backbone_settings, image_size,
+                                             known_windows)
 from swin_dense.checkpoints.variants import describe
 from swin_dense.checkpoints.write import metadata_of
 
@@ -57,58 +57,41 @@ def inspect_checkpoint(source: Union[str, os.PathLike]) -> Info:
         converted = convert(state_dict)
     except ValueError as error:
         raise CheckpointError(f'{path} is {error}') from error
-    native = converted.state_dict
-    recorded = metadata_of(checkpoint)
-    window, window_from = _window(path, converted, state_dict, checkpoint)
+    native, recorded = converted.state_dict, metadata_of(checkpoint)
+    windows = known_windows(converted, state_dict, recorded)
+    window, window_from = _window(path, windows, state_dict, checkpoint)
     pixels, pixels_from = _resolution(path, converted, state_dict, checkpoint,
                                       window)
+    settings = backbone_settings(native, window)
+    sizes = windows.get('pretrained_window_sizes')
+    if settings and sizes:
+        settings['pretrained_window_sizes'] = tuple(map(tuple, sizes))
     digest, expected = sha256(path), name_hash(path.name)
     weights = {k: v for k, v in state_dict.items() if not RECOMPUTED.search(k)}
-    return {
-        'file':
-        str(source),
-        'container':
-        _container(path),
-        'bytes':
-        path.stat().st_size,
-        'sha256':
-        digest,
-        'hash_in_name':
-        digest.startswith(expected) if expected else None,
-        'source':
-        str(converted.source),
-        'family':
-        family(native),
-        'arch':
-        describe(native),
-        'window':
-        window,
-        'window_from':
-        window_from,
-        'resolution':
-        pixels,
-        'resolution_from':
-        pixels_from,
-        **_progress(checkpoint), 'classes':
-        _classes(checkpoint, state_dict),
-        'tensors':
-        len(state_dict),
-        'backbone_tensors':
-        len(native),
-        'parameters':
-        sum(v.numel() for v in weights.values()),
-        'backbone_parameters':
-        sum(v.numel() for v in native.values()),
-        'dtypes':
-        dict(
-            Counter(str(v.dtype).partition('.')[2] for v in weights.values())),
-        'besides':
-        _besides(checkpoint),
-        'metadata':
-        recorded,
-        'backbone':
-        backbone_settings(native, window)
-    }
+    types = Counter(str(v.dtype).partition('.')[2] for v in weights.values())
+    return dict(
+        file=str(source),
+        container=_container(path),
+        bytes=path.stat().st_size,
+        sha256=digest,
+        hash_in_name=digest.startswith(expected) if expected else None,
+        source=str(converted.source),
+        family=family(native),
+        arch=describe(native),
+        window=window,
+        window_from=window_from,
+        resolution=pixels,
+        resolution_from=pixels_from,
+        **_progress(checkpoint),
+        classes=_classes(checkpoint, state_dict),
+        tensors=len(state_dict),
+        backbone_tensors=len(native),
+        parameters=sum(v.numel() for v in weights.values()),
+        backbone_parameters=sum(v.numel() for v in native.values()),
+        dtypes=dict(types),
+        besides=_besides(checkpoint),
+        metadata=recorded,
+        backbone=settings)
 
 
 def format_info(info: Info) -> str:
@@ -139,7 +122,7 @@ def format_info(info: Info) -> str:
     classes = info['classes']
     if classes:
         names = classes['names'] and f': {examples(classes["names"])}'
-        add('classes', f'{classes["count"]}{names or ""}', classes['from'])
+        add('classes', f'{classes["count"]}{names or ""}', classes['how'])
     dtypes = ', '.join(f'{name} ({count})' if len(info['dtypes']) > 1 else name
                        for name, count in info['dtypes'].items())
     add(
@@ -160,25 +143,23 @@ def format_info(info: Info) -> str:
     return '\n'.join(lines)
 
 
-def _window(path: Path, converted: Converted, state_dict: StateDict,
+def _window(path: Path, windows: Mapping[str, Any], state_dict: StateDict,
             checkpoint: Mapping[str, Any]) -> tuple[Optional[list[int]], str]:
     """The window in tokens, and how it is known."""
-    recorded = metadata_of(checkpoint)
-    try:
-        windows = source_windows(converted, state_dict, recorded)
-    except ValueError:
-        windows = {}
-    if windows:
-        return list(next(iter(windows.values()))), 'bias tables'
+    if 'window' in windows:
+        return windows['window'], 'bias tables'
     for name, value in state_dict.items():
         if name.endswith('.relative_coords_table'):  # (1, 2h - 1, 2w - 1, 2)
             sides = [(side + 1) // 2 for side in value.shape[1:3]]
             return sides, 'coordinates that it holds'
+    recorded = metadata_of(checkpoint).get('window')
+    if recorded:
+        return list(recorded), 'recorded'
     config = _model_config(checkpoint)
     if isinstance(config.get('WINDOW_SIZE'), int):
         return [config['WINDOW_SIZE']] * 2, 'its config'
     match = _WINDOW_IN_NAME.search(path.name)
-    if match and converted.state_dict['patch_embed.proj.weight'].ndim == 4:
+    if match:
         return [int(match[1])] * 2, 'a guess from the file name'
     return None, ''
 
@@ -188,9 +169,9 @@ def _resolution(path: Path, converted: Converted, state_dict: StateDict,
                 window: Optional[list[int]]) -> tuple[Optional[list], str]:
     """Height and width of the images in pixels, and how they are known."""
     native = converted.state_dict
-    settings = backbone_settings(native)
-    if 'pretrain_img_size' in settings:
-        return list(settings['pretrain_img_size']), 'absolute embedding'
+    embedded = image_size(native)
+    if embedded:
+        return list(embedded), 'absolute embedding'
     data = _section(checkpoint.get('config'), 'DATA')
     if isinstance(data.get('IMG_SIZE'), int):
         return [data['IMG_SIZE']] * 2, 'its config'
@@ -214,21 +195,20 @@ def _progress(checkpoint: Mapping[str, Any]) -> Info:
     meta = _section(checkpoint, 'meta')
     epoch = meta.get('epoch', checkpoint.get('epoch'))
     iteration = meta.get('iter', checkpoint.get('iter'))
-    return {
-        'epoch': epoch if isinstance(epoch, int) else None,
-        'iteration': iteration if isinstance(iteration, int) else None
-    }
+    return dict(
+        epoch=epoch if isinstance(epoch, int) else None,
+        iteration=iteration if isinstance(iteration, int) else None)
 
 
 def _classes(checkpoint: Mapping[str, Any],
              state_dict: StateDict) -> Optional[Info]:
     names = stored_classes(checkpoint)
     if names:
-        return {'count': len(names), 'names': names, 'from': 'meta data'}
+        return dict(count=len(names), names=names, how='meta data')
     for name, background in _HEADS:
         if name in state_dict:
             count = len(state_dict[name]) - background
-            return {'count': count, 'names': None, 'from': f'shape of {name}'}
+            return dict(count=count, names=None, how=f'shape of {name}')
     return None
 
 

@@ -7,7 +7,8 @@ from typing import Any, Mapping, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from swin_dense.checkpoints.formats import family
+from swin_dense.checkpoints.fit import normalising_windows, source_windows
+from swin_dense.checkpoints.formats import Converted, family
 from swin_dense.registry import MODELS
 
 Grid = tuple[int, ...]
@@ -16,8 +17,9 @@ _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
     video='swin_dense.SwinTransformer3D')
+_PATCH = 'patch_embed.proj.weight'
 _BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight$')
-_SIZES = ('embed_dims', 'depths', 'num_heads')
+_EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
 def backbone_settings(
@@ -25,8 +27,8 @@ def backbone_settings(
         window: Optional[Sequence[int]] = None) -> dict[str, Any]:
     """The arguments of a backbone that takes these weights as they are.
 
-    Only what is not the default of the class is given, besides `arch`, or the
-    sizes of one that has no name, and the window.
+    Besides `arch`, or the sizes of one that has no name, and the window, only
+    what is not the default of the class is given.
 
     Args:
         native: Backbone in native names.
@@ -35,28 +37,28 @@ def backbone_settings(
     Returns:
         A config; an empty one if no backbone of this package can be meant.
     """
-    patch = native.get('patch_embed.proj.weight')
-    blocks = Counter(m[1] for m in map(_BLOCK.match, native) if m)
-    kind = _TYPES.get(family(native)) if patch is not None else None
-    heads = [_heads(native, stage) for stage in range(len(blocks))]
-    if kind is None or patch is None or not blocks or None in heads:
+    kind = family(native)
+    sizes = _sizes(native)
+    if kind not in _TYPES or not sizes:
         return {}
-    settings: dict[str, Any] = {'type': kind}
-    depths = tuple(blocks[stage] for stage in sorted(blocks, key=int))
-    sizes = dict(zip(_SIZES, (len(patch), depths, tuple(heads))))
-    name = _arch(sizes)
-    if name:
-        settings['arch'] = name
-    elif 'video' == family(native):
-        settings['arch'] = sizes
-    else:
+    patch = native[_PATCH]
+    settings: dict[str, Any] = {'type': _TYPES[kind]}
+    name = _arch(kind, sizes)
+    if kind == 'v1' and name is None:
         settings.update(sizes)
+    else:
+        settings['arch'] = name or sizes
+    stages = len(sizes['depths'])
+    if stages != 4:
+        first = stages - 1 if kind == 'video' else 0
+        settings['out_indices'] = tuple(range(first, stages))
     if window:
         square = len(window) == 2 and window[0] == window[1]
         settings['window_size'] = window[0] if square else tuple(window)
-    size = tuple(patch.shape[2:])
-    if size != ((4, 4) if patch.ndim == 4 else (2, 4, 4)):
-        settings['patch_size'] = size
+    pixels = tuple(patch.shape[2:])
+    if pixels != ((2, 4, 4) if kind == 'video' else (4, 4)):
+        square = len(set(pixels)) == 1
+        settings['patch_size'] = pixels[0] if square else pixels
     if patch.shape[1] != 3:
         settings['in_channels'] = patch.shape[1]
     ratio = len(native['layers.0.blocks.0.mlp.fc1.weight']) / len(patch)
@@ -66,19 +68,81 @@ def backbone_settings(
     if not {f'{attention}qkv.bias', f'{attention}q_bias'} & set(native):
         settings['qkv_bias'] = False
     if 'patch_embed.norm.weight' not in native:
-        settings['patch_norm'] = False
-    embedding = native.get('absolute_pos_embed')
-    if embedding is not None:
-        settings['use_abs_pos_embed'] = True
-        settings['pretrain_img_size'] = tuple(
-            side * pixels for side, pixels in zip(_grid(embedding), size))
+        settings.update(
+            dict(patch_cfg=dict(norm_cfg=None)) if kind == 'v2' else dict(
+                patch_norm=False))
+    image = image_size(native)
+    if image:
+        argument = 'img_size' if kind == 'v2' else 'pretrain_img_size'
+        settings.update({'use_abs_pos_embed': True, argument: image})
     return settings
+
+
+def image_size(native: Mapping[str, Tensor]) -> Optional[Grid]:
+    """The size in pixels that an absolute embedding was made for, if any."""
+    embedding = native.get('absolute_pos_embed')
+    if embedding is None:
+        return None
+    side = isqrt(embedding.shape[1])
+    # The official dense code has (1, C, h, w).
+    grid = tuple(embedding.shape[2:]) if embedding.ndim == 4 else (side, side)
+    return tuple(n * p for n, p in zip(grid, native[_PATCH].shape[2:]))
+
+
+def known_windows(converted: Converted, stored: Mapping[str, Tensor],
+                  recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Windows of a file as far as it tells them.
+
+    Often only its buffers do, which other layouts do not keep.
+
+    Args:
+        converted: The backbone of the file.
+        stored: All tensors of the file under its own names.
+        recorded: What the tools of this package wrote into the file.
+
+    Returns:
+        `window`: that of the bias tables in tokens, if they have one in
+        common; `pretrained_window_sizes`: for each stage of a Swin V2.
+    """
+    found: dict[str, Any] = {}
+    try:
+        windows = set(source_windows(converted, stored, recorded).values())
+    except ValueError:  # unknown; the tables are copied as they are
+        windows = set()
+    if len(windows) == 1:
+        found['window'] = list(windows.pop())
+    by_stage = {
+        int(path.split('.')[1]): list(window)
+        for path, window in normalising_windows(converted, stored,
+                                                recorded).items()
+    }
+    if by_stage:
+        found['pretrained_window_sizes'] = [
+            by_stage[stage] for stage in sorted(by_stage)
+        ]
+    return found
 
 
 def empty_backbone(settings: Mapping[str, Any]) -> nn.Module:
     """Build the backbone of some settings without memory for its weights."""
     with torch.device('meta'):
         return MODELS.build(dict(settings))
+
+
+def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Channels, depths and heads; nothing if one is not to be found."""
+    blocks = Counter(int(m[1]) for m in map(_BLOCK.match, native) if m)
+    heads = [_heads(native, stage) for stage in sorted(blocks)]
+    if _PATCH not in native or not blocks or None in heads:
+        return {}
+    sizes: dict[str, Any] = dict(
+        embed_dims=len(native[_PATCH]),
+        depths=tuple(blocks[stage] for stage in sorted(blocks)),
+        num_heads=tuple(heads))
+    extra = [int(m[1]) + 1 for m in map(_EXTRA_NORM.match, native) if m]
+    if extra:
+        sizes['extra_norm_every_n_blocks'] = min(extra)
+    return sizes
 
 
 def _heads(native: Mapping[str, Tensor], stage: int) -> Optional[int]:
@@ -90,17 +154,9 @@ def _heads(native: Mapping[str, Tensor], stage: int) -> Optional[int]:
     return None if scale is None else len(scale)
 
 
-def _arch(sizes: Mapping[str, Any]) -> Optional[str]:
-    # The classes import the loader, when they load.
-    from swin_dense.backbones.swin import ARCHS
-    for name, known in ARCHS.items():
-        if all(known[key] == sizes[key] for key in _SIZES):
-            return name
-    return None
-
-
-def _grid(embedding: Tensor) -> Grid:
-    if embedding.ndim == 4:  # of the official dense code
-        return tuple(embedding.shape[2:])
-    side = isqrt(embedding.shape[1])
-    return side, side
+def _arch(kind: str, sizes: Mapping[str, Any]) -> Optional[str]:
+    # Backbones import the loader when they load.
+    from swin_dense.backbones import swin, swin_v2
+    archs = swin_v2.ARCHS if kind == 'v2' else swin.ARCHS
+    return next((name for name, known in archs.items() if known == sizes),
+                None)

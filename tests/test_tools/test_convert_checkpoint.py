@@ -8,11 +8,13 @@ from swin_files import (CLASSES, classifier, detector, random_swin,
                         write_payload)
 from tiny_runs import run
 
-from swin_dense.backbones import SwinTransformer
+from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
+                                  SwinTransformerV2)
 from swin_dense.checkpoints.formats import export, unwrap
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.checkpoints.write import metadata_of
+from swin_dense.ops import log_coordinates
 
 IMAGE_TARGETS = ('official', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
                  'torchvision', 'huggingface')
@@ -170,6 +172,44 @@ def test_mmdet_takes_the_file(model, source, tmp_path):
             torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
 
 
+def test_windows_that_only_buffers_tell_are_recorded(tmp_path):
+    """Swin V2 divides its offsets by them; no other layout keeps them."""
+    sizes = dict(arch=dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2)))
+    content = SwinTransformerV2(**sizes, out_indices=(0, 1)).state_dict()
+    for stage, window in enumerate((6, 3)):
+        table = log_coordinates((8, 8), (window, window))
+        content[f'layers.{stage}.blocks.0.attn.relative_coords_table'] = (
+            table.unflatten(0, (15, 15))[None])
+    source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    torch.save(content, source)
+    assert convert(source, path, '--to', 'huggingface') == 0
+    found = read_checkpoint(path)
+    assert not any(name.endswith('coords_table') for name in found)
+    assert metadata_of(found)['pretrained_window_sizes'] == [[6, 6], [3, 3]]
+    model = SwinTransformerV2(**sizes, out_indices=(0, 1), window_size=12)
+    report = load_backbone(model, path)
+    assert 'log-MLP of 6x6 windows evaluated for 12x12' in report.summary()
+
+
+def test_video(tmp_path, capsys):
+    backbone = SwinTransformer3D(
+        dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2)),
+        window_size=(4, 3, 3),
+        out_indices=(1, ))
+    content = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    content['cls_head.fc_cls.weight'] = torch.randn(5, 16)
+    source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    torch.save(dict(state_dict=content), source)
+    assert convert(source, path, '--to', 'official') == 0
+    found = read_checkpoint(path)['state_dict']
+    assert 'backbone.norm.weight' in found  # official: of the last output
+    assert convert(path, source, '--to', 'mmaction', '--force') == 0
+    assert same(read_checkpoint(source)['state_dict'], content)
+    error = error_of(capsys, source, tmp_path / 'c.pth', '--to', 'mmdet')
+    assert 'mmdet has no Video Swin' in error
+    assert 'expected one of official, mmaction' in error
+
+
 def test_existing_file(source, tmp_path, capsys):
     path = tmp_path / 'new.pth'
     path.write_bytes(b'precious')
@@ -203,7 +243,8 @@ def test_unknown_target(source, tmp_path, capsys):
 
 def test_target_without_such_models(source, tmp_path, capsys):
     error = error_of(capsys, source, tmp_path / 'a.pth', '--to', 'mmaction')
-    assert 'mmaction has no Swin V1: expected one of official, mmdet' in error
+    assert 'mmaction has no ' in error
+    assert 'expected one of official, mmdet, mmseg, mmpretrain' in error
     assert not (tmp_path / 'a.pth').exists()
 
 

@@ -6,18 +6,22 @@ import torch
 from swin_files import classifier, random_swin, write_payload
 from tiny_runs import CONFIG, run
 
+from swin_dense.backbones import SwinTransformer3D
 from swin_dense.checkpoints.formats import export
 
 TINY = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2))
+V2 = (f"_delete_=True, type='swin_dense.SwinTransformerV2', arch={TINY}, "
+      'window_size=4, ')
 
 
 def config(tmp_path, checkpoint, backbone: str = ''):
     """A config that starts the tiny detector from a checkpoint."""
     path = tmp_path / 'config.py'
+    delete = '' if '_delete_' in backbone else '_delete_=True, '
     path.write_text(
         f"_base_ = '{CONFIG}'\n"
         f'model = dict(backbone=dict({backbone}init_cfg=dict('
-        f"_delete_=True, type='Pretrained', checkpoint='{checkpoint}')))\n")
+        f"{delete}type='Pretrained', checkpoint='{checkpoint}')))\n")
     return path
 
 
@@ -54,6 +58,8 @@ def test_log_shows_the_report(tmp_path, capsys, layout):
 @pytest.mark.parametrize('kind, backbone, message', [
     ('model', 'depths=[2, 2, 1, 1], ', 'is not for this model: .*layers.1.'),
     ('model', 'embed_dims=16, ', 'have another shape .*patch_embed'),
+    ('model', V2, 'holds Swin V1.*, the model is Swin V2'),
+    ('video', '', 'holds Video Swin, the model is Swin V1'),
     ('unknown', '', 'Its first names: conv1'),
     ('truncated', '', 'It is truncated'),
     ('payload', '', 'is refused: besides weights'),
@@ -63,7 +69,9 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys, kind, backbone,
                                       message):
     source, trace = tmp_path / 'swin.pth', None
     torch.save(classifier(random_swin(**TINY)), source)
-    if kind == 'unknown':
+    if kind == 'video':
+        torch.save(SwinTransformer3D(TINY).state_dict(), source)
+    elif kind == 'unknown':
         torch.save(dict(conv1=torch.ones(1)), source)
     elif kind == 'truncated':
         source.write_bytes(source.read_bytes()[:-900])
@@ -75,3 +83,16 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys, kind, backbone,
     assert re.search(message, error, re.DOTALL), error
     assert trace is None or not trace.exists()
     assert not list((tmp_path / 'work').rglob('*.pth'))
+
+
+def test_images_into_clips_without_inflation(tmp_path):
+    source = tmp_path / 'swin.pth'
+    torch.save(classifier(random_swin(**TINY)), source)
+    settings = dict(
+        arch=TINY,
+        window_size=(2, 7, 7),
+        init_cfg=dict(type='Pretrained', checkpoint=str(source)))
+    model = SwinTransformer3D(pretrained2d=False, **settings)
+    with pytest.raises(ValueError, match='pretrained2d=True'):
+        model.init_weights()
+    SwinTransformer3D(**settings).init_weights()
