@@ -109,8 +109,9 @@ def shapes(model, buffers=False, norms=(), classes=0):
 
 def weights(name, scale=8, **kwargs):
     """A published model of random values and fewer channels."""
+    generator = torch.Generator().manual_seed(0)
     return {
-        key: torch.randn(value.shape)
+        key: torch.randn(value.shape, generator=generator)
         for key, value in shapes(PUBLISHED[name]._replace(
             scale=scale), **kwargs).items()
     }
