@@ -16,6 +16,8 @@ def randomize(module: torch.nn.Module) -> torch.nn.Module:
             noise = torch.randn_like(parameter)
             if 'table' in name or 'absolute' in name:
                 parameter.copy_(noise)
+            elif 'logit_scale' in name:
+                parameter.copy_(2 + noise)
             elif parameter.ndim > 1:
                 parameter.copy_(noise * parameter[0].numel()**-.5)
             else:
@@ -49,33 +51,64 @@ def window_attention(x, attention, window, shift, masked=False):
         # Whoever was rolled over the border is a stranger in its window.
         region = tuple(p < s for p, s in zip(position, shift))
         tokens.setdefault(key, []).append((position, region, inside, value))
-    table = attention.relative_position_bias_table
     out = torch.zeros_like(x)
     for members in tokens.values():
         values = torch.stack([member[3] for member in members])
-        q, k, v = attention.qkv(values).chunk(3, -1)
-        split = [
-            t.unflatten(-1, (heads, -1)).transpose(0, 1) for t in (q, k, v)
-        ]
-        logits = split[0] @ split[1].transpose(1, 2) * attention.scale
+        q, k, v = (
+            t.unflatten(-1, (heads, -1)).transpose(0, 1)
+            for t in attention.qkv(values).chunk(3, -1))
+        is_v2 = hasattr(attention, 'cpb_mlp')
+        if is_v2:
+            q = q + attention.q_bias.view(heads, 1, -1)
+            v = v + attention.v_bias.view(heads, 1, -1)
+            q, k = (
+                t / t.square().sum(-1, keepdim=True).sqrt() for t in (q, k))
+            # Keys of padding are 0, which has no direction.
+            k = k.nan_to_num()
+            scale = attention.logit_scale.exp().clamp(max=100)
+        else:
+            scale = attention.scale
+        logits = q @ k.transpose(1, 2) * scale
         for i, (position, region, _, _) in enumerate(members):
             for j, (other, other_region, inside, _) in enumerate(members):
                 if region != other_region or masked and not inside:
                     logits[:, i, j] = -float('inf')
                     continue
-                row = 0
-                for a, b, s, w, n, t in zip(position, other, shift, window,
-                                            padded, attention.window_size):
-                    offset = (a - s) % n % w - (b - s) % n % w
-                    row = row * (2 * t - 1) + offset + t - 1
-                logits[:, i, j] += table[row]
+                offset = [(a - s) % n % w - (b - s) % n % w for a, b, s, w, n
+                          in zip(position, other, shift, window, padded)]
+                bias = log_bias if is_v2 else table_bias
+                logits[:, i, j] += bias(attention, offset, window)
         logits = logits.nan_to_num(neginf=-1e30)
-        mixed = (logits.softmax(-1) @ split[2]).transpose(0, 1).flatten(1)
+        mixed = (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
         mixed = attention.proj(mixed)
         for (position, _, inside, _), value in zip(members, mixed):
             if inside:
                 out[position] = value
     return out
+
+
+def table_bias(attention, offset, window):
+    """Bias per head of an offset between two tokens, from a table (V1)."""
+    row = 0
+    for o, t in zip(offset, attention.window_size):
+        row = row * (2 * t - 1) + o + t - 1
+    return attention.relative_position_bias_table[row]
+
+
+def log_bias(attention, offset, window):
+    """The same from the network of Swin V2."""
+    first, _, last = attention.cpb_mlp
+    unit = [
+        pretrained or w
+        for pretrained, w in zip(attention.pretrained_window_size, window)
+    ]
+    # As the official code, in float32 whatever the weights are.
+    offset = torch.tensor(offset, dtype=torch.float32)
+    far = torch.tensor([max(u - 1, 1) for u in unit], dtype=torch.float32)
+    offset = offset / far * 8
+    offset = offset.sign() * torch.log2(1 + offset.abs()) / np.log2(8)
+    hidden = first(offset.to(first.weight.dtype)).clamp(min=0)
+    return 16 / (1 + (-last(hidden)).exp())
 
 
 def assert_close(actual, expected, tolerance):
