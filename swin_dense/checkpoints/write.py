@@ -71,8 +71,10 @@ def write_checkpoint(path: Union[str, os.PathLike],
         with replacing(path) as partial:
             _safetensors()(tensors, partial, metadata=header)
         return
-    with replacing(path) as partial:
-        torch.save(_with_metadata(checkpoint, metadata), partial)
+    # Into an open file: by a path, torch.save would store its name, and equal
+    # weights would have another hash each time.
+    with replacing(path) as partial, open(partial, 'wb') as file:
+        torch.save(_with_metadata(checkpoint, metadata), file)
 
 
 def metadata_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

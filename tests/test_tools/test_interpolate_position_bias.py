@@ -88,6 +88,13 @@ def test_v2_file_loads_as_it_was_trained(tmp_path, suffix):
     assert recorded['pretrained_window_sizes'] == 4 * [[4, 4]]
 
 
+def test_the_same_twice_is_the_same_file(source, tmp_path):
+    paths = [tmp_path / 'a.pth', tmp_path / 'b.pth']
+    for path in paths:
+        assert run(source, path, '--window', 5) == 0
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
 def test_moving_on_uses_the_recorded_window(tmp_path):
     path, other = tmp_path / 'a.pth', tmp_path / 'b.pth'
     torch.save(weights('v1', buffers=False, window_size=3), path)
