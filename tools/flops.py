@@ -1,8 +1,9 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
 import argparse
 import sys
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swin_dense.engine import cli
@@ -20,10 +21,9 @@ def make_parser() -> argparse.ArgumentParser:
         '--shape',
         type=int,
         nargs='+',
-        default=[800, 1280],
         metavar='PIXELS',
         help='height and width of the image, or the side of a square '
-        '(default: 800 1280)')
+        '(default: 800 1280; for segmentation the scale of the test)')
     parser.add_argument(
         '--proposals',
         type=int,
@@ -44,19 +44,31 @@ def make_parser() -> argparse.ArgumentParser:
 
 def flops(args: argparse.Namespace) -> int:
     """Count, print the table and write the JSON file."""
-    shape = args.shape * 2 if len(args.shape) == 1 else args.shape
     config = load_config(args.config, args.cfg_options)
+    shape = args.shape or _default_shape(config)
+    if len(shape) == 1:
+        shape = shape * 2
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     complexity = count(model, shape, args.proposals, args.masks)
     height, width = complexity.shape
-    print(f'{args.config}: {height} x {width} pixels, {args.proposals} '
-          f'proposals, {args.masks} masks')
+    boxes = (f', {args.proposals} proposals, {args.masks} masks' if hasattr(
+        model, 'roi_head') else '')
+    print(f'{args.config}: {height} x {width} pixels{boxes}')
     print(complexity.table())
     print('1 FLOP = 1 multiply-accumulate')
     if args.out:
         cli.write_json(args.out, complexity.to_dict())
     return 0
+
+
+def _default_shape(config: Config) -> List[int]:
+    """Height and width behind the published columns."""
+    if 'decode_head' in config.model:
+        for step in config.test_dataloader.dataset.pipeline:
+            if step['type'] == 'Resize' and 'scale' in step:
+                return sorted(step['scale'])
+    return [800, 1280]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

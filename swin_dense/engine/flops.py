@@ -101,8 +101,13 @@ def count(model: nn.Module,
                          f'pixels, for example (800, 1280); got {shape}')
     height, width = shape
     # On the meta device numbers that decide the control flow do not exist;
-    # only what a constructor computed is needed, and the copy carries it.
-    model = deepcopy(model).eval().to('meta')
+    # only what a constructor computed is needed, and the copy carries it. It
+    # takes shapes in place of the weights, which may be a gigabyte.
+    shapes: Dict[int, Any] = {
+        id(weight): nn.Parameter(weight.detach().to('meta'))
+        for weight in model.parameters()
+    }
+    model = deepcopy(model, shapes).eval().to('meta')
     image = torch.empty(1, 3, height, width, device='meta')
     parts = []
     with torch.no_grad():

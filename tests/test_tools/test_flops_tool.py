@@ -31,6 +31,17 @@ def test_table_and_json(tmp_path):
     assert f'{found["flops"] / 1e9:.2f}' in done.stdout
 
 
+def test_segmentation_is_counted_at_its_test_scale(capsys):
+    pytest.importorskip('mmseg', reason='the model is of mmseg')
+    config = str(REPOSITORY / 'configs' / 'upernet_swin_t_ade20k.py')
+    assert run('flops', config) == 0
+    shown = capsys.readouterr().out
+    assert f'{config}: 512 x 2048 pixels\n' in shown
+    assert [line.split()[0] for line in shown.splitlines()[2:6]
+            ] == ['backbone', 'decode_head', 'auxiliary_head', 'total']
+    assert '944.39' in shown
+
+
 @pytest.mark.parametrize('arguments, message', [
     (['configs/mask_rcnn_swin_t_koko_1x.py'], 'does not exist; did you mean'),
     ([CONFIG, '--cfg-options', 'model.nek.x=1'], "model.nek"),
