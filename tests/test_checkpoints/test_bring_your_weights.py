@@ -1,0 +1,267 @@
+"""Every row of the table in docs/bring_your_weights.md."""
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
+                                  SwinTransformerV2)
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.formats import TARGETS, convert, export, unwrap
+from swin_dense.checkpoints.load import load_backbone
+from swin_dense.checkpoints.settings import backbone_settings, empty_backbone
+from swin_dense.registry import MODELS
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'bring_your_weights.md'
+V1, V2, VIDEO = SwinTransformer, SwinTransformerV2, SwinTransformer3D
+NARROW = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
+REDUCTION = 'layers.2.downsample.reduction.weight'
+WINDOWS = {V1: (7, 5), V2: (8, 6), VIDEO: ((8, 7, 7), (4, 5, 5))}
+
+
+def table(first):
+    """Rows of the table of the page whose header starts with that cell."""
+    lines = PAGE.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines)
+                 if line.startswith(f'| {first} |'))
+    rows = []
+    for line in lines[start + 2:]:
+        if not line.startswith('|'):
+            break
+        rows.append([cell.strip() for cell in line.strip('|').split('|')])
+    return rows
+
+
+ROWS = {row[0]: row[1:] for row in table('your file')}
+
+
+def empty(*shape):
+    return torch.zeros(*shape)
+
+
+def classifier(native):
+    """A backbone in native names with norm and head instead of outputs'."""
+    channels = len(native['norm3.weight'])
+    device = native['norm3.weight'].device
+    weights = {k: v for k, v in native.items() if not k.startswith('norm')}
+    for name in ('norm.weight', 'norm.bias', 'head.bias'):
+        weights[name] = torch.ones(channels, device=device)
+    weights['head.weight'] = torch.ones(channels, channels, device=device)
+    return weights
+
+
+def official(native):
+    """With the buffers of the official code."""
+    weights = classifier(native)
+    for name in list(weights):
+        if name.endswith('attn.qkv.weight') and native[name].ndim == 2:
+            path = name.rpartition('.qkv.')[0]
+            weights[f'{path}.relative_position_index'] = empty(0)
+    weights['layers.0.blocks.1.attn_mask'] = empty(64, 49, 49)
+    return dict(model=weights)
+
+
+def dense(target, heads):
+    """A whole model around the backbone in the names of a target."""
+
+    def make(native):
+        around = {
+            'detector': [
+                'neck.fpn_convs.0.conv.weight',
+                'roi_head.bbox_head.fc_cls.weight'
+            ],
+            'segmentor':
+            ['decode_head.conv_seg.weight', 'auxiliary_head.conv_seg.bias'],
+            'recognizer': ['cls_head.fc_cls.weight'],
+        }[heads]
+        weights = export(native, target)
+        weights = {f'backbone.{k}': v for k, v in weights.items()}
+        weights.update({name: empty(3) for name in around})
+        return dict(meta=dict(epoch=12), state_dict=weights)
+
+    return make
+
+
+def beside_an_encoder(*others):
+    """The network of a self-supervised method."""
+
+    def make(native):
+        weights = classifier(native)
+        weights = {
+            f'encoder.{k}': v
+            for k, v in weights.items() if not k.startswith('head.')
+        }
+        for other in others:
+            if other == 'encoder_k':
+                weights.update({
+                    k.replace('encoder.', 'encoder_k.'): v
+                    for k, v in weights.items()
+                })
+            else:
+                weights[other] = empty(3)
+        return dict(model=weights)
+
+    return make
+
+
+def renamed(target, wrapper=None):
+    """A classifier in the names of a target."""
+
+    def make(native):
+        weights = export(classifier(native), target)
+        return {wrapper: weights} if wrapper else weights
+
+    return make
+
+
+def video_classifier(native):
+    """torchvision's: the norm of the last output is its own."""
+    weights = export(native, 'torchvision')
+    return {**weights, 'head.weight': empty(4, 4), 'head.bias': empty(4)}
+
+
+SIMMIM = beside_an_encoder('encoder.mask_token', 'decoder.0.weight')
+FILES = {
+    'Microsoft Swin classification': (V1, official),
+    'Microsoft Swin V2 classification': (V2, official),
+    'SimMIM, Swin, pre-trained': (V1, SIMMIM),
+    'SimMIM, Swin V2, pre-trained': (V2, SIMMIM),
+    'SimMIM, fine-tuned': (V1, official),
+    'MoBY, pre-trained':
+    (V1, beside_an_encoder('encoder_k', 'queue1', 'projector.linear.weight')),
+    'feature distillation, pre-trained':
+    (V2, beside_an_encoder('feature_model.norm.weight', 'decoder.0.weight')),
+    'Microsoft detection': (V1, dense('official', 'detector')),
+    'Microsoft segmentation': (V1, dense('official', 'segmentor')),
+    'Microsoft video': (VIDEO, dense('official', 'recognizer')),
+    'mmdet': (V1, dense('mmdet', 'detector')),
+    'mmseg': (V1, dense('mmseg', 'segmentor')),
+    'mmaction2': (VIDEO, dense('mmaction', 'recognizer')),
+    'mmpretrain, Swin': (V1, renamed('mmpretrain', 'state_dict')),
+    'mmpretrain, Swin V2': (V2, renamed('mmpretrain', 'state_dict')),
+    'timm, Swin': (V1, renamed('timm')),
+    'timm, Swin V2': (V2, renamed('timm')),
+    'torchvision `swin_*`': (V1, renamed('torchvision')),
+    'torchvision `swin_v2_*`': (V2, renamed('torchvision')),
+    'torchvision `swin3d_*`': (VIDEO, video_classifier),
+    'Hugging Face Swin': (V1, renamed('huggingface')),
+    'Hugging Face Swinv2': (V2, renamed('huggingface')),
+}
+
+
+def narrow(cls, window):
+    sizes = NARROW if cls is V1 else dict(arch=NARROW)
+    return cls(**sizes, window_size=window)
+
+
+def native(cls):
+    return {
+        name: torch.randn_like(value)
+        for name, value in narrow(cls, WINDOWS[cls][0]).state_dict().items()
+    }
+
+
+def test_every_row_has_a_file():
+    none = {name for name, row in ROWS.items() if row[1] == 'none yet'}
+    assert none == {'Microsoft Swin-MLP', 'Microsoft Swin-MoE'}
+    assert list(FILES) == [name for name in ROWS if name not in none]
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_row(name, tmp_path):
+    cls, make = FILES[name]
+    recognised, backbone, _, called, left_out = ROWS[name]
+    weights = native(cls)
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(make(weights), path)
+
+    model = narrow(cls, WINDOWS[cls][1])
+    report = load_backbone(model, path)
+    assert backbone == f'`{cls.__name__}`'
+    assert report.source_format == recognised
+    stored = unwrap(torch.load(path))
+    assert called == f'`{convert(stored).origin[REDUCTION]}`'
+    examples = re.findall('`(.+?)`', left_out)
+    assert examples and set(examples) <= set(report.dropped)
+
+    own = model.state_dict()
+    assert set(report.missing) <= {n for n in own if n.startswith('norm')}
+    assert not report.unexpected
+    for key in report.loaded:
+        assert torch.equal(own[key], weights[key]), key
+    tables = [n for n in own if n.endswith('relative_position_bias_table')]
+    assert report.resized == tables
+    if cls is V1:
+        note = 'bias tables 13x13 -> 9x9 in 8 blocks, bicubic'
+        assert note in report.summary()
+
+
+@pytest.mark.parametrize('name, arch', [(name, arch) for name in FILES
+                                        for arch in ROWS[name][2].split(', ')])
+def test_arch(name, arch):
+    """Recognised from shapes alone, at full size."""
+    cls, make = FILES[name]
+    settings = dict(
+        type=f'swin_dense.{cls.__name__}',
+        arch=arch,
+        window_size=WINDOWS[cls][0])
+    weights = empty_backbone(settings).state_dict()
+    found = convert(unwrap(make(weights)))
+    assert str(found.source) == ROWS[name][0]
+    window = WINDOWS[cls][0]
+    window = (window, window) if isinstance(window, int) else window
+    assert backbone_settings(found.state_dict, window) == settings
+
+
+@pytest.mark.parametrize('name', ['Microsoft Swin-MLP', 'Microsoft Swin-MoE'])
+def test_members_without_a_backbone(name):
+    weights = classifier(native(V1))
+    for key in list(weights):
+        if '.attn.' in key and 'MLP' in name:
+            del weights[key]
+            path = key.partition('attn.')[0]
+            weights[f'{path}spatial_mlp.weight'] = empty(49, 49, 1)
+        elif key.endswith('relative_position_bias_table'):
+            del weights[key]
+            path = key.rpartition('.')[0]
+            weights[f'{path}.cpb_mlp.0.weight'] = empty(512, 2)
+        elif 'layers.2.blocks.1.mlp' in key:
+            del weights[key]
+            weights['layers.2.blocks.1.mlp._moe_layer.gates.0.w'] = empty(3)
+    found = convert(unwrap(dict(model=weights)))
+    recognised, _, _, called, _ = ROWS[name]
+    assert str(found.source) == recognised
+    assert called == f'`{found.origin[REDUCTION]}`'
+    assert backbone_settings(found.state_dict) == {}
+    with pytest.raises(CheckpointError, match=name.partition(' ')[2]):
+        load_backbone(narrow(V1, 7), dict(model=weights))
+
+
+def test_targets():
+    """The second table: who writes what."""
+    rows = {row[0].strip('`'): row[1:] for row in table('`--to`')}
+    assert tuple(rows) == TARGETS
+    members = {'Swin': V1, 'Swin V2': V2, 'Video Swin': VIDEO}
+    for target, (_, known) in rows.items():
+        for name, cls in members.items():
+            weights = native(cls)
+            if cls is not VIDEO and target not in ('mmdet', 'mmseg'):
+                weights = classifier(weights)
+            if known == 'all' or name in known.split(', '):
+                assert export(weights, target)
+            else:
+                with pytest.raises(ValueError, match=f'{target} has no'):
+                    export(weights, target)
+
+
+def test_config_of_the_page(tmp_path):
+    """The first example, narrower."""
+    code = re.search(r'```python\nbackbone=(dict\(.+?\))\n```',
+                     PAGE.read_text(), re.DOTALL)[1]
+    config = eval(code)
+    path = tmp_path / config['init_cfg']['checkpoint']
+    torch.save(official(native(V1)), path)
+    config.update(NARROW, arch=None)
+    config['init_cfg']['checkpoint'] = str(path)
+    MODELS.build(config).init_weights()
