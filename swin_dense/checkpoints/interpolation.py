@@ -96,7 +96,7 @@ def geometric_positions(source: int, target: int) -> Tensor:
     low, high = 1., float(max(reach, 1))
     powers = torch.arange(steps, dtype=torch.float64)
     # Halving an interval down to the spacing of float64.
-    for _ in range(64 if 1 < steps < reach else 0):
+    for _ in range(64):
         ratio = (low + high) / 2
         if (ratio**powers).sum() > reach:
             high = ratio
