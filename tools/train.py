@@ -20,6 +20,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="continue from the work folder's last checkpoint if there is "
         'one, or from a path')
     parser.add_argument(
+        '--copy-classes',
+        action='store_true',
+        help='where load_from is a checkpoint of other classes, copy what it '
+        'knows of classes of the same name')
+    parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
         '--auto-scale-lr',
@@ -41,6 +46,7 @@ def train(args: argparse.Namespace) -> int:
         cfg,
         work_dir=args.work_dir,
         resume=args.resume,
+        copy_classes=args.copy_classes,
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,

@@ -1,109 +1,93 @@
-"""Differences in the classes of a checkpoint and a model, explained."""
-from typing import Any, Mapping, Optional, Sequence
+"""The classes of a checkpoint and of a model: their names, their heads."""
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from mmengine.logging import MMLogger
 from torch import nn
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.report import Shape, examples
+from swin_dense.checkpoints.report import examples
+
+# Parts whose count is not that of the data set's classes (proposals are object
+# or not, and HTC's semantic branch has classes of its own), or that repeat the
+# count of a head (mmseg's segmentors).
+_EXEMPT = {'RPNHead', 'FusedSemanticHead', 'VGG', 'EncoderDecoder'}
+
+
+def class_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The parts of a model that know a number of classes of the data set.
+
+    Yields:
+        Path in the model and part; an outer part comes before an inner one.
+    """
+    for path, module in model.named_modules():
+        count = getattr(module, 'num_classes', None)
+        kinds = {kind.__name__ for kind in type(module).__mro__}
+        if (isinstance(count, int) and not path.endswith('rpn_head')
+                and not kinds & _EXEMPT):
+            yield path, module
 
 
 def stored_classes(checkpoint: Mapping[str, Any]) -> Optional[list[str]]:
     """The class names that OpenMMLab stored in a checkpoint, if any."""
     meta = checkpoint.get('meta')
-    return _class_names(meta) if isinstance(meta, Mapping) else None
+    return class_names(meta) if isinstance(meta, Mapping) else None
 
 
-def check_names(label: str, checkpoint: Mapping[str, Any], model: nn.Module,
-                classes: Optional[Sequence[str]]) -> None:
-    """Compare the names of the classes, where both sides are known.
+def class_names(meta: Mapping[str, Any]) -> Optional[list[str]]:
+    """Class names in meta data, or None.
+
+    mmengine keeps them under `dataset_meta`; mmdet 2 and mmseg 0 wrote them
+    in capitals and outside of it.
+    """
+    for inner in (meta.get('dataset_meta') or {}, meta):
+        for key in ('classes', 'CLASSES'):
+            names = inner.get(key)
+            if isinstance(names, str):
+                return [names]
+            if isinstance(names, (list, tuple)) and names:
+                return list(names)
+    return None
+
+
+def check_names(trained: Sequence[str],
+                classes: Sequence[str],
+                source: str = 'the data set',
+                label: str = 'the checkpoint',
+                strict: bool = True) -> None:
+    """Check that label i means the same in a checkpoint and elsewhere.
 
     Args:
-        label: The file or address.
-        checkpoint: Its content.
-        model: Asked for `dataset_meta` where `classes` are not given.
-        classes: Names that the model is used with, in order.
+        trained: Names that the checkpoint was trained on, in order.
+        classes: Names elsewhere, in order.
+        source: Where those are from, for the message.
+        label: The checkpoint, for the message.
+        strict: Whether other names are an error; if not, they are a warning,
+            while a name with another index remains an error.
 
     Raises:
-        CheckpointError: If a name has another index on the other side.
+        CheckpointError: Another order, or another set of names.
     """
-    theirs = stored_classes(checkpoint)
-    if classes is None:
-        classes = _class_names(
-            {'dataset_meta': getattr(model, 'dataset_meta', None)})
-    if not theirs or not classes or theirs == list(classes):
+    trained, classes = list(trained), list(classes)
+    if trained == classes:
         return
     moved = [
-        f'{name!r} is {theirs.index(name)} in the checkpoint and {index} here'
-        for index, name in enumerate(classes)
-        if name in theirs and theirs.index(name) != index
+        f'{name!r} is {trained.index(name)} in the checkpoint and {index} in '
+        f'{source}' for index, name in enumerate(classes)
+        if name in trained and trained.index(name) != index
     ]
-    if moved:
+    if moved and (not strict or set(trained) == set(classes)):
         raise CheckpointError(
             f'{label} has its classes in another order, so labels would be '
-            f'swapped: {examples(moved)}. Give the classes in its order: '
-            f'{theirs}')
+            f'swapped: {examples(moved)}. Give the classes in its order, '
+            f'metainfo=dict(classes={trained}); to train on in yours, let '
+            'tools/train.py --copy-classes move them by name')
+    if strict:
+        raise CheckpointError(
+            f'{label} was trained on other classes than {source} has: only in '
+            f'the checkpoint {[n for n in trained if n not in classes]}, only '
+            f'in {source} {[n for n in classes if n not in trained]}. Set '
+            f'metainfo=dict(classes={trained}) in the data set, or use '
+            'another checkpoint')
     MMLogger.get_current_instance().warning(
-        f'{label} was trained for other classes: {examples(theirs)} instead '
-        f'of {examples(list(classes))}')
-
-
-def explain_counts(model: nn.Module,
-                   shapes: Mapping[str, tuple[Shape, Shape]]) -> list[str]:
-    """Say so where shapes differ because the numbers of classes do.
-
-    Args:
-        model: Its heads know their `num_classes`.
-        shapes: Shape in the file and in the model of each tensor that
-            differs.
-
-    Returns:
-        No sentence or one.
-    """
-    counts: dict[tuple[int, int], list[str]] = {}
-    for name, (theirs, mine) in shapes.items():
-        own = _num_classes(model, name)
-        if own is None or not theirs or theirs[1:] != mine[1:]:
-            continue
-        other = _count(theirs[0], mine[0], own)
-        if other is not None:
-            counts.setdefault((other, own), []).append(name)
-    return [
-        f'The checkpoint has {other} classes, the model {own} '
-        f'({examples(names)}). Set num_classes to {other}, or, to train on '
-        'other classes, leave load_from out and start from its backbone: '
-        "backbone.init_cfg=dict(type='Pretrained', checkpoint=...)."
-        for (other, own), names in counts.items()
-    ]
-
-
-def _class_names(meta: Mapping[str, Any]) -> Optional[list[str]]:
-    """Class names under the keys of mmengine, or those of mmcv 1."""
-    inner = meta.get('dataset_meta') or meta
-    for key in ('classes', 'CLASSES'):
-        if isinstance(inner.get(key), (list, tuple)):
-            return list(inner[key])
-    return None
-
-
-def _num_classes(model: nn.Module, name: str) -> Optional[int]:
-    """The `num_classes` of the innermost module around a parameter."""
-    path = name
-    while path:
-        path = path.rpartition('.')[0]
-        count = getattr(model.get_submodule(path), 'num_classes', None)
-        if isinstance(count, int) and count > 0:
-            return count
-    return None
-
-
-def _count(theirs: int, mine: int, own: int) -> Optional[int]:
-    """Classes of a layer with so many outputs.
-
-    Outputs are classes times something (4 for boxes), or classes and one for
-    the background.
-    """
-    if mine == own + 1:
-        return theirs - 1
-    factor, rest = divmod(mine, own)
-    return theirs // factor if not rest and theirs % factor == 0 else None
+        f'{label} was trained for other classes: {examples(trained)} instead '
+        f'of {examples(classes)}')

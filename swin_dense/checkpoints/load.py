@@ -9,12 +9,14 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 from mmengine.logging import MMLogger
 from torch import nn
 
-from swin_dense.checkpoints.classes import check_names, explain_counts
+from swin_dense.checkpoints.classes import (check_names, class_names,
+                                            stored_classes)
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
                                             family, is_output_norm, rename,
                                             unwrap)
+from swin_dense.checkpoints.heads import FittedHeads, explain_counts, fit_heads
 from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 from swin_dense.checkpoints.variants import describe
@@ -87,7 +89,7 @@ def load_backbone(
             source_window=source_window,
             inflating=inflate)
     except ValueError as error:
-        raise CheckpointError(f'{label} {error}') from error
+        raise CheckpointError(f'{label}: {error}') from error
     report = LoadReport(str(converted.source), label)
     report.resized, report.notes = fitted.resized, fitted.notes
     report.dropped = converted.dropped
@@ -122,6 +124,7 @@ def load_model(
         source: Checkpoint,
         *,
         classes: Optional[Sequence[str]] = None,
+        other_classes: str = 'refuse',
         forgive: Sequence[str] = (),
         label: Optional[str] = None,
 ) -> LoadReport:
@@ -136,30 +139,59 @@ def load_model(
             default those of `model.dataset_meta`, if any. A name that has
             another index in the checkpoint is an error, since labels would be
             swapped; other names are a warning.
+        other_classes: What to do with a checkpoint of other classes.
+            'refuse': another number is an error. 'reinitialise', to fine-tune
+            the model: layers that depend on the number keep their initial
+            values. 'copy', likewise: but rows of classes of the same name are
+            copied to where they belong here.
         forgive: Patterns as of `fnmatch` for names that may be missing,
             unexpected or of another shape.
         label: What log and errors call the source; by default its path.
 
     Returns:
-        The report; its summary is logged.
+        The report; its summary is logged. Layers with copied rows are among
+        the resized; those that keep initial values are missing in the model's
+        names and dropped in the file's.
 
     Raises:
-        CheckpointError: If the source cannot be read, or does not fit.
+        CheckpointError: If the source cannot be read, or does not fit; if
+            rows are to be copied, but one side does not name its classes.
+        ValueError: If `other_classes` is none of the three.
     """
+    if other_classes not in ('refuse', 'reinitialise', 'copy'):
+        raise ValueError("other_classes must be 'refuse', 'reinitialise' or "
+                         f"'copy', got {other_classes!r}")
     path, checkpoint = _open(source)
     label = label or path
     own = model.state_dict()
-    given, source_format = rename(unwrap(checkpoint), own)
-    report = LoadReport(source_format, label)
-    report.dropped = [
-        name for name in given if RECOMPUTED.search(name) and name not in own
+    stored = unwrap(checkpoint)
+    recomputed = [
+        name for name in stored if RECOMPUTED.search(name) and name not in own
     ]
-    for name in report.dropped:
-        del given[name]
-    check_names(label, checkpoint, model, classes)
+    for name in recomputed:
+        del stored[name]
+    given, source_format = rename(stored, own)
+    report = LoadReport(source_format, label, dropped=recomputed)
+    trained = stored_classes(checkpoint)
+    if classes is None:
+        classes = class_names(
+            {'dataset_meta': getattr(model, 'dataset_meta', None)})
+    names = _both(label, trained, classes) if other_classes == 'copy' else ()
+    heads = fit_heads(model, given, *names)
+    if trained and classes and not heads.notes:
+        check_names(trained, classes, label=label, strict=False)
+    if other_classes == 'refuse':
+        heads = FittedHeads()
+    report.resized, report.notes = list(heads.copied), heads.notes
+    report.dropped += heads.fresh
+    given = {
+        name: heads.copied.get(name, value)
+        for name, value in given.items() if name not in heads.fresh
+    }
 
     def forgiven(name: str) -> bool:
-        return _matches(name, forgive) or bool(RECOMPUTED.search(name))
+        return (_matches(name, forgive) or name in heads.fresh
+                or bool(RECOMPUTED.search(name)))
 
     def hints(shapes: Shapes) -> list[str]:
         found = explain_counts(model, shapes)
@@ -176,11 +208,23 @@ def load_model(
     return _load(model, given, report, forgiven, hints)
 
 
+def _both(label: str, trained: Optional[list[str]],
+          classes: Optional[Sequence[str]]) -> tuple[list[str], Sequence[str]]:
+    """The names of both sides' classes, or an error."""
+    if not trained or not classes:
+        unnamed = 'the data set' if trained else label
+        raise CheckpointError(
+            f'{unnamed} does not name its classes, so rows of {label} cannot '
+            'be copied by name: leave copy_classes out')
+    return trained, classes
+
+
 def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
     """What to call the source, and its content."""
     if isinstance(source, Mapping):
         return 'the given state_dict', source
-    return os.fspath(source), read_checkpoint(source)
+    # What is taken is copied into the model; optimizer states stay unread.
+    return os.fspath(source), read_checkpoint(source, mmap=True)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

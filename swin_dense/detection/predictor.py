@@ -12,10 +12,10 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 
-from swin_dense.checkpoints.classes import stored_classes
+from swin_dense.checkpoints.classes import check_names, stored_classes
 from swin_dense.checkpoints.load import load_model, read_checkpoint
 from swin_dense.datasets.images import image_problem
-from swin_dense.engine.hooks import check_classes, check_names
+from swin_dense.engine.hooks import check_classes
 from swin_dense.engine.launch import find_checkpoint, load_config
 
 __all__ = ['Predictor', 'read_image']

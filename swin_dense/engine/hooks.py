@@ -5,18 +5,11 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from torch import nn
 
+from swin_dense.checkpoints.classes import (check_names, class_heads,
+                                            stored_classes)
 from swin_dense.registry import HOOKS
 
-__all__ = ['ClassCheckHook', 'check_classes', 'check_names']
-
-# Heads whose count is not that of the data set's classes: proposals are
-# object or not, and HTC's semantic branch has classes of its own.
-EXEMPT = {'RPNHead', 'FusedSemanticHead', 'VGG'}
-
-
-def _exempt(name: str, module: nn.Module) -> bool:
-    kinds = {kind.__name__ for kind in type(module).__mro__}
-    return name.endswith('rpn_head') or bool(kinds & EXEMPT)
+__all__ = ['ClassCheckHook', 'check_classes']
 
 
 def check_classes(model: nn.Module,
@@ -40,13 +33,11 @@ def check_classes(model: nn.Module,
         raise ValueError(f'{source} names no classes: set '
                          'metainfo=dict(classes=[…])')
     wrong = {}
-    for name, module in model.named_modules():
-        count = getattr(module, 'num_classes', None)
-        if isinstance(count,
-                      int) and not _exempt(name, module) and (count
-                                                              != len(classes)):
+    for name, module in class_heads(model):
+        if module.num_classes != len(classes):
             path = '.'.join(['model', name.removeprefix('module.')])
-            wrong[path.rstrip('.')] = (type(module).__name__, count)
+            wrong[path.rstrip('.')] = (type(module).__name__,
+                                       module.num_classes)
     if wrong:
         names = ', '.join(map(repr, classes[:20]))
         more = ', …' if len(classes) > 20 else ''
@@ -58,31 +49,6 @@ def check_classes(model: nn.Module,
             f'Correct the classes, or set num_classes={len(classes)} at these '
             'places in the config (without the last number where it describes '
             'one head for all stages)')
-
-
-def check_names(trained: Sequence[str],
-                classes: Sequence[str],
-                source: str = 'the data set') -> None:
-    """Check that label i means the same in a checkpoint and elsewhere.
-
-    Raises:
-        ValueError: Another set of names, or another order.
-    """
-    trained, classes = list(trained), list(classes)
-    if trained == classes:
-        return
-    if sorted(trained) == sorted(classes):
-        first = next(i for i, n in enumerate(trained) if classes[i] != n)
-        detail = (f'label {first} is {trained[first]!r} in the checkpoint, '
-                  f'{classes[first]!r} in {source}')
-    else:
-        detail = (f'only in the checkpoint '
-                  f'{[n for n in trained if n not in classes]}, only in '
-                  f'{source} {[n for n in classes if n not in trained]}')
-    raise ValueError(
-        f'the checkpoint was trained on other classes than {source} has: '
-        f'{detail}. Set metainfo=dict(classes={trained}) in the data set, or '
-        'use another checkpoint')
 
 
 def _innermost(dataset: Any) -> Any:
@@ -117,12 +83,7 @@ class ClassCheckHook(Hook):
         The runner then compares them with those of its data set, so data
         that may follow is numbered here.
         """
-        meta = checkpoint.get('meta') or {}
-        # In capitals, and outside `dataset_meta`, as mmdet 2 wrote them.
-        meta = {**meta, **(meta.get('dataset_meta') or {})}
-        classes = meta.get('classes') or meta.get('CLASSES')
-        self.trained = [classes] if isinstance(
-            classes, str) else (list(classes) if classes else None)
+        self.trained = stored_classes(checkpoint)
         for name in ('_train_loop', '_val_loop', '_test_loop'):
             loop = getattr(runner, name, None)
             # Until it is needed, a loop is the dict that describes it.

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from swin_dense.checkpoints.load import CheckpointError
 from swin_dense.engine.options import apply_options, nearest
+from swin_dense.engine.resume import find_latest
 
 __all__ = ['build_runner', 'configure', 'find_checkpoint', 'load_config']
 
@@ -56,6 +57,7 @@ def configure(cfg: Config,
               work_dir: Optional[str] = None,
               resume: Optional[str] = None,
               load_from: Optional[str] = None,
+              copy_classes: bool = False,
               amp: bool = False,
               auto_scale_lr: bool = False,
               launcher: str = 'none',
@@ -67,8 +69,11 @@ def configure(cfg: Config,
         cfg: The config.
         work_dir: Folder for logs and checkpoints.
         resume: 'auto' continues from the work folder's last checkpoint, or
-            starts afresh where there is none; a path continues from it.
+            starts as without it where there is none, from the config's
+            `load_from` if it has one; a path continues from it.
         load_from: Checkpoint of the whole model to start from or to test.
+        copy_classes: Copy rows of classes of the same name where the
+            checkpoint to start from is of other classes.
         amp: Train in mixed precision.
         auto_scale_lr: Scale the learning rate by batch size / reference.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -76,7 +81,8 @@ def configure(cfg: Config,
         deterministic: Let cuDNN use deterministic algorithms only.
 
     Raises:
-        CheckpointError: If a checkpoint to load does not exist.
+        CheckpointError: If a checkpoint to load does not exist, or all of
+            those to resume from are damaged.
         ValueError: If an option cannot be met by this config or machine.
     """
     if work_dir is not None:
@@ -84,9 +90,19 @@ def configure(cfg: Config,
     cfg.launcher = launcher
     if load_from is not None:
         cfg.load_from = find_checkpoint(load_from)
+    if copy_classes:
+        if not cfg.get('load_from'):
+            raise ValueError(
+                '--copy-classes needs a checkpoint to copy from; add '
+                '--cfg-options load_from=FILE')
+        cfg.copy_classes = True
     if resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else find_checkpoint(resume)
+        auto = resume == 'auto'
+        source = find_latest(Path(
+            cfg.work_dir)) if auto else find_checkpoint(resume)
+        if source or not cfg.get('load_from'):
+            cfg.resume = True
+            cfg.load_from = source and str(source)
     if amp:
         if get_device() not in _AMP_DEVICES:
             raise ValueError(

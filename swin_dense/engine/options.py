@@ -12,8 +12,8 @@ _TYPO = 0.85
 # What the runner and the launch read of a config, besides the model and what
 # else the runner's constructor names.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
-    'auto_scale_lr', 'compile', 'custom_imports', 'find_unused_parameters',
-    'model_wrapper_cfg', 'runner_type', 'sync_bn'
+    'auto_scale_lr', 'compile', 'copy_classes', 'custom_imports',
+    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'
 }
 
 

@@ -5,9 +5,10 @@ from typing import Any, Callable, Optional, Sequence, Union
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from torch import nn
 
 from swin_dense.checkpoints.formats import unwrap
 from swin_dense.checkpoints.load import (CheckpointError, load_model,
@@ -17,12 +18,19 @@ from swin_dense.engine.resume import find_latest
 from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
+_Renaming = Sequence[tuple[str, str]]
+_WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''), )
+
 
 @RUNNERS.register_module()
 class DenseRunner(Runner):
     """mmengine's runner for configs with `runner_type` set to this one.
 
-    - Weights load strictly: a checkpoint of another model is an error.
+    - Weights load strictly: a checkpoint of another model is an error. One of
+      other classes may be trained on, though: `load_from` leaves the layers
+      that depend on the classes as they are initialised; with
+      `copy_classes=True` in the config, rows of classes of the same name are
+      copied.
     - Files are read with `weights_only=True`.
     - A checkpoint appears under its name when it is complete and can be read
       back; the previous one is removed afterwards. `CheckpointHook` in a
@@ -31,6 +39,7 @@ class DenseRunner(Runner):
     """
 
     _required: Sequence[str] = ()
+    _other_classes = 'refuse'
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
         """Register a hook; checkpoint hooks become safe ones."""
@@ -39,25 +48,35 @@ class DenseRunner(Runner):
             hook = {**hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, *args, **kwargs)
 
+    def train(self) -> nn.Module:
+        """Train, from a checkpoint of other classes if need be."""
+        copying = self.cfg.get('copy_classes')
+        self._other_classes = 'copy' if copying else 'reinitialise'
+        try:
+            return super().train()
+        finally:
+            self._other_classes = 'refuse'
+
     def load_or_resume(self) -> None:
         """Load or resume as configured, once."""
-        if self._has_loaded or not self._resume or self._load_from is not None:
-            super().load_or_resume()
+        if self._has_loaded:
             return
-        latest = find_latest(Path(self.work_dir))
-        if latest is None:
+        if not self._resume:
+            if self._load_from is not None:
+                self._load(self._load_from, other_classes=self._other_classes)
+            return
+        source = self._load_from or find_latest(Path(self.work_dir))
+        if source is None:
             self.logger.info(f'Nothing to resume in {self.work_dir}: training '
                              'starts from the beginning')
             return
-        self.resume(str(latest))
+        self.resume(str(source))
 
-    def load_checkpoint(
-        self,
-        filename: str,
-        map_location: Union[str, Callable] = 'cpu',
-        strict: bool = True,
-        revise_keys: Sequence[tuple[str, str]] = ((r'^module\.', ''), )
-    ) -> dict:
+    def load_checkpoint(self,
+                        filename: str,
+                        map_location: Union[str, Callable] = 'cpu',
+                        strict: bool = True,
+                        revise_keys: _Renaming = _WITHOUT_WRAPPER) -> dict:
         """Load the weights of a checkpoint.
 
         Args:
@@ -73,6 +92,14 @@ class DenseRunner(Runner):
         Raises:
             CheckpointError: If it cannot be read or is not for this model.
         """
+        return self._load(filename, map_location, strict, revise_keys)
+
+    def _load(self,
+              filename: str,
+              map_location: Union[str, Callable] = 'cpu',
+              strict: bool = True,
+              revise_keys: _Renaming = _WITHOUT_WRAPPER,
+              other_classes: str = 'refuse') -> dict:
         checkpoint = read_checkpoint(filename, map_location)
         absent = [key for key in self._required if key not in checkpoint]
         if absent:
@@ -88,13 +115,16 @@ class DenseRunner(Runner):
                 re.sub(pattern, replacement, name): value
                 for name, value in weights.items()
             }
-        wrapped = is_model_wrapper(self.model)
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         load_model(
-            self.model.module if wrapped else self.model, {
+            model, {
                 'meta': checkpoint.get('meta'),
                 'state_dict': weights
             },
             classes=self._class_names(),
+            other_classes=other_classes,
             forgive=() if strict else ('*', ),
             label=str(filename))
         self._has_loaded = True

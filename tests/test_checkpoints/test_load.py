@@ -284,7 +284,7 @@ def test_other_number_of_classes_is_explained():
     assert ('4 have another shape (bbox_head.fc_cls.weight: (81, 6) in the '
             'file, (4, 6) in the model; ') in text
     assert 'The checkpoint has 80 classes, the model 3 (bbox_head.fc' in text
-    assert "backbone.init_cfg=dict(type='Pretrained'" in text
+    assert 'Set num_classes to 80; or train: with load_from=FILE' in text
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -314,8 +314,8 @@ def test_classes_in_another_order():
     file = whole(3, ['circle', 'square', 'triangle'])
     with pytest.raises(CheckpointError) as error:
         load_model(Detector(3), file, classes=['square', 'circle', 'triangle'])
-    assert ("'square' is 1 in the checkpoint and 0 here, 'circle' is 0 in the "
-            'checkpoint and 1 here') in str(error.value)
+    assert ("'square' is 1 in the checkpoint and 0 in the data set, 'circle' "
+            'is 0 in the checkpoint and 1 in the data set') in str(error.value)
     load_model(Detector(3), file, classes=('circle', 'square', 'triangle'))
     model = Detector(3)
     model.dataset_meta = dict(classes=('square', 'circle', 'triangle'))

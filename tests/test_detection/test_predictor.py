@@ -39,7 +39,7 @@ def test_names_of_classes():
     assert _classes(trained, {}) == ['a', 'b']
     assert _classes({}, config) == ['a', 'b']
     assert _classes(trained, config) == ['a', 'b']
-    with pytest.raises(ValueError, match="label 0 is 'a' in the checkpoint"):
+    with pytest.raises(ValueError, match="'b' is 1 in the checkpoint and 0 "):
         _classes(trained, {'metainfo': {'classes': ('b', 'a')}})
     with pytest.raises(ValueError, match='neither the checkpoint nor the'):
         _classes({}, {})

@@ -2,6 +2,7 @@ import logging
 import re
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from swin_dense.checkpoints.load import CheckpointError
@@ -53,6 +54,48 @@ def test_resume(cfg, tmp_path):
     assert cfg.resume is True and cfg.load_from is None
     with pytest.raises(CheckpointError, match='holds no .pth file'):
         configure(cfg, resume=str(tmp_path / 'b.pth'))
+
+
+def checkpoint(path, iteration=3):
+    torch.save({'message_hub': {}, 'meta': {'iter': iteration}}, path)
+    return str(path)
+
+
+def test_resuming_comes_before_load_from(cfg, tmp_path):
+    weights = checkpoint(tmp_path / 'coco.pth')
+    folder = tmp_path / 'work'
+    folder.mkdir()
+    cfg.load_from = weights
+    configure(cfg, work_dir=folder, resume='auto')
+    # There is nothing to resume yet.
+    assert (cfg.get('resume', False), cfg.load_from) == (False, weights)
+    checkpoint(folder / 'iter_3.pth')
+    latest = checkpoint(folder / 'iter_7.pth', 7)
+    configure(cfg, work_dir=folder, resume='auto')
+    assert (cfg.resume, cfg.load_from) == (True, latest)
+
+
+def test_a_path_to_resume_comes_before_load_from(cfg, tmp_path):
+    cfg.load_from = checkpoint(tmp_path / 'coco.pth')
+    path = checkpoint(tmp_path / 'mine.pth')
+    configure(cfg, resume=path)
+    assert (cfg.resume, cfg.load_from) == (True, path)
+
+
+def test_damaged_checkpoints_are_not_passed_over_for_load_from(cfg, tmp_path):
+    cfg.load_from = checkpoint(tmp_path / 'coco.pth')
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'iter_7.pth').write_bytes(b'PK')
+    with pytest.raises(CheckpointError, match='iter_7.pth.*delete them'):
+        configure(cfg, work_dir=tmp_path / 'work', resume='auto')
+
+
+def test_copying_classes(cfg, tmp_path):
+    with pytest.raises(ValueError, match='--cfg-options load_from=FILE'):
+        configure(cfg, copy_classes=True)
+    cfg.load_from = checkpoint(tmp_path / 'coco.pth')
+    configure(cfg, copy_classes=True)
+    assert cfg.copy_classes is True
 
 
 def test_amp_where_there_is_a_gpu(cfg, monkeypatch):

@@ -12,7 +12,8 @@ import torch
 import training
 from mmengine.config import ConfigDict
 from mmengine.fileio import LocalBackend
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
+from torch import nn
 
 from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
@@ -215,6 +216,84 @@ def test_classes_in_another_order_are_an_error(reference, tmp_path):
         load_from=str(reference / 'iter_20.pth'),
         classes=('square', 'circle', 'triangle'))
     with pytest.raises(CheckpointError, match='labels would be swapped'):
+        run.train()
+
+
+class Scores(training.Line):
+    """Its head scores classes."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.head = nn.Module()
+        self.head.num_classes = classes
+        self.head.fc_cls = nn.Linear(2, classes + 1)
+
+    def forward(self, points, targets, mode='loss'):
+        scores = self.head.fc_cls(points[:, :2]).square().mean()
+        return dict(loss=super().forward(points, targets)['loss'] + scores)
+
+
+def of_other_classes(reference, path):
+    """A checkpoint of five classes; the runs of this file have three."""
+    state = read_checkpoint(reference / 'iter_20.pth')['state_dict']
+    state.update({
+        f'head.fc_cls.{k}': torch.randn_like(v)
+        for k, v in nn.Linear(2, 6).state_dict().items()
+    })
+    names = ['square', 'star', 'cross', 'circle', 'moon']
+    meta = dict(dataset_meta=dict(classes=names))
+    torch.save(dict(state_dict=state, meta=meta), path)
+    return state
+
+
+class Start(Hook):
+    """Remembers the weights that training starts from."""
+
+    def before_train(self, runner):
+        self.state = {
+            k: v.clone()
+            for k, v in runner.model.state_dict().items()
+        }
+
+
+@pytest.mark.parametrize('copying', [False, True])
+def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
+    path = tmp_path / 'other.pth'
+    theirs = of_other_classes(reference, path)
+    run = training.runner(
+        tmp_path,
+        steps=1,
+        model=Scores(3),
+        load_from=str(path),
+        cfg=dict(copy_classes=copying))
+    initial = run.model.head.fc_cls.bias.clone()
+    start = Start()
+    run.register_hook(start)
+    run.train()
+    assert torch.equal(start.state['layers.0.weight'],
+                       theirs['layers.0.weight'])
+    expected = initial
+    if copying:  # circle, square, triangle, background
+        bias = theirs['head.fc_cls.bias']
+        expected = torch.stack([bias[3], bias[0], initial[2], bias[5]])
+    assert torch.equal(start.state['head.fc_cls.bias'], expected)
+
+
+def test_other_classes_are_an_error_unless_training_starts(
+        reference, tmp_path):
+    path = tmp_path / 'other.pth'
+    of_other_classes(reference, path)
+    run = training.runner(tmp_path, model=Scores(3), load_from=str(path))
+    message = 'The checkpoint has 5 classes, the model 3'
+    with pytest.raises(CheckpointError, match=message):
+        run.load_or_resume()  # as validation and test do
+    with pytest.raises(CheckpointError, match=message):
+        run.load_checkpoint(str(path))
+    whole = read_checkpoint(reference / 'iter_20.pth')
+    torch.save({**whole, **read_checkpoint(path)}, path)
+    run = training.runner(
+        tmp_path, model=Scores(3), load_from=str(path), resume=True)
+    with pytest.raises(CheckpointError):
         run.train()
 
 

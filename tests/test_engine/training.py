@@ -80,12 +80,8 @@ def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
         default_scope='mmengine',
         experiment_name=f'run_{next(_NUMBERS)}',
         log_level='WARNING')
-    model = Line(width)
-    return DenseRunner(
-        model=model, work_dir=str(work_dir), **{
-            **arguments,
-            **kwargs
-        })
+    arguments['model'] = Line(width)
+    return DenseRunner(work_dir=str(work_dir), **{**arguments, **kwargs})
 
 
 def stop_in(work_dir, number):
