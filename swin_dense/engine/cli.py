@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, Union
 
+import numpy as np
 import torch.distributed
 from mmengine.config import DictAction
 
@@ -132,7 +133,9 @@ def _message(error: Exception) -> str:
 
 
 def _finite(content: Any) -> Any:
-    """Without NaN and infinity, which JSON does not have."""
+    """Without NaN, infinity and NumPy's numbers, which JSON does not have."""
+    if isinstance(content, np.generic):
+        content = content.item()
     if isinstance(content, dict):
         return {str(key): _finite(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

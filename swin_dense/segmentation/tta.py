@@ -131,7 +131,8 @@ def _probabilities(sample: Any) -> Tensor:
 
     mmseg has applied the sigmoid to a single channel already.
     """
-    logits = sample.pop('seg_logits').data
+    logits = sample.seg_logits.data
+    del sample.seg_logits
     return logits.softmax(0) if len(logits) > 1 else logits
 
 

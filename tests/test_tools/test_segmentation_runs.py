@@ -1,0 +1,95 @@
+"""Train, test and test augmented a segmentation recipe, as a user would."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_ade import write_ade
+from tiny_runs import run
+
+pytest.importorskip('mmseg', reason='the recipes are of mmseg models')
+
+CONFIG = str(Path(__file__).with_name('tiny_upernet.py'))
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory) -> Path:
+    """A folder with a training of two iterations and its data."""
+    root = tmp_path_factory.mktemp('workspace')
+    write_ade(root / 'ade')
+    assert run('train', CONFIG, '--work-dir', root / 'work', '--seed', 0,
+               '--cfg-options', f'data_root={root}/ade') == 0
+    return root
+
+
+def metrics_of(workspace, name, *args):
+    """What tools/test.py reports with some options."""
+    out = workspace / f'{name}.json'
+    assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
+               workspace / 'test', '--out', out, *args, '--cfg-options',
+               f'data_root={workspace}/ade') == 0
+    return json.loads(out.read_text())['metrics']
+
+
+def log_of(work_dir: Path) -> str:
+    return '\n'.join(file.read_text()
+                     for file in sorted(work_dir.glob('*/*.log')))
+
+
+def test_training(workspace):
+    stored = torch.load(workspace / 'work' / 'iter_2.pth', weights_only=True)
+    assert stored['meta']['dataset_meta']['classes'][149] == 'flag'
+    assert stored['state_dict']['decode_head.conv_seg.weight'].shape[0] == 150
+    assert stored['optimizer']['param_groups'][0]['weight_decay'] == 0.01
+    log = log_of(workspace / 'work')
+    assert 'aux.loss_ce' in log and 'decode.acc_seg' in log
+    assert 'Iter(val) [2/2]' in log and 'mIoU' in log
+
+
+def test_one_scale_unflipped_is_plain_testing(workspace):
+    plain = metrics_of(workspace, 'plain')
+    assert {'aAcc', 'mIoU', 'mAcc'} <= set(plain)
+    assert metrics_of(workspace, 'one', '--tta', '--tta-no-flip',
+                      '--tta-ratios', 1) == plain
+
+
+def test_scales_and_flips(workspace, monkeypatch):
+    """All are predicted; the weights are those of the file."""
+    from mmseg.models import EncoderDecoder
+    seen = []
+    predict = EncoderDecoder.predict
+
+    def count(self, inputs, data_samples=None):
+        seen.append((tuple(inputs.shape[2:]), data_samples[0].flip))
+        return predict(self, inputs, data_samples)
+
+    monkeypatch.setattr(EncoderDecoder, 'predict', count)
+    assert 'mIoU' in metrics_of(workspace, 'tta', '--tta')
+    # The first image is 40 x 56 and tested at a short side of 32.
+    sides = [16, 24, 32, 40, 48, 56]
+    assert [(shape[0], flip) for shape, flip in seen[:12]
+            ] == [(side, flip) for side in sides for flip in (False, True)]
+    assert seen[0][0] == (16, 22) and seen[10][0] == (56, 78)
+    assert 'tensors loaded' in log_of(workspace / 'test')
+
+
+def test_other_number_of_classes(workspace, capsys):
+    """The error names the places to correct, and the segmentor is none."""
+    assert run('train', CONFIG, '--work-dir', workspace / 'bad',
+               '--cfg-options', f'data_root={workspace}/ade',
+               'model.decode_head.num_classes=149') == 1
+    error = capsys.readouterr().err
+    assert 'has 150 classes' in error
+    assert 'model.decode_head (UPerHead): num_classes=149' in error
+    assert 'EncoderDecoder' not in error and 'Traceback' not in error
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--tta-ratios', '0', '1'], 'must be positive'),
+    (['--cfg-options', 'test_dataloader.dataset.pipeline.1.type=RandomResize'
+      ], 'of one Resize step'),
+])
+def test_augmentations_that_cannot_be(workspace, capsys, options, message):
+    assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
+               workspace / 'test', '--tta', *options) == 1
+    assert message in capsys.readouterr().err
