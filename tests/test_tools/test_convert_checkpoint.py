@@ -304,8 +304,8 @@ def test_nothing_is_executed(tmp_path, capsys):
 
 def test_disk_that_is_full(source, tmp_path, capsys, monkeypatch):
 
-    def fail(content, path):
-        path.write_bytes(b'half')
+    def fail(content, file):
+        file.write(b'half')
         raise OSError('No space left on device')
 
     monkeypatch.setattr(torch, 'save', fail)
