@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
 __all__ = [
-    'Lost', 'check_categories', 'check_ids', 'check_share', 'describe_lost',
-    'load_coco', 'match_classes', 'some'
+    'Lost', 'absent_data', 'check_categories', 'check_class_names',
+    'check_ids', 'check_share', 'describe_lost', 'load_coco', 'match_classes',
+    'some'
 ]
 
 Lost = Dict[str, List[Any]]
@@ -126,6 +127,41 @@ def _near(name: str, names: Sequence[str]) -> Optional[str]:
     return plain[close[0]] if close else None
 
 
+def check_class_names(classes: Sequence[str],
+                      source: Any,
+                      known: Optional[Sequence[str]] = None) -> None:
+    """Check names of classes that were given.
+
+    Args:
+        classes: Names in label order.
+        source: What has the classes, for messages.
+        known: Names to choose from; None if any will do.
+
+    Raises:
+        ValueError: `classes` is a string, empty or repeats a name, or a name
+            is not known.
+    """
+    if isinstance(classes, str):
+        raise ValueError(f'classes must be a list of names; got {classes!r}: '
+                         f'write [{classes!r}]')
+    if not classes:
+        choice = '' if known is None else (
+            f': {source} has the categories {some(known, 20)}')
+        raise ValueError(f'no classes{choice}')
+    if _repeated(classes):
+        raise ValueError(f'classes name {some(_repeated(classes))} more than '
+                         'once: a label has one name')
+    problems = []
+    for name in classes:
+        if known is not None and name not in known:
+            near = _near(name, known)
+            hint = f' (did you mean {near!r}?)' if near else ''
+            problems.append(f'class {name!r} is not in {source}{hint}')
+    if problems:
+        raise ValueError('; '.join(problems) +
+                         f'. Categories there: {some(map(repr, known), 100)}')
+
+
 def match_classes(data: dict,
                   classes: Optional[Sequence[str]],
                   path: Union[str, Path],
@@ -146,24 +182,7 @@ def match_classes(data: dict,
     ids = {cat['name']: cat['id'] for cat in data['categories']}
     if classes is None:
         classes = list(ids)
-    if isinstance(classes, str):
-        raise ValueError(f'classes must be a list of names; got {classes!r}: '
-                         f'write [{classes!r}]')
-    if not classes:
-        raise ValueError(
-            f'no classes: {path} has the categories {some(ids, 20)}')
-    if _repeated(classes):
-        raise ValueError(f'classes name {some(_repeated(classes))} more than '
-                         'once: a label has one name')
-    problems = []
-    for name in classes:
-        if name not in ids:
-            near = _near(name, list(ids))
-            hint = f' (did you mean {near!r}?)' if near else ''
-            problems.append(f'class {name!r} is not in {path}{hint}')
-    if problems:
-        raise ValueError('; '.join(problems) +
-                         f'. Categories there: {some(map(repr, ids), 100)}')
+    check_class_names(classes, path, list(ids))
     used = Counter(ann['category_id'] for ann in data['annotations'])
     unused = {
         name: used[id_]
@@ -176,6 +195,27 @@ def match_classes(data: dict,
             f'that are not in classes: {counts}. Add these names to classes, '
             'or set allow_subset=True in the dataset to leave them out')
     return [ids[name] for name in classes]
+
+
+def absent_data(missing: str, root: Optional[str], expected: Sequence[str],
+                quick_start: str) -> str:
+    """What to say when there is no data set.
+
+    Args:
+        missing: The path that does not exist.
+        root: The data set's `data_root`.
+        expected: Paths of the tree that was looked for.
+        quick_start: Name of a config that generates its data.
+    """
+    place = Path(root or '.')
+    state = 'exists' if place.is_dir() else 'does not exist'
+    tree = '\n'.join(f'  {path}' for path in expected)
+    return (f'no data set: {missing} does not exist (data_root {place} '
+            f'{state}; working directory {Path.cwd()}).\n'
+            f'Expected:\n{tree}\n'
+            'Put or link the data set there, or set data_root. Without any '
+            'data, start with generated images:\n'
+            f'  python tools/train.py configs/{quick_start}.py')
 
 
 def check_share(ids: Sequence[Any], total: int, message: str) -> None:

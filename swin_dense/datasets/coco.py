@@ -1,6 +1,5 @@
 """COCO-format detection data that is checked before it trains anything."""
 import os
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmdet.datasets import CocoDataset
@@ -15,7 +14,7 @@ __all__ = ['CheckedCocoDataset', 'check_splits']
 # Reading a header takes a fraction of a millisecond: above this number of
 # images each is checked when it is loaded instead of at the start.
 CHECK_AT_START = 20_000
-QUICK_START = 'python tools/train.py configs/cascade_swin_nano_shapes.py'
+QUICK_START = 'cascade_swin_nano_shapes'
 
 
 def _needs_masks(pipeline: Sequence[Any]) -> bool:
@@ -72,7 +71,12 @@ class CheckedCocoDataset(CocoDataset):
             One dict per image, as mmdet's CocoDataset makes them.
         """
         if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(self._absent())
+            folder = self.data_prefix.get('img', '')
+            raise FileNotFoundError(
+                checks.absent_data(
+                    self.ann_file, self.data_root,
+                    [self.ann_file,
+                     os.path.join(folder, '*.jpg')], QUICK_START))
         data = checks.load_coco(self.ann_file, not self.test_mode)
         self._say('repaired', geometry.repair(data))
         checks.check_ids(data, self.ann_file)
@@ -160,19 +164,6 @@ class CheckedCocoDataset(CocoDataset):
         self._metainfo['classes'] = tuple(classes)
         self._fully_initialized = False
         self.full_init()
-
-    def _absent(self) -> str:
-        """What to say when there is no annotation file."""
-        root = Path(self.data_root or '.')
-        state = 'exists' if root.is_dir() else 'does not exist'
-        folder = self.data_prefix.get('img', '')
-        return (f'no data set: {self.ann_file} does not exist (data_root '
-                f'{root} {state}; working directory {Path.cwd()}).\n'
-                f'Expected:\n'
-                f'  {self.ann_file}\n'
-                f'  {os.path.join(folder, "*.jpg")}\n'
-                'Put or link the data set there, or set data_root. Without '
-                f'any data, start with generated images:\n  {QUICK_START}')
 
     def _check_images(self, data_list: List[dict]) -> None:
         """Raise if image files are absent, damaged or of another size."""

@@ -6,13 +6,15 @@ from typing import Iterable, List, Optional, Tuple, Union
 import cv2
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-__all__ = ['image_problem', 'missing_files']
+__all__ = ['image_problem', 'image_size', 'missing_files']
 
 EXIF_ORIENTATION = 0x0112
 TURNED = (5, 6, 7, 8)
 # How a complete file of these formats ends, within its last bytes.
 ENDINGS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
 TAIL = 64
+NO_IMAGE = 'cannot be decoded: it is no image, or damaged'
+TRUNCATED = 'is truncated: its pixels end early'
 
 
 def missing_files(paths: Iterable[str]) -> List[str]:
@@ -71,6 +73,24 @@ def _header(
         return None, pixels.shape[1], pixels.shape[0], 1
 
 
+def image_size(path: Union[str, Path]) -> Tuple[int, int]:
+    """Width and height of an image as it will be loaded, in pixels.
+
+    Reads the header and the last bytes; decodes nothing unless it must.
+
+    Raises:
+        ValueError: The file cannot be decoded, or ends early.
+    """
+    header = _header(path)
+    if header is None:
+        raise ValueError(NO_IMAGE)
+    kind, width, height, turn = header
+    if _is_truncated(path, kind):
+        raise ValueError(TRUNCATED)
+    # The images are loaded by OpenCV, which applies the orientation.
+    return (height, width) if turn in TURNED else (width, height)
+
+
 def image_problem(path: Union[str, Path], width: int,
                   height: int) -> Optional[str]:
     """What is wrong with an image file, if anything.
@@ -87,7 +107,7 @@ def image_problem(path: Union[str, Path], width: int,
     """
     header = _header(path)
     if header is None:
-        return 'cannot be decoded: it is no image, or damaged'
+        return NO_IMAGE
     kind, found_w, found_h, turn = header
     # The images are loaded by OpenCV, which applies the orientation.
     if turn in TURNED:
@@ -103,5 +123,5 @@ def image_problem(path: Union[str, Path], width: int,
             problem += ': width and height are swapped'
         return problem
     if _is_truncated(path, kind):
-        return 'is truncated: its pixels end early'
+        return TRUNCATED
     return None

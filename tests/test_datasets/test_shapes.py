@@ -1,15 +1,17 @@
 import json
 import multiprocessing
 import os
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from swin_dense.datasets.drawing import SHAPES, draw_image
-from swin_dense.datasets.shapes import encode_mask, generate_coco
+from swin_dense.datasets.shapes import encode_mask, generate_ade, generate_coco
 
 SMALL = dict(image_size=(64, 96), radius=(6, 20))
 
@@ -118,6 +120,47 @@ def test_files(tmp_path):
             np.ptp(columns) + 1,
             np.ptp(rows) + 1
         ]
+
+
+def test_label_maps_show_the_scenes_of_the_masks(tmp_path):
+    """Both layouts draw the split of one name alike."""
+    generate_ade(tmp_path / 'ade', {'train': 6}, **SMALL)
+    files = generate_coco(tmp_path / 'coco', {'train': 6}, **SMALL)
+    coco = COCO(files['train'])
+    found = set()
+    for info in coco.imgs.values():
+        name = info['file_name']
+        assert (tmp_path / 'ade/images/train' /
+                name).read_bytes() == (tmp_path / 'coco/train' /
+                                       name).read_bytes()
+        expected = np.zeros((64, 96), np.uint8)
+        for ann in coco.imgToAnns[info['id']]:
+            expected[coco.annToMask(ann) > 0] = ann['category_id']
+        label_map = Image.open(tmp_path / 'ade/annotations/train' /
+                               name.replace('jpg', 'png'))
+        assert label_map.mode == 'L'
+        np.testing.assert_array_equal(label_map, expected)
+        found |= {*np.unique(label_map)}
+    assert found == {0, 1, 2, 3}
+
+
+def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
+    generate_ade(tmp_path, {'train': 2}, **SMALL)
+    before = files_under(tmp_path)
+    image = tmp_path / 'images/train/000000000001.jpg'
+    image.write_bytes(b'kept')
+    # As if the process was killed between the two.
+    shutil.rmtree(tmp_path / 'annotations')
+    generate_ade(tmp_path, {'train': 2}, **SMALL)
+    after = files_under(tmp_path)
+    assert after.pop('images/train/000000000001.jpg') == b'kept'
+    del before['images/train/000000000001.jpg']
+    assert after == before
+    with pytest.raises(ValueError, match='train was generated with seed=0'):
+        generate_ade(tmp_path, {'train': 2}, seed=1, **SMALL)
+    (tmp_path / 'annotations/val').mkdir()
+    with pytest.raises(ValueError, match='annotations/val exists and was not'):
+        generate_ade(tmp_path, {'val': 2}, **SMALL)
 
 
 def test_an_image_depends_on_seed_split_and_index_only(tmp_path):
