@@ -116,8 +116,8 @@ def interpolate(args: argparse.Namespace) -> int:
                                   ('after', [resized.metadata['window']]))
         ]
         picture = draw_position_bias(
-            maps, f'{Path(args.src).name}: position bias, {_method(resized)}',
-            labels)
+            maps, f'{Path(args.src).name}: position bias, '
+            f'{resized.metadata["method"]}', labels)
         png = cv2.imencode('.png', picture)[1].tobytes()
         cli.write_bytes(args.plot, png)
         print(f'{args.plot}: {len(maps)} heads before and after')

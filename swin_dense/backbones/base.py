@@ -96,7 +96,8 @@ class SwinPyramid(BaseModule):
             k stages and their output norms.
         with_cp: Whether activations are recomputed in the backward pass.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` with a file or
-            address in any known format, or None.
+            address in any known format, or None. It may have `method` and
+            `source_window`, see `load_backbone`.
 
     Raises:
         ValueError: If sizes do not agree with one another.
@@ -236,7 +237,11 @@ class SwinPyramid(BaseModule):
         if self.init_cfg is not None:
             # Loading knows the hosts' formats; plain use does not need it.
             from swin_dense.checkpoints.load import load_backbone
-            load_backbone(self, self.init_cfg['checkpoint'])
+            transfer = {
+                key: self.init_cfg[key]
+                for key in ('method', 'source_window') if key in self.init_cfg
+            }
+            load_backbone(self, self.init_cfg['checkpoint'], **transfer)
             self._is_init = True
             return
         MMLogger.get_current_instance().info(

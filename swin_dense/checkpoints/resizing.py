@@ -111,6 +111,7 @@ def resize_checkpoint(checkpoint: Mapping[str, Any],
         changed[theirs.replace(TABLE, INDEX)] = relative_index(target)
     if any(name.endswith(LOG_MLP) for name in weights):
         windows = _units(converted, stored, recorded, given)
+        metadata['method'] = 'log-MLP'
         metadata['pretrained_window_sizes'] = [
             list(window) for window in by_stage(windows)
         ]

@@ -50,6 +50,18 @@ def test_geometric_is_an_argument():
         load_backbone(network, file, method='x')
 
 
+def test_a_config_can_say_how():
+    file = weights('v1', buffers=False, window_size=(3, 5))
+    init_cfg = dict(
+        type='Pretrained', method='geometric', source_window=[3, 5])
+    ours = model('v1', init_cfg=dict(init_cfg, checkpoint=file))
+    ours.init_weights()
+    theirs = model('v1')
+    load_backbone(theirs, file, method='geometric', source_window=(3, 5))
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+
+
 def test_clips_of_another_window():
     file = weights('video', window_size=(2, 3, 3))
     network = model('video', window_size=(4, 5, 4), out_indices=(3, ))

@@ -150,7 +150,7 @@ def test_v2_records_what_it_was_trained_with():
     file = weights('v2', window_size=8, pretrained_window_sizes=(8, 8, 8, 4))
     resized = resize_checkpoint(file, [12])
     assert resized.metadata == dict(
-        method='bicubic',
+        method='log-MLP',
         window=[12, 12],
         pretrained_window_sizes=[[8, 8], [8, 8], [8, 8], [4, 4]],
         from_windows=[[8, 8], [4, 4]])
