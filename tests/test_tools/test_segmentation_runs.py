@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_ade import write_ade
+from small_ade import write_ade
 from tiny_runs import run
 
 pytest.importorskip('mmseg', reason='the recipes are of mmseg models')

@@ -1,0 +1,244 @@
+"""Averaging over scales and flips, against plain testing and by hand."""
+import weakref
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from reference import randomize
+from small_ade import write_ade
+
+from swin_dense.segmentation.tta import RATIOS, SegTTAModel, add_tta
+
+pytest.importorskip('mmseg', reason='augments the pipelines of mmseg')
+from mmseg.structures import SegDataSample  # noqa: E402
+
+CLASSES = 3
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(128, 32), keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs')
+]
+
+
+def config(*steps):
+    """A config with nothing but what is augmented."""
+    return Config(
+        dict(
+            model=dict(decode_head=dict()),
+            test_dataloader=dict(dataset=dict(pipeline=list(steps)))))
+
+
+def pipeline(*steps, **options):
+    cfg = config(*(steps or PIPELINE))
+    add_tta(cfg, **options)
+    assert cfg.model == dict(
+        type='swin_dense.SegTTAModel', module=dict(decode_head=dict()))
+    return cfg.test_dataloader.dataset.pipeline
+
+
+@pytest.fixture
+def batch(tmp_path):
+    """Loads the two validation images through a pipeline, as a batch each."""
+    root = write_ade(tmp_path)
+
+    def load(steps):
+        init_default_scope('mmseg')
+        from mmseg.datasets import ADE20KDataset
+        data = ADE20KDataset(
+            data_root=str(root),
+            data_prefix=dict(
+                img_path='images/validation',
+                seg_map_path='annotations/validation'),
+            pipeline=steps,
+            test_mode=True)
+        return [pseudo_collate([data[i]]) for i in range(2)]
+
+    return load
+
+
+@pytest.fixture
+def segmentor():
+    """A convolution that sees left from right, as an mmseg segmentor."""
+    from mmseg.models import EncoderDecoder
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+
+    class Head(BaseDecodeHead):
+
+        def forward(self, inputs):
+            return self.cls_seg(self._transform_inputs(inputs))
+
+    class Model(EncoderDecoder):
+
+        def _init_decode_head(self, decode_head):
+            self.decode_head = Head(**decode_head)
+            self.align_corners = False
+            self.num_classes = self.decode_head.num_classes
+            self.out_channels = self.decode_head.out_channels
+
+    def build(classes=CLASSES, **head):
+        init_default_scope('mmseg')
+        model = Model(
+            backbone=dict(
+                type='swin_dense.SwinTransformer',
+                embed_dims=8,
+                depths=(1, ),
+                num_heads=(1, ),
+                window_size=4,
+                out_indices=(0, )),
+            decode_head=dict(
+                in_channels=8, channels=8, num_classes=classes, **head),
+            data_preprocessor=dict(
+                type='SegDataPreProcessor', mean=[127.] * 3, std=[60.] * 3),
+            test_cfg=Config(dict(mode='whole')))
+        randomize(model)
+        for bias in (model.backbone.norm0.bias,
+                     model.decode_head.conv_seg.bias):
+            torch.nn.init.zeros_(bias)  # or one class wins everywhere
+        return model.eval()
+
+    return build
+
+
+@torch.no_grad()
+def test_one_scale_unflipped_is_plain_testing(batch, segmentor):
+    model = segmentor()
+    steps = pipeline(ratios=[1.0], flip=False)
+    for plain, augmented in zip(batch(PIPELINE), batch(steps)):
+        expected, = model.test_step(plain)
+        found, = SegTTAModel(module=model).test_step(augmented)
+        assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
+        assert len(found.pred_sem_seg.data.unique()) > 1
+        torch.testing.assert_close(
+            found.seg_logits.data.softmax(0),
+            expected.seg_logits.data.softmax(0))
+        assert torch.equal(found.gt_sem_seg.data, expected.gt_sem_seg.data)
+        assert found.img_path == expected.img_path
+
+
+@torch.no_grad()
+def test_mean_by_hand(batch, segmentor):
+    """Each scale as its own test; mirroring the image by OpenCV."""
+    model = segmentor()
+    found, = SegTTAModel(module=model).test_step(
+        batch(pipeline(ratios=[0.5, 1.5]))[0])
+    sums = 0
+    for scale in ((64, 16), (192, 48)):
+        steps = [PIPELINE[0], dict(PIPELINE[1], scale=scale), *PIPELINE[2:]]
+        data = batch(steps)[0]
+        sums = sums + model.test_step(data)[0].seg_logits.data.softmax(0)
+        image = data['inputs'][0].permute(1, 2, 0).numpy()
+        mirrored = torch.from_numpy(cv2.flip(image, 1)).permute(2, 0, 1)
+        sample, = model.test_step(
+            dict(inputs=[mirrored], data_samples=data['data_samples']))
+        sums = sums + sample.seg_logits.data.softmax(0).flip(-1)
+    assert sums.shape == (CLASSES, 40, 56)
+    torch.testing.assert_close(found.seg_logits.data.exp(), sums / 4)
+    assert torch.equal(found.pred_sem_seg.data, sums.argmax(0, keepdim=True))
+
+
+@torch.no_grad()
+def test_batches(batch, segmentor):
+    """Images of a batch, each of its own size, do not mix."""
+    model = SegTTAModel(module=segmentor())
+    alone = batch(pipeline())
+    together = {
+        key: [a + b for a, b in zip(alone[0][key], alone[1][key])]
+        for key in alone[0]
+    }
+    for data, found in zip(alone, model.test_step(together)):
+        expected, = model.test_step(data)
+        assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
+
+
+@torch.no_grad()
+def test_single_channel(batch, segmentor):
+    """mmseg applies the sigmoid to binary logits and thresholds them."""
+    model = segmentor(2, out_channels=1, threshold=0.4)
+    steps = pipeline(ratios=[1.0], flip=False)
+    expected, = model.test_step(batch(PIPELINE)[0])
+    found, = SegTTAModel(module=model).test_step(batch(steps)[0])
+    assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
+    assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
+
+
+def test_memory_does_not_grow_with_augmentations():
+    """When an augmentation is predicted, logits of others are gone."""
+    alive = []
+
+    class Model(torch.nn.Module):
+
+        def test_step(self, data):
+            assert sum(logits() is not None for logits in alive) == 0
+            logits = torch.randn(CLASSES, 4, 4)
+            alive.append(weakref.ref(logits))
+            return [SegDataSample(seg_logits=PixelData(data=logits))]
+
+    data = dict(inputs=[[index] for index in range(12)])
+    SegTTAModel(module=Model()).test_step(data)
+    assert len(alive) == 12
+
+
+def test_default_is_the_published_test():
+    load, augment = pipeline()
+    assert load == PIPELINE[0]
+    scales, flips, *rest = augment.transforms
+    assert [step.scale for step in scales] == [(64, 16), (96, 24), (128, 32),
+                                               (160, 40), (192, 48), (224, 56)]
+    assert RATIOS == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    assert all(step.keep_ratio for step in scales)
+    assert [step.prob for step in flips] == [0.0, 1.0]
+    assert rest == [[PIPELINE[2]], [PIPELINE[3]]]
+
+
+@pytest.mark.parametrize('step, key, expected', [
+    (dict(type='Resize', scale=100), 'scale', (50, 50)),
+    (dict(type='mmseg.Resize', scale_factor=2.0), 'scale_factor', (1.0, 1.0)),
+    (dict(type='Resize', scale_factor=(2.0, 1.0)), 'scale_factor', (1.0, 0.5)),
+])
+def test_ways_to_resize(step, key, expected):
+    steps = pipeline(PIPELINE[0], step, *PIPELINE[2:], ratios=[0.5])
+    assert steps[1].transforms[0] == [dict(step, **{key: expected})]
+
+
+def test_pipeline_that_does_not_resize():
+    steps = pipeline(PIPELINE[0], *PIPELINE[2:], ratios=[0.5, 1])
+    assert [step.scale_factor
+            for step in steps[1].transforms[0]] == [(0.5, 0.5), (1.0, 1.0)]
+
+
+@pytest.mark.parametrize('ratios', [[], [1.0, -0.5], [0]])
+def test_bad_ratios(ratios):
+    with pytest.raises(ValueError, match='must be positive, such as'):
+        add_tta(config(*PIPELINE), ratios)
+
+
+def test_labels_that_would_be_scaled():
+    load, resize, labels, pack = PIPELINE
+    with pytest.raises(ValueError, match='move LoadAnnotations behind'):
+        add_tta(config(load, labels, resize, pack))
+
+
+def test_two_resizes():
+    with pytest.raises(ValueError, match="one Resize step, .*'ResizeToMult"):
+        add_tta(
+            config(*PIPELINE[:2], dict(type='ResizeToMultiple'),
+                   *PIPELINE[2:]))
+
+
+def test_detectors_are_refused():
+    cfg = config(*PIPELINE)
+    cfg.model = dict(roi_head=dict())
+    with pytest.raises(ValueError, match='no decode_head'):
+        add_tta(cfg)
+
+
+def test_data_without_a_pipeline():
+    cfg = config()
+    del cfg.test_dataloader.dataset['pipeline']
+    with pytest.raises(ValueError, match='test_dataloader.dataset.pipeline'):
+        add_tta(cfg)
