@@ -20,7 +20,7 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	$(BIN)/pip install --disable-pip-version-check --quiet \
 		-c constraints.txt -e '.[all,dev]'
 	$(BIN)/pip install --disable-pip-version-check --quiet \
-		-c constraints.txt --no-deps mmaction2
+		-c constraints.txt --no-deps mmaction2 mmpretrain timm
 	touch $@
 
 demo: setup

@@ -186,10 +186,14 @@ HUGGING_FACE = Naming(
     'Hugging Face',
     block='encoder.layers.{}.blocks.{}.',
     merging='encoder.layers.{}.downsample.',
-    pairs=(('patch_embed.proj.', 'embeddings.patch_embeddings.projection.'),
-           ('patch_embed.norm.', 'embeddings.norm.'),
-           ('absolute_pos_embed', 'embeddings.position_embeddings'),
-           ('mask_token', 'embeddings.mask_token'), ('norm.', 'layernorm.')),
+    pairs=(
+        ('patch_embed.proj.', 'embeddings.patch_embeddings.projection.'),
+        ('patch_embed.norm.', 'embeddings.norm.'),
+        ('absolute_pos_embed', 'embeddings.position_embeddings'),
+        ('mask_token', 'embeddings.mask_token'),
+        ('norm.', 'layernorm.'),
+        # Transformers 5 saves a SwinBackbone so: this alone with `swin.`.
+        ('norm.', 'swin.layernorm.')),
     leaves=(
         ('norm1.', 'layernorm_before.'),
         ('norm2.', 'layernorm_after.'),
@@ -213,3 +217,6 @@ HUGGING_FACE = Naming(
     lacks=r'mask_token$|.*\.norm3\.',
     to_native_values=(values.join_qkv, ),
     from_native_values=(values.split_qkv, ))
+# Its backbone has no norms of outputs.
+HUGGING_FACE_V2 = replace(
+    HUGGING_FACE, lacks=r'mask_token$|norm\d+\.|.*\.norm3\.')

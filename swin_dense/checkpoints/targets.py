@@ -37,7 +37,7 @@ _TARGETS: dict[str, dict[str, Naming]] = {
         v2=names.TORCHVISION,
         video=names.TORCHVISION_VIDEO),
     'huggingface':
-    dict(v1=names.HUGGING_FACE, v2=names.HUGGING_FACE),
+    dict(v1=names.HUGGING_FACE, v2=names.HUGGING_FACE_V2),
 }
 TARGETS = tuple(_TARGETS)
 
@@ -48,8 +48,8 @@ def export(native: Mapping[str, Tensor], target: str) -> StateDict:
     There is no prefix `backbone.`, except with a classifier for mmpretrain,
     whose head is next to the backbone. For Hugging Face the names are those
     of published files, which every version of transformers reads: with output
-    norms those of a `SwinBackbone`, else those of a `SwinModel` within another
-    model. Buffers that models recompute are not made.
+    norms those of a `SwinBackbone`, else those of a `SwinModel` (`Swinv2Model`)
+    within another model. Buffers that models recompute are not made.
 
     Args:
         native: Backbone in native names, see `convert`.
@@ -71,8 +71,10 @@ def export(native: Mapping[str, Tensor], target: str) -> StateDict:
     prefix = ''
     if naming in names.BY_MMPRETRAIN and 'head.weight' in native:
         prefix = 'backbone.'
-    if naming is names.HUGGING_FACE and not any(map(is_output_norm, own)):
-        prefix = 'swinv2.' if family(native) == 'v2' else 'swin.'
+    if naming is names.HUGGING_FACE_V2:
+        prefix = 'swinv2.'
+    elif naming is names.HUGGING_FACE:
+        prefix = '' if any(map(is_output_norm, own)) else 'swin.'
     return encode({own[name]: native[name] for name in own}, naming, prefix)
 
 
