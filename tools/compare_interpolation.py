@@ -101,8 +101,7 @@ def compare(args: argparse.Namespace) -> int:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Parse and run."""
     parser = cli.make_parser(__doc__, 'python tools/compare_interpolation.py')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback of any error')
+    cli.add_debug_argument(parser)
     return cli.run(compare, parser.parse_args(argv))
 
 

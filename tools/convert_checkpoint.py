@@ -44,8 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         '--force', action='store_true', help='replace DST if it exists')
     parser.add_argument(
         '--verbose', action='store_true', help='list all names')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback of any error')
+    cli.add_debug_argument(parser)
     return parser
 
 

@@ -1,13 +1,12 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
 import argparse
 import sys
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swin_dense.engine import cli
-from swin_dense.engine.flops import count
+from swin_dense.engine.flops import count, published_shape
 from swin_dense.engine.launch import load_config
 
 
@@ -45,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
 def flops(args: argparse.Namespace) -> int:
     """Count, print the table and write the JSON file."""
     config = load_config(args.config, args.cfg_options)
-    shape = args.shape or _default_shape(config)
+    shape = args.shape or published_shape(config)
     if len(shape) == 1:
         shape = shape * 2
     init_default_scope(config.default_scope)
@@ -60,15 +59,6 @@ def flops(args: argparse.Namespace) -> int:
     if args.out:
         cli.write_json(args.out, complexity.to_dict())
     return 0
-
-
-def _default_shape(config: Config) -> List[int]:
-    """Height and width behind the published columns."""
-    if 'decode_head' in config.model:
-        for step in config.test_dataloader.dataset.pipeline:
-            if step['type'] == 'Resize' and 'scale' in step:
-                return sorted(step['scale'])
-    return [800, 1280]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -18,8 +18,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
         '--out', metavar='FILE.json', help='also write it as JSON')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback of any error')
+    cli.add_debug_argument(parser)
     return parser
 
 

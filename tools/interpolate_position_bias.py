@@ -76,8 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         'each stage, the head whose biases differ most)')
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback of any error')
+    cli.add_debug_argument(parser)
     return parser
 
 

@@ -41,6 +41,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         help='replace settings of the config, such as '
         'train_dataloader.batch_size=4; data_root=DIR moves every path below '
         "the config's data_root")
+    add_debug_argument(parser)
+
+
+def add_debug_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--debug`, which `run` asks for."""
     parser.add_argument(
         '--debug', action='store_true', help='show the traceback of any error')
 

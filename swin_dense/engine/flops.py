@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ['Complexity', 'Part', 'count']
+__all__ = ['Complexity', 'Part', 'count', 'published_shape']
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
 DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head')
@@ -70,6 +71,15 @@ class Complexity:
             for row in rows
         ]
         return '\n'.join(lines)
+
+
+def published_shape(config: Config) -> List[int]:
+    """Height and width of the image behind the published columns."""
+    if 'decode_head' in config.model:
+        for step in config.test_dataloader.dataset.pipeline:
+            if step['type'] == 'Resize' and 'scale' in step:
+                return sorted(step['scale'])
+    return [800, 1280]
 
 
 def count(model: nn.Module,

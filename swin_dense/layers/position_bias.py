@@ -93,7 +93,9 @@ class LogPositionBias(nn.Sequential):
                      for p, w in zip(self.pretrained_window_size, window))
         offsets = log_coordinates(window, unit).to(first.weight.device, dtype)
         # In half precision neighbouring offsets would share a bias.
-        with torch.autocast(first.weight.device.type, enabled=False):
+        device = first.weight.device.type
+        device = 'cpu' if device == 'meta' else device  # has no autocast
+        with torch.autocast(device, enabled=False):
             hidden = torch.addmm(
                 first.bias.to(dtype), offsets,
                 first.weight.to(dtype).t())

@@ -3,6 +3,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,7 +18,7 @@ LEAVES = sorted(
     path.stem for path in CONFIGS.glob('*.py')
     if not path.stem.startswith('upernet'))
 GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade)_'
-                     r'(?P<backbone>swin_(nano|t|s|b))_'
+                     r'(?P<backbone>swin(v2)?_(nano|t|s|b|l))_'
                      r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')
 
 # Config: architecture, output channels, stochastic depth, epochs, steps.
@@ -30,6 +31,26 @@ COCO = {
     'cascade_swin_s_coco': ('small', 96, 0.2, 36, [27, 33]),
     'cascade_swin_b_coco': ('base', 128, 0.3, 36, [27, 33]),
 }
+# Config: architecture, window, that of the pretrained weights, their file.
+SWIN_V2 = {
+    f'{method}_swinv2_{letter}_coco{variant}':
+    (arch, window, trained, f'swinv2_{arch}_patch4_window{window}_256.pth')
+    for method in ('mask_rcnn', 'cascade')
+    for letter, arch in zip('tsb', ('tiny', 'small', 'base'))
+    for variant, window, trained in (('', 8, 8), ('_w16', 16, [16, 16, 16, 8]))
+}
+LARGE_SCALE = {
+    f'cascade_swinv2_{arch[0]}_coco_lsj_{side}': (arch, side)
+    for arch in ('base', 'large')
+    for side in (1024, 1536)
+}
+# Of those that differ in size alone, one is enough.
+TRAINED = [
+    name for name in LEAVES
+    if 'swinv2' not in name or name in ('mask_rcnn_swinv2_t_coco_w16',
+                                        'cascade_swinv2_b_coco_lsj_1536',
+                                        'mask_rcnn_swinv2_nano_shapes')
+]
 MASK_RCNN = [name for name in COCO if name.startswith('mask_rcnn')]
 CASCADE = [name for name in COCO if name.startswith('cascade')]
 TINY = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
@@ -45,7 +66,10 @@ def _tiny(name):
     config = load_config(CONFIGS / f'{name}.py')
     init_default_scope('mmdet')
     model = config.model
-    model.backbone.update(TINY, init_cfg=None)
+    if model.backbone.type == 'swin_dense.SwinTransformerV2':
+        model.backbone.update(arch=TINY, init_cfg=None)
+    else:
+        model.backbone.update(TINY, init_cfg=None)
     model.neck.in_channels = [
         8 * 2**stage for stage in model.backbone.get('out_indices', range(4))
     ]
@@ -56,9 +80,10 @@ def _tiny(name):
 
 
 def test_all_recipes_are_there():
-    assert set(COCO) <= set(LEAVES)
-    assert {'mask_rcnn_swin_nano_shapes',
-            'cascade_swin_nano_shapes'} <= set(LEAVES)
+    assert {
+        *COCO, *SWIN_V2, *LARGE_SCALE, 'mask_rcnn_swin_nano_shapes',
+        'cascade_swin_nano_shapes', 'mask_rcnn_swinv2_nano_shapes'
+    } <= set(LEAVES)
 
 
 @pytest.mark.parametrize('name', LEAVES)
@@ -72,12 +97,12 @@ def test_leaf_explains_itself(name):
     assert any('GPU' in line or 'CPU' in line for line in header[2:])
 
 
-@pytest.mark.parametrize('name', COCO)
+@pytest.mark.parametrize('name', [*COCO, *SWIN_V2, *LARGE_SCALE])
 def test_leaf_is_short(name):
     assert len((CONFIGS / f'{name}.py').read_text().splitlines()) < 40
 
 
-@pytest.mark.parametrize('name', LEAVES)
+@pytest.mark.parametrize('name', TRAINED)
 def test_no_decay_for_norms_and_position_biases_alone(name):
     config = _tiny(name)
     config.model.backbone.use_abs_pos_embed = True
@@ -86,7 +111,9 @@ def test_no_decay_for_norms_and_position_biases_alone(name):
     wrapper.pop('loss_scale', None)
     optimizer = build_optim_wrapper(model, wrapper).optimizer
     names = {parameter: key for key, parameter in model.named_parameters()}
-    exempt = ('norm', 'relative_position_bias_table', 'absolute_pos_embed')
+    exempt = ['norm', 'absolute_pos_embed', 'relative_position_bias_table']
+    if 'swinv2' in name:
+        exempt[2:] = ['cpb_mlp', 'logit_scale']
     found = set()
     for group in optimizer.param_groups:
         assert group['lr'] == config.optim_wrapper.optimizer.lr
@@ -142,7 +169,9 @@ def test_schedule(recipe):
     assert wrapper.paramwise_cfg.custom_keys == {
         'absolute_pos_embed': dict(decay_mult=0.),
         'relative_position_bias_table': dict(decay_mult=0.),
-        'norm': dict(decay_mult=0.)
+        'norm': dict(decay_mult=0.),
+        'cpb_mlp': dict(decay_mult=0.),
+        'logit_scale': dict(decay_mult=0.)
     }
     assert config.auto_scale_lr == dict(enable=False, base_batch_size=16)
 
@@ -314,7 +343,87 @@ def test_cascade_box_heads(name):
         assert (rcnn[stage].mask_size, rcnn[stage].pos_weight) == (28, -1)
 
 
-@pytest.mark.parametrize('name', LEAVES)
+def _without_backbone(config):
+    """All settings but those of the backbone."""
+    settings = config.to_dict()
+    del settings['model']['backbone']
+    for key in ('swinv2', 'work_dir'):
+        settings.pop(key, None)
+    return settings
+
+
+@pytest.mark.parametrize('name', SWIN_V2)
+def test_swin_v2_recipes(name):
+    arch, window, trained, file = SWIN_V2[name]
+    config = load_config(CONFIGS / f'{name}.py')
+    first = load_config(
+        CONFIGS / f'{name.replace("swinv2", "swin").replace("_w16", "")}.py')
+    assert _without_backbone(config) == _without_backbone(first)
+    backbone = config.model.backbone
+    assert backbone == dict(
+        type='swin_dense.SwinTransformerV2',
+        arch=arch,
+        window_size=window,
+        pretrained_window_sizes=trained,
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=first.model.backbone.drop_path_rate,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://github.com/SwinTransformer/storage/releases/'
+            f'download/v2.0.0/{file}'))
+
+
+@pytest.mark.parametrize('name', LARGE_SCALE)
+def test_large_scale_recipes(name):
+    arch, side = LARGE_SCALE[name]
+    config = load_config(CONFIGS / f'{name}.py')
+    backbone = config.model.backbone
+    assert (backbone.arch, backbone.window_size) == (arch, 32)
+    assert backbone.pretrained_window_sizes == [12, 12, 12, 6]
+    assert backbone.with_cp and backbone.sequential_attention
+    assert backbone.init_cfg.checkpoint.endswith(
+        f'v2.0.0/swinv2_{arch}_patch4_window12_192_22k.pth')
+    test = config.test_dataloader.dataset.pipeline
+    assert test[1] == dict(type='Resize', scale=(side, side), keep_ratio=True)
+    assert config.val_dataloader == config.test_dataloader
+
+
+@pytest.mark.parametrize('side', [1024, 1536])
+def test_large_scale_images_are_squares(side):
+    from mmcv.transforms import Compose
+    from mmdet.structures.bbox import HorizontalBoxes
+    from mmdet.structures.mask import BitmapMasks
+    from mmdet.utils import register_all_modules
+    register_all_modules()
+    config = load_config(CONFIGS / f'cascade_swinv2_b_coco_lsj_{side}.py')
+    pipeline = Compose(config.train_dataloader.dataset.pipeline[2:])
+    np.random.seed(0)
+    scales = set()
+    for _ in range(8):
+        mask = np.zeros((1, 60, 80), np.uint8)
+        mask[0, 20:50, 10:70] = 1
+        results = pipeline(
+            dict(
+                img=np.full((60, 80, 3), 9, np.uint8),
+                img_path='',
+                img_id=0,
+                img_shape=(60, 80),
+                ori_shape=(60, 80),
+                gt_bboxes=HorizontalBoxes([[10., 20, 70, 50]]),
+                gt_bboxes_labels=np.array([0]),
+                gt_ignore_flags=np.array([False]),
+                gt_masks=BitmapMasks(mask, 60, 80)))
+        if results is None:  # the crop left nothing of the object
+            continue
+        assert results['inputs'].shape == (3, side, side)
+        sample = results['data_samples']
+        assert sample.gt_instances.masks.masks.shape[1:] == (side, side)
+        assert sample.gt_instances.bboxes.tensor.max() <= side
+        scales.add(sample.scale_factor[0] * 80 / side)
+    assert len(scales) > 3 and min(scales) >= .1 and max(scales) <= 2
+
+
+@pytest.mark.parametrize('name', TRAINED)
 def test_one_training_step(name):
     """Losses of a picture with two boxes are finite and reach all parts."""
     from mmdet.structures import DetDataSample

@@ -1,6 +1,6 @@
 # ADE20K of the 2016 scene parsing challenge: 20210 images to train, 2000 to
 # test, 150 classes. Label 0 of the files is what belongs to no class.
-dataset_type = 'ADE20KDataset'
+dataset_type = 'swin_dense.CheckedADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
 scale = (2048, 512)

@@ -25,7 +25,10 @@ optim_wrapper = dict(
         custom_keys={
             'absolute_pos_embed': dict(decay_mult=0.),
             'relative_position_bias_table': dict(decay_mult=0.),
-            'norm': dict(decay_mult=0.)
+            'norm': dict(decay_mult=0.),
+            # The position bias and the temperature of Swin V2.
+            'cpb_mlp': dict(decay_mult=0.),
+            'logit_scale': dict(decay_mult=0.)
         }))
 
 # `--auto-scale-lr` scales the learning rate by batch / base_batch_size.

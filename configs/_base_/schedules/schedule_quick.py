@@ -29,7 +29,9 @@ optim_wrapper = dict(
         custom_keys={
             'absolute_pos_embed': dict(decay_mult=0.),
             'relative_position_bias_table': dict(decay_mult=0.),
-            'norm': dict(decay_mult=0.)
+            'norm': dict(decay_mult=0.),
+            'cpb_mlp': dict(decay_mult=0.),
+            'logit_scale': dict(decay_mult=0.)
         }))
 
 auto_scale_lr = dict(enable=False, base_batch_size=4)

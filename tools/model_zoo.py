@@ -1,0 +1,94 @@
+"""Write the table of all recipes: parameters, FLOPs, published results."""
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from swin_dense.engine import cli
+from swin_dense.engine.flops import count, published_shape
+from swin_dense.engine.launch import load_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+HEAD = '''# Model zoo
+
+How to read the table: one FLOP is one multiply-accumulate, counted on one
+image of the size given ([what is counted](notes/flops.md)). Results are those
+that the papers or the authors of the official code published for the recipe,
+in their words; none was measured here. No weights of our own are published.
+
+<!-- python tools/model_zoo.py --out docs/model_zoo.md -->
+| config | parameters (M) | FLOPs (G) | image | published |
+| --- | --: | --: | --- | --- |
+'''
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(__doc__, 'python tools/model_zoo.py')
+    parser.add_argument(
+        'names', nargs='*', help='configs by name (default: all recipes)')
+    parser.add_argument(
+        '--out', metavar='FILE.md', help='write the page instead of printing')
+    cli.add_debug_argument(parser)
+    return parser
+
+
+def recipes() -> List[str]:
+    """Names of all recipes for published data sets."""
+    return sorted(
+        path.stem for path in CONFIGS.glob('*.py')
+        if '_nano_' not in path.stem)
+
+
+def row(name: str) -> str:
+    """The line of a recipe."""
+    path = CONFIGS / f'{name}.py'
+    config = load_config(str(path))
+    init_default_scope(config.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(_without_weights(config))
+    complexity = count(model, published_shape(config))
+    return (f'| [`{name}`](../configs/{name}.py) '
+            f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
+            f'| {complexity.shape[0]}×{complexity.shape[1]} '
+            f'| {_published(path)} |')
+
+
+def _without_weights(config: Config) -> Config:
+    config.model.backbone.init_cfg = None
+    return config.model
+
+
+def _published(path: Path) -> str:
+    """What the head of a config says of published results."""
+    comment = re.sub(r'\n# ', ' ', path.read_text().split('\n_base_')[0])
+    found = re.search(r'published( [^:;]+)?: ([^;]+); not measured', comment)
+    if found is None or found[2].startswith('no '):
+        return '–'
+    return found[2] + (found[1] or '')
+
+
+def zoo(args: argparse.Namespace) -> int:
+    """Count all recipes and write the page."""
+    lines = []
+    for name in args.names or recipes():
+        lines.append(row(name))
+        print(lines[-1], flush=True)
+    if args.out:
+        cli.write_bytes(
+            Path(args.out), (HEAD + '\n'.join(lines) + '\n').encode())
+    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(zoo, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
