@@ -24,7 +24,7 @@ def check_classes(model: nn.Module,
 
     Raises:
         ValueError: `classes` is missing, a string or empty; or a head, named
-            by its path in the model, has another count.
+            by its path in the model, has another count or fewer channels.
     """
     if isinstance(classes, str):
         raise ValueError(f'classes must be a list of names; got {classes!r}: '
@@ -49,6 +49,23 @@ def check_classes(model: nn.Module,
             f'Correct the classes, or set num_classes={len(classes)} at these '
             'places in the config (without the last number where it describes '
             'one head for all stages)')
+    for name, module in class_heads(model):
+        _check_outputs(name.removeprefix('module.'), module)
+
+
+def _check_outputs(name: str, head: nn.Module) -> None:
+    """Raise unless a segmentation head has a channel for each class.
+
+    Two classes may share one, which mmseg grants to any number of them.
+    """
+    channels = getattr(head, 'out_channels', None)
+    shared = channels == 1 and head.num_classes == 2
+    if hasattr(head,
+               'conv_seg') and not (shared or channels == head.num_classes):
+        raise ValueError(
+            f'model.{name} ({type(head).__name__}) has out_channels='
+            f'{channels} for num_classes={head.num_classes}: leave '
+            'out_channels out. Only two classes can share 1 channel')
 
 
 def _innermost(dataset: Any) -> Any:
@@ -107,6 +124,12 @@ class ClassCheckHook(Hook):
             from swin_dense.datasets.coco import check_splits
             check_splits(train, val)
             self._tell_labels(runner, loop)
+        elif list(val.metainfo.get('classes') or ()) != list(classes):
+            raise ValueError(
+                'the training set has the classes '
+                f'{list(classes)}, the validation set '
+                f'{list(val.metainfo.get("classes") or ())}: set metainfo='
+                'dict(classes=[…]) to the same list in both')
         check_classes(runner.model, val.metainfo.get('classes'),
                       'the validation set')
 

@@ -192,3 +192,41 @@ def test_checkpoints_without_names_pass(make):
     hook = ClassCheckHook()
     hook.after_load_checkpoint(None, dict(state_dict={}))
     hook.before_test(runner(Detector(), test=make('test')))
+
+
+class Segmentor(nn.Module):
+    """A segmentor's two heads."""
+
+    def __init__(self, count, channels):
+        super().__init__()
+        for name in ('decode_head', 'auxiliary_head'):
+            head = Head(count)
+            head.out_channels = channels
+            head.conv_seg = nn.Conv2d(2, channels, 1)
+            setattr(self, name, head)
+
+
+def test_heads_of_segmentors():
+    check_classes(Segmentor(2, 2), ['cat', 'dog'])
+    check_classes(Segmentor(2, 1), ['cat', 'dog'])
+    with pytest.raises(ValueError) as info:
+        check_classes(Segmentor(4, 4), ['cat', 'dog'])
+    for name in ('decode_head', 'auxiliary_head'):
+        assert f'  model.{name} (Head): num_classes=4' in str(info.value)
+    with pytest.raises(
+            ValueError,
+            match=r'model.decode_head \(Head\) has out_channels=1 for '
+            'num_classes=3: leave out_channels out'):
+        check_classes(Segmentor(3, 1), ['cat', 'dog', 'cow'])
+
+
+def test_label_maps_of_other_classes():
+    """Before the training, not at its first validation."""
+    train, val = (
+        SimpleNamespace(metainfo=dict(classes=classes))
+        for classes in (['cat', 'dog'], ['dog', 'cat']))
+    with pytest.raises(
+            ValueError,
+            match=r"training set has the classes \['cat', 'dog'\], the "
+            r"validation set \['dog', 'cat'\]"):
+        ClassCheckHook().before_train(runner(Segmentor(2, 2), train, val))
