@@ -3,9 +3,11 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Union
 
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import (BaseTTAModel, is_model_wrapper,
+                            revert_sync_batchnorm)
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
@@ -36,6 +38,8 @@ class DenseRunner(Runner):
       back; the previous one is removed afterwards. `CheckpointHook` in a
       config means `SafeCheckpointHook`.
     - Automatic resuming takes the newest intact checkpoint.
+    - On CPUs SyncBN becomes BN, with several processes as with one: each
+      normalises by its own images.
     """
 
     _required: Sequence[str] = ()
@@ -47,6 +51,13 @@ class DenseRunner(Runner):
                 'CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
             hook = {**hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, *args, **kwargs)
+
+    def wrap_model(self, model_wrapper_cfg: Optional[dict],
+                   model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; SyncBN needs GPUs."""
+        if self.distributed and get_device() == 'cpu':
+            model = revert_sync_batchnorm(model)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:
         """Train, from a checkpoint of other classes if need be."""

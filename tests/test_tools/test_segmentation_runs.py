@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_ade import write_ade
+from test_distributed import launch
 from tiny_runs import run
 
 pytest.importorskip('mmseg', reason='the recipes are of mmseg models')
@@ -93,3 +94,12 @@ def test_augmentations_that_cannot_be(workspace, capsys, options, message):
     assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
                workspace / 'test', '--tta', *options) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='of CPU processes')
+def test_two_processes(workspace):
+    """SyncBN exists on GPUs alone; a CPU process has its own BN."""
+    done = launch('dist_train.sh', CONFIG, 2, '--work-dir', workspace / 'two',
+                  '--cfg-options', f'data_root={workspace}/ade')
+    assert 'Iter(val) [1/1]' in done
+    assert (workspace / 'two' / 'iter_2.pth').is_file()
