@@ -344,9 +344,10 @@ def test_cascade_box_heads(name):
 
 
 def _without_backbone(config):
-    """All settings but those of the backbone."""
+    """All settings but those of backbone and neck."""
     settings = config.to_dict()
-    del settings['model']['backbone']
+    for key in ('backbone', 'neck'):
+        del settings['model'][key]
     for key in ('swinv2', 'work_dir'):
         settings.pop(key, None)
     return settings
@@ -354,19 +355,25 @@ def _without_backbone(config):
 
 @pytest.mark.parametrize('name', SWIN_V2)
 def test_swin_v2_recipes(name):
+    """They are those of V1 but for the backbone."""
     arch, window, trained, file = SWIN_V2[name]
     config = load_config(CONFIGS / f'{name}.py')
-    first = load_config(
-        CONFIGS / f'{name.replace("swinv2", "swin").replace("_w16", "")}.py')
-    assert _without_backbone(config) == _without_backbone(first)
-    backbone = config.model.backbone
-    assert backbone == dict(
+    first = name.replace('swinv2', 'swin').replace('_w16', '')
+    # There is no Mask R-CNN with Swin-B in V1.
+    first = first.replace('mask_rcnn_swin_b', 'mask_rcnn_swin_s')
+    assert _without_backbone(config) == _without_backbone(
+        load_config(CONFIGS / f'{first}.py'))
+    channels = 128 if arch == 'base' else 96
+    assert config.model.neck.in_channels == [
+        channels * scale for scale in (1, 2, 4, 8)
+    ]
+    assert config.model.backbone == dict(
         type='swin_dense.SwinTransformerV2',
         arch=arch,
         window_size=window,
         pretrained_window_sizes=trained,
         out_indices=(0, 1, 2, 3),
-        drop_path_rate=first.model.backbone.drop_path_rate,
+        drop_path_rate=0.3 if arch == 'base' else 0.2,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
