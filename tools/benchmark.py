@@ -1,4 +1,4 @@
-"""Time and memory of a backbone or detector, side by side with mmdet's."""
+"""Time and memory of a backbone or detector, side by side with its host's."""
 import argparse
 import platform
 import sys
@@ -35,6 +35,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=defaults.shape,
         metavar=('HEIGHT', 'WIDTH'),
         help='size of the input in pixels (default: 800 1333)')
+    parser.add_argument(
+        '--frames',
+        type=int,
+        help="measure Video Swin beside mmaction2's, on clips of so many")
     parser.add_argument('--batch', type=int, default=defaults.batch)
     parser.add_argument(
         '--dtype',
@@ -50,29 +54,33 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--no-memory', action='store_true', help='leave memory out')
     parser.add_argument(
         '--out', type=Path, help='also write the figures to this JSON file')
-    parser.add_argument('--debug', action='store_true', help=argparse.SUPPRESS)
+    cli.add_debug_argument(parser)
     return parser.parse_args(argv)
 
 
 def _benchmark(args: argparse.Namespace) -> int:
     if args.repeats < 1 or args.batch < 1 or min(args.shape) < 1:
         raise ValueError('--repeats, --batch and --shape must be positive')
+    if args.frames is not None and (args.frames < 1 or args.config):
+        raise ValueError('--frames must be positive, and goes without config')
     if args.config and not Path(args.config).is_file():
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
     setting = Setting(args.arch, args.config, tuple(args.shape), args.batch,
-                      args.dtype, args.device, args.window, args.repeats)
+                      args.dtype, args.device, args.window, args.repeats,
+                      args.frames)
     device = torch.device(args.device)
     where = (
         torch.cuda.get_device_name(device) if device.type == 'cuda' else
         f'{platform.machine()}, {torch.get_num_threads()} threads')
-    print(f'{args.config or "Swin, " + args.arch}, {args.batch}x3x'
-          f'{args.shape[0]}x{args.shape[1]}, {args.dtype}, {args.device} '
-          f'({where}), torch {torch.__version__}, median of {args.repeats}\n')
+    name = args.config or f'{"Video " * bool(args.frames)}Swin, {args.arch}'
+    size = 'x'.join(map(str, setting.size))
+    print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
+          f'torch {torch.__version__}, median of {args.repeats}\n')
     rows = measure(setting, not args.no_peer, not args.no_memory,
                    lambda line: print(line, file=sys.stderr, flush=True))
-    print(format_rows(rows))
+    print(format_rows(rows, setting.peer))
     if args.out:
         cli.write_json(
             args.out, {

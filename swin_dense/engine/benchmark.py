@@ -33,6 +33,8 @@ class Setting(NamedTuple):
         device: Device as torch names it.
         window: Window size in tokens; unused with a config.
         repeats: Timed runs, after one that is not.
+        frames: Frames of a clip, for Video Swin with windows of 8 tokens in
+            time; None for images.
     """
     arch: str = 'tiny'
     config: Optional[str] = None
@@ -42,6 +44,18 @@ class Setting(NamedTuple):
     device: str = 'cpu'
     window: int = 7
     repeats: int = 5
+    frames: Optional[int] = None
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Size of the input, (B, 3, H, W) or (B, 3, T, H, W)."""
+        frames = (self.frames, ) if self.frames else ()
+        return (self.batch, 3, *frames, *self.shape)
+
+    @property
+    def peer(self) -> str:
+        """Whose implementation is measured beside ours."""
+        return 'mmaction2' if self.frames else 'mmdet'
 
 
 class Row(NamedTuple):
@@ -60,7 +74,9 @@ class Row(NamedTuple):
 
 
 def _backbone(setting: Setting, name: str) -> nn.Module:
-    """Ours or mmdet's backbone, without stochastic depth."""
+    """Ours or the peer's backbone, without stochastic depth."""
+    if setting.frames:
+        return _video_backbone(setting, name)
     from swin_dense.backbones.swin import ARCHS, SwinTransformer
     sizes = ARCHS[setting.arch]
     if name == 'ours':
@@ -68,6 +84,15 @@ def _backbone(setting: Setting, name: str) -> nn.Module:
     else:
         from mmdet.models.backbones.swin import SwinTransformer as cls
     return cls(**sizes, window_size=setting.window, drop_path_rate=0.)
+
+
+def _video_backbone(setting: Setting, name: str) -> nn.Module:
+    if name == 'ours':
+        from swin_dense.backbones.video_swin import SwinTransformer3D as cls
+    else:
+        from mmaction.models.backbones import SwinTransformer3D as cls
+    window = (8, setting.window, setting.window)
+    return cls(setting.arch, window_size=window, drop_path_rate=0.)
 
 
 def _detector(setting: Setting, name: str) -> nn.Module:
@@ -121,7 +146,7 @@ def _samples(setting: Setting, classes: int) -> list:
 def _tasks(setting: Setting, name: str) -> dict[str, Callable[[], None]]:
     """What to run for each measure, for a model of this name."""
     torch.manual_seed(0)
-    x = torch.randn(setting.batch, 3, *setting.shape, device=setting.device)
+    x = torch.randn(setting.size, device=setting.device)
     if setting.config is None:
         model = _backbone(setting, name).to(setting.device)
         predict: Callable = model
@@ -228,19 +253,19 @@ def measure(setting: Setting,
             peer: bool = True,
             memory: bool = True,
             progress: Callable[[str], None] = lambda line: None) -> list[Row]:
-    """Time ours and mmdet's in turn, and the peak memory of each.
+    """Time ours and the peer's in turn, and the peak memory of each.
 
     Alternating the contestants spreads a change of the machine's speed over
     both. The median of the repeats counts.
 
     Args:
         setting: What is measured.
-        peer: Whether to measure mmdet's backbone beside ours.
+        peer: Whether to measure the peer's backbone beside ours.
         memory: Whether to measure memory too.
         progress: Called with a line for each finished measurement.
 
     Raises:
-        ImportError: If mmdet is wanted and absent.
+        ImportError: If the peer is wanted and absent.
     """
     names: Sequence[str] = ('ours', 'peer') if peer else ('ours', )
     tasks = {name: _tasks(setting, name) for name in names}
@@ -277,9 +302,9 @@ def _show(value: Optional[float], quantity: str) -> str:
     return f'{value * 1000:.1f} ms'
 
 
-def format_rows(rows: Sequence[Row]) -> str:
-    """A Markdown table of the measurements."""
-    lines = ['| | swin_dense | mmdet | ratio |', '| --- | --: | --: | --: |']
+def format_rows(rows: Sequence[Row], peer: str = 'mmdet') -> str:
+    """A Markdown table of the measurements beside a peer's."""
+    lines = [f'| | swin_dense | {peer} | ratio |', '| --- | --: | --: | --: |']
     for row in rows:
         ratio = '-' if row.ratio is None else f'{row.ratio:.2f}'
         lines.append(f'| {row.quantity} | {_show(row.ours, row.quantity)} | '

@@ -56,7 +56,18 @@ def test_whole_detector_beside_mmdet(capsys):
         assert float(cells[3]) == pytest.approx(ours / peer, abs=.02)
 
 
+def test_video_beside_mmaction2(capsys):
+    pytest.importorskip('mmaction', reason='mmaction2 is not installed')
+    assert tool.main([
+        '--frames', '4', '--shape', '32', '48', '--repeats', '1', '--no-memory'
+    ]) == 0
+    out = capsys.readouterr().out
+    assert 'Video Swin, tiny, 1x3x4x32x48, float32' in out
+    assert '| | swin_dense | mmaction2 | ratio |' in out
+
+
 @pytest.mark.parametrize('arguments, message', [
+    (['--frames', '0'], '--frames must be positive'),
     (['--repeats', '0'], 'must be positive'),
     (['nowhere.py'], 'there is no config nowhere.py'),
 ])
