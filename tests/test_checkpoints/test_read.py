@@ -136,6 +136,21 @@ def test_safetensors_by_content(tmp_path, safetensors, name, mmap):
     assert found['state_dict']['n'] == 3
 
 
+def test_copies_do_not_depend_on_the_file(tmp_path, safetensors):
+    for suffix in ('.safetensors', '.pth'):
+        path = tmp_path / f'a{suffix}'
+        weights = {'w': torch.ones(5000)}
+        if suffix == '.pth':
+            torch.save(weights, path)
+        else:
+            safetensors.save_file(weights, path)
+        found = read_checkpoint(path, mmap=False)
+        with open(path, 'r+b') as file:
+            file.write(bytes(path.stat().st_size))
+        found = found.get('state_dict', found)
+        assert torch.equal(found['w'], torch.ones(5000))
+
+
 def test_safetensors_named_by_a_torch_file(tmp_path):
     path = save(tmp_path / 'a.safetensors')
     assert read_checkpoint(path).keys() == CONTENT.keys()

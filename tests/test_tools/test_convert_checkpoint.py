@@ -13,7 +13,7 @@ from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
 from swin_dense.checkpoints.formats import export, unwrap
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.checkpoints.read import read_checkpoint
-from swin_dense.checkpoints.write import metadata_of
+from swin_dense.checkpoints.write import metadata_of, write_checkpoint
 from swin_dense.ops import log_coordinates
 
 IMAGE_TARGETS = ('official', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
@@ -101,6 +101,14 @@ def test_metadata(source, tmp_path):
             window=[7, 7])
 
 
+def test_metadata_of_an_earlier_step(model, tmp_path):
+    source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    write_checkpoint(source, model.state_dict(), dict(method='geometric'))
+    assert convert(source, path, '--to', 'mmdet') == 0
+    recorded = metadata_of(read_checkpoint(path))
+    assert (recorded['method'], recorded['source']) == ('geometric', 'a.pth')
+
+
 def test_printed_lists(source, tmp_path, capsys):
     path = tmp_path / 'new.pth'
     assert convert(source, path, '--to', 'mmdet', '--dry-run') == 0
@@ -186,8 +194,10 @@ def test_windows_that_only_buffers_tell_are_recorded(tmp_path):
     found = read_checkpoint(path)
     assert not any(name.endswith('coords_table') for name in found)
     assert metadata_of(found)['pretrained_window_sizes'] == [[6, 6], [3, 3]]
+    # Nor is it lost when the file without buffers is converted again.
+    assert convert(path, source, '--to', 'mmpretrain', '--force') == 0
     model = SwinTransformerV2(**sizes, out_indices=(0, 1), window_size=12)
-    report = load_backbone(model, path)
+    report = load_backbone(model, source)
     assert 'log-MLP of 6x6 windows evaluated for 12x12' in report.summary()
 
 
