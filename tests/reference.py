@@ -17,7 +17,7 @@ def randomize(module: torch.nn.Module) -> torch.nn.Module:
             if 'table' in name or 'absolute' in name:
                 parameter.copy_(noise)
             elif 'logit_scale' in name:
-                parameter.copy_(2 + noise)
+                parameter.copy_(2 + .3 * noise)
             elif parameter.ndim > 1:
                 parameter.copy_(noise * parameter[0].numel()**-.5)
             else:
@@ -61,10 +61,10 @@ def window_attention(x, attention, window, shift, masked=False):
         if is_v2:
             q = q + attention.q_bias.view(heads, 1, -1)
             v = v + attention.v_bias.view(heads, 1, -1)
+            # Keys of padding are 0, and have no direction.
             q, k = (
-                t / t.square().sum(-1, keepdim=True).sqrt() for t in (q, k))
-            # Keys of padding are 0, which has no direction.
-            k = k.nan_to_num()
+                t / (t.square().sum(-1, keepdim=True) + 1e-200).sqrt()
+                for t in (q, k))
             scale = attention.logit_scale.exp().clamp(max=100)
         else:
             scale = attention.scale

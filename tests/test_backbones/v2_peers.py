@@ -1,0 +1,120 @@
+"""Other implementations of Swin V2, with the weights of ours."""
+import importlib
+import re
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+
+import pytest
+
+HUGGING_FACE = [('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
+                ('patch_embed.norm', 'embeddings.norm'),
+                ('layers.', 'encoder.layers.'),
+                ('attn.proj', 'attention.output.dense'),
+                ('attn.logit_scale', 'attention.self.logit_scale'),
+                ('attn.cpb_mlp',
+                 'attention.self.continuous_position_bias_mlp'),
+                ('attn.q_bias', 'attention.self.query.bias'),
+                ('attn.v_bias', 'attention.self.value.bias'),
+                ('norm1', 'layernorm_before'), ('norm2', 'layernorm_after'),
+                ('mlp.fc1', 'intermediate.dense'), ('mlp.fc2', 'output.dense')]
+CLASS_MODULE = 'mmpretrain.models.backbones.swin_transformer_v2'
+MMPRETRAIN = [('patch_embed.proj', 'patch_embed.projection'),
+              ('layers.', 'stages.'), ('attn.', 'attn.w_msa.'),
+              ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
+
+
+def _rename(name, table):
+    for ours, theirs in table:
+        name = name.replace(ours, theirs)
+    return name
+
+
+def _load(theirs, state):
+    missing, unexpected = theirs.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert all('relative_' in name for name in missing), missing
+    theirs.eval()
+    return theirs
+
+
+def hugging_face(ours, image_size):
+    """Hugging Face's backbone, with our output norms: it has none.
+
+    Args:
+        ours: Backbone with all outputs and one window for all stages.
+        image_size: Height and width that it will be used for.
+    """
+    transformers = pytest.importorskip(
+        'transformers', reason='Hugging Face transformers are not installed')
+    attentions = [stage.blocks[0].attn for stage in ours.layers]
+    config = transformers.Swinv2Config(
+        image_size=list(image_size),
+        embed_dim=ours.num_features[0],
+        depths=[len(stage.blocks) for stage in ours.layers],
+        num_heads=[attention.num_heads for attention in attentions],
+        window_size=attentions[0].window_size[0],
+        pretrained_window_sizes=[
+            attention.pretrained_window_size[0] for attention in attentions
+        ],
+        out_indices=[1, 2, 3, 4])
+    state = {}
+    for name, value in ours.state_dict().items():
+        if re.match(r'norm\d', name):
+            continue
+        name = _rename(name, HUGGING_FACE)
+        if name.endswith('attn.qkv.weight'):
+            for part, rows in zip(('query', 'key', 'value'), value.chunk(3)):
+                state[name.replace('attn.qkv',
+                                   f'attention.self.{part}')] = rows
+        else:
+            state[name] = value
+    theirs = transformers.Swinv2Backbone(config).to(value.dtype)
+    _load(theirs, state)
+
+    def forward(x):
+        return [
+            getattr(ours, f'norm{i}')(out.movedim(1, -1)).movedim(-1, 1)
+            for i, out in enumerate(theirs(x).feature_maps)
+        ]
+
+    return forward
+
+
+def _mmpretrain_class():
+    """The class alone: the whole package wants torchvision and more."""
+    if CLASS_MODULE in sys.modules:
+        return sys.modules[CLASS_MODULE].SwinTransformerV2
+    spec = find_spec('mmpretrain')
+    if spec is None:
+        pytest.skip('mmpretrain is not installed')
+    root = spec.submodule_search_locations[0]
+    for name in ('', '.models', '.models.backbones', '.models.utils'):
+        package = ModuleType('mmpretrain' + name)
+        package.__path__ = [root + name.replace('.', '/')]
+        sys.modules.setdefault('mmpretrain' + name, package)
+    utils = sys.modules['mmpretrain.models.utils']
+    for name in ('attention', 'embed', 'helpers'):
+        module = importlib.import_module(f'mmpretrain.models.utils.{name}')
+        utils.__dict__.update({
+            k: v
+            for k, v in vars(module).items() if k[0] != '_'
+        })
+    return importlib.import_module(CLASS_MODULE).SwinTransformerV2
+
+
+def mmpretrain(ours, **kwargs):
+    """The host's backbone, built with these arguments."""
+    theirs = _mmpretrain_class()(**kwargs)
+    state = {}
+    for name, value in ours.state_dict().items():
+        if '.downsample.' in name:  # theirs are at the start of a stage
+            _, stage, rest = name.split('.', 2)
+            name = f'layers.{int(stage) + 1}.{rest}'
+            if value.ndim == 2:
+                # Neighbours inside channels, row by row, instead of outside,
+                # column by column.
+                value = value.unflatten(1, (2, 2, -1)).permute(0, 3, 2, 1)
+                value = value.flatten(1)
+        state[_rename(name, MMPRETRAIN)] = value
+    return _load(theirs.to(value.dtype), state)
