@@ -23,12 +23,12 @@ def workspace(tmp_path_factory) -> Path:
     return root
 
 
-def metrics_of(workspace, name, *args):
+def metrics_of(workspace, name, *args, options=()):
     """What tools/test.py reports with some options."""
     out = workspace / f'{name}.json'
     assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
                workspace / 'test', '--out', out, *args, '--cfg-options',
-               f'data_root={workspace}/ade') == 0
+               f'data_root={workspace}/ade', *options) == 0
     return json.loads(out.read_text())['metrics']
 
 
@@ -47,8 +47,12 @@ def test_training(workspace):
     assert 'Iter(val) [2/2]' in log and 'mIoU' in log
 
 
-def test_one_scale_unflipped_is_plain_testing(workspace):
-    plain = metrics_of(workspace, 'plain')
+@pytest.fixture(scope='module')
+def plain(workspace):
+    return metrics_of(workspace, 'plain')
+
+
+def test_one_scale_unflipped_is_plain_testing(workspace, plain):
     assert {'aAcc', 'mIoU', 'mAcc'} <= set(plain)
     assert metrics_of(workspace, 'one', '--tta', '--tta-no-flip',
                       '--tta-ratios', 1) == plain
@@ -72,6 +76,37 @@ def test_scales_and_flips(workspace, monkeypatch):
             ] == [(side, flip) for side in sides for flip in (False, True)]
     assert seen[0][0] == (16, 22) and seen[10][0] == (56, 78)
     assert 'tensors loaded' in log_of(workspace / 'test')
+
+
+def test_sliding_windows(workspace, plain, monkeypatch):
+    """By options alone; a crop as large as the image is the whole image."""
+    from mmseg.models import EncoderDecoder
+    seen = []
+    forward = EncoderDecoder.encode_decode
+
+    def count(self, inputs, metas):
+        seen.append(tuple(inputs.shape[2:]))
+        return forward(self, inputs, metas)
+
+    monkeypatch.setattr(EncoderDecoder, 'encode_decode', count)
+
+    def slide(name, crop, stride, *args):
+        seen.clear()
+        return metrics_of(
+            workspace,
+            name,
+            *args,
+            options=[
+                'model.test_cfg.mode=slide',
+                f'model.test_cfg.crop_size=({crop},{crop})',
+                f'model.test_cfg.stride=({stride},{stride})'
+            ])
+
+    assert slide('large', 64, 32) == plain
+    assert len(seen) == 2
+    slide('small', 32, 16, '--tta', '--tta-ratios', 1)
+    # 32 x 45 and 32 x 41, two windows each, and the same mirrored.
+    assert seen == [(32, 32)] * 8
 
 
 def test_other_number_of_classes(workspace, capsys):
