@@ -1,0 +1,3 @@
+_base_ = 'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py'
+
+model = dict(backbone=dict(type='swin_dense.SwinTransformer'))

@@ -1,0 +1,155 @@
+"""A host's whole checkpoint gives its detections, box by box."""
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from swin_dense.checkpoints.formats import convert
+from swin_dense.checkpoints.load import CheckpointError, load_model
+
+pytest.importorskip('mmdet', reason='the host is mmdet')
+
+RECIPE = Path(__file__).parents[1] / 'test_tools' / 'tiny_mask_rcnn.py'
+# Of coordinates in pixels and of scores; they were seen to differ by 2e-5.
+TOLERANCE = 1e-4
+
+
+def build(backbone):
+    """A small Mask R-CNN around mmdet's backbone or ours."""
+    cfg = Config.fromfile(RECIPE).model
+    cfg.backbone.type = backbone
+    cfg.backbone.pop('arch')
+    cfg.test_cfg.rcnn.score_thr = 0.
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return MODELS.build(cfg).eval()
+
+
+@pytest.fixture(scope='module')
+def host():
+    """mmdet's model with full-rank random weights, and its detections."""
+    model = build('mmdet.SwinTransformer')
+    generator = torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator)
+            scale = value[0].numel()**-.5 if value.ndim > 1 else .1
+            value.copy_(noise * scale + name.endswith('norm.weight'))
+    return model, detect(model)
+
+
+def detect(model):
+    from mmdet.structures import DetDataSample
+    generator = torch.Generator().manual_seed(1)
+    sizes = [(64, 77), (50, 64)]
+    images = [
+        torch.randint(256, (3, *size), dtype=torch.uint8, generator=generator)
+        for size in sizes
+    ]
+    samples = [
+        DetDataSample(
+            metainfo=dict(
+                img_shape=size, ori_shape=size, scale_factor=(1., 1.)))
+        for size in sizes
+    ]
+    with torch.no_grad():
+        found = model.test_step(dict(inputs=images, data_samples=samples))
+    return [sample.pred_instances for sample in found]
+
+
+def mmdet_3(state):
+    meta = dict(dataset_meta=dict(classes=('circle', 'square', 'triangle')))
+    return dict(meta=meta, state_dict=OrderedDict(state))
+
+
+def wrapped(state):
+    return dict(state_dict={f'module.{k}': v for k, v in state.items()})
+
+
+def averaged(state):
+    """As mmengine's EMAHook stores: the average is what counts."""
+    current = {f'module.{k}': torch.zeros_like(v) for k, v in state.items()}
+    return dict(
+        mmdet_3(state), ema_state_dict=dict(current, steps=torch.tensor(5)))
+
+
+def official(state):
+    """As the official code of mmdet 2's days stores, with its buffers."""
+    backbone = convert(state).state_dict
+    result = {f'backbone.{name}': value for name, value in backbone.items()}
+    for name in [n for n in result if n.endswith('bias_table')]:
+        index = name.replace('bias_table', 'index')
+        result[index] = torch.zeros(16, 16, dtype=torch.int64)
+    result.update({
+        name: value
+        for name, value in state.items() if not name.startswith('backbone.')
+    })
+    meta = dict(epoch=36, CLASSES=('circle', 'square', 'triangle'))
+    return dict(meta=meta, state_dict=result, optimizer=dict(state={}))
+
+
+@pytest.mark.parametrize('layout', [mmdet_3, wrapped, averaged, official])
+def test_detections_are_the_hosts(layout, host, tmp_path):
+    theirs, expected = host
+    path = tmp_path / 'host.pth'
+    torch.save(layout(theirs.state_dict()), path)
+    model = build('swin_dense.SwinTransformer')
+    report = load_model(model, path)
+    assert len(report.loaded) == len(model.state_dict())
+    assert not report.missing + report.unexpected + report.resized
+    assert all('relative_position_index' in n for n in report.dropped)
+    for found, other in zip(detect(model), expected):
+        assert len(found) == len(other) == 10
+        for index in range(len(found)):
+            assert found.labels[index] == other.labels[index]
+            torch.testing.assert_close(
+                found.bboxes[index],
+                other.bboxes[index],
+                rtol=0,
+                atol=TOLERANCE)
+            torch.testing.assert_close(
+                found.scores[index],
+                other.scores[index],
+                rtol=0,
+                atol=TOLERANCE)
+            pixels = found.masks[index] != other.masks[index]
+            assert pixels.sum() <= 2  # at the threshold
+    # The weights matter: boxes differ from each other and between images.
+    assert expected[0].bboxes.std(0).min() > 1
+    assert expected[0].masks.any() and not expected[0].masks.all()
+
+
+def test_our_checkpoint_goes_back_into_the_host(host):
+    theirs, expected = host
+    ours = build('swin_dense.SwinTransformer')
+    load_model(ours, theirs.state_dict())
+    other = build('mmdet.SwinTransformer')
+    report = load_model(other, ours.state_dict())
+    assert all('relative_position_index' in n for n in report.missing)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+
+
+def test_one_wrong_permutation_is_seen(host):
+    """What the comparison is worth: mmdet's merging order, not undone."""
+    theirs, expected = host
+    state = official(theirs.state_dict())
+    name = 'backbone.layers.0.downsample.reduction.weight'
+    value = state['state_dict'][name]
+    state['state_dict'][name] = value.flip(1)
+    model = build('swin_dense.SwinTransformer')
+    load_model(model, state)
+    found = detect(model)
+    assert (found[0].scores - expected[0].scores).abs().max() > TOLERANCE
+
+
+def test_a_lacking_tensor_is_an_error(host):
+    state = dict(host[0].state_dict())
+    del state['backbone.stages.2.blocks.0.attn.w_msa.qkv.weight']
+    with pytest.raises(
+            CheckpointError,
+            match=r'1 of \d+ tensors of the model are not in the file '
+            r'\(backbone\.layers\.2\.blocks\.0\.attn\.qkv\.weight\)'):
+        load_model(build('swin_dense.SwinTransformer'), state)
