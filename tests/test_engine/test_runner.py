@@ -18,6 +18,7 @@ from torch import nn
 from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
+from swin_dense.engine.runner import DenseRunner
 
 
 @pytest.fixture(scope='module')
@@ -355,3 +356,16 @@ def test_nothing_intact_is_an_error(reference, tmp_path):
 def test_nothing_to_resume_starts_anew(tmp_path, reference):
     training.runner(tmp_path, resume=True).train()
     assert_same_state(tmp_path / 'iter_20.pth', reference / 'iter_20.pth')
+
+
+@pytest.mark.parametrize('device, reverted', [('cpu', True), ('cuda', False)])
+def test_cpu_processes_have_no_sync_bn(monkeypatch, device, reverted):
+    """PyTorch's SyncBN refuses tensors on the CPU."""
+    monkeypatch.setattr('swin_dense.engine.runner.get_device', lambda: device)
+    monkeypatch.setattr('mmengine.runner.Runner.wrap_model',
+                        lambda self, cfg, model: model)
+    runner = object.__new__(DenseRunner)
+    runner._distributed = True
+    norm, = runner.wrap_model(None, nn.Sequential(nn.SyncBatchNorm(4)))
+    assert isinstance(norm, nn.SyncBatchNorm) is not reverted
+    assert norm.num_features == 4

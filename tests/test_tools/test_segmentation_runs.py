@@ -131,6 +131,7 @@ def test_augmentations_that_cannot_be(workspace, capsys, options, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='of CPU processes')
 def test_two_processes(workspace):
     """SyncBN exists on GPUs alone; a CPU process has its own BN."""
