@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 CODE := swin_dense tools tests
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo demo-seg test lint format clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
+	@echo 'make demo-seg  the same for semantic segmentation, a small UPerNet'
 	@echo 'make test    lint, then the test suite'
 	@echo 'make lint    style, types, spelling, docstrings'
 	@echo 'make format  rewrite the sources in the house style'
@@ -26,6 +27,10 @@ $(VENV)/.installed: setup.cfg constraints.txt
 demo: setup
 	$(BIN)/python tools/demo.py
 
+demo-seg: setup
+	$(BIN)/python tools/demo.py --config configs/upernet_swin_nano_shapes.py \
+		--work-dir work_dirs/demo_seg
+
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
@@ -42,4 +47,4 @@ format: setup
 	$(BIN)/yapf --in-place --recursive --parallel $(CODE)
 
 clean:
-	rm -rf $(VENV) work_dirs/demo
+	rm -rf $(VENV) work_dirs/demo work_dirs/demo_seg

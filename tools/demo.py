@@ -1,4 +1,4 @@
-"""Generate data, train a small Swin Cascade, evaluate and draw it.
+"""Generate data, train a small Swin model, evaluate and draw it.
 
 Takes minutes on two CPU cores. Run again, it uses the finished training, or
 continues an interrupted one.
@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 
 from swin_dense.checkpoints.load import read_checkpoint
 from swin_dense.detection.predictor import Predictor, read_image
@@ -22,11 +23,13 @@ from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
 from swin_dense.engine.resume import find_latest
 from swin_dense.registry import DATASETS
-from swin_dense.visualization import contact_sheet
+from swin_dense.visualization import contact_sheet, label_sheet
 
 TOOLS = Path(__file__).parent
 CONFIG = TOOLS.parent / 'configs/cascade_swin_nano_shapes.py'
 IMAGES = 8
+METRICS = ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP',
+           'coco/segm_mAP_50', 'aAcc', 'mIoU', 'mAcc')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -72,14 +75,18 @@ def demo(args: argparse.Namespace) -> int:
     runner = build_runner(cfg)
     metrics = runner.test()
     cli.write_json(work_dir / 'metrics.json', metrics)
+    dataset = runner.test_dataloader.dataset
+    if 'decode_head' in cfg.model:
+        picture = draw_label_sheet(runner.model, dataset)
+    else:
+        picture = draw_sheet(Predictor(cfg, checkpoint), dataset)
     sheet = work_dir / 'contact_sheet.png'
-    predictor = Predictor(cfg, checkpoint)
-    cli.write_bytes(sheet, draw_sheet(predictor,
-                                      runner.test_dataloader.dataset))
+    cli.write_bytes(sheet, cv2.imencode('.png', picture)[1].tobytes())
 
     print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
-    for name in ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'):
-        print(f'  {name:12} {metrics.get(f"coco/{name}", float("nan")):.3f}')
+    for name in METRICS:
+        if name in metrics:
+            print(f'  {name.removeprefix("coco/"):12} {metrics[name]:.3f}')
     print(f'weights:       {checkpoint}\ncontact sheet: {sheet}')
     return 0
 
@@ -127,24 +134,37 @@ def is_finished(cfg: Config) -> bool:
             'max_epochs', float('inf')))
 
 
-def draw_sheet(predictor: Predictor, dataset: Any) -> bytes:
-    """Ground truth beside prediction for images from all over a data set.
-
-    Args:
-        predictor: A trained model.
-        dataset: Its pipeline loads the ground truth.
-
-    Returns:
-        A PNG file's content.
-    """
+def chosen(dataset: Any) -> Iterator[Any]:
+    """Samples from all over a data set; its pipeline loads the truth."""
     count = min(IMAGES, len(dataset))
-    pairs = []
     for index in np.linspace(0, len(dataset) - 1, count).round().astype(int):
-        sample = dataset[index]['data_samples']
-        image = read_image(sample.img_path)
-        pairs.append((image, sample.gt_instances, *predictor([image])))
-    sheet = contact_sheet(pairs, predictor.classes)
-    return cv2.imencode('.png', sheet)[1].tobytes()
+        yield dataset[index]
+
+
+def draw_sheet(predictor: Predictor, dataset: Any) -> np.ndarray:
+    """Ground truth beside prediction of instances."""
+    pairs = []
+    for sample in chosen(dataset):
+        truth = sample['data_samples']
+        image = read_image(truth.img_path)
+        pairs.append((image, truth.gt_instances, *predictor([image])))
+    return contact_sheet(pairs, predictor.classes)
+
+
+def draw_label_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
+    """Ground truth beside prediction of label maps."""
+    model.eval()
+    pairs = []
+    for sample in chosen(dataset):
+        with torch.no_grad():
+            found, = model.test_step(pseudo_collate([sample]))
+        truth, labels = (
+            data.squeeze(0).cpu().numpy()
+            for data in (sample['data_samples'].gt_sem_seg.data,
+                         found.pred_sem_seg.data))
+        pairs.append((read_image(found.img_path), truth, labels))
+    meta = dataset.metainfo
+    return label_sheet(pairs, meta['classes'], meta['palette'])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

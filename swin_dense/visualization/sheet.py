@@ -1,14 +1,13 @@
 """A contact sheet: ground truth beside prediction, image by image."""
-from typing import Any, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from swin_dense.visualization.instances import Arrays, draw_instances
+from swin_dense.visualization.labels import (INK, PAPER, draw_labels,
+                                             draw_legend)
 from swin_dense.visualization.text import put_text, text_size
-
-_PAPER = (250, 250, 250)
-_INK = (40, 40, 40)
 
 
 def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
@@ -38,11 +37,74 @@ def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
     Raises:
         ValueError: If there are no pairs, or an entry cannot be drawn.
     """
-    if not pairs:
+    tiles = []
+    for image, *contents in pairs:
+        resized, factor = _resized(image, tile)
+        size = resized.shape[1::-1]
+        tiles.append([
+            draw_instances(resized,
+                           Arrays.read(instances).resized(size, factor),
+                           classes, score_thr) for instances in contents
+        ])
+    return _arrange(tiles, titles, columns, tile)
+
+
+def label_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray, np.ndarray]],
+                classes: Sequence[str],
+                palette: Optional[Sequence[Sequence[int]]] = None,
+                *,
+                titles: Sequence[str] = ('ground truth', 'prediction'),
+                columns: int = 2,
+                tile: int = 320) -> np.ndarray:
+    """Draw images with two label maps each, side by side, and a legend.
+
+    Args:
+        pairs: An image (H, W, 3), BGR, with the labels (H, W) of its ground
+            truth and of its prediction.
+        classes: Names, in the order of the labels.
+        palette: Colours as (red, green, blue); this package's if None.
+        titles: See `contact_sheet`, as are all other arguments.
+
+    Returns:
+        The sheet, (height, width, 3) uint8, BGR. The shares in its legend
+        are those of the ground truth.
+    """
+    tiles = []
+    for image, *contents in pairs:
+        resized, _ = _resized(image, tile)
+        tiles.append([
+            draw_labels(
+                resized,
+                cv2.resize(
+                    labels.astype(np.int16),
+                    resized.shape[1::-1],
+                    interpolation=cv2.INTER_NEAREST),
+                classes,
+                palette,
+                legend=False) for labels in contents
+        ])
+    sheet = _arrange(tiles, titles, columns, tile)
+    truths = [truth for _, truth, _ in pairs]
+    return np.vstack(
+        [sheet, draw_legend(truths, classes, sheet.shape[1], palette)])
+
+
+def _resized(image: np.ndarray, tile: int) -> Tuple[np.ndarray, float]:
+    """An image whose longer side is `tile`, and the factor to it."""
+    factor = tile / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * factor)),
+            max(1, round(image.shape[0] * factor)))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, size, interpolation=method), factor
+
+
+def _arrange(tiles: Sequence[Sequence[np.ndarray]], titles: Sequence[str],
+             columns: int, tile: int) -> np.ndarray:
+    """Put pairs of pictures below their titles."""
+    if not tiles:
         raise ValueError('a contact sheet needs at least one image, got none')
-    columns = min(columns, len(pairs))
+    columns = min(columns, len(tiles))
     gap, size = tile // 32, max(12, tile // 18)
-    tiles = [_draw_pair(*pair, classes, score_thr, tile) for pair in pairs]
     rows = [tiles[i:i + columns] for i in range(0, len(tiles), columns)]
     heights = [max(pair[0].shape[0] for pair in row) for row in rows]
 
@@ -50,7 +112,7 @@ def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
     # Two tiles and the gap between them, then a wider gap to the next pair.
     pitch = 2 * tile + 4 * gap
     sheet = np.full(
-        (head + sum(heights) + gap * len(rows), columns * pitch, 3), _PAPER,
+        (head + sum(heights) + gap * len(rows), columns * pitch, 3), PAPER,
         np.uint8)
     for column in range(columns):
         for side, title in enumerate(titles):
@@ -58,11 +120,7 @@ def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
             middle += tile // 2
             width = text_size(title, size, bold=True)[0]
             put_text(
-                sheet,
-                title, (middle - width // 2, gap),
-                size,
-                _INK,
-                bold=True)
+                sheet, title, (middle - width // 2, gap), size, INK, bold=True)
     y = head
     for row, height in zip(rows, heights):
         for column, pair in enumerate(row):
@@ -73,22 +131,3 @@ def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
                 sheet[y:y + h, x:x + w] = picture
         y += height + gap
     return sheet
-
-
-def _draw_pair(image: np.ndarray, truth: Any, prediction: Any,
-               classes: Sequence[str], score_thr: float,
-               tile: int) -> Tuple[np.ndarray, np.ndarray]:
-    """One image with its ground truth, and with its prediction."""
-    factor = tile / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * factor)),
-            max(1, round(image.shape[0] * factor)))
-    shrinks = factor < 1
-    resized = cv2.resize(
-        image,
-        size,
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    left, right = (
-        draw_instances(resized,
-                       Arrays.read(instances).resized(size, factor), classes,
-                       score_thr) for instances in (truth, prediction))
-    return left, right

@@ -1,0 +1,156 @@
+"""Read label maps and say what is in them, and what is wrong with them."""
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from mmengine.registry import DATASETS, init_default_scope
+
+from swin_dense.datasets.label_checks import LabelReport, check_label_maps
+from swin_dense.datasets.label_maps import scan_label_maps
+from swin_dense.engine import cli
+from swin_dense.engine.launch import load_config
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/check_label_maps.py data/mine/annotations '
+        '--classes 3')
+    parser.add_argument(
+        'source', help='config file, or folder of label maps (PNG files)')
+    parser.add_argument(
+        '--classes',
+        type=int,
+        metavar='N',
+        help='labels are 0 to N - 1; needed for a folder')
+    parser.add_argument(
+        '--images',
+        metavar='FOLDER',
+        help='folder with the images, to compare the sizes of files of one '
+        'name')
+    parser.add_argument(
+        '--ignore-index',
+        type=int,
+        default=255,
+        metavar='VALUE',
+        help='label that counts for nothing (default: 255)')
+    parser.add_argument(
+        '--reduce-zero-label',
+        action='store_true',
+        help='value n is label n - 1, and 0 is ignored')
+    parser.add_argument(
+        '--out', metavar='FILE.json', help='also write the findings as JSON')
+    cli.add_config_arguments(parser)
+    return parser
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check a config's data sets or a folder; 1 if there are problems."""
+    if os.path.isdir(args.source):
+        reports = [check_folder(args)]
+    else:
+        if args.classes is not None or args.images or args.reduce_zero_label:
+            raise ValueError('--classes, --images and --reduce-zero-label are '
+                             'for folders: a config says all this itself')
+        reports = list(check_config(args))
+    for name, classes, report in reports:
+        print(f'{name}: {report.files} label maps\n{report.table(classes)}')
+        for note in report.notes:
+            print(f'  note: {note}')
+        for problem in report.problems:
+            print(f'  problem: {problem}')
+    if args.out:
+        cli.write_json(args.out, {
+            name: report.to_dict()
+            for name, _, report in reports
+        })
+    count = sum(len(report.problems) for _, _, report in reports)
+    print(f'{count} problems' if count else 'no problems')
+    return 1 if count else 0
+
+
+def check_folder(
+        args: argparse.Namespace) -> Tuple[str, Sequence[str], LabelReport]:
+    """What a folder of label maps holds.
+
+    Raises:
+        ValueError: The number of classes is missing, or there are no files.
+    """
+    if not args.classes:
+        raise ValueError('a folder does not say how many classes there are: '
+                         'add --classes N')
+    folder = Path(args.source)
+    files = sorted(folder.rglob('*.png'))
+    if not files:
+        raise ValueError(f'{folder} holds no .png file')
+    images: Dict[Path, str] = {}
+    if args.images:
+        place = Path(args.images)
+        images = {
+            path.relative_to(place).with_suffix(''): str(path)
+            for path in place.rglob('*') if path.is_file()
+        }
+    maps = scan_label_maps([
+        (str(path), images.get(path.relative_to(folder).with_suffix('')))
+        for path in files
+    ])
+    report = check_label_maps(
+        maps, [f'class {i}' for i in range(args.classes)],
+        ignore_index=args.ignore_index,
+        reduce_zero_label=args.reduce_zero_label)
+    if args.images:
+        alone = [one.path for one in maps if one.image is None]
+        report.problems += [
+            f'{path} has no image in {args.images}' for path in alone
+        ]
+    return str(folder), (), report
+
+
+def check_config(
+    args: argparse.Namespace
+) -> Iterator[Tuple[str, Sequence[str], LabelReport]]:
+    """What the label maps of a config's data sets hold.
+
+    Raises:
+        ValueError: The config has no data set with label maps.
+    """
+    config = load_config(args.source, args.cfg_options)
+    init_default_scope(config.default_scope)
+    seen: List[Any] = []
+    for loader in LOADERS:
+        settings = (config.get(loader) or {}).get('dataset')
+        if settings is None or settings in seen:
+            continue
+        seen.append(settings)
+        # The files alone: problems are collected here, not raised there.
+        settings = {**settings, 'pipeline': []}
+        if 'swin_dense.' in settings['type']:
+            settings['check_labels'] = False
+        dataset = DATASETS.build(settings)
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        pairs = [(info['seg_map_path'], info['img_path']) for info in infos
+                 if 'seg_map_path' in info]
+        if pairs:
+            classes = dataset.metainfo['classes']
+            yield loader.removesuffix('_dataloader'), classes, \
+                check_label_maps(
+                    scan_label_maps(pairs),
+                    classes,
+                    ignore_index=dataset.ignore_index,
+                    reduce_zero_label=dataset.reduce_zero_label,
+                    label_map=dataset.label_map)
+    if not seen:
+        raise ValueError(f'{args.source} has no data set')
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(check, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
