@@ -211,9 +211,12 @@ HUGGING_FACE = Naming(
         ('attn.', _SELF),
         ('attn.', 'attention.relative_position_bias.'),
     ),
-    beside=(('head.', 'classifier.'),
-            *((f'norm{i}.', f'hidden_states_norms.stage{i + 1}.')
-              for i in range(9))),
+    beside=(
+        ('head.', 'classifier.'),
+        *((f'norm{i}.', f'hidden_states_norms.stage{i + 1}.')
+          for i in range(9)),
+        # In MaskFormer.
+        *((f'norm{i}.', f'hidden_states_norms.{i}.') for i in range(9))),
     lacks=r'mask_token$|.*\.norm3\.',
     to_native_values=(values.join_qkv, ),
     from_native_values=(values.split_qkv, ))

@@ -148,7 +148,8 @@ def _beside(state_dict: Iterable[str], prefix: str) -> set[str]:
 def _kind(state_dict: Iterable[str], naming: Naming, prefix: str) -> str:
     """The kind of model, by the names in and around the backbone."""
     own = native_names(state_dict, naming, prefix)
-    beside = _beside((name for name in state_dict if name not in own), prefix)
+    others = [name for name in state_dict if name not in own]
+    beside = _beside(others, prefix)
     natives = set(own.values())
     if naming in _PRETRAINING or 'mask_token' in natives:
         return 'pretraining'
@@ -157,7 +158,7 @@ def _kind(state_dict: Iterable[str], naming: Naming, prefix: str) -> str:
             return kind
     if 'head.weight' in natives:
         return 'classifier'
-    if beside:
+    if others:
         return 'detector'
     if any(map(is_output_norm, natives)) or 'norm.weight' not in natives:
         return 'backbone'

@@ -44,15 +44,15 @@ def native_names(state_dict: Iterable[str], naming: Naming,
     Args:
         state_dict: All names.
         naming: Of the backbone.
-        prefix: Of the backbone. Its classifier may be next to it.
+        prefix: Of the backbone. Its classifier may be in it or next to it.
     """
     above = prefix_above(prefix)
     own = {}
     for name in state_dict:
         if name.startswith(prefix):
             own[name] = naming.to_native(name[len(prefix):])
-        if name.startswith(above):
-            rest = name[len(above):]
+        for start in (prefix, above):
+            rest = name[len(start):] if name.startswith(start) else ''
             for native, theirs in naming.beside:
                 if rest.startswith(theirs):
                     own[name] = native + rest[len(theirs):]

