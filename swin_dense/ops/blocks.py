@@ -38,14 +38,18 @@ def blocks_of(x: Tensor, widest: int) -> Iterator[slice]:
         x: Batch, first axis rows.
         widest: Elements per row of the widest intermediate result.
     """
-    length = max(1, BLOCK_BYTES // (widest * x.element_size()))
+    length = _block_length(x, widest)
     for start in range(0, len(x), length):
         yield slice(start, min(start + length, len(x)))
 
 
 def fits_block(x: Tensor, widest: int) -> bool:
     """Whether one block is enough, see `blocks_of`."""
-    return len(x) * widest * x.element_size() <= BLOCK_BYTES
+    return len(x) <= _block_length(x, widest)
+
+
+def _block_length(x: Tensor, widest: int) -> int:
+    return max(1, BLOCK_BYTES // (widest * x.element_size()))
 
 
 def in_blocks(function: RowFunction, widest: int, x: Tensor, *shared:
@@ -94,13 +98,13 @@ class _InBlocks(torch.autograd.Function):
         x, *shared = ctx.saved_tensors
         shared = [tensor.detach().requires_grad_() for tensor in shared]
         grad_x = torch.empty_like(x)
-        grads = [torch.zeros_like(tensor) for tensor in shared]
+        grads: list[Tensor] = []
         for rows in blocks_of(x, ctx.widest):
             inputs = [x[rows].detach().requires_grad_(), *shared]
             with torch.enable_grad():
                 block = ctx.function(rows, *inputs)
             grad_x[rows], *parts = torch.autograd.grad(block, inputs,
                                                        grad[rows])
-            for total, part in zip(grads, parts):
-                total += part
+            grads = [total + part
+                     for total, part in zip(grads, parts)] or parts
         return None, None, grad_x, *grads
