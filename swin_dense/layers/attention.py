@@ -11,7 +11,7 @@ from swin_dense.layers.position_bias import LogPositionBias
 from swin_dense.ops import (WindowMask, cpu_linear, in_blocks, prefers_blocks,
                             relative_index)
 from swin_dense.ops.grid import Grid
-from swin_dense.ops.shift import EXCLUDED
+from swin_dense.ops.shift import EXCLUDED, HIDDEN
 
 # The largest factor of the cosines, in the exponent (V2 paper, section 3.2).
 MAX_LOGIT_SCALE = log(100)
@@ -233,9 +233,8 @@ class CosineAttention(AttentionCore):
             repeated.
     """
 
-    # The logits of a window differ by up to 216, which -100 would not hide.
-    # The number has to exist in float16.
-    excluded = -1e4
+    # The logits of a window differ by up to 216.
+    excluded = HIDDEN
 
     def __init__(self,
                  dim: int,

@@ -37,6 +37,10 @@ class LogPositionBias(nn.Sequential):
         hidden_dim: Channels between the layers.
         bound: The bias is between 0 and this number, by a sigmoid; unbounded
             where None.
+
+    Attributes:
+        told: Whether the pretrained window was given, so that it is not
+            replaced by what a file says.
     """
 
     def __init__(self,
@@ -50,6 +54,7 @@ class LogPositionBias(nn.Sequential):
             nn.Linear(hidden_dim, num_heads, bias=False))
         self.pretrained_window_size = (
             pretrained_window_size or (0, ) * len(window_size))
+        self.told = any(self.pretrained_window_size)
         self.bound = bound
         self._kept: Optional[_Kept] = None
 

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from swin_dense.layers.patch import PatchMerging
 from swin_dense.ops import fit_window, window_mask
 from swin_dense.ops.grid import Grid
+from swin_dense.ops.shift import HIDDEN
 
 
 class SwinStage(nn.Module):
@@ -47,7 +48,8 @@ class SwinStage(nn.Module):
         """
         grid = tuple(x.shape[1:-1])
         half = tuple(w // 2 for w in self.window_size)
-        excluded = self.blocks[0].attn.excluded
+        excluded = HIDDEN if self.mask_padding else (
+            self.blocks[0].attn.excluded)
         layouts = []  # window, shift and mask of even and odd blocks
         for shift in ((0, ) * len(grid), half):
             window, shift = fit_window(grid, self.window_size, shift,

@@ -8,8 +8,11 @@ from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid
 
 # Finite, as in the official code: a token all of whose keys are excluded
-# gets an average instead of NaN.
+# gets an average instead of NaN. The official number hides a key unless its
+# logit is some 80 above the others'; the other always does, and is a number
+# in float16 too.
 EXCLUDED = -100.
+HIDDEN = -1e4
 
 
 class WindowMask(NamedTuple):

@@ -1,0 +1,440 @@
+import copy
+import io
+import pickle
+import threading
+from math import log
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from reference import assert_close, randomize
+
+from swin_dense.backbones import SwinTransformer, SwinTransformerV2
+from swin_dense.layers import CosineAttention, LogPositionBias, SwinBlock
+
+NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
+BLOCKED = ('block', 'attention', 'feedforward', 'patch')
+
+
+def make(arch=None, **kwargs):
+    return randomize(SwinTransformerV2(arch or NARROW, **kwargs))
+
+
+def attentions(model):
+    return [m for m in model.modules() if isinstance(m, CosineAttention)]
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """No blocks anywhere: what runs off the CPU."""
+    for layer in BLOCKED:
+        monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
+                            lambda x: False)
+
+
+@pytest.mark.parametrize('window', [8, (3, 5), [8, 4, (2, 3), 1]])
+@pytest.mark.parametrize('size', [(1, 1), (5, 31), (33, 64), (100, 165)])
+def test_outputs_are_as_declared(size, window):
+    model = make(window_size=window, out_indices=(0, 2, 3)).eval()
+    outputs = model(torch.randn(2, 3, *size))
+    assert model.channels == (8, 32, 64)
+    assert model.strides == (4, 16, 32)
+    for out, channels, stride in zip(outputs, model.channels, model.strides):
+        assert out.shape == (2, channels, *(-(-s // stride) for s in size))
+        assert out.is_contiguous() and out.isfinite().all()
+
+
+@pytest.mark.parametrize('arch, params', [
+    ('tiny', 27_579_498),
+    ('Small', 48_960_762),
+    ('b', 86_895_608),
+    ('large', 195_205_620),
+    ('huge', 655_079_632),
+    ('giant', 2_997_850_848),
+])
+def test_parameter_count(arch, params):
+    # Published for T to L: 28, 50, 88 and 197 M with the classifier; for H
+    # and G: 658 M and 3.0 B.
+    with torch.device('meta'):
+        model = SwinTransformerV2(arch)
+    assert sum(p.numel() for p in model.parameters()) == params
+
+
+def test_largest_sizes_have_an_extra_norm_every_six_blocks():
+    with torch.device('meta'):
+        model = SwinTransformerV2('giant')
+    extra = [[block.norm3 is not None for block in stage.blocks]
+             for stage in model.layers]
+    assert extra[2] == ([False] * 5 + [True]) * 7
+    assert not any(extra[0] + extra[1] + extra[3])
+
+
+def test_every_parameter_gets_a_gradient():
+    model = make(
+        dict(NARROW, extra_norm_every_n_blocks=2),
+        use_abs_pos_embed=True,
+        img_size=32)
+    sum(out.square().sum()
+        for out in model(torch.randn(2, 3, 60, 70))).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_state_has_parameters_only_and_official_names():
+    model = make().eval()
+    model(torch.randn(1, 3, 40, 40))
+    names = set(model.state_dict())
+    assert names == {name for name, _ in model.named_parameters()}
+    prefix = 'layers.0.blocks.1.attn.'
+    assert {n.removeprefix(prefix)
+            for n in names if n.startswith(prefix)} == {
+                'logit_scale', 'cpb_mlp.0.weight', 'cpb_mlp.0.bias',
+                'cpb_mlp.2.weight', 'q_bias', 'v_bias', 'qkv.weight',
+                'proj.weight', 'proj.bias'
+            }
+    merging = model.layers[0].downsample
+    assert merging.reduction.weight.shape == (16, 32)
+    assert merging.norm.weight.shape == (16, )
+    assert model.layers[3].downsample is None
+
+
+def test_initialisation():
+    model = SwinTransformerV2(NARROW)
+    model.init_weights()
+    block = model.layers[2].blocks[1]
+    for weight in (block.attn.qkv.weight, block.attn.cpb_mlp[0].weight):
+        assert weight.std().item() == pytest.approx(.02, rel=.15)
+    for norm in (block.norm1, block.norm2):
+        assert norm.weight.eq(0).all() and norm.bias.eq(0).all()
+    assert model.norm2.weight.eq(1).all()
+    assert_close(block.attn.logit_scale, torch.full((2, 1, 1), log(10)), 1e-6)
+    x = torch.randn(1, 4, 4, 32)
+    assert torch.equal(block(x, (4, 4), (0, 0), None), x)
+
+
+@pytest.mark.parametrize('size', [(96, 128), (65, 97), (20, 250)])
+@pytest.mark.parametrize('window', [8, 7, (6, 16)])
+def test_blocks_equal_the_plain_path(window, size, monkeypatch):
+    model = make(window_size=window).double().eval()
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    training = model(x)
+    with torch.no_grad():
+        blocked = model(x)
+        for layer in BLOCKED:
+            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
+                                lambda x: False)
+        plain = model(x)
+    for one, two, three in zip(blocked, plain, training):
+        assert_close(one, two, 1e-11)
+        assert_close(one, three, 1e-11)
+
+
+@pytest.mark.parametrize('cls, kwargs', [
+    (SwinTransformerV2, dict()),
+    (SwinTransformerV2, dict(pad_small_map=True)),
+    (SwinTransformer, dict(mask_padding=True)),
+])
+@pytest.mark.parametrize('scale', [2., log(100)])
+def test_what_is_beyond_the_border_is_not_seen(cls, kwargs, scale, plain,
+                                               monkeypatch):
+    sizes = dict(arch=NARROW) if cls is SwinTransformerV2 else NARROW
+    model = randomize(cls(**sizes, window_size=8, **kwargs)).eval()
+    for attention in attentions(model):
+        attention.logit_scale.data.fill_(scale)
+    x = torch.randn(2, 3, 90, 113)
+    expected = model(x)
+    junk = [0]
+
+    def pad_with_junk(x, multiple):
+        amounts = [-s % m for s, m in zip(x.shape[1:-1], multiple)]
+        junk[0] += sum(amounts)
+        shape = [s + a for s, a in zip(x.shape[1:-1], amounts)]
+        padded = 100 * torch.randn(len(x), *shape, x.shape[-1])
+        padded[:, :x.shape[1], :x.shape[2]] = x
+        return padded
+
+    monkeypatch.setattr('swin_dense.layers.block.pad_to_multiple',
+                        pad_with_junk)
+    for out, other in zip(model(x), expected):
+        assert_close(out, other, 1e-5)
+    assert junk[0] > 0
+    model.mask_padding = False
+    for stage in model.layers:
+        stage.mask_padding = False
+    assert (model(x)[0] - expected[0]).abs().max() > 1e-2
+
+
+def test_small_maps_shrink_the_window_per_axis():
+    # One window of 3 x 8 and its neighbour: rows shrink, columns do not.
+    model = make(
+        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
+        window_size=8,
+        out_indices=(0, )).double().eval()
+    exact = make(
+        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
+        window_size=(3, 8),
+        out_indices=(0, )).double().eval()
+    exact.load_state_dict(model.state_dict())
+    x = torch.randn(1, 3, 12, 64, dtype=torch.float64)
+    assert_close(model(x)[0], exact(x)[0], 1e-12)
+    padded = make(
+        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
+        window_size=8,
+        out_indices=(0, ),
+        pad_small_map=True).double().eval()
+    padded.load_state_dict(model.state_dict())
+    assert (padded(x)[0] - model(x)[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('case', [
+    'padding', 'zero image', 'zero image, fresh weights', 'clamp', 'window 32',
+    'small map'
+])
+def test_mixed_precision_stays_finite(case, dtype):
+    window = 32 if case == 'window 32' else 8
+    model = make(window_size=window, drop_path_rate=0.)
+    size = {'window 32': (150, 140), 'small map': (12, 40)}.get(case, (65, 97))
+    x = torch.randn(2, 3, *size)
+    if 'zero' in case:
+        x.zero_()
+    if 'fresh' in case:
+        model.init_weights()
+        for block in model.modules():  # else nothing reaches the branches
+            if isinstance(block, SwinBlock):
+                torch.nn.init.ones_(block.norm1.weight)
+    if case == 'clamp':
+        for attention in attentions(model):
+            attention.logit_scale.data.fill_(9)
+            attention.qkv.weight.data.mul_(30)
+    reference = [out.detach() for out in model(x)]
+    with torch.autocast('cpu', dtype):
+        outputs = model(x)
+        loss = sum(out.float().square().mean() for out in outputs)
+    loss.backward()
+    for out, other in zip(outputs, reference):
+        assert out.isfinite().all()
+        if case in ('padding', 'window 32', 'small map'):
+            assert (out - other).square().mean().sqrt() < .1
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+    model.eval()
+    with torch.no_grad(), torch.autocast('cpu', dtype):
+        assert all(out.isfinite().all() for out in model(x))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_weights_stay_finite(dtype):
+    model = make(window_size=4).eval()
+    x = torch.randn(1, 3, 65, 50)
+    expected = model(x)
+    out = model.to(dtype)(x.to(dtype))
+    for one, other in zip(out, expected):
+        assert one.dtype == dtype
+        assert (one.float() - other).square().mean().sqrt() < .1
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(with_cp=True),
+    dict(sequential_attention=True),
+    dict(with_cp=True, sequential_attention=True, frozen_stages=1),
+])
+@pytest.mark.parametrize('training', [False, True])
+def test_saving_memory_changes_nothing(kwargs, training, plain):
+    frozen = kwargs.get('frozen_stages', -1)
+    models = [
+        make(drop_path_rate=0., frozen_stages=frozen).double(),
+        make(drop_path_rate=0., **kwargs).double()
+    ]
+    models[1].load_state_dict(models[0].state_dict())
+    x = torch.randn(1, 3, 50, 66, dtype=torch.float64)
+    for model in models:
+        model.train(training)
+        sum(out.square().sum() for out in model(x)).backward()
+    for (name, one), other in zip(models[0].named_parameters(),
+                                  models[1].parameters()):
+        if one.grad is None:
+            assert other.grad is None and not other.requires_grad, name
+        else:
+            scale = max(1., one.grad.abs().max().item())
+            assert_close(other.grad / scale, one.grad / scale, 1e-12)
+
+
+def test_freezing_counts_as_the_host():
+    model = make(frozen_stages=1)
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {
+        n
+        for n, _ in model.named_parameters()
+        if n.startswith(('patch_embed.', 'layers.0.', 'layers.1.blocks.',
+                         'norm0.', 'norm1.'))
+    }
+    model.train()
+    assert not model.layers[1].blocks.training
+    assert model.layers[1].downsample.training and model.layers[2].training
+    assert not any(
+        p.requires_grad
+        for p in make(frozen_stages=0).layers[0].blocks.parameters())
+    assert all(p.requires_grad for p in make().parameters())
+
+
+def count_tables(monkeypatch):
+    """A list that grows with each table that is computed."""
+    computed = []
+    compute = LogPositionBias._compute
+
+    def counted(self, window):
+        computed.append(window)
+        return compute(self, window)
+
+    monkeypatch.setattr(LogPositionBias, '_compute', counted)
+    return computed
+
+
+def test_table_is_computed_once_per_forward_then_kept(monkeypatch):
+    computed = count_tables(monkeypatch)
+    model = make()
+    x = torch.randn(1, 3, 64, 64)
+    model(x)
+    assert len(computed) == 6  # one for each block
+    model.eval()
+    with torch.no_grad():
+        model(x)
+        assert len(computed) == 12
+        model(x)
+        model(torch.randn(2, 3, 64, 64))
+        assert len(computed) == 12
+    # A gradient needs it anew, unless the weights are frozen.
+    model(x)
+    assert len(computed) == 18
+    model.requires_grad_(False)
+    model(x)
+    assert len(computed) == 18
+
+
+@pytest.mark.parametrize('change', [
+    lambda m: m[2].weight.mul_(2), lambda m: m.load_state_dict({
+        name: 2 * value
+        for name, value in m.state_dict().items()
+    }), lambda m: m.load_state_dict(
+        {
+            name: 2 * value
+            for name, value in m.state_dict().items()
+        },
+        assign=True),
+    lambda m: setattr(m[2], 'weight', torch.nn.Parameter(2 * m[2].weight)),
+    lambda m: (m[2].weight.data.mul_(2), m.eval()), lambda m: m.double(),
+    lambda m: setattr(m[2].weight, 'data', 2 * m[2].weight)
+])
+def test_change_of_the_weights_is_noticed(change):
+    bias = randomize(LogPositionBias((4, 4), 2)).eval()
+    with torch.no_grad():
+        before = bias((4, 4))
+        assert bias((4, 4)) is before
+        change(bias)
+        after = bias((4, 4))
+        assert after is not before
+        bias.train()
+        assert torch.equal(bias((4, 4)), after)
+
+
+def test_tables_of_few_windows_are_kept(monkeypatch):
+    computed = count_tables(monkeypatch)
+    bias = randomize(LogPositionBias((20, 20), 2)).eval()
+    with torch.no_grad():
+        for size in (*range(1, 15), 14, 13):
+            bias((size, size))
+    assert len(computed) == 14
+    assert len(bias._kept.tables) == 8
+
+
+def test_tables_do_not_leave_with_the_model():
+    bias = randomize(LogPositionBias((4, 4), 2)).eval()
+    with torch.no_grad():
+        table = bias((4, 4))
+        assert set(bias.state_dict()) == {'0.weight', '0.bias', '2.weight'}
+        for other in (copy.deepcopy(bias), pickle.loads(pickle.dumps(bias))):
+            assert other._kept is None
+            assert torch.equal(other((4, 4)), table)
+        assert bias((4, 4)) is table
+
+
+def test_table_of_inference_mode_serves_gradients():
+    model = make().eval().requires_grad_(False)
+    x = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        model(x)
+    x.requires_grad_()
+    model(x)[-1].sum().backward()
+    assert x.grad.abs().sum() > 0
+    with torch.inference_mode():
+        created = make().eval()
+        assert torch.equal(created(x)[-1], created(x)[-1])
+
+
+def test_threads_share_a_model():
+    model = make().eval()
+    images = [torch.randn(1, 3, 16 + 16 * i, 48) for i in range(4)]
+    with torch.no_grad():
+        expected = [model(x)[-1] for x in images]
+        model.eval()
+        results = [[] for _ in images]
+
+        def work(i):
+            with torch.no_grad():
+                for _ in range(5):
+                    results[i].append(model(images[i])[-1])
+
+        threads = [threading.Thread(target=work, args=[i]) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for outputs, out in zip(results, expected):
+        assert len(outputs) == 5
+        assert all(torch.equal(one, out) for one in outputs)
+
+
+def test_traces_and_compiles():
+    model = make().eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(x)
+        traced = torch.jit.trace(model, x, check_trace=False)
+        file = io.BytesIO()
+        torch.jit.save(traced, file)
+        file.seek(0)
+        compiled = torch.compile(model, backend='eager')
+        for other in (torch.jit.load(file), compiled):
+            for out, one in zip(expected, other(x)):
+                assert_close(one, out, 1e-5)
+
+
+def test_found_by_scope_without_custom_imports():
+    model = MODELS.build(
+        dict(type='swin_dense.SwinTransformerV2', arch=NARROW))
+    assert type(model) is SwinTransformerV2
+
+
+@pytest.mark.parametrize('kwargs, error, message', [
+    (dict(window=7), TypeError, "Did you mean 'window_size'"),
+    (dict(arch='gigantic'), ValueError, 'huge, giant, or a dictionary of'),
+    (dict(arch=dict(depths=(2, 2))), ValueError, 'embed_dims, depths, num_'),
+    (dict(window_size=(7, 7, 7)), ValueError, 'each of the 4 stages'),
+    (dict(window_size=0), ValueError, 'window_size must be a positive'),
+    (dict(pretrained_window_sizes=(12, 12, 12)), ValueError,
+     'pretrained_window_sizes must be one number'),
+    (dict(pretrained_window_sizes=-1), ValueError, 'pretrained_window_sizes'),
+    (dict(interpolate_mode='nearest'), ValueError, "'bicubic' or 'bilinear'"),
+    (dict(frozen_stages=4), ValueError, 'between -1 and 3'),
+    (dict(stage_cfgs=[dict()] * 3), ValueError, 'one for each of the 4'),
+    (dict(stage_cfgs=dict(depth=3)), ValueError, "cannot set 'depth'"),
+    (dict(patch_cfg=dict(kernel_size=3)), ValueError, 'set patch_size and'),
+    (dict(norm_cfg=dict(type='Bn')), ValueError, 'norm_cfg must name'),
+    (dict(attn_drop_rate=.1,
+          sequential_attention=True), ValueError, 'set it to 0'),
+    (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
+])
+def test_bad_arguments(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        SwinTransformerV2(**{'arch': NARROW, **kwargs})
