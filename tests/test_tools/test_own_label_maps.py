@@ -220,3 +220,15 @@ def test_checker_of_a_config(config, tmp_path, capsys):
 def test_checker_of_what_is_none(tmp_path, capsys, args, message):
     error = error_of(capsys, run('check_label_maps', tmp_path, *args))
     assert message in error
+
+
+def test_demo_of_label_maps(config, tmp_path, capsys):
+    work = tmp_path / 'demo'
+    assert run('demo', '--config', config, '--work-dir', work, '--processes',
+               '1') == 0
+    shown = capsys.readouterr().out
+    assert '  mIoU  ' in shown and 'bbox_mAP' not in shown
+    metrics = json.loads((work / 'metrics.json').read_text())
+    assert {'aAcc', 'mIoU', 'mAcc'} <= set(metrics)
+    sheet = cv2.imread(str(work / 'contact_sheet.png'))
+    assert sheet.shape[1] == 2 * (2 * 320 + 40) and sheet.shape[0] > 213
