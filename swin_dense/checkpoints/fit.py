@@ -4,13 +4,14 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 from torch import Tensor, nn
 
+from swin_dense.checkpoints.coordinates import (fit_coordinates,
+                                                normalising_windows)
 from swin_dense.checkpoints.formats import Converted, StateDict, family
 from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change, Grid,
                                              fit_position, inflate)
 from swin_dense.checkpoints.translation import last_norm, renamed
-from swin_dense.checkpoints.windows import find_window, normalising_window
+from swin_dense.checkpoints.windows import find_window
 
-LOG_MLP = '.cpb_mlp.0.weight'
 _FAMILIES = dict(
     v1='Swin V1 for images',
     video='Video Swin',
@@ -104,8 +105,8 @@ def fit_backbone(model: nn.Module,
     for change, count in changes.items():
         blocks = f' in {count} blocks' if count > 1 else ''
         notes.append(f'{change.what}{blocks}, {change.method}')
-    coordinates, told = _fit_coordinates(
-        modules, normalising_windows(converted, stored, recorded))
+    coordinates, told = fit_coordinates(
+        model, normalising_windows(converted, stored, recorded), recorded)
     return Fitted(fitted, resized, notes + told, coordinates)
 
 
@@ -143,40 +144,6 @@ def source_windows(
     return windows
 
 
-def normalising_windows(converted: Converted, stored: Mapping[str, Tensor],
-                        recorded: Mapping[str, Any]) -> dict[str, Grid]:
-    """The window that divides the log coordinates of each block of Swin V2.
-
-    Returns:
-        Native names of the attention modules and windows in tokens, as far
-        as the file tells.
-    """
-    by_stage = recorded.get('pretrained_window_sizes')
-    windows = {}
-    for name in converted.state_dict:
-        if name.endswith(LOG_MLP):
-            parent = converted.origin[name].rsplit('.', 3)[0]
-            table = stored.get(f'{parent}.relative_coords_table')
-            path = name[:-len(LOG_MLP)]
-            if by_stage:
-                windows[path] = tuple(by_stage[int(path.split('.')[1])])
-            elif table is not None:
-                windows[path] = normalising_window(table)
-    return windows
-
-
-def by_stage(windows: Mapping[str, Grid]) -> tuple[Grid, ...]:
-    """The window of the first block of each stage.
-
-    Args:
-        windows: By native name of the attention module.
-    """
-    stages: dict[int, Grid] = {}
-    for path, window in windows.items():
-        stages.setdefault(int(path.split('.')[1]), window)
-    return tuple(stages[index] for index in sorted(stages))
-
-
 def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
                  inflating: bool) -> bool:
     """Whether weights have to be inflated for a model.
@@ -203,40 +170,3 @@ def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
     raise ValueError(
         f'{text}: their weights cannot be turned into each other. Take a '
         f'file of {_FAMILIES[mine]}, or a model of {_FAMILIES[theirs]}')
-
-
-def _fit_coordinates(
-        modules: Mapping[str, Any],
-        windows: Mapping[str, Grid]) -> tuple[dict[str, Grid], list[str]]:
-    """What blocks of V2 must learn of the file, and notes on it.
-
-    Args:
-        modules: Of the model, by name.
-        windows: What `normalising_windows` found.
-    """
-    coordinates = {}
-    notes: Counter[str] = Counter()
-    for path, window in windows.items():
-        if path not in modules:
-            continue
-        told = tuple(modules[path].pretrained_window_size)
-        own = tuple(modules[path].window_size)
-        if not any(told):
-            coordinates[path] = window
-            if window != own:
-                notes[f'log-MLP of {_by(window)} windows evaluated for '
-                      f'{_by(own)}'] += 1
-        elif told != window:
-            notes[f'log-MLP reads offsets in units of {_by(told)} windows as '
-                  f'the model says, though the file is of {_by(window)}'] += 1
-    lines = [f'{note} in {count} blocks' for note, count in notes.items()]
-    if coordinates and notes:
-        lines.append(
-            f'pretrained_window_sizes={by_stage(coordinates)} was read from '
-            'the file; write it into the config, too, since checkpoints of '
-            'this model will not say it')
-    return coordinates, lines
-
-
-def _by(window: Grid) -> str:
-    return 'x'.join(map(str, window))

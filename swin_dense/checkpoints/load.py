@@ -11,6 +11,8 @@ from torch import nn
 
 from swin_dense.checkpoints.classes import (check_names, class_names,
                                             stored_classes)
+from swin_dense.checkpoints.coordinates import (fit_coordinates,
+                                                set_coordinates, windows_for)
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
@@ -113,9 +115,7 @@ def load_backbone(
         forgiven,
         hints=lambda shapes: _guess(converted.state_dict, own),
         origin=converted.origin)
-    for path, window in fitted.coordinates.items():
-        bias: Any = model.get_submodule(f'{path}.cpb_mlp')
-        bias.pretrained_window_size = window
+    set_coordinates(model, fitted.coordinates)
     return report
 
 
@@ -131,6 +131,8 @@ def load_model(
     """Load a whole model: every tensor must be there and fit.
 
     A backbone in other names than the model's is renamed; nothing is resized.
+    Where the file says which windows a Swin V2 was trained with, the model
+    reads offsets in units of these, unless it was told others.
 
     Args:
         model: Detector, segmentor, ...
@@ -165,6 +167,10 @@ def load_model(
     label = label or path
     own = model.state_dict()
     stored = unwrap(checkpoint)
+    recorded = metadata_of(checkpoint)
+    coordinates, told = fit_coordinates(model,
+                                        windows_for(model, stored, recorded),
+                                        recorded)
     recomputed = [
         name for name in stored if RECOMPUTED.search(name) and name not in own
     ]
@@ -182,7 +188,7 @@ def load_model(
         check_names(trained, classes, label=label, strict=False)
     if other_classes == 'refuse':
         heads = FittedHeads()
-    report.resized, report.notes = list(heads.copied), heads.notes
+    report.resized, report.notes = list(heads.copied), heads.notes + told
     report.dropped += heads.fresh
     given = {
         name: heads.copied.get(name, value)
@@ -205,7 +211,9 @@ def load_model(
             return found
         return found + _guess(theirs.state_dict, mine.state_dict)
 
-    return _load(model, given, report, forgiven, hints)
+    _load(model, given, report, forgiven, hints)
+    set_coordinates(model, coordinates)
+    return report
 
 
 def _both(label: str, trained: Optional[list[str]],

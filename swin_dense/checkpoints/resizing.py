@@ -5,8 +5,10 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from torch import Tensor
 
-from swin_dense.checkpoints.fit import (LOG_MLP, by_stage, normalising_windows,
-                                        source_windows)
+from swin_dense.checkpoints.coordinates import (LOG_MLP, by_stage,
+                                                normalising_windows,
+                                                recorded_windows, stage_of)
+from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import (RECOMPUTED, Converted, convert,
                                             family, unwrap)
 from swin_dense.checkpoints.transfer import (EMBEDDING, PATCH, TABLE, Grid,
@@ -189,6 +191,7 @@ def _units(converted: Converted, stored: Mapping[str, Tensor],
                              Any], given: Optional[Grid]) -> dict[str, Grid]:
     """The window that normalises offsets, per attention module of V2."""
     told = normalising_windows(converted, stored, recorded)
+    trained = recorded_windows(recorded)
     units = {}
     for name in converted.state_dict:
         if not name.endswith(LOG_MLP):
@@ -197,6 +200,8 @@ def _units(converted: Converted, stored: Mapping[str, Tensor],
         parent = converted.origin[name].rsplit('.', 3)[0]
         index = stored.get(f'{parent}.{INDEX}')
         unit = given or told.get(path)
+        if unit is not None and not any(unit):  # the window in use
+            unit = trained.get(stage_of(path))
         if unit is None and index is not None:
             side = isqrt(isqrt(index.numel()))
             unit = (side, side)

@@ -7,7 +7,8 @@ from typing import Any, Mapping, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from swin_dense.checkpoints.fit import normalising_windows, source_windows
+from swin_dense.checkpoints.coordinates import normalising_windows
+from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import Converted, family
 from swin_dense.registry import MODELS
 

@@ -83,6 +83,12 @@ def metadata_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
+def with_record(meta: Mapping[str, Any],
+                record: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to what the `meta` of a checkpoint has on record."""
+    return {**meta, _KEY: {**metadata_of({'meta': meta}), **record}}
+
+
 def _meta_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     meta = checkpoint.get('meta')
     return meta if isinstance(meta, Mapping) else {}

@@ -12,9 +12,11 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
+from swin_dense.checkpoints.coordinates import record_of
 from swin_dense.checkpoints.formats import unwrap
 from swin_dense.checkpoints.load import (CheckpointError, load_model,
                                          read_checkpoint)
+from swin_dense.checkpoints.write import with_record
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
 from swin_dense.files import replacing
@@ -126,11 +128,8 @@ class DenseRunner(Runner):
                 re.sub(pattern, replacement, name): value
                 for name, value in weights.items()
             }
-        model = self.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
         load_model(
-            model, {
+            self._bare_model(), {
                 'meta': checkpoint.get('meta'),
                 'state_dict': weights
             },
@@ -168,24 +167,46 @@ class DenseRunner(Runner):
             self._required = ()
 
     @master_only
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any,
-                        **kwargs: Any) -> None:
+    def save_checkpoint(self,
+                        out_dir: str,
+                        filename: str,
+                        file_client_args: Optional[dict] = None,
+                        save_optimizer: bool = True,
+                        save_param_scheduler: bool = True,
+                        meta: Optional[dict] = None,
+                        by_epoch: bool = True,
+                        backend_args: Optional[dict] = None) -> None:
         """Save a checkpoint; the arguments are mmengine's.
+
+        What belongs to the weights but is no tensor, the windows that a Swin
+        V2 reads offsets by, is recorded in its metadata.
 
         Raises:
             CheckpointError: If something in it could not be read back.
         """
+        record = record_of(self._bare_model())
+        if record:
+            meta = with_record(meta or {}, record)
+        rest = (file_client_args, save_optimizer, save_param_scheduler, meta,
+                by_epoch, backend_args)
         if '://' in str(out_dir):  # other storage has its own guarantees
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            super().save_checkpoint(out_dir, filename, *rest)
             return
         with replacing(Path(out_dir, filename)) as partial:
-            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+            super().save_checkpoint(out_dir, partial.name, *rest)
             try:
                 read_checkpoint(partial, mmap=True)
             except CheckpointError as error:
                 raise CheckpointError(
                     f'checkpoint {filename} was not kept, since it could not '
                     f'be resumed from: {error}') from error
+
+    def _bare_model(self) -> nn.Module:
+        """The model without wrappers for processes or test-time views."""
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
     def _class_names(self) -> Optional[Sequence[str]]:
         """Names of the classes of the data set in use, if it knows them."""

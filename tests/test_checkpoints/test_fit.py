@@ -140,8 +140,8 @@ def test_v2_learns_from_the_file_what_it_was_trained_with():
         'log-MLP of 8x8 windows evaluated for 6x6 in 6 blocks',
         'log-MLP of 4x4 windows evaluated for 6x6 in 2 blocks',
         'pretrained_window_sizes=((8, 8), (8, 8), (8, 8), (4, 4)) was read '
-        'from the file; write it into the config, too, since checkpoints of '
-        'this model will not say it'
+        'from the file; checkpoints of DenseRunner go on to record it, for '
+        'any other runner write it into the config'
     ]
     told = model('v2', window_size=6, pretrained_window_sizes=(8, 8, 8, 4))
     assert load_backbone(told, file).notes == []
