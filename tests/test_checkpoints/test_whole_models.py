@@ -133,7 +133,7 @@ def test_our_checkpoint_goes_back_into_the_host(host):
 
 
 def test_one_wrong_permutation_is_seen(host):
-    """What the comparison is worth: mmdet's merging order, not undone."""
+    """What the comparison is worth: one merging in another order."""
     theirs, expected = host
     state = official(theirs.state_dict())
     name = 'backbone.layers.0.downsample.reduction.weight'
