@@ -66,17 +66,17 @@ class Naming:
             if name.startswith(theirs):
                 return native + name[len(theirs):]
         match = _pattern(self.block).match(name)
-        stage = match and _undo(self.block_stage, match[1])
-        if match and stage:
+        if match:
             leaf = match[3]
             for native, theirs in self.leaves:
                 if leaf.startswith(theirs):
                     leaf = native + leaf[len(theirs):]
                     break
+            stage = _undo(self.block_stage, match[1])
             return _BLOCK.format(stage, match[2]) + leaf
         match = _pattern(self.merging).match(name)
-        stage = match and _undo(self.merging_stage, match[1])
-        if match and stage:
+        if match:
+            stage = _undo(self.merging_stage, match[1])
             return _MERGING.format(stage) + match[2]
         return name
 
@@ -112,10 +112,8 @@ def _apply(change: tuple[int, int], stage: str) -> str:
 
 
 def _undo(change: tuple[int, int], theirs: str) -> str:
-    """Their number as a native stage, '' where none has it."""
     factor, offset = change
-    stage, rest = divmod(int(theirs) - offset, factor)
-    return str(stage) if not rest and stage >= 0 else ''
+    return str((int(theirs) - offset) // factor)
 
 
 MICROSOFT = Naming(

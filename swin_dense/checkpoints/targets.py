@@ -48,8 +48,9 @@ def export(native: Mapping[str, Tensor], target: str) -> StateDict:
     There is no prefix `backbone.`, except with a classifier for mmpretrain,
     whose head is next to the backbone. For Hugging Face the names are those
     of published files, which every version of transformers reads: with output
-    norms those of a `SwinBackbone`, else those of a `SwinModel` (`Swinv2Model`)
-    within another model. Buffers that models recompute are not made.
+    norms those of a `SwinBackbone`, else those of a `SwinModel` or
+    `Swinv2Model` within another model. Buffers that models recompute are not
+    made.
 
     Args:
         native: Backbone in native names, see `convert`.

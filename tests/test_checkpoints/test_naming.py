@@ -67,7 +67,10 @@ def test_there_and_back(target, name):
         assert set(native) - set(bare.state_dict) == set(CLASSIFIER)
         assert len(bare.dropped) == len(CLASSIFIER)
     plain = weights(name, scale=16)
-    assert_same(to_native(export(plain, target))[0], plain)
+    theirs = export(plain, target)
+    assert_same(to_native(theirs)[0], plain)
+    if target in ('official', 'mmaction'):
+        assert_same(theirs, plain)
 
 
 def test_video_classifier_of_torchvision():
@@ -283,6 +286,11 @@ def test_what_has_no_place_is_refused(target, name, arguments, lost):
     kept = {k: v for k, v in native.items() if k not in lost}
     assert_same(
         convert(export(kept, target), keep=CLASSIFIER).state_dict, kept)
+
+
+def test_two_final_norms_for_mmpretrain():
+    native = weights('Swin-T', norms=(3, ), classes=2)
+    assert unplaced(native, 'mmpretrain') == ['norm.weight', 'norm.bias']
 
 
 def test_buffers_are_not_exported():

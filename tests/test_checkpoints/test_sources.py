@@ -259,8 +259,9 @@ def test_old_names_of_self_supervised_models():
         name.replace('cpb_mlp', 'rpe_mlp').replace('.norm3.', '.enorm.'): value
         for name, value in huge.items()
     }
-    assert list(to_native(under('encoder.', old, 'decoder.0.weight'))[0]) == (
-        list(huge))
+    state_dict, name = to_native(under('encoder.', old, 'decoder.0.weight'))
+    assert name == 'SimMIM pretraining'
+    assert list(state_dict) == list(huge)
 
 
 @pytest.mark.parametrize('prefix', ['model.', 'image_encoder.backbone.'])
