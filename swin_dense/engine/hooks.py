@@ -116,9 +116,9 @@ class ClassCheckHook(Hook):
             check_names(self.trained, classes, 'the training set')
         # From here on the model learns these.
         self.trained = list(classes)
-        if runner.val_dataloader is None:
-            return
         loop = runner.val_loop
+        if loop is None:  # the loader's property fails then
+            return
         val = _innermost(loop.dataloader.dataset)
         if hasattr(train, 'categories') and hasattr(val, 'categories'):
             from swin_dense.datasets.coco import check_splits

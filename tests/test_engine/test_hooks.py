@@ -82,7 +82,6 @@ def runner(model, train=None, val=None, test=None, resume=False):
         model=model,
         _resume=resume,
         train_dataloader=SimpleNamespace(dataset=train),
-        val_dataloader=val and val.dataloader,
         val_loop=val,
         test_loop=test,
         _train_loop=dict(type='EpochBasedTrainLoop'),
