@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from swin_dense.checkpoints.load import read_checkpoint
-from swin_dense.detection.predictor import Predictor, read_image
+from swin_dense.detection.predictor import Predictor
 from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.prediction import read_image
 from swin_dense.engine.resume import find_latest
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
@@ -81,7 +81,7 @@ def demo(args: argparse.Namespace) -> int:
     else:
         picture = draw_sheet(Predictor(cfg, checkpoint), dataset)
     sheet = work_dir / 'contact_sheet.png'
-    cli.write_bytes(sheet, cv2.imencode('.png', picture)[1].tobytes())
+    cli.write_image(sheet, picture)
 
     print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
     for name in METRICS:

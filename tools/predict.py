@@ -1,25 +1,28 @@
-"""Predict on photographs: pictures and COCO-format results.
+"""Predict on photographs; the config says of which kind the model is.
 
-Writes into the output folder a picture for each image, predictions.json (a
-list in COCO's results format, every prediction the model makes) and
-images.json (which file and category each id stands for).
+A detector writes into the output folder a picture for each image,
+predictions.json (a list in COCO's results format, every prediction the model
+makes) and images.json (which file and category each id stands for).
+
+A segmentor writes a picture with a legend for each image, and its label map
+as labels/NAME.png, with the values that the data set's own label maps have;
+with --areas also areas.json, the pixels and shares of classes.
 """
 import argparse
 import glob
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
+from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
-from swin_dense.detection.predictor import Predictor, read_image
-from swin_dense.detection.results import coco_results, coco_summary
+from swin_dense.datasets.images import image_size
 from swin_dense.engine import cli
 from swin_dense.engine.launch import find_checkpoint, load_config
-from swin_dense.visualization import draw_instances
+from swin_dense.engine.prediction import read_image
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 DRAWN_AS = ('.jpg', '.jpeg', '.png')
@@ -42,9 +45,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--score-thr',
         type=float,
-        default=0.3,
         help='draw predictions from this score on (default: 0.3); the JSON '
-        'holds all')
+        'holds all (detectors)')
+    parser.add_argument(
+        '--areas',
+        action='store_true',
+        help='also write areas.json (segmentors)')
+    parser.add_argument(
+        '--tile',
+        nargs='+',
+        type=int,
+        metavar='PIXELS',
+        help='predict large images in tiles of this height and width, or '
+        'this side (segmentors)')
+    parser.add_argument(
+        '--overlap',
+        type=float,
+        help='least overlap of tiles, as a share (default: 0.25)')
     parser.add_argument('--device', help='such as cpu or cuda:1')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
@@ -99,12 +116,20 @@ def name_outputs(images: Sequence[Path], out: Path) -> List[Path]:
         top = os.path.commonpath([file.parent for file in files])
         names = [file.relative_to(top) for file in files]
     pictures = [out / _drawn(name) for name in names]
-    sources = {image.resolve() for image in images}
-    for picture in pictures:
-        if picture.resolve() in sources:
-            raise ValueError(f'the picture would overwrite the image {picture}'
-                             ': give another folder by --out')
+    check_outputs(pictures, images)
     return pictures
+
+
+def check_outputs(outputs: Sequence[Path], images: Sequence[Path]) -> None:
+    """Raise if a file would overwrite an image, or another file."""
+    sources = {image.resolve() for image in images}
+    for output in outputs:
+        if output.resolve() in sources:
+            raise ValueError(f'{output} would overwrite the image of this '
+                             'name: give another folder by --out')
+    if len({*outputs}) < len(outputs):
+        raise ValueError('some label maps would overwrite pictures: predict '
+                         'the folders one by one')
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -115,36 +140,24 @@ def predict(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     checkpoint = find_checkpoint(args.checkpoint)
     images = find_images(args.inputs)
-    out = Path(args.out)
-    pictures = name_outputs(images, out)
-    predictor = Predictor(config, checkpoint, device=args.device)
+    pictures = name_outputs(images, Path(args.out))
+    progress = ProgressBar(0, start=False, file=sys.stderr)
+    opened = open_segmentor if 'decode_head' in config.model else open_detector
+    predictor, results = opened(config, checkpoint, pictures, args, progress)
+    check_outputs(results.paths, images)
 
-    known: List[Dict[str, Any]] = []
-    entries: List[Dict[str, Any]] = []
+    progress.task_num = count_steps(images, predictor, args.tile)
+    progress.start()
     bad: List[str] = []
-    progress = ProgressBar(len(images), file=sys.stderr)
     for batch in _read_batches(images, args.batch_size, bad):
         found = predictor(list(batch.values()))
-        for (index, pixels), instances in zip(batch.items(), found):
-            height, width = pixels.shape[:2]
-            known.append({
-                'id': index + 1,
-                'file_name': str(images[index]),
-                'width': width,
-                'height': height
-            })
-            entries += coco_results(instances, known[-1], predictor.classes)
-            picture = draw_instances(pixels, instances, predictor.classes,
-                                     args.score_thr)
-            _write_picture(pictures[index], picture)
-        progress.update(len(batch))
+        for (index, pixels), entry in zip(batch.items(), found):
+            results.add(index, images[index], pixels, entry)
+        if not args.tile:
+            progress.update(len(batch))
     print(file=sys.stderr)
 
-    cli.write_json(out / 'images.json', coco_summary(known, predictor.classes))
-    cli.write_json(out / 'predictions.json', entries)
-    shown = sum(entry['score'] >= args.score_thr for entry in entries)
-    print(f'{len(known)} images, {len(entries)} predictions, {shown} of them '
-          f'with a score of {args.score_thr} or more: {out}')
+    print(results.finish())
     for problem in bad:
         print(f'skipped: {problem}', file=sys.stderr)
     if bad and not args.skip_bad:
@@ -152,6 +165,60 @@ def predict(args: argparse.Namespace) -> int:
             f'{len(bad)} of {len(images)} images could not be read, see above;'
             ' the results of the others are complete. --skip-bad accepts this')
     return 0
+
+
+def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
+                  args: argparse.Namespace,
+                  progress: ProgressBar) -> Tuple[Any, Any]:
+    """A detector, and what writes its results."""
+    from swin_dense.detection.predictor import Predictor
+    from swin_dense.detection.results import CocoResults
+    for name in ('areas', 'tile', 'overlap'):
+        value = getattr(args, name)
+        if value is not None and value is not False:
+            raise ValueError(f'--{name} is for segmentors, and the model of '
+                             f'{args.config} has no decode_head')
+    predictor = Predictor(config, checkpoint, device=args.device)
+    threshold = 0.3 if args.score_thr is None else args.score_thr
+    return predictor, CocoResults(
+        Path(args.out), pictures, predictor.classes, threshold)
+
+
+def open_segmentor(config: Config, checkpoint: str, pictures: Sequence[Path],
+                   args: argparse.Namespace,
+                   progress: ProgressBar) -> Tuple[Any, Any]:
+    """A segmentor, and what writes its results."""
+    from swin_dense.segmentation.predictor import Predictor
+    from swin_dense.segmentation.results import LabelResults
+    if args.score_thr is not None:
+        raise ValueError('--score-thr is for detectors, and the model of '
+                         f'{args.config} is a segmentor')
+    if args.overlap is not None and not args.tile:
+        raise ValueError('--overlap is of tiles: give their size by --tile')
+    tile = args.tile * 2 if args.tile and len(args.tile) == 1 else args.tile
+    predictor = Predictor(
+        config,
+        checkpoint,
+        device=args.device,
+        tile=tile,
+        overlap=0.25 if args.overlap is None else args.overlap,
+        on_tile=progress.update)
+    return predictor, LabelResults(
+        Path(args.out), pictures, predictor, args.areas)
+
+
+def count_steps(images: Sequence[Path], predictor: Any, tiled: bool) -> int:
+    """Steps of the progress: images, or the tiles of all that are read."""
+    if not tiled:
+        return len(images)
+    count = 0
+    for image in images:
+        try:
+            width, height = image_size(image)
+        except ValueError:
+            continue
+        count += predictor.count_tiles(height, width)
+    return count
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -184,10 +251,6 @@ def _drawn(name: Path) -> Path:
     if name.suffix.lower() in DRAWN_AS:
         return name
     return name.with_name(f'{name.name}.png')
-
-
-def _write_picture(path: Path, picture: np.ndarray) -> None:
-    cli.write_bytes(path, cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
 if __name__ == '__main__':

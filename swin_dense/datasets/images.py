@@ -1,7 +1,8 @@
 """Checks of image files against what the annotation file says of them."""
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, List, Optional, Tuple, Union
+from typing import Iterable, Iterator, List, Optional, Tuple, Union
 
 import cv2
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -32,6 +33,21 @@ def missing_files(paths: Iterable[str]) -> List[str]:
     return missing
 
 
+@contextmanager
+def _opened(path: Union[str, Path]) -> Iterator[Image.Image]:
+    """Open an image of any size by PIL.
+
+    Its limit guards servers. The images are loaded by OpenCV, which has one
+    of its own.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as image:
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
 def _is_truncated(path: Union[str, Path], kind: Optional[str]) -> bool:
     """Whether the pixels of a file end early.
 
@@ -46,7 +62,7 @@ def _is_truncated(path: Union[str, Path], kind: Optional[str]) -> bool:
     lenient = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             image.load()
     except (OSError, SyntaxError, ValueError):
         return True
@@ -60,7 +76,7 @@ def _header(
                     Path]) -> Optional[Tuple[Optional[str], int, int, int]]:
     """Format, width, height as stored, and EXIF orientation, if readable."""
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             # Asking a PNG without the chunk would decode all of it.
             tags = image.getexif() if 'exif' in image.info else {}
             turn = tags.get(EXIF_ORIENTATION, 1)

@@ -1,66 +1,19 @@
-"""Predictions for photographs from a config and a checkpoint."""
-from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Union
+"""Instances in photographs from a config and a checkpoint."""
+from typing import List, Sequence
 
-import cv2
-import numpy as np
 import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.device import get_device
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
-from swin_dense.checkpoints.classes import check_names, stored_classes
-from swin_dense.checkpoints.load import load_model, read_checkpoint
-from swin_dense.datasets.images import image_problem
-from swin_dense.engine.hooks import check_classes
-from swin_dense.engine.launch import find_checkpoint, load_config
+from swin_dense.engine.prediction import BasePredictor, Picture
 
-__all__ = ['Predictor', 'read_image']
-
-Picture = Union[str, Path, np.ndarray]
+__all__ = ['Predictor']
 
 
-class Predictor:
-    """A trained detector that takes files or arrays.
+class Predictor(BasePredictor):
+    """A trained detector that takes files or arrays; see BasePredictor."""
 
-    Args:
-        config: A config, or the path of its file.
-        checkpoint: Path or address of the weights; every tensor must fit.
-        cfg_options: Settings for a config given by its path.
-        device: Such as 'cpu' or 'cuda:1'; by default the best there is.
-
-    Attributes:
-        classes: Names, in the order of the labels: those that the
-            checkpoint was trained on, else those of the config's test set.
-        model: The detector in evaluation mode.
-
-    Raises:
-        FileNotFoundError: If the config does not exist.
-        CheckpointError: If the checkpoint cannot be read or does not fit.
-        ValueError: If checkpoint, config and heads disagree on the classes,
-            or none of them names any.
-    """
-
-    def __init__(self,
-                 config: Union[str, Path, Config],
-                 checkpoint: str,
-                 cfg_options: Optional[Mapping[str, Any]] = None,
-                 device: Optional[str] = None) -> None:
-        if not isinstance(config, Config):
-            config = load_config(config, cfg_options)
-        checkpoint = find_checkpoint(str(checkpoint))
-        init_default_scope(config.get('default_scope', 'mmdet'))
-        model = revert_sync_batchnorm(MODELS.build(config.model))
-        dataset = _innermost(config.test_dataloader.dataset)
-        content = read_checkpoint(checkpoint)
-        self.classes = _classes(content, dataset)
-        check_classes(model, self.classes, checkpoint)
-        load_model(model, content, classes=self.classes, label=checkpoint)
-        self.model = model.to(device or get_device()).eval()
-        self._pipeline = Compose(_array_pipeline(dataset.pipeline))
+    scope = 'mmdet'
 
     def __call__(self, images: Sequence[Picture]) -> List[InstanceData]:
         """Predict for one batch.
@@ -76,74 +29,7 @@ class Predictor:
         Raises:
             ValueError: If a file is no readable image.
         """
-        batch = [
-            self._pipeline({
-                'img': _pixels(image),
-                'img_id': index
-            }) for index, image in enumerate(images)
-        ]
+        batch = pseudo_collate(self._prepare(images))
         with torch.no_grad():
-            samples = self.model.test_step(pseudo_collate(batch))
+            samples = self.model.test_step(batch)
         return [sample.pred_instances.cpu() for sample in samples]
-
-
-def read_image(path: Union[str, Path]) -> np.ndarray:
-    """Read a photograph as (H, W, 3), BGR, uint8, turned as EXIF says.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded to its end.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'image {path} does not exist')
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(
-            f'{path} cannot be decoded: it is no image, or damaged')
-    # OpenCV fills what is missing of a file with grey, and says nothing.
-    problem = image_problem(path, image.shape[1], image.shape[0])
-    if problem:
-        raise ValueError(f'{path} {problem}')
-    return image
-
-
-def _pixels(image: Picture) -> np.ndarray:
-    return image if isinstance(image, np.ndarray) else read_image(image)
-
-
-def _innermost(dataset: Any) -> Any:
-    """The data set config within wrappers such as RepeatDataset."""
-    while 'pipeline' not in dataset:
-        if 'dataset' in dataset:
-            dataset = dataset['dataset']
-        elif 'datasets' in dataset:
-            dataset = dataset['datasets'][0]
-        else:
-            raise ValueError(
-                'the test data set of the config has no pipeline, so how to '
-                'prepare an image is unknown; set '
-                'test_dataloader.dataset.pipeline')
-    return dataset
-
-
-def _classes(checkpoint: Mapping[str, Any], dataset: Any) -> List[str]:
-    """The names of the labels, on which all who know them agree."""
-    trained = stored_classes(checkpoint)
-    given = (dataset.get('metainfo') or {}).get('classes')
-    if trained and given:
-        check_names(trained, given, 'the config')
-    classes = trained or given
-    if not classes:
-        raise ValueError(
-            'neither the checkpoint nor the config names the classes; set '
-            '--cfg-options "test_dataloader.dataset.metainfo=dict('
-            'classes=[...])"')
-    return list(classes)
-
-
-def _array_pipeline(pipeline: Sequence[Any]) -> List[Any]:
-    """A test pipeline that starts from pixels and needs no annotations."""
-    kept = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
-    if kept and kept[0]['type'].endswith('LoadImageFromFile'):
-        kept[0] = {'type': 'mmdet.LoadImageFromNDArray'}
-    return kept

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, Union
 
+import cv2
 import numpy as np
 import torch.distributed
 from mmengine.config import DictAction
@@ -15,7 +16,7 @@ from swin_dense.files import replacing
 
 __all__ = [
     'add_config_arguments', 'add_run_arguments', 'make_parser', 'run',
-    'write_bytes', 'write_json'
+    'write_bytes', 'write_image', 'write_json'
 ]
 
 # What a user's input can cause; anything else is a defect and is shown with
@@ -116,6 +117,12 @@ def write_bytes(path: Union[str, Path], content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def write_image(path: Union[str, Path], pixels: np.ndarray) -> None:
+    """Write a picture in one piece, in the format of its suffix."""
+    encoded = cv2.imencode(Path(path).suffix, pixels)[1]
+    write_bytes(path, encoded.tobytes())
 
 
 def _is_expected(error: Exception) -> bool:

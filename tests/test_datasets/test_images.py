@@ -75,3 +75,11 @@ def test_missing_files(tmp_path):
         str(tmp_path / name) for name in ('a/1.png', 'a/2.png', 'b/1.png')
     ]
     assert missing_files(paths) == paths[1:]
+
+
+def test_images_beyond_the_limit_of_pil(photo, monkeypatch):
+    """OpenCV loads them; PIL reads the header alone."""
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    for suffix in ('jpg', 'tif'):
+        assert image_problem(photo(suffix), 40, 30) is None
+    assert Image.MAX_IMAGE_PIXELS == 100

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from pycocotools.coco import COCO
-from tiny_runs import CONFIG, run, tool
+from tiny_runs import CONFIG, run
+
+from swin_dense.detection.predictor import Predictor
 
 
 @pytest.fixture(scope='module')
@@ -139,8 +141,7 @@ def test_predict_draws_and_writes_coco_results(workspace, checkpoint, data,
 
 def test_predictions_do_not_depend_on_batch_or_source(checkpoint, data,
                                                       workspace):
-    predictor_type = tool('predict').Predictor
-    predictor = predictor_type(CONFIG, str(checkpoint))
+    predictor = Predictor(CONFIG, str(checkpoint))
     files = sorted((workspace / 'shapes' / 'val2017').glob('*.jpg'))[:2]
     together = predictor(files)
     for file, expected in zip(files, together):

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from swin_dense.detection.predictor import (_array_pipeline, _classes,
-                                            _innermost, read_image)
+from swin_dense.engine.prediction import (_agreed_classes, _array_pipeline,
+                                          _innermost, read_image)
 
 
 def test_photographs_are_turned_as_their_camera_says(tmp_path):
@@ -33,16 +33,34 @@ def test_absent_and_damaged_images_are_named(tmp_path):
         read_image(tmp_path / 'bad.jpg')
 
 
-def test_names_of_classes():
+def test_names_of_agreed_classes():
     trained = {'meta': {'dataset_meta': {'classes': ('a', 'b')}}}
     config = {'metainfo': {'classes': ('a', 'b')}}
-    assert _classes(trained, {}) == ['a', 'b']
-    assert _classes({}, config) == ['a', 'b']
-    assert _classes(trained, config) == ['a', 'b']
+    assert _agreed_classes(trained, {}) == ['a', 'b']
+    assert _agreed_classes({}, config) == ['a', 'b']
+    assert _agreed_classes(trained, config) == ['a', 'b']
     with pytest.raises(ValueError, match="'b' is 1 in the checkpoint and 0 "):
-        _classes(trained, {'metainfo': {'classes': ('b', 'a')}})
-    with pytest.raises(ValueError, match='neither the checkpoint nor the'):
-        _classes({}, {})
+        _agreed_classes(trained, {'metainfo': {'classes': ('b', 'a')}})
+    assert _agreed_classes({}, {}) is None
+
+
+def test_names_of_classes_from_a_file(tmp_path):
+    path = tmp_path / 'names.txt'
+    path.write_text('a\nb\n')
+    config = {'metainfo': {'classes': str(path)}}
+    assert _agreed_classes({}, config) == ['a', 'b']
+
+
+def test_images_larger_than_opencv_allows(tmp_path, monkeypatch):
+    path = tmp_path / 'large.png'
+    cv2.imwrite(str(path), np.zeros((8, 9), np.uint8))
+
+    def refuse(*args):
+        raise cv2.error('too many pixels')
+
+    monkeypatch.setattr(cv2, 'imread', refuse)
+    with pytest.raises(ValueError, match='IO_MAX_IMAGE_PIXELS'):
+        read_image(path)
 
 
 def test_pipeline_starts_from_pixels():
@@ -52,7 +70,7 @@ def test_pipeline_starts_from_pixels():
         dict(type='mmdet.LoadAnnotations'),
         dict(type='PackDetInputs')
     ]
-    assert [step['type'] for step in _array_pipeline(pipeline)
+    assert [step['type'] for step in _array_pipeline(pipeline, 'mmdet')
             ] == ['mmdet.LoadImageFromNDArray', 'Resize', 'PackDetInputs']
     assert pipeline[0]['type'] == 'LoadImageFromFile'
     inner = dict(pipeline=pipeline)

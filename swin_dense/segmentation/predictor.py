@@ -1,0 +1,150 @@
+"""Label maps of photographs from a config and a checkpoint."""
+from itertools import groupby
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS
+from torch import Tensor
+
+from swin_dense.engine.prediction import BasePredictor, Picture, as_pixels
+from swin_dense.segmentation.tiles import blend, check_tiling, count_tiles
+
+__all__ = ['Predictor']
+
+
+class Predictor(BasePredictor):
+    """A trained segmentor that takes files or arrays.
+
+    Args:
+        tile: Height and width of tiles, in pixels of the image. Each goes
+            through the test pipeline as an image of that size would. None
+            predicts images as a whole.
+        overlap: The least overlap of neighbouring tiles, as a share.
+        on_tile: Called after each tile.
+
+    Other arguments and errors are those of BasePredictor.
+
+    Attributes:
+        palette: Colours of the classes as (red, green, blue), or None.
+        file_values: For each label the value that stands for it in label
+            maps of the config's test set: one more where the set has
+            `reduce_zero_label`, that of all its classes where the model
+            knows some of them.
+    """
+
+    scope = 'mmseg'
+
+    def __init__(self,
+                 *args: Any,
+                 tile: Optional[Sequence[int]] = None,
+                 overlap: float = 0.25,
+                 on_tile: Callable[[], Any] = lambda: None,
+                 **kwargs: Any) -> None:
+        if tile is not None:
+            check_tiling(tile, overlap)
+        self.tile = tile
+        self.overlap = overlap
+        self.on_tile = on_tile
+        super().__init__(*args, **kwargs)
+
+    def _open_data(self, dataset: Any,
+                   classes: Optional[List[str]]) -> List[str]:
+        """See BasePredictor; reads no data."""
+        settings = {
+            key: value
+            for key, value in dataset.items() if key != 'generate'
+        }
+        settings.update(pipeline=[], lazy_init=True)
+        if classes:
+            settings['metainfo'] = {
+                **(dataset.get('metainfo') or {}), 'classes': classes
+            }
+        known = DATASETS.build(settings)
+        names = list(known.metainfo['classes'])
+        palette = known.metainfo.get('palette') or []
+        self.palette = palette if len(palette) >= len(names) else None
+        # All classes of the set, by the label that the model has for them.
+        origin = {
+            new: old
+            for old, new in (known.label_map or {}).items()
+            if new in range(len(names))
+        }
+        self.file_values = np.array([
+            origin.get(label, label) + bool(known.reduce_zero_label)
+            for label in range(len(names))
+        ])
+        return names
+
+    def __call__(self, images: Sequence[Picture]) -> List[np.ndarray]:
+        """Predict for some images; those of one size form a batch.
+
+        Args:
+            images: Paths, or arrays (H, W, 3), BGR, uint8.
+
+        Returns:
+            For each its labels (H, W), uint8, or uint16 where there are more
+            than 256 classes.
+
+        Raises:
+            ValueError: If a file is no readable image.
+        """
+        if self.tile:
+            return [self._predict_tiled(as_pixels(image)) for image in images]
+        labels: List[np.ndarray] = []
+        for _, batch in groupby(
+                self._prepare(images), lambda data: data['inputs'].shape):
+            labels += [
+                self._labels(sample.seg_logits.data)
+                for sample in self._test(list(batch))
+            ]
+        return labels
+
+    def logits(self, image: Picture) -> Iterator[Tuple[slice, slice, Tensor]]:
+        """Logits of an image, part by part, each pixel once.
+
+        Args:
+            image: A path, or an array (H, W, 3), BGR, uint8.
+
+        Yields:
+            Rows, columns and logits (C, rows, columns), at the size of the
+            image. Of a model with one channel, they are probabilities.
+        """
+        pixels = as_pixels(image)
+        shape = pixels.shape[:2]
+
+        def predict(rows: slice, columns: slice) -> Tensor:
+            tile = np.ascontiguousarray(pixels[rows, columns])
+            sample, = self._test(self._prepare([tile]))
+            self.on_tile()
+            return sample.seg_logits.data
+
+        return blend(predict, shape, self.tile or shape, self.overlap)
+
+    def count_tiles(self, height: int, width: int) -> int:
+        """How many tiles an image of this size has."""
+        shape = height, width
+        return count_tiles(shape, self.tile or shape, self.overlap)
+
+    def _predict_tiled(self, pixels: np.ndarray) -> np.ndarray:
+        labels = np.empty(pixels.shape[:2], self._dtype)
+        for rows, columns, logits in self.logits(pixels):
+            labels[rows, columns] = self._labels(logits)
+        return labels
+
+    def _test(self, batch: List[dict]) -> list:
+        with torch.no_grad():
+            return self.model.test_step(pseudo_collate(batch))
+
+    def _labels(self, logits: Tensor) -> np.ndarray:
+        """Labels (H, W) from logits (C, H, W), as mmseg takes them."""
+        if len(logits) > 1:
+            labels = logits.argmax(0)
+        else:
+            labels = logits[0] > self.model.decode_head.threshold
+        return labels.cpu().numpy().astype(self._dtype)
+
+    @property
+    def _dtype(self) -> type:
+        return np.uint8 if len(self.classes) <= 256 else np.uint16
