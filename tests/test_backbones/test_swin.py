@@ -233,6 +233,27 @@ def test_drops_into_a_host_config_by_type_alone():
     assert type(model.backbone) is SwinTransformer
 
 
+def test_initialisation_of_mmengine():
+    """It replaces the official one where it says, and only there."""
+    torch.manual_seed(0)
+    official = SwinTransformer(**NARROW)
+    larger = SwinTransformer(
+        **NARROW,
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal'))
+    for model in (official, larger):
+        model.init_weights()
+    deviations = [
+        model.layers[0].blocks[0].mlp.fc1.weight.std().item()
+        for model in (official, larger)
+    ]
+    assert deviations == [
+        pytest.approx(.02, rel=.15),
+        pytest.approx((2 / (8 + 32))**.5, rel=.1)
+    ]
+    table = larger.layers[0].blocks[0].attn.relative_position_bias_table
+    assert table.std().item() == pytest.approx(.02, rel=.15)
+
+
 @pytest.mark.parametrize('kwargs, error, message', [
     (dict(window=7), TypeError, "Did you mean 'window_size'"),
     (dict(qwerty=7), TypeError, "no argument 'qwerty'. It takes: arch"),
