@@ -134,8 +134,8 @@ class SwinPyramid(BaseModule):
                  interpolate_mode: str = 'bicubic',
                  out_after_merging: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
-        needed = 'checkpoint' if (init_cfg or {}).get(
-            'type') == 'Pretrained' else 'layer'
+        needed = 'checkpoint' if (
+            init_cfg or {}).get('type') == 'Pretrained' else 'layer'
         if init_cfg is not None and not init_cfg.get(needed):
             raise ValueError(
                 "init_cfg must be None, dict(type='Pretrained', checkpoint="
