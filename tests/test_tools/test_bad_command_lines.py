@@ -131,7 +131,7 @@ def test_classes_in_another_order(checkpoint, photo, tmp_path, capsys):
         capsys, 'predict', CONFIG, checkpoint, photo, '--out',
         tmp_path / 'out', '--cfg-options',
         'test_dataloader.dataset.metainfo.classes=square,circle,triangle')
-    assert "label 0 is 'circle' in the checkpoint, 'square' in the" in error
+    assert "'square' is 1 in the checkpoint and 0 in the config" in error
 
 
 def test_amp_without_a_gpu(tmp_path, capsys, monkeypatch):
