@@ -4,7 +4,7 @@ import torch
 from window_files import weights
 
 from swin_dense.backbones import swin, swin_v2
-from swin_dense.checkpoints.formats import export, unplaced
+from swin_dense.checkpoints.formats import export
 from swin_dense.checkpoints.inspection import inspect_checkpoint
 from swin_dense.checkpoints.settings import (backbone_settings, empty_backbone,
                                              image_size)

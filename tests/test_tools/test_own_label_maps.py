@@ -172,8 +172,8 @@ def test_unknown_class_of_the_shapes(tmp_path, capsys):
             f'data_root={tmp_path}/shapes',
             'train_dataloader.dataset.generate.num_images=1',
             'train_dataloader.dataset.metainfo.classes='
-            'background,circle,sqare,triangle'))
-    assert "class 'sqare' is not in" in error
+            'background,circle,sqquare,triangle'))
+    assert "class 'sqquare' is not in" in error
     assert "did you mean 'square'?" in error
 
 
