@@ -1,8 +1,39 @@
 """Importing a package of which only some parts can be had here."""
+import importlib.metadata
 import sys
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
+
+import pytest
+
+# Parts of the hosts that backbones do not need, and what these need.
+_REST = dict(
+    timm=('torchvision', 'timm.data'),
+    mmpretrain=('torchvision', 'mmpretrain.apis', 'mmpretrain.datasets',
+                'mmpretrain.evaluation', 'mmpretrain.models.multimodal'))
+
+
+def partly(module):
+    """A module of timm or mmpretrain, or a skip.
+
+    Both want torchvision, and mmpretrain more, for parts other than their
+    backbones. These are replaced while they are imported.
+    """
+    if module in sys.modules:
+        return sys.modules[module]
+    package = module.partition('.')[0]
+    if find_spec(package) is None:
+        pytest.skip(f'{package} is not installed')
+    if find_spec('transformers'):  # it must not meet the placeholders
+        from transformers import AutoConfig, PreTrainedModel  # noqa: F401
+    with (Placeholders(*_REST[package]), pytest.MonkeyPatch.context() as
+          patch):
+        # The back-port that mmpretrain asks for.
+        patch.setitem(sys.modules, 'importlib_metadata', importlib.metadata)
+        return import_module(module)
 
 
 class Placeholders(MetaPathFinder, Loader):

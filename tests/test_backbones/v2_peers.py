@@ -1,11 +1,8 @@
 """Other implementations of Swin V2, with the weights of ours."""
-import importlib
 import re
-import sys
-from importlib.util import find_spec
-from types import ModuleType
 
 import pytest
+from placeholders import partly
 
 HUGGING_FACE = [('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
                 ('patch_embed.norm', 'embeddings.norm'),
@@ -81,31 +78,9 @@ def hugging_face(ours, image_size):
     return forward
 
 
-def _mmpretrain_class():
-    """The class alone: the whole package wants torchvision and more."""
-    if CLASS_MODULE in sys.modules:
-        return sys.modules[CLASS_MODULE].SwinTransformerV2
-    spec = find_spec('mmpretrain')
-    if spec is None:
-        pytest.skip('mmpretrain is not installed')
-    root = spec.submodule_search_locations[0]
-    for name in ('', '.models', '.models.backbones', '.models.utils'):
-        package = ModuleType('mmpretrain' + name)
-        package.__path__ = [root + name.replace('.', '/')]
-        sys.modules.setdefault('mmpretrain' + name, package)
-    utils = sys.modules['mmpretrain.models.utils']
-    for name in ('attention', 'embed', 'helpers'):
-        module = importlib.import_module(f'mmpretrain.models.utils.{name}')
-        utils.__dict__.update({
-            k: v
-            for k, v in vars(module).items() if k[0] != '_'
-        })
-    return importlib.import_module(CLASS_MODULE).SwinTransformerV2
-
-
 def mmpretrain(ours, **kwargs):
     """The host's backbone, built with these arguments."""
-    theirs = _mmpretrain_class()(**kwargs)
+    theirs = partly(CLASS_MODULE).SwinTransformerV2(**kwargs)
     state = {}
     for name, value in ours.state_dict().items():
         if '.downsample.' in name:  # theirs are at the start of a stage

@@ -1,12 +1,9 @@
 """The weights of other implementations give their outputs, and back."""
-import importlib.metadata
-import sys
 from importlib import import_module
-from importlib.util import find_spec
 
 import pytest
 import torch
-from placeholders import Placeholders
+from placeholders import partly
 from reference import assert_close, randomize
 from torch.nn.functional import layer_norm
 
@@ -25,32 +22,12 @@ SIZES = dict(embed_dims=WIDTH, depths=DEPTHS, num_heads=HEADS)
 IMAGE, WINDOW = 256, 4
 BOTH = pytest.mark.parametrize('dtype', TOLERANCE)
 
-# Parts of the hosts that backbones do not need, and what these need.
-TIMM_REST = ('torchvision', 'timm.data')
-MMPRETRAIN_REST = ('torchvision', 'mmpretrain.apis', 'mmpretrain.datasets',
-                   'mmpretrain.evaluation', 'mmpretrain.models.multimodal')
-
 
 def host(module):
     """A module of a host that may be absent."""
     package = module.partition('.')[0]
     pytest.importorskip(package, reason=f'{package} is not installed')
     return import_module(module)
-
-
-def partly(module, *without):
-    """The same, of hosts of which some parts cannot be imported here."""
-    if module in sys.modules:
-        return sys.modules[module]
-    package = module.partition('.')[0]
-    if find_spec(package) is None:
-        pytest.skip(f'{package} is not installed')
-    if find_spec('transformers'):  # it must not meet the placeholders
-        from transformers import AutoConfig, PreTrainedModel  # noqa: F401
-    with Placeholders(*without), pytest.MonkeyPatch.context() as patch:
-        # The back-port that mmpretrain asks for.
-        patch.setitem(sys.modules, 'importlib_metadata', importlib.metadata)
-        return import_module(module)
 
 
 def mmdet():
@@ -64,8 +41,7 @@ def mmseg():
 
 
 def mmpretrain():
-    module = partly('mmpretrain.models.backbones.swin_transformer',
-                    *MMPRETRAIN_REST)
+    module = partly('mmpretrain.models.backbones.swin_transformer')
     return module.SwinTransformer(
         SIZES,
         IMAGE,
@@ -75,8 +51,7 @@ def mmpretrain():
 
 
 def mmpretrain_v2():
-    module = partly('mmpretrain.models.backbones.swin_transformer_v2',
-                    *MMPRETRAIN_REST)
+    module = partly('mmpretrain.models.backbones.swin_transformer_v2')
     return module.SwinTransformerV2(
         dict(extra_norm_every_n_blocks=2, **SIZES),
         IMAGE,
@@ -86,7 +61,7 @@ def mmpretrain_v2():
 
 
 def timm(version='', name='SwinTransformer'):
-    module = partly(f'timm.models.swin_transformer{version}', *TIMM_REST)
+    module = partly(f'timm.models.swin_transformer{version}')
     return WithoutNorms(
         getattr(module, name)(
             img_size=IMAGE,

@@ -13,7 +13,9 @@ from swin_dense.datasets.segmentation import (CheckedADE20KDataset,
 from swin_dense.visualization import class_colour
 
 LOAD = [
-    dict(type='mmseg.LoadImageFromFile'),
+    # Of mmcv: with its scope, mmseg only finds it where mmseg is not the
+    # default scope, which some tests make it.
+    dict(type='LoadImageFromFile'),
     dict(type='mmseg.LoadAnnotations'),
 ]
 
