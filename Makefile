@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-CODE := swin_dense tools tests
+CODE := swin_dense tools tests $(wildcard projects/*/*.py)
 
 .PHONY: help setup demo demo-seg test lint format clean
 
