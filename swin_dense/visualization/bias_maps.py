@@ -5,7 +5,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.fit import LOG_MLP
+from swin_dense.checkpoints.coordinates import LOG_MLP
 from swin_dense.checkpoints.resizing import Resized
 from swin_dense.checkpoints.transfer import TABLE, Grid, resize_bias_table
 from swin_dense.layers.position_bias import LogPositionBias
