@@ -39,6 +39,18 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--frames',
         type=int,
         help="measure Video Swin beside mmaction2's, on clips of so many")
+    parser.add_argument(
+        '--v2',
+        choices=['mmpretrain', 'transformers'],
+        help='measure Swin V2 beside that of this package')
+    parser.add_argument(
+        '--with-cp',
+        action='store_true',
+        help='let our V2 recompute activations in the backward pass')
+    parser.add_argument(
+        '--sequential',
+        action='store_true',
+        help='let our V2 work on a few windows at a time')
     parser.add_argument('--batch', type=int, default=defaults.batch)
     parser.add_argument(
         '--dtype',
@@ -63,18 +75,24 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise ValueError('--repeats, --batch and --shape must be positive')
     if args.frames is not None and (args.frames < 1 or args.config):
         raise ValueError('--frames must be positive, and goes without config')
+    if args.v2 and (args.frames or args.config):
+        raise ValueError('--v2 goes without --frames and without config')
+    if (args.with_cp or args.sequential) and not args.v2:
+        raise ValueError('--with-cp and --sequential need --v2')
     if args.config and not Path(args.config).is_file():
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
     setting = Setting(args.arch, args.config, tuple(args.shape), args.batch,
                       args.dtype, args.device, args.window, args.repeats,
-                      args.frames)
+                      args.frames, args.v2, args.with_cp, args.sequential)
     device = torch.device(args.device)
     where = (
         torch.cuda.get_device_name(device) if device.type == 'cuda' else
         f'{platform.machine()}, {torch.get_num_threads()} threads')
-    name = args.config or f'{"Video " * bool(args.frames)}Swin, {args.arch}'
+    name = args.config or (
+        f'{"Video " * bool(args.frames)}Swin{" V2" * bool(args.v2)}, '
+        f'{args.arch}')
     size = 'x'.join(map(str, setting.size))
     print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
           f'torch {torch.__version__}, median of {args.repeats}\n')

@@ -35,6 +35,9 @@ class Setting(NamedTuple):
         repeats: Timed runs, after one that is not.
         frames: Frames of a clip, for Video Swin with windows of 8 tokens in
             time; None for images.
+        v2: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
+        with_cp: Whether our V2 recomputes activations.
+        sequential: Whether our V2 works on a few windows at a time.
     """
     arch: str = 'tiny'
     config: Optional[str] = None
@@ -45,6 +48,9 @@ class Setting(NamedTuple):
     window: int = 7
     repeats: int = 5
     frames: Optional[int] = None
+    v2: Optional[str] = None
+    with_cp: bool = False
+    sequential: bool = False
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -55,7 +61,7 @@ class Setting(NamedTuple):
     @property
     def peer(self) -> str:
         """Whose implementation is measured beside ours."""
-        return 'mmaction2' if self.frames else 'mmdet'
+        return self.v2 or ('mmaction2' if self.frames else 'mmdet')
 
 
 class Row(NamedTuple):
@@ -77,6 +83,8 @@ def _backbone(setting: Setting, name: str) -> nn.Module:
     """Ours or the peer's backbone, without stochastic depth."""
     if setting.frames:
         return _video_backbone(setting, name)
+    if setting.v2:
+        return _v2_backbone(setting, name)
     from swin_dense.backbones.swin import ARCHS, SwinTransformer
     sizes = ARCHS[setting.arch]
     if name == 'ours':
@@ -93,6 +101,43 @@ def _video_backbone(setting: Setting, name: str) -> nn.Module:
         from mmaction.models.backbones import SwinTransformer3D as cls
     window = (8, setting.window, setting.window)
     return cls(setting.arch, window_size=window, drop_path_rate=0.)
+
+
+def _v2_backbone(setting: Setting, name: str) -> nn.Module:
+    if name != 'ours' and setting.v2 == 'transformers':
+        return _HuggingFaceV2(setting)
+    if name == 'ours':
+        from swin_dense.backbones.swin_v2 import SwinTransformerV2 as cls
+        own = dict(
+            with_cp=setting.with_cp, sequential_attention=setting.sequential)
+    else:
+        from mmpretrain.models import SwinTransformerV2 as cls
+        own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
+    return cls(
+        setting.arch, window_size=setting.window, drop_path_rate=0., **own)
+
+
+class _HuggingFaceV2(nn.Module):
+    """Hugging Face's Swin V2, putting out maps as the others do."""
+
+    def __init__(self, setting: Setting) -> None:
+        from transformers import Swinv2Backbone, Swinv2Config
+
+        from swin_dense.backbones.swin_v2 import ARCHS
+        super().__init__()
+        sizes = ARCHS[setting.arch]
+        self.model = Swinv2Backbone(
+            Swinv2Config(
+                image_size=list(setting.shape),
+                embed_dim=sizes['embed_dims'],
+                depths=sizes['depths'],
+                num_heads=sizes['num_heads'],
+                window_size=setting.window,
+                drop_path_rate=0.,
+                out_indices=[1, 2, 3, 4]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.model(x).feature_maps
 
 
 def _detector(setting: Setting, name: str) -> nn.Module:

@@ -37,7 +37,9 @@ def test_segmentation_is_counted_at_its_test_scale(capsys):
     assert run('flops', config) == 0
     shown = capsys.readouterr().out
     assert f'{config}: 512 x 2048 pixels\n' in shown
-    assert [line.split()[0] for line in shown.splitlines()[2:6]
+    # Hosts may print lines of their own before the table.
+    table = shown[shown.index(config):].splitlines()
+    assert [line.split()[0] for line in table[2:6]
             ] == ['backbone', 'decode_head', 'auxiliary_head', 'total']
     assert '944.39' in shown
 
