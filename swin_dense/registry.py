@@ -64,7 +64,12 @@ def _child(name: str, root: Registry, *locations: str,
 
 
 MODELS = _child(
-    'model', ROOT_MODELS, 'backbones', SegTTAModel='segmentation.tta')
+    'model',
+    ROOT_MODELS,
+    'backbones',
+    GlobalAttentionFPN='detection.global_attention',
+    HTCRoIHead='detection.htc',
+    SegTTAModel='segmentation.tta')
 DATASETS = _child(
     'dataset',
     ROOT_DATASETS,

@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 __all__ = ['Complexity', 'Part', 'count', 'published_shape']
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
-DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head')
+DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'cls_head')
 TRAINING_HEADS = ('auxiliary_head', )  # they have parameters, but do not run
 ROI_HEADS = ('bbox_head', 'mask_head')
+SEMANTIC_HEAD = 'semantic_head'  # of HTC: a map beside the boxes
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ class Complexity:
     """What `count` found.
 
     Attributes:
-        shape: Height and width of the image, in pixels.
+        shape: Height and width of the image, in pixels; of a clip, its
+            frames before them.
         parts: The parts, in the order in which they run.
     """
-    shape: Tuple[int, int]
+    shape: Tuple[int, ...]
     parts: List[Part]
 
     @property
@@ -53,7 +55,7 @@ class Complexity:
 
     @property
     def flops(self) -> int:
-        """Number of multiply-accumulates for one image."""
+        """Number of multiply-accumulates for one image or clip."""
         return sum(part.flops for part in self.parts)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -74,12 +76,24 @@ class Complexity:
 
 
 def published_shape(config: Config) -> List[int]:
-    """Height and width of the image behind the published columns."""
+    """Size behind the published columns: (H, W), or (T, H, W) of a clip."""
+    if 'cls_head' in config.model:
+        return _clip_shape(config.val_dataloader.dataset.pipeline)
     if 'decode_head' in config.model:
         for step in config.test_dataloader.dataset.pipeline:
             if step['type'] == 'Resize' and 'scale' in step:
                 return sorted(step['scale'])
     return [800, 1280]
+
+
+def _clip_shape(pipeline: Sequence[Dict[str, Any]]) -> List[int]:
+    """Frames, height and width of what a pipeline for clips puts out."""
+    frames, side = [], 224
+    for step in pipeline:
+        if 'clip_len' in step:
+            frames = [step['clip_len']]
+        side = step.get('crop_size', side)
+    return frames + [side, side]
 
 
 def count(model: nn.Module,
@@ -96,20 +110,26 @@ def count(model: nn.Module,
     Args:
         model: A detector of mmdet's layout (`backbone`, `neck`, `rpn_head` or
             another dense head, `roi_head`), a segmentor of mmseg's
-            (`backbone`, `neck`, `decode_head`, `auxiliary_head`), or a bare
+            (`backbone`, `neck`, `decode_head`, `auxiliary_head`), a
+            recognizer of mmaction2's (`backbone`, `cls_head`), or a bare
             backbone. It is left as it is.
-        shape: Height and width of the image, in pixels.
+        shape: Height and width of the image, in pixels; for Video Swin the
+            frames of a clip before them.
         proposals: Number of boxes each RoI box head sees.
         masks: Number of boxes each RoI mask head sees.
 
     Raises:
-        ValueError: If `shape` is not two positive numbers, or if the model
-            has a part that this function does not know how to run.
+        ValueError: If `shape` is not two positive numbers, or three for
+            clips, or if the model has a part that this function does not
+            know how to run.
     """
-    if len(shape) != 2 or min(shape) < 1:
-        raise ValueError(f'shape must be a positive height and width in '
-                         f'pixels, for example (800, 1280); got {shape}')
-    height, width = shape
+    clips = any(isinstance(part, nn.Conv3d) for part in model.modules())
+    if len(shape) != 2 + clips or min(shape) < 1:
+        what, example = (('number of frames, height and width',
+                          (32, 224, 224)) if clips else
+                         ('height and width in pixels', (800, 1280)))
+        raise ValueError(f'shape must be a positive {what}, for example '
+                         f'{example}; got {tuple(shape)}')
     # On the meta device numbers that decide the control flow do not exist;
     # only what a constructor computed is needed, and the copy carries it. It
     # takes shapes in place of the weights, which may be a gigabyte.
@@ -118,7 +138,7 @@ def count(model: nn.Module,
         for weight in model.parameters()
     }
     model = deepcopy(model, shapes).eval().to('meta')
-    image = torch.empty(1, 3, height, width, device='meta')
+    image = torch.empty(1, 3, *shape, device='meta')
     parts = []
     with torch.no_grad():
         for name, module, inputs in _calls(model, image, proposals, masks):
@@ -138,7 +158,7 @@ def count(model: nn.Module,
             f'({", ".join(names)}); known are a backbone, a neck, the dense '
             f'heads {", ".join(DENSE_HEADS + TRAINING_HEADS)} and RoI heads. '
             'Count the parts one by one.')
-    return Complexity((height, width), parts)
+    return Complexity(tuple(shape), parts)
 
 
 def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
@@ -156,6 +176,9 @@ def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
         if hasattr(model, name):
             yield name, getattr(model, name), features
     if hasattr(model, 'roi_head'):
+        if getattr(model.roi_head, SEMANTIC_HEAD, None) is not None:
+            yield (f'roi_head.{SEMANTIC_HEAD}', model.roi_head.semantic_head,
+                   features)
         for name, boxes in zip(ROI_HEADS, (proposals, masks)):
             if hasattr(model.roi_head, name):
                 yield (f'roi_head.{name}', getattr(model.roi_head, name),
@@ -176,9 +199,17 @@ def _params(module: nn.Module) -> int:
 
 
 def _flops(module: nn.Module, inputs: Any) -> int:
-    """Multiply-accumulates of a module, or of each stage of a cascade."""
+    """Multiply-accumulates of a module, or of each stage of a cascade.
+
+    In HTC, a mask head takes features of the head before it as well.
+    """
     stages = module if isinstance(module, nn.ModuleList) else [module]
+    passed = None
     with FlopCounterMode(display=False) as counter:
         for stage in stages:
-            stage(inputs)
+            if hasattr(stage, 'with_conv_res'):
+                given = passed if stage.with_conv_res else None
+                _, passed = stage(inputs, given)
+            else:
+                stage(inputs)
     return counter.get_total_flops() // FLOPS_PER_MAC

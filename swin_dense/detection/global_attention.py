@@ -1,0 +1,128 @@
+"""Self-attention over a whole map, and the FPN that begins with it.
+
+HTC++ of the Swin V1 paper (appendix A2.2) appends "an extra global
+self-attention layer" to the output of the last stage. The paper does not say
+what is in it. That its published parameters and FLOPs are those of a whole
+transformer block, attention and a feed-forward network of ratio 4, is shown
+in docs/htcpp.md; how it starts, and that it normalises before its branches as
+Swin does, is our choice.
+
+B is the batch, C the channels, H and W the height and width of a map, N its
+tokens.
+"""
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch.nn.functional as F
+from mmdet.models.necks import FPN
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from swin_dense.layers.drop_path import DropPath
+from swin_dense.layers.feedforward import FeedForward
+from swin_dense.registry import MODELS
+
+__all__ = ['GlobalAttention', 'GlobalAttentionFPN']
+
+HEAD_DIM = 32  # channels of a head, in all stages of Swin
+
+
+class GlobalAttention(nn.Module):
+    """A transformer block in which each position attends to all others.
+
+    Both branches start at zero: at first the block changes nothing, and what
+    a pretrained backbone passes on is kept. Attention runs in PyTorch's fused
+    kernel, so memory grows with N, not with its square. Padding of a batch
+    counts as content, as it does in Swin.
+
+    Args:
+        dim: Channels C of the map.
+        num_heads: Number of heads; by default one for every 32 channels.
+        mlp_ratio: Hidden channels of the feed-forward network, in multiples
+            of C. 0 leaves the network out.
+        drop_path_rate: Probability that a sample loses a branch in training.
+        with_cp: Whether to compute the block again in the backward pass
+            instead of keeping what is inside.
+
+    Raises:
+        ValueError: If the heads do not divide the channels.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 num_heads: Optional[int] = None,
+                 mlp_ratio: float = 4.,
+                 drop_path_rate: float = 0.,
+                 with_cp: bool = False) -> None:
+        super().__init__()
+        num_heads = num_heads or max(1, dim // HEAD_DIM)
+        if dim % num_heads:
+            raise ValueError(f'{num_heads} heads do not divide {dim} channels '
+                             'evenly: set num_heads of global_attention to a '
+                             'divisor')
+        self.num_heads = num_heads
+        self.with_cp = with_cp
+        self.norm1 = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        ends = [self.proj]
+        self.mlp = None
+        if mlp_ratio:
+            self.norm2 = nn.LayerNorm(dim)
+            self.mlp = FeedForward(dim, int(mlp_ratio * dim))
+            ends.append(self.mlp.fc2)
+        self.drop_path = DropPath(drop_path_rate)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=.02)
+                nn.init.zeros_(module.bias)
+        for layer in ends:
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, C, H, W)` to the same shape."""
+        if self.with_cp and x.requires_grad:
+            return checkpoint(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)  # B, N, C
+        tokens = tokens + self.drop_path(self._attend(self.norm1(tokens)))
+        if self.mlp is not None:
+            tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        return tokens.transpose(1, 2).reshape(x.shape)
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        """Attention among tokens `(B, N, C)`."""
+        qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B, heads, N, D
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+@MODELS.register_module()
+class GlobalAttentionFPN(FPN):
+    """mmdet's FPN behind global self-attention on its last input.
+
+    Args:
+        in_channels: Channels of each input; see mmdet's FPN, as all other
+            arguments are.
+        global_attention: Arguments of `GlobalAttention` besides `dim`; None
+            makes this the FPN alone.
+    """
+
+    def __init__(self,
+                 in_channels: List[int],
+                 *args: Any,
+                 global_attention: Optional[dict] = None,
+                 **kwargs: Any) -> None:
+        super().__init__(in_channels, *args, **kwargs)
+        self.global_attention = None
+        if global_attention is not None:
+            self.global_attention = GlobalAttention(in_channels[-1],
+                                                    **global_attention)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+        """Pyramid of `(B, C_i, H_i, W_i)` to one of `out_channels` each."""
+        if self.global_attention is not None:
+            inputs = (*inputs[:-1], self.global_attention(inputs[-1]))
+        return super().forward(inputs)
