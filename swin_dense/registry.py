@@ -14,11 +14,12 @@ from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
+from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import Registry
 
 __all__ = [
     'DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER_CONSTRUCTORS',
-    'RUNNERS'
+    'RUNNERS', 'TRANSFORMS'
 ]
 
 SCOPE = 'swin_dense'
@@ -77,7 +78,14 @@ DATASETS = _child(
     ShapesDataset='datasets.shapes_dataset',
     CheckedSegDataset='datasets.segmentation',
     CheckedADE20KDataset='datasets.segmentation',
-    ShapesSegDataset='datasets.shapes_seg_dataset')
+    ShapesSegDataset='datasets.shapes_seg_dataset',
+    CheckedVideoDataset='datasets.videos',
+    MotionsDataset='datasets.motions_dataset')
+TRANSFORMS = _child(
+    'transform',
+    ROOT_TRANSFORMS,
+    VideoInit='datasets.video_transforms',
+    VideoDecode='datasets.video_transforms')
 METRICS = _child(
     'metric',
     ROOT_METRICS,

@@ -52,7 +52,7 @@ class Decoder:
         return True
 
     def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
-        """Frames in the order asked for; one that repeats is read once.
+        """Frames in the order asked for, each an array of its own.
 
         Raises:
             VideoError: A frame is not there or cannot be decoded, or the
@@ -63,13 +63,19 @@ class Decoder:
             raise VideoError(
                 f'{self.path} has the frames 0 to {self.num_frames - 1}; '
                 f'asked for are {wanted[0]} to {wanted[-1]}')
-        found = dict(self._read(wanted))
+        found = dict(self._read(wanted)) if wanted else {}
         sizes = {frame.shape for frame in found.values()}
         if len(sizes) > 1:
             raise VideoError(f'{self.path} changes its size: frames are '
                              f'{sorted(size[:2] for size in sizes)} (height, '
                              'width)')
-        return [found[int(index)] for index in indices]
+        frames, given = [], set()
+        for index in map(int, indices):
+            # Transforms that flip in place would flip a shared one twice.
+            again = index in given
+            frames.append(found[index].copy() if again else found[index])
+            given.add(index)
+        return frames
 
     def times(self) -> Optional[np.ndarray]:
         """When each frame is shown, in seconds from the first `(n,)`.
