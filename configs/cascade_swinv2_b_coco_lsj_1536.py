@@ -3,7 +3,7 @@
 # 8 GPUs x 2 images; hours not measured here
 # arXiv 2111.09883; Cascade Mask R-CNN SwinV2-B, windows of 32, jittered scale
 _base_ = [
-    './_base_/models/cascade_mask_rcnn_swinv2_fpn.py',
+    './_base_/models/cascade_mask_rcnn_swinv2_large_scale.py',
     './_base_/datasets/coco_instance_lsj_1536.py',
     './_base_/schedules/schedule_3x.py',
     './_base_/runtime/default_runtime.py',
@@ -12,11 +12,6 @@ _base_ = [
 model = dict(
     backbone=dict(
         arch='base',
-        window_size=32,
-        pretrained_window_sizes=[12, 12, 12, 6],
-        drop_path_rate=0.3,
-        with_cp=True,
-        sequential_attention=True,
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v2.0.0/swinv2_base_patch4_window12_192_22k.pth')),

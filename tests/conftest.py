@@ -1,9 +1,11 @@
 """Options, shared fixtures and the rules for markers."""
+import logging
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 # Before any test imports a host: it stands in for mmcv's compiled half.
 import swin_dense  # noqa: F401
@@ -49,3 +51,13 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f'no real images: {REAL_DATA} does not exist')
     return REAL_DATA
+
+
+@pytest.fixture
+def logged(caplog):
+    """Text that was logged; mmengine keeps its records to itself."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)

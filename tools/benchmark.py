@@ -9,6 +9,7 @@ import torch
 
 from swin_dense.engine import cli
 from swin_dense.engine.benchmark import Setting, format_rows, measure
+from swin_dense.ops.grid import by_axis
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -93,7 +94,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     name = args.config or (
         f'{"Video " * bool(args.frames)}Swin{" V2" * bool(args.v2)}, '
         f'{args.arch}')
-    size = 'x'.join(map(str, setting.size))
+    size = by_axis(setting.size)
     print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
           f'torch {torch.__version__}, median of {args.repeats}\n')
     rows = measure(setting, not args.no_peer, not args.no_memory,

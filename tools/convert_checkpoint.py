@@ -52,9 +52,7 @@ def convert(args: argparse.Namespace) -> int:
     """Convert, print the five lists, write."""
     start = time.perf_counter()
     source = local_file(args.src)
-    target = check_destination(args.dst, args.force or args.dry_run)
-    if target.exists() and target.samefile(source):
-        raise CheckpointError(f'{target} is SRC itself: give another DST')
+    target = check_destination(args.dst, args.force or args.dry_run, source)
     try:
         result = convert_checkpoint(
             read_checkpoint(source, mmap=True),

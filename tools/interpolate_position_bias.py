@@ -20,6 +20,7 @@ from swin_dense.checkpoints.read import local_file, read_checkpoint
 from swin_dense.checkpoints.resizing import Resized, resize_checkpoint
 from swin_dense.checkpoints.write import check_destination, write_checkpoint
 from swin_dense.engine import cli
+from swin_dense.ops.grid import by_axis
 from swin_dense.version import __version__
 from swin_dense.visualization.bias_maps import head_maps
 from swin_dense.visualization.position_bias import draw_position_bias
@@ -84,9 +85,7 @@ def interpolate(args: argparse.Namespace) -> int:
     """Resize, print the table, write, draw."""
     start = time.perf_counter()
     source = local_file(args.src)
-    target = check_destination(args.dst, args.force)
-    if target.exists() and target.samefile(source):
-        raise CheckpointError(f'{target} is SRC itself: give another DST')
+    target = check_destination(args.dst, args.force, source)
     checkpoint = read_checkpoint(source, mmap=True)
     try:
         resized = resize_checkpoint(
@@ -128,8 +127,9 @@ def format_table(resized: Resized) -> str:
     """A line for each tensor that depends on window or image size."""
     lines = [('name', 'heads', 'from', 'to')]
     for row in resized.rows:
-        lines.append((row.name, str(row.heads
-                                    or '-'), _by(row.before), _by(row.after)))
+        heads = str(row.heads or '-')
+        lines.append(
+            (row.name, heads, by_axis(row.before), by_axis(row.after)))
     widths = [max(map(len, column)) for column in zip(*lines)]
     text = '\n'.join('  '.join([
         line[0].ljust(widths[0]), *(
@@ -153,11 +153,7 @@ def _method(resized: Resized) -> str:
 
 
 def _list(windows: Sequence[Sequence[int]]) -> str:
-    return ', '.join(map(_by, windows))
-
-
-def _by(window: Sequence[int]) -> str:
-    return 'x'.join(map(str, window))
+    return ', '.join(map(by_axis, windows))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -29,6 +29,45 @@ def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
                         f'It takes: {", ".join(known)}.')
 
 
+def arch_sizes(arch: Union[str, dict[str, Any]],
+               archs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Sizes of an architecture by name, first letter, or as given.
+
+    Args:
+        arch: A name, in any case, or a dictionary of sizes.
+        archs: Sizes by name. What one has and another has not is optional.
+
+    Raises:
+        ValueError: If there is no such architecture, or the dictionary lacks
+            a size or has another.
+    """
+    needed = min(archs.values(), key=len)
+    allowed = max(archs.values(), key=len)
+    if isinstance(arch, str):
+        for name, sizes in archs.items():
+            if arch.lower() in (name, name[0]):
+                return sizes
+    elif set(needed) <= set(arch) <= set(allowed):
+        return dict(arch)
+    raise ValueError(
+        f'arch must be one of {", ".join(archs)}, or a dictionary of '
+        f'{", ".join(allowed)}, got {arch!r}')
+
+
+def pretrained_cfg(pretrained: Optional[str],
+                   init_cfg: Optional[dict]) -> Optional[dict]:
+    """`init_cfg`, or what the old argument `pretrained` stands for.
+
+    Raises:
+        ValueError: If both are given.
+    """
+    if pretrained is None:
+        return init_cfg
+    if init_cfg is not None:
+        raise ValueError('give init_cfg or pretrained, not both')
+    return dict(type='Pretrained', checkpoint=pretrained)
+
+
 def layer_from_cfg(cfg: dict, what: str) -> Any:
     """The class, with its arguments bound, of a config such as `GELU`.
 

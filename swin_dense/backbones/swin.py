@@ -3,7 +3,7 @@ from functools import partial
 from typing import Any, Optional, Sequence, Union
 
 from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
-                                       reject_unknown)
+                                       pretrained_cfg, reject_unknown)
 from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
@@ -114,10 +114,7 @@ class SwinTransformer(SwinPyramid):
             raise ValueError(
                 f'strides must be the patch size and 2 for each merging, '
                 f'{(patch[0], *merging)}, got {tuple(strides)}')
-        if pretrained is not None:
-            if init_cfg is not None:
-                raise ValueError('give init_cfg or pretrained, not both')
-            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         attention = partial(
             WindowAttention,

@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence, Union
 
 from torch import nn
 
-from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
+from swin_dense.backbones.base import (SwinPyramid, arch_sizes, layer_from_cfg,
                                        reject_unknown)
 from swin_dense.layers import CosineAttention, PatchMerging
 from swin_dense.ops import to_tuple
@@ -132,7 +132,7 @@ class SwinTransformerV2(SwinPyramid):
             init_cfg: Optional[dict] = None,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
-        sizes = _sizes(arch)
+        sizes = arch_sizes(arch, ARCHS)
         count = len(sizes['depths'])
         if interpolate_mode not in ('bicubic', 'bilinear'):
             raise ValueError("interpolate_mode must be 'bicubic' or "
@@ -205,19 +205,6 @@ class SwinTransformerV2(SwinPyramid):
             part for whole in super()._frozen()
             for part in ([stage.blocks] if whole is stage else [whole])
         ]
-
-
-def _sizes(arch: Arch) -> dict[str, Any]:
-    """Sizes of an architecture by name, first letter, or as given."""
-    if isinstance(arch, str):
-        for name, sizes in ARCHS.items():
-            if arch.lower() in (name, name[0]):
-                return sizes
-    elif set(ARCHS['tiny']) <= set(arch) <= set(ARCHS['giant']):
-        return dict(arch)
-    raise ValueError(
-        f'arch must be one of {", ".join(ARCHS)}, or a dictionary of '
-        f'{", ".join(ARCHS["giant"])}, got {arch!r}')
 
 
 def _window(value: IntOrGrid, name: str) -> Grid:

@@ -4,8 +4,8 @@ from typing import Any, Optional, Sequence, Union
 
 from torch import Tensor
 
-from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
-                                       reject_unknown)
+from swin_dense.backbones.base import (SwinPyramid, arch_sizes, layer_from_cfg,
+                                       pretrained_cfg, reject_unknown)
 from swin_dense.backbones.swin import ARCHS
 from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
@@ -102,12 +102,9 @@ class SwinTransformer3D(SwinPyramid):
         reject_unknown(type(self), unknown)
         if init_cfg == _FROM_SCRATCH:
             init_cfg = None
-        if pretrained is not None:
-            if init_cfg is not None:
-                raise ValueError('give init_cfg or pretrained, not both')
-            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
-        sizes = _sizes(arch)
+        sizes = arch_sizes(arch, ARCHS)
         attention = partial(
             WindowAttention,
             window_size=to_tuple(window_size, 3, 'window_size'),
@@ -158,16 +155,3 @@ class SwinTransformer3D(SwinPyramid):
                              f'got shape {tuple(x.shape)}')
         outputs = super().forward(x)
         return outputs[0] if len(outputs) == 1 else outputs
-
-
-def _sizes(arch: Arch) -> dict[str, Any]:
-    """Sizes of an architecture by name, first letter, or as given."""
-    if isinstance(arch, str):
-        for name, sizes in ARCHS.items():
-            if arch.lower() in (name, name[0]):
-                return sizes
-    elif set(arch) == set(ARCHS['tiny']):
-        return dict(arch)
-    raise ValueError(
-        f'arch must be one of {", ".join(ARCHS)}, or a dictionary of '
-        f'{", ".join(ARCHS["tiny"])}, got {arch!r}')

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from swin_dense.checkpoints.formats import Converted
 from swin_dense.checkpoints.windows import normalising_window
-
-Grid = tuple[int, ...]
+from swin_dense.ops.grid import Grid, by_axis
 
 LOG_MLP = '.cpb_mlp.0.weight'
 _STAGE = re.compile(r'(?:^|\.)layers\.(\d+)\.blocks\.\d+\.attn$')
@@ -120,12 +119,12 @@ def fit_coordinates(
         if part.cpb_mlp.told:
             if unit and told != unit:
                 notes['log-MLP reads offsets in units of '
-                      f'{_by(told)} windows as the model says, though the '
-                      f'file is of {_by(unit)}'] += 1
+                      f'{by_axis(told)} windows as the model says, though the '
+                      f'file is of {by_axis(unit)}'] += 1
         elif unit and unit != own:
             coordinates[path] = unit
-            notes[f'log-MLP of {_by(unit)} windows evaluated for '
-                  f'{_by(own)}'] += 1
+            notes[f'log-MLP of {by_axis(unit)} windows evaluated for '
+                  f'{by_axis(own)}'] += 1
         else:
             coordinates[path] = windows[path]
     lines = [f'{note} in {count} blocks' for note, count in notes.items()]
@@ -176,7 +175,3 @@ def _windows(parents: Mapping[str, str], stored: Mapping[str, Tensor],
 def _by_number(windows: Any) -> dict[int, Grid]:
     """A recorded list as windows by stage."""
     return {stage: tuple(window) for stage, window in enumerate(windows or ())}
-
-
-def _by(window: Grid) -> str:
-    return 'x'.join(map(str, window))

@@ -7,17 +7,13 @@ from torch import Tensor, nn
 from swin_dense.checkpoints.coordinates import (fit_coordinates,
                                                 normalising_windows)
 from swin_dense.checkpoints.formats import Converted, StateDict, family
-from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change, Grid,
+from swin_dense.checkpoints.transfer import (PATCH, TABLE, Change,
                                              fit_position, inflate)
-from swin_dense.checkpoints.translation import last_norm, renamed
+from swin_dense.checkpoints.translation import FAMILIES, last_norm, renamed
 from swin_dense.checkpoints.windows import find_window
+from swin_dense.ops.grid import Grid
 
-_FAMILIES = dict(
-    v1='Swin V1 for images',
-    video='Video Swin',
-    v2='Swin V2',
-    mlp='Swin-MLP',
-    moe='Swin-MoE')
+_FAMILIES = {**FAMILIES, 'v1': 'Swin V1 for images'}
 
 
 class Fitted(NamedTuple):

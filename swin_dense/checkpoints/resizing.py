@@ -11,11 +11,12 @@ from swin_dense.checkpoints.coordinates import (LOG_MLP, by_stage,
 from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import (RECOMPUTED, Converted, convert,
                                             family, unwrap)
-from swin_dense.checkpoints.transfer import (EMBEDDING, PATCH, TABLE, Grid,
+from swin_dense.checkpoints.transfer import (EMBEDDING, PATCH, TABLE,
                                              resize_absolute_embedding,
                                              resize_bias_table)
 from swin_dense.checkpoints.write import metadata_of
 from swin_dense.ops import log_coordinates, relative_index
+from swin_dense.ops.grid import Grid
 
 INDEX = 'relative_position_index'
 COORDINATES = 'relative_coords_table'

@@ -1,25 +1,23 @@
 """The backbone of this package that a state_dict is for, as a config."""
 import re
-from collections import Counter
 from math import isqrt
 from typing import Any, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from swin_dense.checkpoints.coordinates import normalising_windows
+from swin_dense.checkpoints.coordinates import by_stage, normalising_windows
 from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import Converted, family
+from swin_dense.checkpoints.transfer import EMBEDDING, PATCH
+from swin_dense.checkpoints.variants import identify
+from swin_dense.ops.grid import Grid
 from swin_dense.registry import MODELS
-
-Grid = tuple[int, ...]
 
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
     video='swin_dense.SwinTransformer3D')
-_PATCH = 'patch_embed.proj.weight'
-_BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight$')
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
@@ -42,7 +40,7 @@ def backbone_settings(
     sizes = _sizes(native)
     if kind not in _TYPES or not sizes:
         return {}
-    patch = native[_PATCH]
+    patch = native[PATCH]
     settings: dict[str, Any] = {'type': _TYPES[kind]}
     name = _arch(kind, sizes)
     if kind == 'v1' and name is None:
@@ -81,13 +79,13 @@ def backbone_settings(
 
 def image_size(native: Mapping[str, Tensor]) -> Optional[Grid]:
     """The size in pixels that an absolute embedding was made for, if any."""
-    embedding = native.get('absolute_pos_embed')
+    embedding = native.get(EMBEDDING)
     if embedding is None:
         return None
     side = isqrt(embedding.shape[1])
     # The official dense code has (1, C, h, w).
     grid = tuple(embedding.shape[2:]) if embedding.ndim == 4 else (side, side)
-    return tuple(n * p for n, p in zip(grid, native[_PATCH].shape[2:]))
+    return tuple(n * p for n, p in zip(grid, native[PATCH].shape[2:]))
 
 
 def known_windows(converted: Converted, stored: Mapping[str, Tensor],
@@ -112,15 +110,9 @@ def known_windows(converted: Converted, stored: Mapping[str, Tensor],
         windows = set()
     if len(windows) == 1:
         found['window'] = list(windows.pop())
-    by_stage = {
-        int(path.split('.')[1]): list(window)
-        for path, window in normalising_windows(converted, stored,
-                                                recorded).items()
-    }
-    if by_stage:
-        found['pretrained_window_sizes'] = [
-            by_stage[stage] for stage in sorted(by_stage)
-        ]
+    trained = normalising_windows(converted, stored, recorded)
+    if trained:
+        found['pretrained_window_sizes'] = list(map(list, by_stage(trained)))
     return found
 
 
@@ -132,27 +124,17 @@ def empty_backbone(settings: Mapping[str, Any]) -> nn.Module:
 
 def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
     """Channels, depths and heads; nothing if one is not to be found."""
-    blocks = Counter(int(m[1]) for m in map(_BLOCK.match, native) if m)
-    heads = [_heads(native, stage) for stage in sorted(blocks)]
-    if _PATCH not in native or not blocks or None in heads:
+    variant = identify(native)
+    if variant is None or len(variant.num_heads) < len(variant.depths):
         return {}
     sizes: dict[str, Any] = dict(
-        embed_dims=len(native[_PATCH]),
-        depths=tuple(blocks[stage] for stage in sorted(blocks)),
-        num_heads=tuple(heads))
+        embed_dims=variant.embed_dims,
+        depths=variant.depths,
+        num_heads=variant.num_heads)
     extra = [int(m[1]) + 1 for m in map(_EXTRA_NORM.match, native) if m]
     if extra:
         sizes['extra_norm_every_n_blocks'] = min(extra)
     return sizes
-
-
-def _heads(native: Mapping[str, Tensor], stage: int) -> Optional[int]:
-    path = f'layers.{stage}.blocks.0.attn.'
-    table = native.get(f'{path}relative_position_bias_table')
-    scale = native.get(f'{path}logit_scale')
-    if table is not None:
-        return table.shape[-1]
-    return None if scale is None else len(scale)
 
 
 def _arch(kind: str, sizes: Mapping[str, Any]) -> Optional[str]:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from swin_dense.checkpoints.interpolation import resize_grid
 from swin_dense.checkpoints.windows import find_window, table_window
+from swin_dense.ops.grid import Grid, by_axis
 
 __all__ = [
     'Change', 'fit_position', 'inflate', 'resize_absolute_embedding',
     'resize_bias_table', 'table_window'
 ]
 
-Grid = tuple[int, ...]
 IntOrGrid = Union[int, Grid]
 TABLE = 'relative_position_bias_table'
 EMBEDDING = 'absolute_pos_embed'
@@ -191,7 +191,7 @@ def fit_position(
 
 def _change(source: Grid, target: Grid) -> str:
     """Both sizes."""
-    return ' -> '.join('x'.join(map(str, grid)) for grid in (source, target))
+    return f'{by_axis(source)} -> {by_axis(target)}'
 
 
 def _offsets(window: IntOrGrid) -> Grid:

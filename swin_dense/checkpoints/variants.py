@@ -5,8 +5,10 @@ from typing import Iterable, Mapping, NamedTuple, Optional
 
 from torch import Tensor
 
+from swin_dense.checkpoints.transfer import PATCH
 from swin_dense.checkpoints.translation import FAMILIES, family
-from swin_dense.checkpoints.windows import Grid, find_window
+from swin_dense.checkpoints.windows import find_window
+from swin_dense.ops.grid import Grid, by_axis
 
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): 'T',
@@ -68,7 +70,7 @@ class Variant(NamedTuple):
         if self.window:
             square = len(self.window) == 2 and len(set(self.window)) == 1
             sides = self.window[:1] if square else self.window
-            parts.append(f'window {"x".join(map(str, sides))}')
+            parts.append(f'window {by_axis(sides)}')
         if self.experts:
             parts.append(f'{self.experts} experts here')
         return f'{name} ({", ".join(parts)})'
@@ -97,7 +99,7 @@ def identify(state_dict: Mapping[str, Tensor]) -> Optional[Variant]:
         The variant, or None where it is no Swin.
     """
     blocks = Counter(m[1] for m in map(_BLOCK.match, state_dict) if m)
-    patch = state_dict.get('patch_embed.proj.weight')
+    patch = state_dict.get(PATCH)
     if not blocks or patch is None:
         return None
     depths = tuple(blocks[stage] for stage in sorted(blocks, key=int))

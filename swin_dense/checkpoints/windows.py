@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from swin_dense.ops import relative_index
+from swin_dense.ops.grid import Grid, by_axis
 
-Grid = tuple[int, ...]
 _LISTED = 6  # windows in an error
 
 
@@ -85,7 +85,7 @@ def find_window(rows: int,
         raise ValueError(
             f'a bias table of {rows} rows fits no window of {axes} axes, '
             'since a window of M tokens has 2M - 1 offsets on each')
-    listed = ', '.join(map(_by, options[:_LISTED]))
+    listed = ', '.join(map(by_axis, options[:_LISTED]))
     more = ', ...' if len(options) > _LISTED else ''
     raise ValueError(
         f'a bias table of {rows} rows may be for windows of {listed}{more} '
@@ -111,7 +111,3 @@ def normalising_window(coordinates: Tensor) -> Grid:
     return tuple(
         round(1 + (offsets // 2) / value) if value > 0 else 1
         for offsets, value in zip(coordinates.shape[1:3], largest.tolist()))
-
-
-def _by(window: Grid) -> str:
-    return 'x'.join(map(str, window))

@@ -3,7 +3,7 @@ import json
 import os
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Mapping, Union
+from typing import Any, Mapping, Optional, Union
 
 import torch
 from torch import Tensor
@@ -18,12 +18,19 @@ _KEY = 'swin_dense'
 _SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors')
 
 
-def check_destination(path: Union[str, os.PathLike], force: bool) -> Path:
+def check_destination(path: Union[str, os.PathLike],
+                      force: bool,
+                      source: Optional[Path] = None) -> Path:
     """Refuse, before any work, a file that must not or cannot be written.
 
+    Args:
+        path: The file.
+        force: Whether it may replace one that exists.
+        source: A file that it must not replace anyway.
+
     Raises:
-        CheckpointError: If the file exists and `force` is not given, is no
-            place for a file, or has a suffix of no checkpoint.
+        CheckpointError: If the file exists and `force` is not given, is the
+            source or no place for a file, or has a suffix of no checkpoint.
         ImportError: If safetensors is wanted and not installed.
     """
     path = Path(path).expanduser()
@@ -40,6 +47,8 @@ def check_destination(path: Union[str, os.PathLike], force: bool) -> Path:
             f'{path} exists: give another path, or --force to replace it')
     if path.suffix == '.safetensors':
         _safetensors()
+    if source is not None and path.exists() and path.samefile(source):
+        raise CheckpointError(f'{path} is SRC itself: give another DST')
     return path
 
 

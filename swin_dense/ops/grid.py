@@ -8,6 +8,11 @@ Grid = tuple[int, ...]
 IntOrGrid = Union[int, Sequence[int]]
 
 
+def by_axis(grid: Sequence[int]) -> str:
+    """A size for people, such as 7x7."""
+    return 'x'.join(map(str, grid))
+
+
 def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
     """Spell out a size for every axis.
 

@@ -1,9 +1,7 @@
 import json
-import logging
 
 import pytest
 from mmdet.registry import DATASETS as HOST_DATASETS
-from mmengine.logging import MMLogger
 from tiny_coco import dataset_config, tiny_data, write_data
 
 from swin_dense.datasets import coco
@@ -14,16 +12,6 @@ PIPELINE = [
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmdet.PackDetInputs')
 ]
-
-
-@pytest.fixture
-def logged(caplog):
-    """Text that was logged; mmengine keeps its records to itself."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def build(root, name='train', pipeline=PIPELINE, **changes):

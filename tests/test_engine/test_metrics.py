@@ -1,11 +1,10 @@
 import copy
 import json
-import logging
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MessageHub
 from mmengine.registry import METRICS as ROOT_METRICS
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
@@ -16,16 +15,6 @@ from swin_dense.datasets.shapes import generate_coco
 from swin_dense.engine.metrics import CheckedCocoMetric
 
 BOTH = ['bbox', 'segm']
-
-
-@pytest.fixture
-def logged(caplog):
-    """Text that was logged; mmengine keeps its records to itself."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def truth_as_predictions(path, classes):

@@ -1,10 +1,8 @@
-import logging
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import METRICS as ROOT_METRICS
 from mmseg.evaluation import IoUMetric
 from PIL import Image
@@ -13,16 +11,6 @@ from swin_dense.engine.seg_metrics import CheckedIoUMetric
 
 CLASSES = ['background', 'circle', 'square', 'triangle']
 ALL = ['mIoU', 'mDice', 'mFscore']
-
-
-@pytest.fixture
-def logged(caplog):
-    """Text that was logged; mmengine keeps its records to itself."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def sample(truth, found, name='a'):

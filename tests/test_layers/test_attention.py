@@ -4,7 +4,7 @@ from reference import assert_close, randomize, window_attention
 
 from swin_dense.layers import SwinBlock, WindowAttention
 from swin_dense.layers.feedforward import FeedForward
-from swin_dense.ops import blocks, window_mask
+from swin_dense.ops import window_mask
 
 EXACT = 1e-12  # float64, sums in another order
 SHAPES = [((6, ), (4, ), (0, )), ((9, ), (4, ), (2, )),
@@ -16,17 +16,6 @@ def make_block(window, dim=8, heads=2):
     return randomize(
         SwinBlock(dim, WindowAttention(dim, window, heads),
                   FeedForward(dim, 2 * dim)).double())
-
-
-@pytest.fixture(params=['plain', 'one block', 'many blocks'])
-def path(request, monkeypatch):
-    """All paths: steps for the whole map, few blocks, many blocks."""
-    if request.param == 'plain':
-        for layer in ('block', 'attention', 'feedforward'):
-            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                                lambda x: False)
-    elif request.param == 'many blocks':
-        monkeypatch.setattr(blocks, 'BLOCK_BYTES', 400)
 
 
 @pytest.mark.parametrize('masked', [False, True])

@@ -31,17 +31,6 @@ def make_block(window, dim=8, heads=2, extra_norm=False, **kwargs):
             extra_norm=extra_norm).double())
 
 
-@pytest.fixture(params=['plain', 'one block', 'many blocks'])
-def path(request, monkeypatch):
-    """All paths: steps for the whole map, few blocks, many blocks."""
-    if request.param == 'plain':
-        for layer in ('block', 'attention', 'feedforward'):
-            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                                lambda x: False)
-    elif request.param == 'many blocks':
-        monkeypatch.setattr(blocks, 'BLOCK_BYTES', 400)
-
-
 def slow_block(block, x, window, shift, masked):
     """The block by the reference: each norm after its branch."""
     mixed = torch.stack([

@@ -1,40 +1,23 @@
 # A Cascade Mask R-CNN small enough to train in minutes on CPU cores.
-_base_ = './cascade_mask_rcnn_swin_fpn.py'
+_base_ = ['./cascade_mask_rcnn_swin_fpn.py', './nano.py']
 
+nano = _base_.nano
 head = dict(
     num_shared_convs=0, num_shared_fcs=2, in_channels=64, fc_out_channels=128,
     num_classes=3, norm_cfg=None, reg_class_agnostic=True)
 sampler = dict(
     type='RandomSampler', num=32, pos_fraction=0.25, neg_pos_ub=-1,
     add_gt_as_proposals=True)
-proposals = dict(nms_pre=500, max_per_img=200)
 model = dict(
-    backbone=dict(
-        arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
-        window_size=8, drop_path_rate=0., out_indices=(0, 1, 2),
-        init_cfg=None),
-    neck=dict(in_channels=[32, 64, 128], out_channels=64, num_outs=3),
-    rpn_head=dict(
-        in_channels=64, feat_channels=64,
-        anchor_generator=dict(scales=[8], strides=[4, 8, 16])),
-    # The finest level serves all sizes: shapes are small beside photographs.
+    nano,
     roi_head=dict(
-        bbox_roi_extractor=dict(
-            roi_layer=dict(sampling_ratio=3), out_channels=64,
-            featmap_strides=[4]),
-        mask_roi_extractor=dict(
-            roi_layer=dict(sampling_ratio=2), out_channels=64,
-            featmap_strides=[4]),
+        nano.roi_head,
         bbox_head=[
             dict(stage, **head) for stage in _base_.model.roi_head.bbox_head
-        ],
-        mask_head=dict(
-            num_convs=2, in_channels=64, conv_out_channels=32, num_classes=3,
-            class_agnostic=True)),
+        ]),
     train_cfg=dict(
-        rpn=dict(sampler=dict(num=64)), rpn_proposal=proposals,
+        nano.train_cfg,
         rcnn=[
             dict(stage, sampler=sampler)
             for stage in _base_.model.train_cfg.rcnn
-        ]),
-    test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
+        ]))

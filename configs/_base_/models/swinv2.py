@@ -1,4 +1,4 @@
-# The backbone of the Swin V2 detectors; a variable, no model.
+# The backbone of all Swin V2 models; a variable, no model.
 swinv2 = dict(
     type='swin_dense.SwinTransformerV2',
     arch='tiny',

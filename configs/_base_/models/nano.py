@@ -1,0 +1,24 @@
+# Parts of the detectors that train in minutes on CPU cores; no model.
+proposals = dict(nms_pre=500, max_per_img=200)
+nano = dict(
+    backbone=dict(
+        arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
+        window_size=8, drop_path_rate=0., out_indices=(0, 1, 2),
+        init_cfg=None),
+    neck=dict(in_channels=[32, 64, 128], out_channels=64, num_outs=3),
+    rpn_head=dict(
+        in_channels=64, feat_channels=64,
+        anchor_generator=dict(scales=[8], strides=[4, 8, 16])),
+    # The finest level serves all sizes: shapes are small beside photographs.
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            roi_layer=dict(sampling_ratio=3), out_channels=64,
+            featmap_strides=[4]),
+        mask_roi_extractor=dict(
+            roi_layer=dict(sampling_ratio=2), out_channels=64,
+            featmap_strides=[4]),
+        mask_head=dict(
+            num_convs=2, in_channels=64, conv_out_channels=32, num_classes=3,
+            class_agnostic=True)),
+    train_cfg=dict(rpn=dict(sampler=dict(num=64)), rpn_proposal=proposals),
+    test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
