@@ -85,12 +85,15 @@ TRANSFORMS = _child(
     'transform',
     ROOT_TRANSFORMS,
     VideoInit='datasets.video_transforms',
-    VideoDecode='datasets.video_transforms')
+    VideoDecode='datasets.video_transforms',
+    EvenCrops='video.transforms',
+    ClipRandAugment='video.transforms')
 METRICS = _child(
     'metric',
     ROOT_METRICS,
     CheckedCocoMetric='engine.metrics',
-    CheckedIoUMetric='engine.seg_metrics')
+    CheckedIoUMetric='engine.seg_metrics',
+    CheckedAccMetric='engine.video_metrics')
 HOOKS = _child('hook', ROOT_HOOKS, 'engine.hooks')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',

@@ -21,8 +21,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='height and width of the image, or the side of a square '
-        '(default: 800 1280; for segmentation the scale of the test)')
+        help='height and width of the image, or the side of a square; for '
+        'clips with the number of frames first (default: 800 1280; for '
+        'segmentation the scale of the test, for clips their size there)')
     parser.add_argument(
         '--proposals',
         type=int,
@@ -44,21 +45,27 @@ def make_parser() -> argparse.ArgumentParser:
 def flops(args: argparse.Namespace) -> int:
     """Count, print the table and write the JSON file."""
     config = load_config(args.config, args.cfg_options)
-    shape = args.shape or published_shape(config)
+    published = published_shape(config)
+    shape = args.shape or published
     if len(shape) == 1:
-        shape = shape * 2
+        shape = published[:-2] + shape * 2
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     complexity = count(model, shape, args.proposals, args.masks)
-    height, width = complexity.shape
     boxes = (f', {args.proposals} proposals, {args.masks} masks' if hasattr(
         model, 'roi_head') else '')
-    print(f'{args.config}: {height} x {width} pixels{boxes}')
+    print(f'{args.config}: {_size(complexity.shape)}{boxes}')
     print(complexity.table())
     print('1 FLOP = 1 multiply-accumulate')
     if args.out:
         cli.write_json(args.out, complexity.to_dict())
     return 0
+
+
+def _size(shape: Sequence[int]) -> str:
+    *frames, height, width = shape
+    return ''.join(f'{t} frames of ' for t in frames) + (
+        f'{height} x {width} pixels')
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

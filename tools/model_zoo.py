@@ -17,12 +17,13 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 HEAD = '''# Model zoo
 
 How to read the table: one FLOP is one multiply-accumulate, counted on one
-image of the size given ([what is counted](notes/flops.md)). Results are those
+image of the size given, height before width, or on one clip, frames first
+([what is counted](notes/flops.md)). Results are those
 that the papers or the authors of the official code published for the recipe,
 in their words; none was measured here. No weights of our own are published.
 
 <!-- python tools/model_zoo.py --out docs/model_zoo.md -->
-| config | parameters (M) | FLOPs (G) | image | published |
+| config | parameters (M) | FLOPs (G) | input | published |
 | --- | --: | --: | --- | --- |
 '''
 
@@ -55,7 +56,7 @@ def row(name: str) -> str:
     complexity = count(model, published_shape(config))
     return (f'| [`{name}`](../configs/{name}.py) '
             f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
-            f'| {complexity.shape[0]}×{complexity.shape[1]} '
+            f'| {"×".join(map(str, complexity.shape))} '
             f'| {_published(path)} |')
 
 

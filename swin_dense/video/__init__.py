@@ -1,0 +1,1 @@
+"""What action recognition needs beyond its host."""
