@@ -125,6 +125,7 @@ class SwinPyramid(BaseModule):
         output_norm: The same for the outputs; `norm` where None.
         post_norm: Whether the norm of a branch is its last step, see
             `SwinBlock`.
+        branch_norm_init: Weight at which such a norm starts.
         extra_norm_every: Every so many blocks of a stage one has an extra
             norm, see `SwinBlock`; 0 for none.
         patch_norm: Whether the embedding has a norm.
@@ -169,6 +170,7 @@ class SwinPyramid(BaseModule):
                  with_cp: bool,
                  output_norm: Any = None,
                  post_norm: bool = False,
+                 branch_norm_init: float = 0.,
                  extra_norm_every: int = 0,
                  interpolate_mode: str = 'bicubic',
                  out_after_merging: bool = False,
@@ -197,6 +199,7 @@ class SwinPyramid(BaseModule):
                 f'of stages, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
+        self.branch_norm_init = branch_norm_init
         dims = [embed_dims * 2**i for i in range(count)]
         self.out_after_merging = out_after_merging
         merged = [min(i + out_after_merging, count - 1) for i in range(count)]
@@ -277,7 +280,8 @@ class SwinPyramid(BaseModule):
 
         Linear layers and bias tables get a normal distribution of deviation
         0.02 cut off at +-2, as in the official code. Norms that end a branch
-        start at 0, so that the branch does (Swin V2).
+        (Swin V2) start at 0, so that the branch does, or where
+        `branch_norm_init` says.
         """
         if (self.init_cfg or {}).get('type') == 'Pretrained':
             # Loading knows the hosts' formats; plain use does not need it.
@@ -304,8 +308,8 @@ class SwinPyramid(BaseModule):
         for module in self.modules():
             if isinstance(module, SwinBlock) and module.post_norm:
                 for norm in (module.norm1, module.norm2):
-                    for parameter in norm.parameters():
-                        nn.init.zeros_(parameter)
+                    nn.init.constant_(norm.weight, self.branch_norm_init)
+                    nn.init.zeros_(norm.bias)
         if self.pretrain_grid:
             nn.init.trunc_normal_(self.absolute_pos_embed, std=.02)
         if self.init_cfg is not None:

@@ -97,7 +97,14 @@ class SwinTransformerV2(SwinPyramid):
             with pretrained weights: where a window had shrunk to the map
             in pre-training, which it had in the last stage of weights with
             windows of 16 for images of 256, its size was that of the map, 8.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` or None.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
+            initialisation of some layers, such as `dict(type='Xavier',
+            layer='Linear')`, or None.
+        branch_norm_init: Weight at which the norms that end the branches
+            start in training from scratch. From 0, as in the official code, a
+            deep model starts as its main branch alone. A small one learns
+            sooner from 1, with larger weights of the linear layers by
+            `init_cfg`.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -130,6 +137,7 @@ class SwinTransformerV2(SwinPyramid):
             patch_cfg: Optional[dict] = None,
             pretrained_window_sizes: Windows = 0,
             init_cfg: Optional[dict] = None,
+            branch_norm_init: float = 0.,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
         sizes = arch_sizes(arch, ARCHS)
@@ -159,6 +167,7 @@ class SwinTransformerV2(SwinPyramid):
             num_heads=sizes['num_heads'],
             extra_norm_every=sizes.get('extra_norm_every_n_blocks', 0),
             post_norm=True,
+            branch_norm_init=branch_norm_init,
             patch_size=patch,
             in_channels=in_channels,
             attention=[

@@ -112,6 +112,17 @@ def test_initialisation():
     assert torch.equal(block(x, (4, 4), (0, 0), None), x)
 
 
+def test_start_with_branches():
+    model = SwinTransformerV2(
+        NARROW | dict(extra_norm_every_n_blocks=1), branch_norm_init=.5)
+    model.init_weights()
+    block = model.layers[2].blocks[1]
+    for norm in (block.norm1, block.norm2):
+        assert norm.weight.eq(.5).all() and norm.bias.eq(0).all()
+    for norm in (block.norm3, model.norm2, model.layers[0].downsample.norm):
+        assert norm.weight.eq(1).all() and norm.bias.eq(0).all()
+
+
 @pytest.mark.parametrize('size', [(96, 128), (65, 97), (20, 250)])
 @pytest.mark.parametrize('window', [8, 7, (6, 16)])
 def test_blocks_equal_the_plain_path(window, size, monkeypatch):
