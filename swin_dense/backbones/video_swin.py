@@ -139,7 +139,8 @@ class SwinTransformer3D(SwinPyramid):
         """Compute the pyramid of a clip.
 
         Args:
-            x: Clips `(B, in_channels, T, H, W)`, of any length and size.
+            x: Clips `(B, in_channels, T, H, W)` of any size, at least as long
+                as a temporal patch.
 
         Returns:
             For each of `out_indices` a contiguous map `(B, C, T', H', W')`,
@@ -148,10 +149,15 @@ class SwinTransformer3D(SwinPyramid):
             heads want it so.
 
         Raises:
-            ValueError: If the input is not of that shape.
+            ValueError: If the input is not of that shape, or shorter.
         """
         if x.ndim != 5:
             raise ValueError('SwinTransformer3D takes clips (B, C, T, H, W), '
                              f'got shape {tuple(x.shape)}')
+        frames = self.patch_embed.patch_size[0]
+        if x.shape[2] < frames:
+            raise ValueError(
+                f'a clip of {x.shape[2]} frames is shorter than a temporal '
+                f'patch, {frames} frames: repeat its frames, or sample more')
         outputs = super().forward(x)
         return outputs[0] if len(outputs) == 1 else outputs

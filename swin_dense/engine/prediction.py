@@ -65,7 +65,7 @@ class BasePredictor:
         check_classes(model, self.classes, checkpoint)
         load_model(model, content, classes=self.classes, label=checkpoint)
         self.model = model.to(device or get_device()).eval()
-        self._pipeline = Compose(_array_pipeline(dataset.pipeline, self.scope))
+        self._open_pipeline(dataset.pipeline)
 
     def _open_data(self, dataset: Any,
                    classes: Optional[List[str]]) -> List[str]:
@@ -84,6 +84,10 @@ class BasePredictor:
                 '--cfg-options "test_dataloader.dataset.metainfo=dict('
                 'classes=[...])"')
         return classes
+
+    def _open_pipeline(self, pipeline: Sequence[Any]) -> None:
+        """Build from the test set's pipeline what prepares an input."""
+        self._pipeline = Compose(_array_pipeline(pipeline, self.scope))
 
     def _prepare(self, images: Sequence[Picture]) -> List[dict]:
         """Put images through the test pipeline.

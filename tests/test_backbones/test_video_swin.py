@@ -12,7 +12,7 @@ def make(arch=None, **kwargs):
     return randomize(SwinTransformer3D(arch or NARROW, **kwargs))
 
 
-@pytest.mark.parametrize('size', [(1, 1, 1), (2, 4, 4), (5, 31, 6),
+@pytest.mark.parametrize('size', [(2, 1, 1), (2, 4, 4), (5, 31, 6),
                                   (18, 33, 64)])
 def test_outputs_are_as_declared(size):
     model = make(out_indices=(0, 2, 3)).eval()
@@ -252,3 +252,10 @@ def test_bad_arguments(kwargs, error, message):
 def test_images_are_refused():
     with pytest.raises(ValueError, match=r'\(B, C, T, H, W\), got .*\(1, 3, '):
         make()(torch.randn(1, 3, 32, 32))
+
+
+def test_clips_shorter_than_a_patch_are_refused():
+    message = 'a clip of 1 frames is shorter than a temporal patch, 2 frames'
+    with pytest.raises(ValueError, match=message):
+        make()(torch.randn(1, 3, 1, 32, 32))
+    assert make(patch_size=(1, 4, 4))(torch.randn(1, 3, 1, 32, 32)).ndim == 5
