@@ -39,6 +39,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
+        num_classes=400,
         ann_file=data_root + 'kinetics400_train_list_videos.txt',
         data_prefix=dict(video=data_root + 'videos_train'),
         pipeline=train_pipeline))
@@ -49,6 +50,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
+        num_classes=400,
         ann_file=data_root + 'kinetics400_val_list_videos.txt',
         data_prefix=dict(video=data_root + 'videos_val'),
         pipeline=val_pipeline,

@@ -25,10 +25,13 @@ test_pipeline = [
 videos = dict(video=data_root + 'videos')
 train_dataloader = dict(
     dataset=dict(
+        num_classes=174,
         ann_file=data_root + 'sthv2_train_list_videos.txt',
         data_prefix=videos,
         pipeline=train_pipeline))
 val = dict(
-    ann_file=data_root + 'sthv2_val_list_videos.txt', data_prefix=videos)
+    num_classes=174,
+    ann_file=data_root + 'sthv2_val_list_videos.txt',
+    data_prefix=videos)
 val_dataloader = dict(dataset=dict(val, pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(val, pipeline=test_pipeline))
