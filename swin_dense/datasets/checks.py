@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 __all__ = [
     'Lost', 'absent_data', 'check_categories', 'check_class_names',
     'check_ids', 'check_share', 'describe_lost', 'load_coco', 'match_classes',
-    'some'
+    'nearest_name', 'some'
 ]
 
 Lost = Dict[str, List[Any]]
@@ -120,7 +120,7 @@ def check_categories(data: dict, path: Union[str, Path]) -> None:
             'annotations')
 
 
-def _near(name: str, names: Sequence[str]) -> Optional[str]:
+def nearest_name(name: str, names: Sequence[str]) -> Optional[str]:
     """The name meant by a mistyped one, if any is close."""
     plain = {str(other).strip().casefold(): other for other in names}
     close = difflib.get_close_matches(name.strip().casefold(), plain, 1, .6)
@@ -154,7 +154,7 @@ def check_class_names(classes: Sequence[str],
     problems = []
     for name in classes:
         if known is not None and name not in known:
-            near = _near(name, known)
+            near = nearest_name(name, known)
             hint = f' (did you mean {near!r}?)' if near else ''
             problems.append(f'class {name!r} is not in {source}{hint}')
     if problems:
@@ -197,8 +197,11 @@ def match_classes(data: dict,
     return [ids[name] for name in classes]
 
 
-def absent_data(missing: str, root: Optional[str], expected: Sequence[str],
-                quick_start: str) -> str:
+def absent_data(missing: str,
+                root: Optional[str],
+                expected: Sequence[str],
+                quick_start: str,
+                kind: str = 'images') -> str:
     """What to say when there is no data set.
 
     Args:
@@ -206,6 +209,7 @@ def absent_data(missing: str, root: Optional[str], expected: Sequence[str],
         root: The data set's `data_root`.
         expected: Paths of the tree that was looked for.
         quick_start: Name of a config that generates its data.
+        kind: What it generates.
     """
     place = Path(root or '.')
     state = 'exists' if place.is_dir() else 'does not exist'
@@ -214,7 +218,7 @@ def absent_data(missing: str, root: Optional[str], expected: Sequence[str],
             f'{state}; working directory {Path.cwd()}).\n'
             f'Expected:\n{tree}\n'
             'Put or link the data set there, or set data_root. Without any '
-            'data, start with generated images:\n'
+            f'data, start with generated {kind}:\n'
             f'  python tools/train.py configs/{quick_start}.py')
 
 

@@ -7,6 +7,7 @@ turned upright where the file says how it was held (not by decord).
 H and W are the height and width of a frame in pixels.
 """
 import re
+from bisect import bisect_left, bisect_right
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Type
@@ -19,6 +20,8 @@ __all__ = ['DECODERS', 'Decoder', 'FrameFolder', 'VideoError']
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 # What tools that extract optical flow put beside the frames.
 FLOW = 'flow_'
+# To seek forward costs about as much as to decode this many frames.
+SEEK_BEYOND = 16
 
 
 class VideoError(ValueError):
@@ -32,6 +35,8 @@ class Decoder:
         path: The file, or the folder of frames.
         num_frames: How many there are.
         fps: Frames per second on average; None if nothing says so.
+        announced: How many frames the header of the file says there are, if
+            it does.
 
     Raises:
         VideoError: The clip cannot be opened, or has no frames.
@@ -42,6 +47,7 @@ class Decoder:
         self.path = str(path)
         self.num_threads = num_threads
         self.fps: Optional[float] = None
+        self.announced: Optional[int] = None
         self.num_frames = self._open()
         if self.num_frames < 1:
             raise VideoError(f'{self.path} has no frames')
@@ -118,7 +124,7 @@ class PyAVDecoder(Decoder):
         import av
         self._failure = av.FFmpegError
         self._decoded: Optional[Iterator] = None  # where reading has come to
-        self._stamp = 0
+        self._position = -1  # the frame there
         try:
             self._container = av.open(self.path)
         except (av.FFmpegError, OSError, UnicodeError) as error:
@@ -130,6 +136,7 @@ class PyAVDecoder(Decoder):
         self._stream.codec_context.thread_count = self.num_threads
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
+        self.announced = self._stream.frames or None
         return self._list_packets()
 
     def _list_packets(self) -> int:
@@ -147,9 +154,11 @@ class PyAVDecoder(Decoder):
         if None in stamps or len({*stamps}) < len(stamps):
             return self._count()
         self._stamps: Optional[List[int]] = sorted(stamps)
-        # To seek by the time of decoding never leads behind the frame.
-        self._keys = sorted(
-            (pts, pts if dts is None else min(pts, dts)) for pts, dts in keys)
+        # The frames where decoding can start. To seek by the time of decoding
+        # never leads behind them.
+        self._keys = sorted((bisect_left(self._stamps, pts),
+                             pts if dts is None else min(pts, dts))
+                            for pts, dts in keys)
         return len(stamps)
 
     def _count(self) -> int:
@@ -172,11 +181,11 @@ class PyAVDecoder(Decoder):
         return self._container.decode(self._stream)
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
-        found = set()
+        due, found = {*wanted}, set()
         try:
             if self._stamps is not None:
                 for index in wanted:
-                    frame = self._at(self._stamps[index])
+                    frame = self._at(index)
                     if frame is None:
                         break
                     found.add(index)
@@ -190,7 +199,7 @@ class PyAVDecoder(Decoder):
                         f'{self.path}: only {self.num_frames} of {listed} '
                         'frames can be decoded')
             for index, frame in enumerate(self._from(None)):
-                if index in wanted:
+                if index in due:
                     found.add(index)
                     yield index, self._upright(frame)
                 if index >= wanted[-1]:
@@ -200,24 +209,24 @@ class PyAVDecoder(Decoder):
         finally:
             if self._stamps is None:
                 self._decoded = None
-        if len(found) < len(wanted):
+        if len(found) < len(due):
             raise VideoError(
                 f'{self.path}: only {len(found)} of the {len(wanted)} frames '
                 f'{wanted[0]} to {wanted[-1]} can be decoded')
 
-    def _at(self, stamp: int):
-        """The frame shown at a time; None if decoding does not give it."""
-        keys = [key for key in self._keys if key[0] <= stamp]
-        start = keys[-1] if keys else None
-        if (self._decoded is None or stamp <= self._stamp
-                or (start and start[0] > self._stamp)):
-            self._decoded = self._from(start and start[1])
+    def _at(self, index: int):
+        """A frame; None if decoding does not give it."""
+        number = bisect_right(self._keys, (index, float('inf'))) - 1
+        key, seek_to = self._keys[number] if number >= 0 else (0, None)
+        if (self._decoded is None or index <= self._position
+                or key > self._position + SEEK_BEYOND):
+            self._decoded = self._from(seek_to)
         for frame in self._decoded:
-            self._stamp = frame.pts
-            if self._stamp == stamp:
-                return frame
-            if self._stamp is None or self._stamp > stamp:
+            if frame.pts is None or frame.pts > self._stamps[index]:
                 break
+            if frame.pts == self._stamps[index]:
+                self._position = index
+                return frame
         self._decoded = None
         return None
 

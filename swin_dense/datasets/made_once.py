@@ -50,8 +50,12 @@ def _is_complete(folder: Path, manifest: str, parameters: Dict[str,
     return True
 
 
-def make_once(root: Path, names: Sequence[str], manifest: str,
-              parameters: Dict[str, Any], fill: Callable[..., None]) -> None:
+def make_once(root: Path,
+              names: Sequence[str],
+              manifest: str,
+              parameters: Dict[str, Any],
+              fill: Callable[..., None],
+              made: Optional[str] = None) -> None:
     """Have a function fill folders, unless they are there.
 
     They are filled in a temporary folder beside their places and renamed when
@@ -66,6 +70,8 @@ def make_once(root: Path, names: Sequence[str], manifest: str,
             there will do.
         fill: Called with the paths of empty folders to be filled, one for
             each of `names`.
+        made: What is made, for the log; by default the images that
+            `parameters` count.
 
     Raises:
         ValueError: A folder is there and was made with other parameters, or
@@ -90,6 +96,7 @@ def make_once(root: Path, names: Sequence[str], manifest: str,
                 # Another process was first.
                 if not _is_complete(target, manifest, parameters):
                     raise
+    made = made or f'{parameters["num_images"]} images'
     print_log(
-        f'Drew {parameters["num_images"]} images into {root / names[0]} in '
+        f'Drew {made} into {root / names[0]} in '
         f'{time.perf_counter() - start:.0f} s', 'current')

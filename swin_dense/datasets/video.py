@@ -97,6 +97,11 @@ class Video:
         """Frames per second on average; None if nothing says so."""
         return self._decoder.fps
 
+    @property
+    def announced(self) -> Optional[int]:
+        """How many frames the file's header says there are, if it does."""
+        return self._decoder.announced
+
     def times(self) -> Optional[np.ndarray]:
         """When each frame is shown, in seconds from the first `(n,)`.
 
