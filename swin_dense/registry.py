@@ -70,6 +70,7 @@ MODELS = _child(
     'backbones',
     GlobalAttentionFPN='detection.global_attention',
     HTCRoIHead='detection.htc',
+    DetTTAModel='detection.tta',
     SegTTAModel='segmentation.tta')
 DATASETS = _child(
     'dataset',

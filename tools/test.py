@@ -1,11 +1,23 @@
 """Evaluate a checkpoint on the test split of a config."""
 import argparse
 import sys
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from swin_dense.engine import cli
-from swin_dense.engine.launch import build_runner, configure, load_config
-from swin_dense.segmentation.tta import RATIOS, add_tta
+from swin_dense.engine.launch import (build_runner, configure, load_config,
+                                      write_results)
+from swin_dense.engine.tta import (DETECTION_RATIOS, SEGMENTATION_RATIOS,
+                                   add_tta)
+
+
+def _listed(ratios: Sequence[float]) -> str:
+    return ' '.join(map(str, ratios))
+
+
+def _scale(text: str) -> Tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, _, height = text.partition('x')
+    return int(width), int(height)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -18,22 +30,38 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', metavar='FILE.json', help='also write the metrics as JSON')
     parser.add_argument(
+        '--results',
+        metavar='PREFIX',
+        help='detection: also write what was found as PREFIX.bbox.json and '
+        "PREFIX.segm.json, the format of COCO's evaluation server")
+    parser.add_argument(
+        '--format-only',
+        action='store_true',
+        help='with --results: do not score, for images without annotations')
+    parser.add_argument(
         '--tta',
         action='store_true',
-        help='semantic segmentation: average over scales and flips '
+        help='merge the predictions of several scales, each also mirrored '
         '(test-time augmentation)')
-    parser.add_argument(
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument(
         '--tta-ratios',
         type=float,
         nargs='+',
-        default=RATIOS,
+        default=(),
         metavar='RATIO',
-        help='factors of the test scale (default: '
-        f'{" ".join(map(str, RATIOS))})')
+        help='factors of the test scale (default: those of the config, or '
+        f'{_listed(SEGMENTATION_RATIOS)} for segmentation and '
+        f'{_listed(DETECTION_RATIOS)} for detection)')
+    several.add_argument(
+        '--tta-scales',
+        type=_scale,
+        nargs='+',
+        default=(),
+        metavar='WIDTHxHEIGHT',
+        help='test scales themselves, such as 1333x800')
     parser.add_argument(
-        '--tta-no-flip',
-        action='store_true',
-        help='average over the scales alone')
+        '--tta-no-flip', action='store_true', help='mirror nothing')
     cli.add_run_arguments(parser)
     return parser
 
@@ -46,8 +74,14 @@ def test(args: argparse.Namespace) -> int:
         work_dir=args.work_dir,
         load_from=args.checkpoint,
         launcher=args.launcher)
+    if args.results or args.format_only:
+        write_results(cfg, args.results, args.format_only)
     if args.tta:
-        add_tta(cfg, args.tta_ratios, flip=not args.tta_no_flip)
+        add_tta(cfg, args.tta_ratios, args.tta_scales,
+                False if args.tta_no_flip else None)
+    elif args.tta_ratios or args.tta_scales or args.tta_no_flip:
+        raise ValueError('--tta-ratios, --tta-scales and --tta-no-flip change '
+                         'what --tta does: add --tta')
     runner = build_runner(cfg)
     metrics = runner.test()
     if runner.rank == 0:

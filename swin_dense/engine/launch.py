@@ -14,7 +14,10 @@ from swin_dense.checkpoints.load import CheckpointError
 from swin_dense.engine.options import apply_options, nearest
 from swin_dense.engine.resume import find_latest
 
-__all__ = ['build_runner', 'configure', 'find_checkpoint', 'load_config']
+__all__ = [
+    'build_runner', 'configure', 'find_checkpoint', 'load_config',
+    'write_results'
+]
 
 _NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 # Where mixed precision is on offer; elsewhere training runs in float32.
@@ -120,6 +123,36 @@ def configure(cfg: Config,
             **randomness,
             **given, 'deterministic': deterministic
         }
+
+
+def write_results(cfg: Config,
+                  prefix: Optional[str],
+                  format_only: bool = False) -> None:
+    """Let a test also write its detections as COCO result files, in place.
+
+    Args:
+        cfg: The config of a detector.
+        prefix: Of the files `PREFIX.bbox.json` and `PREFIX.segm.json`.
+        format_only: Whether to write alone, without scoring.
+
+    Raises:
+        ValueError: If there is no prefix, or the config's test is not scored
+            by a COCO metric.
+    """
+    if not prefix:
+        raise ValueError('--format-only writes files instead of scoring: add '
+                         '--results PREFIX to say which')
+    evaluator = cfg.get('test_evaluator')
+    if not isinstance(evaluator, Mapping) or not str(
+            evaluator.get('type')).endswith('CocoMetric'):
+        raise ValueError('--results writes COCO result files, and the '
+                         "config's test_evaluator is no CocoMetric")
+    Path(prefix).parent.mkdir(parents=True, exist_ok=True)
+    evaluator.update(outfile_prefix=str(prefix), format_only=format_only)
+    if format_only and 'Checked' in evaluator.type:
+        # The test set may have been replaced by one without annotations;
+        # this metric asks the set itself.
+        evaluator.pop('ann_file', None)
 
 
 def find_checkpoint(source: str) -> str:

@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from swin_dense.datasets.checks import load_coco, match_classes, some
 from swin_dense.datasets.geometry import repair
+from swin_dense.engine.cli import write_json
 from swin_dense.registry import METRICS
 
 __all__ = ['CheckedCocoMetric']
@@ -235,11 +236,29 @@ class CheckedCocoMetric(CocoMetric):
                     category_id=self.cat_ids[label],
                     score=float(scores[i]))
                 if metric == 'segm':
-                    entry['segmentation'] = result['masks'][i]
+                    entry['segmentation'] = _readable(result['masks'][i])
                 else:
                     entry['bbox'] = self.xyxy2xywh(result['bboxes'][i])
                 entries.append(entry)
         return entries
+
+    def results2json(self, results: List[dict],
+                     outfile_prefix: str) -> Dict[str, str]:
+        """Write result files in the format of COCO's evaluation server.
+
+        Args:
+            results: As `process` keeps them.
+            outfile_prefix: Of the paths, which end in `.bbox.json` and
+                `.segm.json`.
+
+        Returns:
+            The path by metric.
+        """
+        files = {}
+        for metric in self.metrics:
+            files[metric] = f'{outfile_prefix}.{metric}.json'
+            write_json(files[metric], self._predictions(metric, results))
+        return files
 
     def _score(self, metric: str, results: List[dict]) -> Dict[str, float]:
         """Values of one metric; those that do not exist are left out."""
@@ -287,3 +306,10 @@ class CheckedCocoMetric(CocoMetric):
     @staticmethod
     def _say(message: str, level: int = logging.INFO) -> None:
         print_log(message, 'current', level)
+
+
+def _readable(rle: dict) -> dict:
+    """A run-length encoding as JSON holds it, its counts a string."""
+    counts = rle['counts']
+    return dict(
+        rle, counts=counts.decode() if isinstance(counts, bytes) else counts)

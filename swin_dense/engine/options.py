@@ -13,7 +13,8 @@ _TYPO = 0.85
 # else the runner's constructor names.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
     'auto_scale_lr', 'compile', 'copy_classes', 'custom_imports',
-    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'
+    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
+    'tta'
 }
 
 

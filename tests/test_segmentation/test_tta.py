@@ -11,7 +11,8 @@ from mmengine.structures import PixelData
 from reference import randomize
 from small_ade import write_ade
 
-from swin_dense.segmentation.tta import RATIOS, SegTTAModel, add_tta
+from swin_dense.engine.tta import add_tta
+from swin_dense.segmentation.tta import SegTTAModel
 
 pytest.importorskip('mmseg', reason='augments the pipelines of mmseg')
 from mmseg.structures import SegDataSample  # noqa: E402
@@ -181,64 +182,3 @@ def test_memory_does_not_grow_with_augmentations():
     data = dict(inputs=[[index] for index in range(12)])
     SegTTAModel(module=Model()).test_step(data)
     assert len(alive) == 12
-
-
-def test_default_is_the_published_test():
-    load, augment = pipeline()
-    assert load == PIPELINE[0]
-    scales, flips, *rest = augment.transforms
-    assert [step.scale for step in scales] == [(64, 16), (96, 24), (128, 32),
-                                               (160, 40), (192, 48), (224, 56)]
-    assert RATIOS == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-    assert all(step.keep_ratio for step in scales)
-    assert [step.prob for step in flips] == [0.0, 1.0]
-    assert rest == [[PIPELINE[2]], [PIPELINE[3]]]
-
-
-@pytest.mark.parametrize('step, key, expected', [
-    (dict(type='Resize', scale=100), 'scale', (50, 50)),
-    (dict(type='mmseg.Resize', scale_factor=2.0), 'scale_factor', (1.0, 1.0)),
-    (dict(type='Resize', scale_factor=(2.0, 1.0)), 'scale_factor', (1.0, 0.5)),
-])
-def test_ways_to_resize(step, key, expected):
-    steps = pipeline(PIPELINE[0], step, *PIPELINE[2:], ratios=[0.5])
-    assert steps[1].transforms[0] == [dict(step, **{key: expected})]
-
-
-def test_pipeline_that_does_not_resize():
-    steps = pipeline(PIPELINE[0], *PIPELINE[2:], ratios=[0.5, 1])
-    assert [step.scale_factor
-            for step in steps[1].transforms[0]] == [(0.5, 0.5), (1.0, 1.0)]
-
-
-@pytest.mark.parametrize('ratios', [[], [1.0, -0.5], [0]])
-def test_bad_ratios(ratios):
-    with pytest.raises(ValueError, match='must be positive, such as'):
-        add_tta(config(*PIPELINE), ratios)
-
-
-def test_labels_that_would_be_scaled():
-    load, resize, labels, pack = PIPELINE
-    with pytest.raises(ValueError, match='move LoadAnnotations behind'):
-        add_tta(config(load, labels, resize, pack))
-
-
-def test_two_resizes():
-    with pytest.raises(ValueError, match="one Resize step, .*'ResizeToMult"):
-        add_tta(
-            config(*PIPELINE[:2], dict(type='ResizeToMultiple'),
-                   *PIPELINE[2:]))
-
-
-def test_detectors_are_refused():
-    cfg = config(*PIPELINE)
-    cfg.model = dict(roi_head=dict())
-    with pytest.raises(ValueError, match='no decode_head'):
-        add_tta(cfg)
-
-
-def test_data_without_a_pipeline():
-    cfg = config()
-    del cfg.test_dataloader.dataset['pipeline']
-    with pytest.raises(ValueError, match='test_dataloader.dataset.pipeline'):
-        add_tta(cfg)
