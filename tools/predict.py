@@ -1,4 +1,4 @@
-"""Predict on photographs; the config says of which kind the model is.
+"""Predict on photographs or videos; the config says what the model takes.
 
 A detector writes into the output folder a picture for each image,
 predictions.json (a list in COCO's results format, every prediction the model
@@ -7,10 +7,11 @@ makes) and images.json (which file and category each id stands for).
 A segmentor writes a picture with a legend for each image, and its label map
 as labels/NAME.png, with the values that the data set's own label maps have;
 with --areas also areas.json, the pixels and shares of classes.
+
+A recognizer of actions prints what happens when in each video, and writes it
+as predictions.json beside a small labelled clip of each.
 """
 import argparse
-import glob
-import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -19,13 +20,19 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
+from swin_dense.datasets.decoders import VideoError
 from swin_dense.datasets.images import image_size
 from swin_dense.engine import cli
+from swin_dense.engine.inputs import (check_outputs, find_images, find_videos,
+                                      name_outputs)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.prediction import read_image
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-DRAWN_AS = ('.jpg', '.jpeg', '.png')
+# Options that are for one kind of model alone.
+OPTIONS = dict(
+    detectors=('score_thr', ),
+    segmentors=('areas', 'tile', 'overlap'),
+    recognizers=('topk', 'stride', 'window', 'fps', 'strip'))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,7 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='images, folders of images, or patterns such as "in/**/*.jpg"')
+        help='images or videos, folders of them, or patterns such as '
+        '"in/**/*.jpg"')
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for the results')
     parser.add_argument(
@@ -62,87 +70,55 @@ def make_parser() -> argparse.ArgumentParser:
         '--overlap',
         type=float,
         help='least overlap of tiles, as a share (default: 0.25)')
+    parser.add_argument(
+        '--topk', type=int, help='classes to name (default: 5; recognizers)')
+    parser.add_argument(
+        '--stride',
+        type=float,
+        metavar='SECONDS',
+        help='from one window in time to the next (default: the length of '
+        'one; recognizers)')
+    parser.add_argument(
+        '--window',
+        type=float,
+        metavar='SECONDS',
+        help='length of a window, for recognizers that spread their frames '
+        'over a video (default: the whole video)')
+    parser.add_argument(
+        '--fps',
+        type=float,
+        help='take frames as if videos had this rate (default: their own; '
+        'recognizers)')
+    parser.add_argument(
+        '--strip',
+        action='store_true',
+        help='write a strip of frames in place of a clip (recognizers)')
     parser.add_argument('--device', help='such as cpu or cuda:1')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--skip-bad',
         action='store_true',
-        help='exit with 0 although some images cannot be read')
+        help='exit with 0 although some inputs cannot be read')
     cli.add_config_arguments(parser)
     return parser
 
 
-def find_images(inputs: Sequence[str]) -> List[Path]:
-    """The image files of paths, folders and patterns, each once.
-
-    Raises:
-        FileNotFoundError: If an input leads to no image.
-    """
-    found: Dict[Path, Path] = {}
-    for entry in inputs:
-        path = Path(entry)
-        if path.is_dir():
-            files = sorted(p for p in path.iterdir() if _is_image(p))
-        elif path.is_file():
-            files = [path]
-        else:
-            files = [
-                Path(match)
-                for match in sorted(glob.glob(entry, recursive=True))
-                if _is_image(Path(match))
-            ]
-        if not files:
-            raise FileNotFoundError(
-                f'{entry}: no image there; expected a file, a folder or a '
-                f'pattern that leads to {", ".join(SUFFIXES)}')
-        for file in files:
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
-
-
-def name_outputs(images: Sequence[Path], out: Path) -> List[Path]:
-    """A picture's path for each image, none twice.
-
-    Pictures are named as their images; where two images share a name, all
-    keep their folders below the one that holds them all. Formats that are
-    not drawn gain a `.png`.
-
-    Raises:
-        ValueError: If a picture would overwrite an image.
-    """
-    names = [Path(image.name) for image in images]
-    if len(set(map(_drawn, names))) < len(names):
-        files = [image.absolute() for image in images]
-        top = os.path.commonpath([file.parent for file in files])
-        names = [file.relative_to(top) for file in files]
-    pictures = [out / _drawn(name) for name in names]
-    check_outputs(pictures, images)
-    return pictures
-
-
-def check_outputs(outputs: Sequence[Path], images: Sequence[Path]) -> None:
-    """Raise if a file would overwrite an image, or another file."""
-    sources = {image.resolve() for image in images}
-    for output in outputs:
-        if output.resolve() in sources:
-            raise ValueError(f'{output} would overwrite the image of this '
-                             'name: give another folder by --out')
-    if len({*outputs}) < len(outputs):
-        raise ValueError('some label maps would overwrite pictures: predict '
-                         'the folders one by one')
-
-
 def predict(args: argparse.Namespace) -> int:
-    """Predict for all images; report the bad ones at the end."""
+    """Predict for all inputs; report the bad ones at the end."""
     if args.batch_size < 1:
         raise ValueError(f'--batch-size must be 1 or more, got '
                          f'{args.batch_size}')
     config = load_config(args.config, args.cfg_options)
     checkpoint = find_checkpoint(args.checkpoint)
+    kind = ('recognizers' if 'cls_head' in config.model else
+            'segmentors' if 'decode_head' in config.model else 'detectors')
+    _refuse_options(args, kind)
+    if kind == 'recognizers':
+        return predict_videos(config, checkpoint, args)
     images = find_images(args.inputs)
     pictures = name_outputs(images, Path(args.out))
     progress = ProgressBar(0, start=False, file=sys.stderr)
-    opened = open_segmentor if 'decode_head' in config.model else open_detector
+    opened = open_segmentor if kind == 'segmentors' else open_detector
     predictor, results = opened(config, checkpoint, pictures, args, progress)
     check_outputs(results.paths, images)
 
@@ -158,12 +134,67 @@ def predict(args: argparse.Namespace) -> int:
     print(file=sys.stderr)
 
     print(results.finish())
+    return _report(bad, len(images), 'images', args.skip_bad)
+
+
+def predict_videos(config: Config, checkpoint: str,
+                   args: argparse.Namespace) -> int:
+    """Print what happens when in each video; write clips and scores."""
+    from swin_dense.video.predictor import Predictor
+    from swin_dense.video.results import VideoResults, time_table
+    topk = 5 if args.topk is None else args.topk
+    if topk < 1:
+        raise ValueError(f'--topk must be 1 or more, got {topk}')
+    videos = find_videos(args.inputs)
+    suffix = '.jpg' if args.strip else '.mp4'
+    paths = name_outputs(
+        videos, Path(args.out), lambda name: name
+        if name.suffix == suffix else name.with_name(name.name + suffix))
+    predictor = Predictor(
+        config,
+        checkpoint,
+        device=args.device,
+        stride=args.stride,
+        window=args.window,
+        fps=args.fps)
+    results = VideoResults(paths, Path(args.out), predictor.classes, topk)
+    bad: List[str] = []
+    for index, video in enumerate(videos):
+        print(f'{video} ({index + 1} of {len(videos)})', file=sys.stderr)
+        try:
+            found = predictor.predict(video)
+            results.add(index, found)
+        except VideoError as error:
+            bad.append(str(error))
+            continue
+        print(time_table(found, predictor.classes, topk))
+    print(results.finish())
+    return _report(bad, len(videos), 'videos', args.skip_bad)
+
+
+def _refuse_options(args: argparse.Namespace, kind: str) -> None:
+    """Raise if an option is of no use to a kind of model."""
+    for other, names in OPTIONS.items():
+        for name in names:
+            value = getattr(args, name)
+            if other != kind and value is not None and value is not False:
+                raise ValueError(
+                    f'--{name.replace("_", "-")} is for {other}, and the '
+                    f'model of {args.config} is a {kind[:-1]}')
+
+
+def _report(bad: Sequence[str], count: int, what: str, skip: bool) -> int:
+    """Say what could not be read.
+
+    Raises:
+        ValueError: There is any, which was not to be skipped.
+    """
     for problem in bad:
         print(f'skipped: {problem}', file=sys.stderr)
-    if bad and not args.skip_bad:
+    if bad and not skip:
         raise ValueError(
-            f'{len(bad)} of {len(images)} images could not be read, see above;'
-            ' the results of the others are complete. --skip-bad accepts this')
+            f'{len(bad)} of {count} {what} could not be read, see above; '
+            'the results of the others are complete. --skip-bad accepts this')
     return 0
 
 
@@ -173,11 +204,6 @@ def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
     """A detector, and what writes its results."""
     from swin_dense.detection.predictor import Predictor
     from swin_dense.detection.results import CocoResults
-    for name in ('areas', 'tile', 'overlap'):
-        value = getattr(args, name)
-        if value is not None and value is not False:
-            raise ValueError(f'--{name} is for segmentors, and the model of '
-                             f'{args.config} has no decode_head')
     predictor = Predictor(config, checkpoint, device=args.device)
     threshold = 0.3 if args.score_thr is None else args.score_thr
     return predictor, CocoResults(
@@ -190,9 +216,6 @@ def open_segmentor(config: Config, checkpoint: str, pictures: Sequence[Path],
     """A segmentor, and what writes its results."""
     from swin_dense.segmentation.predictor import Predictor
     from swin_dense.segmentation.results import LabelResults
-    if args.score_thr is not None:
-        raise ValueError('--score-thr is for detectors, and the model of '
-                         f'{args.config} is a segmentor')
     if args.overlap is not None and not args.tile:
         raise ValueError('--overlap is of tiles: give their size by --tile')
     tile = args.tile * 2 if args.tile and len(args.tile) == 1 else args.tile
@@ -240,17 +263,6 @@ def _read_batches(images: Sequence[Path], size: int,
             batch = {}
     if batch:
         yield batch
-
-
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES
-
-
-def _drawn(name: Path) -> Path:
-    """The name of a picture of an image."""
-    if name.suffix.lower() in DRAWN_AS:
-        return name
-    return name.with_name(f'{name.name}.png')
 
 
 if __name__ == '__main__':

@@ -111,8 +111,11 @@ class CheckedAccMetric(BaseMetric):
         self.size = size
         return super().evaluate(size)
 
-    def compute_metrics(self, results: List[Scored]) -> Dict[str, float]:
+    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
         """Values of all videos.
+
+        Args:
+            results: What makes a `Scored`, for each.
 
         Raises:
             ValueError: Videos were skipped, or there are none.
@@ -121,11 +124,13 @@ class CheckedAccMetric(BaseMetric):
             raise ValueError(
                 f'{len(results)} videos were scored, the data set has '
                 f'{self.size}: is it empty, or was the run interrupted?')
-        classes = results[0].classes
+        # Gathering makes plain tuples of them.
+        scored = [Scored(*result) for result in results]
+        classes = scored[0].classes
         names = (self.dataset_meta or {}).get('classes') or range(classes)
         names = [str(name) for name in names]
-        ranks = np.array([result.rank for result in results])
-        labels = np.array([result.label for result in results])
+        ranks = np.array([result.rank for result in scored])
+        labels = np.array([result.label for result in scored])
         values = {
             f'top{k}': float((ranks < k).mean())
             for k in self.topk if k < classes
@@ -141,7 +146,7 @@ class CheckedAccMetric(BaseMetric):
             }
             for name, hits, n in zip(names, right, count)
         }
-        self._log(results, names, int(present.sum()))
+        self._log(scored, names, int(present.sum()))
         return values
 
     @staticmethod

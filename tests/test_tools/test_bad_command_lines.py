@@ -193,5 +193,5 @@ def test_pictures_never_overwrite_each_other_or_an_image(tmp_path):
     assert predict.name_outputs(paths[1:], out) == [
         out / name for name in ('x.jpg', 'y.webp.png', 'y.tif.png')
     ]
-    with pytest.raises(ValueError, match='would overwrite the image'):
+    with pytest.raises(ValueError, match='would overwrite the input'):
         predict.name_outputs(paths[:1], tmp_path / 'a')

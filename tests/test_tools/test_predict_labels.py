@@ -232,7 +232,7 @@ def test_label_maps_never_overwrite_each_other_or_an_image(
     image.parent.mkdir()
     cv2.imwrite(str(image), cv2.imread(str(photos / '0.jpg')))
     error = error_of(capsys, CONFIG, checkpoint, image, '--out', tmp_path)
-    assert 'labels/x.png would overwrite the image' in error
+    assert 'labels/x.png would overwrite the input' in error
 
 
 def test_areas_by_hand():

@@ -55,7 +55,6 @@ val_dataloader = dict(
         data_prefix=dict(video=data_root + 'videos_val'),
         pipeline=val_pipeline,
         test_mode=True))
-# The views of one video are worked on in turns, so it comes alone.
 test_dataloader = dict(
     val_dataloader,
     batch_size=1,

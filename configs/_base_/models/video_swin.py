@@ -1,6 +1,6 @@
 # Video Swin-T for the 400 classes of Kinetics-400, from weights for images.
 model = dict(
-    type='Recognizer3D',
+    type='swin_dense.ClipRecognizer',
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
@@ -22,6 +22,6 @@ model = dict(
         num_classes=400,
         dropout_ratio=0.5,
         average_clips='prob'),
-    # Views of a video that a test works on at a time: memory does not grow
-    # with their number.
+    # Clips that a test works on at a time: memory does not grow with the
+    # number of views.
     test_cfg=dict(max_testing_views=4))
