@@ -71,7 +71,8 @@ MODELS = _child(
     GlobalAttentionFPN='detection.global_attention',
     HTCRoIHead='detection.htc',
     DetTTAModel='detection.tta',
-    SegTTAModel='segmentation.tta')
+    SegTTAModel='segmentation.tta',
+    ClipRecognizer='video.recognizer')
 DATASETS = _child(
     'dataset',
     ROOT_DATASETS,
@@ -85,6 +86,7 @@ DATASETS = _child(
 TRANSFORMS = _child(
     'transform',
     ROOT_TRANSFORMS,
+    InstanceJitter='datasets.instance_jitter',
     VideoInit='datasets.video_transforms',
     VideoDecode='datasets.video_transforms',
     EvenCrops='video.transforms',
