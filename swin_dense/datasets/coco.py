@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 
 from swin_dense.datasets import checks, geometry
 from swin_dense.datasets.images import image_problem, missing_files
+from swin_dense.datasets.stuff_maps import check_stuff_maps, stuff_map_problem
 from swin_dense.registry import DATASETS
 
 __all__ = ['CheckedCocoDataset', 'check_splits']
@@ -17,11 +18,12 @@ CHECK_AT_START = 20_000
 QUICK_START = 'cascade_swin_nano_shapes'
 
 
-def _needs_masks(pipeline: Sequence[Any]) -> bool:
-    """Whether a step of a pipeline loads masks."""
+def _loads(pipeline: Sequence[Any], what: str) -> bool:
+    """Whether a step of a pipeline has a switch on, such as `with_mask`."""
     return any(
-        step.get('with_mask', False) if isinstance(step, dict) else getattr(
-            step, 'with_mask', False) for step in pipeline)
+        step.get(what, False) if isinstance(step, dict
+                                            ) else getattr(step, what, False)
+        for step in pipeline)
 
 
 @DATASETS.register_module()
@@ -40,6 +42,10 @@ class CheckedCocoDataset(CocoDataset):
             not name may be left out. Otherwise they are an error.
         with_mask: Whether every annotation must have a mask. By default
             taken from the pipeline.
+        num_stuff_classes: Number of classes, of stuff and things together, in
+            the label maps that `data_prefix['seg']` is the folder of; these
+            are checked if the pipeline loads them. That entry may be None,
+            for no maps.
         pipeline: See mmdet's CocoDataset, as are all other arguments.
 
     Raises:
@@ -54,11 +60,21 @@ class CheckedCocoDataset(CocoDataset):
                  *args,
                  allow_subset: bool = False,
                  with_mask: Optional[bool] = None,
+                 num_stuff_classes: Optional[int] = None,
                  pipeline: Sequence[Any] = (),
                  **kwargs) -> None:
         self.allow_subset = allow_subset
         self.with_mask = (
-            _needs_masks(pipeline) if with_mask is None else with_mask)
+            _loads(pipeline, 'with_mask') if with_mask is None else with_mask)
+        prefixes = {
+            key: prefix
+            for key, prefix in (kwargs.get('data_prefix') or {}).items()
+            if prefix is not None
+        }
+        if 'data_prefix' in kwargs:
+            kwargs['data_prefix'] = prefixes
+        self.with_stuff = 'seg' in prefixes and _loads(pipeline, 'with_seg')
+        self.num_stuff_classes = num_stuff_classes
         self.check_on_load = False
         self.classes_given = bool((kwargs.get('metainfo')
                                    or {}).get('classes'))
@@ -157,6 +173,10 @@ class CheckedCocoDataset(CocoDataset):
             if problem:
                 raise ValueError(f'{info["img_path"]} (image id '
                                  f'{info["img_id"]}) {problem}')
+            problem = self.with_stuff and stuff_map_problem(
+                info, self.num_stuff_classes)
+            if problem:
+                raise ValueError(problem)
         return super().prepare_data(idx)
 
     def relabel(self, classes: Sequence[str]) -> None:
@@ -166,7 +186,8 @@ class CheckedCocoDataset(CocoDataset):
         self.full_init()
 
     def _check_images(self, data_list: List[dict]) -> None:
-        """Raise if image files are absent, damaged or of another size."""
+        """Raise if images or their label maps are absent, damaged or of
+        another size."""
         if self.backend_args is not None:
             return  # not on a local disk
         missing = missing_files(info['img_path'] for info in data_list)
@@ -177,6 +198,9 @@ class CheckedCocoDataset(CocoDataset):
                 f'data_prefix img={self.data_prefix.get("img")!r} their '
                 'folder?')
         self.check_on_load = len(data_list) > CHECK_AT_START
+        if self.with_stuff:
+            check_stuff_maps(data_list, self.num_stuff_classes, self.ann_file,
+                             not self.check_on_load)
         if self.check_on_load:
             return
         problems = []

@@ -5,12 +5,12 @@ the height and width of the image in pixels; K counts its shapes, in drawing
 order.
 """
 import math
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-__all__ = ['SHAPES', 'draw_image']
+__all__ = ['SHAPES', 'background', 'draw_image', 'smooth_field', 'turned']
 
 # A shape that would leave less than this share of another one visible is
 # placed again, so that no pixel of a shape goes without its annotation.
@@ -36,14 +36,14 @@ SHAPES: Dict[str, np.ndarray] = {
 """Corners `(n, 2)` of each class in the unit circle."""
 
 
-def _turned(angle: float) -> np.ndarray:
+def turned(angle: float) -> np.ndarray:
     """Matrix `(2, 2)` that turns row vectors by `angle` in radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, s], [-s, c]], np.float32)
 
 
-def _smooth_field(rng: np.random.Generator, size: Tuple[int, int],
-                  cell: float) -> np.ndarray:
+def smooth_field(rng: np.random.Generator, size: Tuple[int, int],
+                 cell: float) -> np.ndarray:
     """Smooth random field `(H, W, 3)` of about unit variance; `cell` is the
     size of its blobs in pixels."""
     height, width = size
@@ -53,11 +53,11 @@ def _smooth_field(rng: np.random.Generator, size: Tuple[int, int],
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
+def background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     """Coloured clouds at two scales, `(H, W, 3)` in 0…255."""
     colour = rng.uniform(0, 255, 3).astype(np.float32)
-    coarse = _smooth_field(rng, size, max(size) / 3)
-    fine = _smooth_field(rng, size, rng.uniform(4, 16))
+    coarse = smooth_field(rng, size, max(size) / 3)
+    fine = smooth_field(rng, size, rng.uniform(4, 16))
     return colour + rng.uniform(10, 40) * coarse + rng.uniform(2, 12) * fine
 
 
@@ -69,7 +69,7 @@ def _surface(rng: np.random.Generator, mask: np.ndarray, centre: np.ndarray,
     place = np.stack([x + .5, y + .5], 1) - centre
     place = (place / radius).astype(np.float32)
     turn, light = rng.uniform(0, 2 * np.pi, 2)
-    waves = np.sin(rng.uniform(3, 12) * (place @ _turned(turn)))
+    waves = np.sin(rng.uniform(3, 12) * (place @ turned(turn)))
     pattern = rng.choice(['plain', 'stripes', 'checks'])
     if pattern == 'stripes':
         strength = waves[:, :1]
@@ -77,7 +77,7 @@ def _surface(rng: np.random.Generator, mask: np.ndarray, centre: np.ndarray,
         strength = np.sign(waves[:, :1] * waves[:, 1:])
     else:
         strength = np.zeros_like(waves[:, :1])
-    shade = 1 + rng.uniform(.1, .4) * (place @ _turned(light))[:, :1]
+    shade = 1 + rng.uniform(.1, .4) * (place @ turned(light))[:, :1]
     paint, second = rng.uniform(0, 255, 3), rng.uniform(-40, 40, 3)
     return (paint + strength * second) * shade
 
@@ -91,7 +91,7 @@ def _place(
     centre = rng.uniform((0, 0), (size[1], size[0]))
     turn = rng.uniform(0, 2 * np.pi)
     # OpenCV puts integers at pixel centres; `centre` counts from the corner.
-    points = centre - .5 + r * corners @ _turned(turn)
+    points = centre - .5 + r * corners @ turned(turn)
     mask = np.zeros(size, np.uint8)
     fixed = np.round(points * (1 << SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillPoly(mask, [fixed], 1, shift=SUBPIXEL_BITS)
@@ -99,12 +99,14 @@ def _place(
 
 
 def draw_image(
-        rng: np.random.Generator,
-        image_size: Tuple[int, int] = (256, 256),
-        classes: Sequence[str] = ('circle', 'square', 'triangle'),
-        num_shapes: Tuple[int, int] = (2, 5),
-        radius: Tuple[float, float] = (15, 50),
-        empty: float = .05) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng: np.random.Generator,
+    image_size: Tuple[int, int] = (256, 256),
+    classes: Sequence[str] = ('circle', 'square', 'triangle'),
+    num_shapes: Tuple[int, int] = (2, 5),
+    radius: Tuple[float, float] = (15, 50),
+    empty: float = .05,
+    ground: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image.
 
     Args:
@@ -115,13 +117,15 @@ def draw_image(
             Crowded images may get fewer, see `MIN_VISIBLE`.
         radius: Smallest and largest circumradius in pixels.
         empty: Share of images without any shape.
+        ground: What the shapes are drawn on, `(H, W, 3)` in 0…255; by
+            default coloured clouds.
 
     Returns:
         The image `(H, W, 3)` in BGR, uint8; the masks `(K, H, W)` of what is
         visible of each shape, bool and disjoint; the labels `(K,)`, indices
         into `classes`.
     """
-    canvas = _background(rng, image_size)
+    canvas = background(rng, image_size) if ground is None else ground.copy()
     wanted = rng.integers(num_shapes[0], num_shapes[1] + 1)
     if rng.random() < empty:
         wanted = 0

@@ -11,12 +11,13 @@ H and W are the height and width of an image in pixels; K counts its shapes.
 import json
 import zlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from swin_dense.datasets.drawing import SHAPES, draw_image
+from swin_dense.datasets.grounds import TEXTURES, draw_ground
 
 __all__ = ['draw_scenes', 'scene_parameters', 'write_image', 'write_manifest']
 
@@ -31,6 +32,7 @@ def scene_parameters(num_images: int,
                      num_shapes: Sequence[int] = (2, 5),
                      radius: Sequence[float] = (15, 50),
                      empty: float = .05,
+                     textures: Sequence[str] = (),
                      image_format: str = 'jpg',
                      seed: int = 0) -> Dict[str, Any]:
     """All that decides what the images of a split look like.
@@ -43,6 +45,9 @@ def scene_parameters(num_images: int,
         num_shapes: Fewest and most shapes in an image that is not empty.
         radius: Smallest and largest circumradius in pixels.
         empty: Share of images without any shape.
+        textures: Names of textures, keys of `TEXTURES`, that backgrounds are
+            made of in regions, in the order of the classes of stuff. Without
+            any, backgrounds are clouds and no class.
         image_format: 'jpg' or 'png'.
         seed: Everything random follows from it.
 
@@ -65,6 +70,8 @@ def scene_parameters(num_images: int,
         empty=empty,
         image_format=image_format,
         seed=seed)
+    if textures:
+        parameters['textures'] = list(textures)
     _check_parameters(parameters)
     return parameters
 
@@ -76,6 +83,10 @@ def _check_parameters(parameters: Dict[str, Any]) -> None:
         raise ValueError(
             f'unknown shapes {unknown} in classes='
             f'{parameters["classes"]}: choose from {list(SHAPES)}')
+    unknown = [n for n in parameters.get('textures', ()) if n not in TEXTURES]
+    if unknown:
+        raise ValueError(f'unknown textures {unknown}: choose from '
+                         f'{list(TEXTURES)}')
     for key in ('num_shapes', 'radius'):
         low, high = parameters[key]
         if not 0 < low <= high:
@@ -91,31 +102,35 @@ def _check_parameters(parameters: Dict[str, Any]) -> None:
 
 
 def draw_scenes(
-    folder: Path, split: str,
-    parameters: Dict[str,
-                     Any]) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
+    folder: Path, split: str, parameters: Dict[str, Any]
+) -> Iterator[Tuple[str, np.ndarray, np.ndarray, Optional[np.ndarray]]]:
     """Write the images of a split into `folder`.
 
     Yields:
-        Name, masks `(K, H, W)` and labels `(K,)` of each, once it is written.
+        Name, masks `(K, H, W)` and labels `(K,)` of each, once it is written,
+        and the texture of its background at each pixel `(H, W)`, an index
+        into `textures`, or None where there are none.
     """
+    size = tuple(parameters['image_size'])
+    textures = parameters.get('textures')
     for index in range(parameters['num_images']):
         rng = np.random.default_rng(
             [parameters['seed'],
              zlib.crc32(split.encode()), index])
-        image, masks, labels = draw_image(rng, tuple(parameters['image_size']),
-                                          parameters['classes'],
+        picture, ground = (
+            draw_ground(rng, size, textures) if textures else (None, None))
+        image, masks, labels = draw_image(rng, size, parameters['classes'],
                                           parameters['num_shapes'],
                                           parameters['radius'],
-                                          parameters['empty'])
+                                          parameters['empty'], picture)
         name = f'{index + 1:012d}.{parameters["image_format"]}'
         write_image(folder / name, image)
-        yield name, masks, labels
+        yield name, masks, labels, ground
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write an image, or raise an OSError."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == '.jpg' else []
     if not cv2.imwrite(str(path), image, quality):
         raise OSError(f'OpenCV could not write {path}: is the disk full, or '
                       'the image format unknown to it?')

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 import cv2
 import numpy as np
@@ -71,11 +71,20 @@ def _annotation(mask: np.ndarray, label: int, rle: bool) -> Dict[str, Any]:
         segmentation=encode_mask(mask, rle))
 
 
-def _draw_coco(split: str, parameters: Dict[str, Any], folder: Path) -> None:
-    """Write the images of a split and its JSON into `folder`."""
+def _draw_coco(split: str,
+               parameters: Dict[str, Any],
+               folder: Path,
+               maps: Optional[Path] = None) -> None:
+    """Write the images of a split and its JSON into `folder`.
+
+    In label maps, shapes come first and textures after them.
+    """
     height, width = parameters['image_size']
     images, annotations = [], []
-    for name, masks, labels in draw_scenes(folder, split, parameters):
+    for name, masks, labels, ground in draw_scenes(folder, split, parameters):
+        if maps:
+            label_map = ground + np.uint8(len(parameters['classes']))
+            _write_map(maps / name, label_map, masks, labels)
         images.append(
             dict(
                 id=len(images) + 1, file_name=name, height=height,
@@ -90,6 +99,8 @@ def _draw_coco(split: str, parameters: Dict[str, Any], folder: Path) -> None:
         dict(id=i + 1, name=name)
         for i, name in enumerate(parameters['classes'])
     ]
+    if maps:
+        write_manifest(maps / COCO_MANIFEST, parameters)
     write_manifest(
         folder / COCO_MANIFEST,
         parameters,
@@ -98,15 +109,21 @@ def _draw_coco(split: str, parameters: Dict[str, Any], folder: Path) -> None:
         categories=categories)
 
 
+def _write_map(path: Path, label_map: np.ndarray, masks: np.ndarray,
+               labels: np.ndarray) -> None:
+    """Write a label map of a background with shapes on it, as PNG."""
+    for mask, label in zip(masks, labels):
+        label_map[mask] = label
+    write_image(path.with_suffix('.png'), label_map)
+
+
 def _draw_ade(split: str, parameters: Dict[str, Any], images: Path,
               maps: Path) -> None:
     """Write the images of a split into one folder, label maps into another.
     """
-    for name, masks, labels in draw_scenes(images, split, parameters):
+    for name, masks, labels, _ in draw_scenes(images, split, parameters):
         label_map = np.zeros(parameters['image_size'], np.uint8)
-        for mask, label in zip(masks, labels):
-            label_map[mask] = label + 1
-        write_image((maps / name).with_suffix('.png'), label_map)
+        _write_map(maps / name, label_map, masks, labels + 1)
     for folder in (images, maps):
         write_manifest(folder / ADE_MANIFEST, parameters)
 
@@ -121,7 +138,11 @@ def generate_coco(root: Union[str, Path],
     ```
     root/train2017/000000000001.jpg …
     root/annotations/instances_train2017.json
+    root/stuffthingmaps/train2017/000000000001.png …
     ```
+
+    The label maps are there if the scene has `textures`: their values are the
+    shapes, in the order of the classes, then the textures.
 
     An interrupted run leaves nothing half done, and of two processes that
     draw at once one is kept; see `make_once`.
@@ -145,7 +166,10 @@ def generate_coco(root: Union[str, Path],
     files = {}
     for split, num_images in splits.items():
         parameters = dict(scene_parameters(num_images, **scene), rle=rle)
-        make_once(root, [split], COCO_MANIFEST, parameters,
+        folders = [split]
+        if 'textures' in parameters:
+            folders.append(f'stuffthingmaps/{split}')
+        make_once(root, folders, COCO_MANIFEST, parameters,
                   partial(_draw_coco, split, parameters))
         files[split] = root / 'annotations' / f'instances_{split}.json'
         _copy(root / split / COCO_MANIFEST, files[split])

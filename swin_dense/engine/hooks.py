@@ -9,7 +9,7 @@ from swin_dense.checkpoints.classes import (check_names, class_heads,
                                             stored_classes)
 from swin_dense.registry import HOOKS
 
-__all__ = ['ClassCheckHook', 'check_classes']
+__all__ = ['ClassCheckHook', 'check_classes', 'check_stuff']
 
 
 def check_classes(model: nn.Module,
@@ -68,6 +68,35 @@ def _check_outputs(name: str, head: nn.Module) -> None:
             'out_channels out. Only two classes can share 1 channel')
 
 
+def check_stuff(model: nn.Module, dataset: Any) -> None:
+    """Check that HTC's semantic branch has label maps of its classes.
+
+    Args:
+        model: A detector, wrapped or not. One without such a branch passes.
+        dataset: The training set; what `CheckedCocoDataset` is not, passes.
+
+    Raises:
+        ValueError: The data set loads no label maps, or their number of
+            classes is not the head's.
+    """
+    roi_head = getattr(getattr(model, 'module', model), 'roi_head', None)
+    head = getattr(roi_head, 'semantic_head', None)
+    if head is None or not hasattr(dataset, 'with_stuff'):
+        return
+    place = f'model.roi_head.semantic_head ({type(head).__name__})'
+    if not dataset.with_stuff:
+        raise ValueError(
+            f'{place} learns from label maps, but the training set loads '
+            'none: set data_prefix=dict(seg=…) there and with_seg=True in its '
+            'LoadAnnotations, or leave the branch out with '
+            'model.roi_head.semantic_head=None')
+    if head.num_classes != dataset.num_stuff_classes:
+        raise ValueError(
+            f'{place} has num_classes={head.num_classes}, the label maps of '
+            f'the training set num_stuff_classes={dataset.num_stuff_classes} '
+            '(stuff and things together): set both to one number')
+
+
 def _innermost(dataset: Any) -> Any:
     """The data set below wrappers such as RepeatDataset."""
     while True:
@@ -112,6 +141,7 @@ class ClassCheckHook(Hook):
         train = _innermost(runner.train_dataloader.dataset)
         classes = train.metainfo.get('classes')
         check_classes(runner.model, classes, 'the training set')
+        check_stuff(runner.model, train)
         if self.trained and runner._resume:
             check_names(self.trained, classes, 'the training set')
         # From here on the model learns these.

@@ -6,7 +6,8 @@ from tiny_coco import dataset_config, tiny_data, write_data
 from torch import nn
 
 from swin_dense.datasets.coco import CheckedCocoDataset
-from swin_dense.engine.hooks import ClassCheckHook, check_classes
+from swin_dense.engine.hooks import (ClassCheckHook, check_classes,
+                                     check_stuff)
 
 
 class Head(nn.Module):
@@ -27,17 +28,17 @@ class FusedSemanticHead(Head):
 class Detector(nn.Module):
     """The parts of a Cascade that count classes, and those that do not."""
 
-    def __init__(self, boxes=(2, 2, 2), mask=2):
+    def __init__(self, boxes=(2, 2, 2), mask=2, semantic=None):
         super().__init__()
         self.rpn_head = RPNHead(1)
         self.roi_head = nn.Module()
         self.roi_head.bbox_head = nn.ModuleList(map(Head, boxes))
         self.roi_head.mask_head = Head(mask)
-        self.roi_head.semantic_head = FusedSemanticHead(183)
+        self.roi_head.semantic_head = semantic and FusedSemanticHead(semantic)
 
 
 def test_heads_that_fit():
-    check_classes(Detector(), ['cat', 'dog'])
+    check_classes(Detector(semantic=183), ['cat', 'dog'])
     check_classes(nn.Conv2d(3, 4, 1), ['cat', 'dog'])
 
 
@@ -122,6 +123,36 @@ def test_each_stage_is_checked(make, stage):
         else:
             with pytest.raises(ValueError, match='mask_head.*num_classes=80'):
                 before(state)
+
+
+def stuff_data(with_stuff=True, num_stuff_classes=183):
+    return SimpleNamespace(
+        metainfo=dict(classes=['cat', 'dog']),
+        with_stuff=with_stuff,
+        num_stuff_classes=num_stuff_classes)
+
+
+def test_label_maps_that_fit_the_semantic_branch():
+    check_stuff(Detector(semantic=183), stuff_data())
+    check_stuff(Detector(), stuff_data(False, None))
+    check_stuff(Detector(), stuff_data())  # loaded for nothing
+    check_stuff(Detector(semantic=183), SimpleNamespace())  # another host's
+
+
+@pytest.mark.parametrize('data, message', [
+    (stuff_data(False), r'learns from label maps, but the training set loads '
+     r'none: set data_prefix=dict\(seg=…\)'),
+    (stuff_data(True, 7), r'num_classes=183, the label maps of the training '
+     r'set num_stuff_classes=7'),
+])
+def test_label_maps_that_do_not(data, message):
+    wrapped = nn.Module()
+    wrapped.module = Detector(semantic=183)
+    for model in (Detector(semantic=183), wrapped):
+        with pytest.raises(ValueError, match=message):
+            check_stuff(model, data)
+    with pytest.raises(ValueError, match=message):
+        ClassCheckHook().before_train(runner(Detector(semantic=183), data))
 
 
 def test_wrapped_data_sets_are_checked(make):

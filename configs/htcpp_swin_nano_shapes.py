@@ -1,0 +1,10 @@
+# tools/dist_train.sh configs/htcpp_swin_nano_shapes.py 2
+# Generated shapes with label maps: box and mask AP not measured yet
+# 2 CPU cores, minutes
+# No reference: a small model that shows all parts at work
+_base_ = [
+    './_base_/models/htcpp_swin_nano.py',
+    './_base_/datasets/shapes_stuff.py',
+    './_base_/schedules/schedule_quick.py',
+    './_base_/runtime/quick_runtime.py',
+]
