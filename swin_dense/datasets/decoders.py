@@ -103,7 +103,7 @@ class Decoder:
 
     def _fails(self, error: Exception) -> VideoError:
         """What to raise when the library reports an error."""
-        reason = str(error).split(self.path)[0].strip(" :'") or repr(error)
+        reason = getattr(error, 'strerror', None) or str(error) or repr(error)
         return VideoError(f'{self.path} cannot be decoded: {reason}')
 
 
@@ -125,6 +125,17 @@ class PyAVDecoder(Decoder):
         self._failure = av.FFmpegError
         self._decoded: Optional[Iterator] = None  # where reading has come to
         self._position = -1  # the frame there
+        self._container = None
+        self._start()
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate else None
+        self.announced = self._stream.frames or None
+        return self._list_packets()
+
+    def _start(self) -> None:
+        """Open the file, anew if it is open: not all kinds can rewind."""
+        import av
+        self.close()
         try:
             self._container = av.open(self.path)
         except (av.FFmpegError, OSError, UnicodeError) as error:
@@ -134,10 +145,6 @@ class PyAVDecoder(Decoder):
             raise VideoError(f'{self.path} holds no video')
         self._stream = streams[0]
         self._stream.codec_context.thread_count = self.num_threads
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        self.fps = float(rate) if rate else None
-        self.announced = self._stream.frames or None
-        return self._list_packets()
 
     def _list_packets(self) -> int:
         """Note when each frame is shown, and where decoding can start."""
@@ -175,9 +182,10 @@ class PyAVDecoder(Decoder):
 
     def _from(self, seek_to: Optional[int]) -> Iterator:
         """Decode from a time, in units of the stream, or from the start."""
-        start = self._stream.start_time or 0
-        self._container.seek(
-            min(start, 0) if seek_to is None else seek_to, stream=self._stream)
+        if seek_to is None:
+            self._start()
+        else:
+            self._container.seek(seek_to, stream=self._stream)
         return self._container.decode(self._stream)
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
@@ -245,7 +253,8 @@ class PyAVDecoder(Decoder):
     def close(self) -> None:
         """Close the file."""
         self._decoded = None
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
 
 
 class DecordDecoder(Decoder):

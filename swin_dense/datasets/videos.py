@@ -1,7 +1,7 @@
 """Clips for video recognition, checked before they train anything."""
 import os
 from collections import Counter
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from mmaction.datasets import VideoDataset
@@ -105,14 +105,7 @@ class CheckedVideoDataset(VideoDataset):
         Returns:
             `filename` and `label` of each.
         """
-        self._check_tree()
-        clips = read_clips(self.ann_file, self._folder, self.delimiter)
-        if not clips:
-            raise ValueError(
-                f'{self._source} lists no clips' if self.ann_file else
-                f'{self._folder} holds no folders of clips: expected is a '
-                'folder for each class, with its video files')
-        classes = self._name_classes(clips)
+        clips, classes = self.list_clips()
         labels, problems = number_labels(clips, classes)
         problems += repeated(clips, labels)
         if problems:
@@ -124,6 +117,22 @@ class CheckedVideoDataset(VideoDataset):
             dict(filename=clip.path, label=label)
             for clip, label in zip(clips, labels)
         ]
+
+    def list_clips(self) -> Tuple[List[Clip], Sequence[str]]:
+        """What is listed, and the names of the classes in label order.
+
+        Raises:
+            FileNotFoundError: There is no list, or no folder.
+            ValueError: It lists nothing, or the classes are not known.
+        """
+        self._check_tree()
+        clips = read_clips(self.ann_file, self._folder, self.delimiter)
+        if not clips:
+            raise ValueError(
+                f'{self._source} lists no clips' if self.ann_file else
+                f'{self._folder} holds no folders of clips: expected is a '
+                'folder for each class, with its video files')
+        return clips, self._name_classes(clips)
 
     def full_init(self) -> None:
         """List the clips; try them, if bad ones may be left out of a test."""
