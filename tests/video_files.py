@@ -3,12 +3,12 @@ from fractions import Fraction
 
 import numpy as np
 
-BITS = 6
+BITS = 8
 HEIGHT, WIDTH = 48, 16 * BITS
 
 
 def numbered_frame(number):
-    """A frame `(48, 96, 3)`: one bar for each bit, on a red ground."""
+    """A frame `(48, 128, 3)`: one bar for each bit, on a red ground."""
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     frame[..., 0] = 90
     for bit in range(BITS):

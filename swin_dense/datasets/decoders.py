@@ -258,7 +258,11 @@ class PyAVDecoder(Decoder):
 
 
 class DecordDecoder(Decoder):
-    """Frames by decord."""
+    """Frames by decord, as it counts them.
+
+    That is exact in MP4, MKV and WebM files. In MPEG streams it takes other
+    frames than those asked for, so it comes last.
+    """
     name = 'decord'
 
     @staticmethod
@@ -290,7 +294,7 @@ class DecordDecoder(Decoder):
 
     def close(self) -> None:
         """Close the file."""
-        del self._reader
+        self._reader = None
 
 
 class OpenCVDecoder(Decoder):
@@ -358,6 +362,6 @@ class FrameFolder(Decoder):
 
 DECODERS: Dict[str, Type[Decoder]] = {
     decoder.name: decoder
-    for decoder in (PyAVDecoder, DecordDecoder, OpenCVDecoder)
+    for decoder in (PyAVDecoder, OpenCVDecoder, DecordDecoder)
 }
 """By name, the best first."""

@@ -43,6 +43,8 @@ def test_the_frames_asked_for_come_in_that_order(clip, name):
                                          ('a.ts', 'libx264'),
                                          ('a.webm', 'libvpx')])
 def test_other_containers(tmp_path, name, file, codec):
+    if name == 'decord' and file in ('a.mpg', 'a.ts'):
+        pytest.skip('decord does not count frames of MPEG streams')
     path = write_clip(tmp_path / file, 30, codec)
     with Video(path, [name]) as video:
         assert video.num_frames == 30
@@ -279,7 +281,7 @@ def test_written_clips_are_read_back(tmp_path):
     with Video(path) as video:
         assert video.num_frames == 10 and video.fps == 12.5
         for one, two in zip(video.frames(range(10)), frames):
-            assert one.shape == (46, 96, 3)
+            assert one.shape == (46, 128, 3)
             assert np.abs(one.astype(int) - two[:46]).mean() < 5
     with pytest.raises(ValueError, match='no frames'):
         write_video(tmp_path / 'none.mp4', [], 25)
