@@ -16,10 +16,11 @@ from swin_dense.visualization.text import put_text, text_size
 __all__ = ['VideoResults', 'draw_scores', 'draw_strip', 'time_table']
 
 # Pixels of the longer side of a labelled clip.
-LARGEST = 480
+LARGEST = 320
 # Frames decoded at a time.
 CHUNK = 32
-# Windows in a strip.
+# Pixels of the longer side of a frame in a strip, and how many of them.
+TILE = 240
 COLUMNS = 8
 
 
@@ -165,7 +166,7 @@ def draw_strip(video: Video,
     middles = [(window.first + window.last) // 2 for window in chosen]
     tiles = []
     for frame, window in zip(video.frames(middles), chosen):
-        tile = draw_scores(frame, window, classes, largest=LARGEST // 2)
+        tile = draw_scores(frame, window, classes, largest=TILE)
         head = np.full((20, tile.shape[1], 3), PAPER, np.uint8)
         put_text(head, span(window), (4, 1), 13, INK)
         tiles.append(np.vstack([head, tile]))
