@@ -1,10 +1,11 @@
 """The runner: strict loading, checkpoints that survive a kill."""
 import re
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
 from mmengine.device import get_device
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.model import (BaseTTAModel, is_model_wrapper,
                             revert_sync_batchnorm)
@@ -24,6 +25,20 @@ from swin_dense.registry import RUNNERS
 
 _Renaming = Sequence[tuple[str, str]]
 _WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''), )
+
+
+@contextmanager
+def _gathered(optimizer: Any) -> Iterator[None]:
+    """Let mmengine's optimizer of split state give what was gathered.
+
+    It gathers whenever its state is asked for, which all processes would have
+    to do together: asked by the main one alone it would wait for ever.
+    """
+    optimizer.consolidate_state_dict = lambda to=0: None
+    try:
+        yield
+    finally:
+        del optimizer.consolidate_state_dict
 
 
 @RUNNERS.register_module()
@@ -166,7 +181,6 @@ class DenseRunner(Runner):
         finally:
             self._required = ()
 
-    @master_only
     def save_checkpoint(self,
                         out_dir: str,
                         filename: str,
@@ -179,16 +193,31 @@ class DenseRunner(Runner):
         """Save a checkpoint; the arguments are mmengine's.
 
         What belongs to the weights but is no tensor, the windows that a Swin
-        V2 reads offsets by, is recorded in its metadata.
+        V2 reads offsets by, is recorded in its metadata. All processes call
+        this, and the main one writes: of an optimizer whose state is split
+        over them (`ZeroRedundancyOptimizer`) it gathers the parts first.
 
         Raises:
             CheckpointError: If something in it could not be read back.
         """
+        optimizer = getattr(self.optim_wrapper, 'optimizer', None)
+        gathers = save_optimizer and hasattr(optimizer,
+                                             'consolidate_state_dict')
+        if gathers:
+            optimizer.consolidate_state_dict()
+        if not is_main_process():
+            return
         record = record_of(self._bare_model())
         if record:
             meta = with_record(meta or {}, record)
         rest = (file_client_args, save_optimizer, save_param_scheduler, meta,
                 by_epoch, backend_args)
+        with _gathered(optimizer) if gathers else nullcontext():
+            self._write_checkpoint(out_dir, filename, rest)
+
+    def _write_checkpoint(self, out_dir: str, filename: str,
+                          rest: tuple) -> None:
+        """Write a file, and keep it if it can be read back."""
         if '://' in str(out_dir):  # other storage has its own guarantees
             super().save_checkpoint(out_dir, filename, *rest)
             return

@@ -77,3 +77,27 @@ def test_two_processes_match_one(tmp_path):
             launch('dist_test.sh', CONFIG, weights, 2, *args)
         metrics.append(json.loads(out.read_text())['metrics'])
     assert metrics[0] == metrics[1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='compares CPU processes')
+def test_split_optimizer_state_is_stored_whole(tmp_path):
+    """Each process keeps the state of half the parameters; the file has all,
+    so that a training without splitting goes on from it to the same end.
+    """
+    options = [
+        '--seed', 0, '--cfg-options', f'data_root={tmp_path}/shapes',
+        'train_cfg.max_iters=4', 'default_hooks.checkpoint.interval=2'
+    ]
+    launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'split',
+           *options, 'optim_wrapper.optimizer.type=ZeroRedundancyOptimizer',
+           'optim_wrapper.optimizer.optimizer_type=AdamW')
+    launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'whole',
+           '--resume', tmp_path / 'split' / 'iter_2.pth', *options,
+           'optim_wrapper.optimizer.type=AdamW')
+    split, whole = (
+        torch.load(tmp_path / name / 'iter_4.pth', weights_only=True)
+        for name in ('split', 'whole'))
+    torch.testing.assert_close(split['state_dict'], whole['state_dict'])
+    state = split['optimizer']['state']
+    assert len(state) == len(split['optimizer']['param_groups'])
+    torch.testing.assert_close(state, whole['optimizer']['state'])
