@@ -101,7 +101,9 @@ def _number_or_name(text: Sequence[str]) -> Union[int, str, None]:
 def _read_csv(ann_file: str, rows: Sequence[List[str]],
               folder: str) -> Iterator[Clip]:
     """Clips of a CSV file, whose header may be absent."""
-    names = [cell.strip().casefold() for cell in rows[0]] if rows else []
+    if not rows:
+        return
+    names = [cell.strip().casefold() for cell in rows[0]]
     paths = [names.index(key) for key in PATH_COLUMNS if key in names]
     labels = [names.index(key) for key in LABEL_COLUMNS if key in names]
     parts = [names.index(key) for key in KINETICS_COLUMNS if key in names]

@@ -70,6 +70,7 @@ class CheckedVideoDataset(VideoDataset):
 
     def __init__(self,
                  ann_file: str = '',
+                 pipeline: Sequence[Any] = (),
                  *args,
                  max_bad: Optional[float] = None,
                  delimiter: Optional[str] = None,
@@ -81,7 +82,14 @@ class CheckedVideoDataset(VideoDataset):
             raise ValueError(f'max_bad={max_bad} must be a share of the '
                              'clips, 0 to 1')
         self.max_bad = max_bad
-        super().__init__(ann_file, *args, delimiter=delimiter, **kwargs)
+        super().__init__(
+            ann_file, list(pipeline), *args, delimiter=delimiter, **kwargs)
+
+    @property
+    def bad_clips(self) -> List[str]:
+        """Files that could not be read so far, in training."""
+        bad = torch.nonzero(self._states == BAD).flatten().tolist()
+        return [self.get_data_info(index)['filename'] for index in bad]
 
     @property
     def _limit(self) -> float:
@@ -208,16 +216,18 @@ class CheckedVideoDataset(VideoDataset):
     def _leave_out_absent(self, clips: List[Clip], labels: List[int]):
         """Leave out clips that do not exist, and in a test unreadable ones.
         """
-        reasons = dict.fromkeys(
-            missing_files(clip.path for clip in clips), 'does not exist')
+        reasons = {
+            path: f'{path} does not exist'
+            for path in missing_files(clip.path for clip in clips)
+        }
         if self.test_mode and self._limit:
             present = [c.path for c in clips if c.path not in reasons]
             reasons.update(_try_all(present))
         bad = [clip for clip in clips if clip.path in reasons]
         if not bad:
             return clips, labels
-        shown = '\n'.join(f'  {clip.place}: {clip.path} '
-                          f'{reasons[clip.path]}' for clip in bad[:5])
+        shown = '\n'.join(f'  {clip.place}: {reasons[clip.path]}'
+                          for clip in bad[:5])
         message = (f'{self._source}: {len(bad)} of {len(clips)} clips '
                    f'({len(bad) / len(clips):.2%}) are absent or unreadable\n'
                    f'{shown}\n')
@@ -259,9 +269,7 @@ class CheckedVideoDataset(VideoDataset):
             f'{error}\nIt is replaced by another clip; {count} of {len(self)} '
             'so far', 'current')
         if count > self._limit * met:
-            bad = torch.nonzero(self._states == BAD).flatten().tolist()
-            names = '\n'.join(f'  {self.get_data_info(index)["filename"]}'
-                              for index in bad[:20])
+            names = '\n'.join(f'  {name}' for name in self.bad_clips[:20])
             raise ValueError(
                 f'{self._source}: {count} of {met:.0f} clips cannot be read, '
                 f'above the share of max_bad={self._limit:g}. The last: '
