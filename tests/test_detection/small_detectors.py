@@ -68,7 +68,7 @@ def settings(kind):
     init_default_scope('mmdet')
     if kind in ROI_BASES:
         model = Config.fromfile(MODEL_CONFIGS / f'{ROI_BASES[kind]}.py').model
-        model.test_cfg.rpn.update(nms_pre=60, max_per_img=40)
+        model.test_cfg.rpn.update(nms_pre=60, max_per_img=16)
         model.test_cfg.rcnn.update(max_per_img=15)
     else:
         model = Config.fromfile(MMDET_CONFIGS / DENSE_BASES[kind]).model
@@ -93,7 +93,8 @@ def write_image(folder, name='image.png', mirrored=False):
     rng = np.random.default_rng(0)
     pixels = cv2.GaussianBlur(
         rng.uniform(0, 255, (72, 100, 3)).astype('float32'), (0, 0), 4)
-    pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX)
+    pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).round()
+    pixels = pixels.astype('uint8')
     path = str(folder / name)
     cv2.imwrite(path, cv2.flip(pixels, 1) if mirrored else pixels)
     return path

@@ -192,7 +192,7 @@ def masks_by_hand(model, boxes, labels, samples):
 def test_merging_by_hand(kind, nms, tmp_path):
     config = settings(kind)
     cfg = config.test_cfg.get('rcnn', config.test_cfg)
-    cfg.update(nms=nms or cfg.nms, max_per_img=200)
+    cfg.update(nms=nms or cfg.nms, max_per_img=400)
     model = build(config)
     scales = [(96, 64), (60, 40)]
     boxes, scores, labels, masks = by_hand(model, tmp_path, scales, 'roi_head'
