@@ -7,8 +7,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swin_dense.backbones.swin import SwinTransformer
-from swin_dense.engine.flops import count
+from swin_dense.backbones import SwinTransformer, SwinTransformer3D
+from swin_dense.engine.flops import count, published_shape
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -31,6 +31,17 @@ SEGMENTATION = {
     'upernet_swin_b_ade20k': (121_279_716, 121, 1188, (512, 2048)),
     'upernet_swin_b_ade20k_22k_640': (121_279_716, 121, 1841, (640, 2560)),
     'upernet_swin_l_ade20k_22k_640': (233_759_936, 234, 3230, (1024, 2048)),
+}
+
+# Config: exact parameters, published parameters (M) and FLOPs (G) of a clip of
+# 32 frames; the side of the frames.
+VIDEO = {
+    'video_swin_t_k400': (28_158_070, 28.2, 87.9, 224),
+    'video_swin_s_k400': (49_816_678, 49.8, 165.9, 224),
+    'video_swin_b_k400': (88_048_984, 88.1, 281.6, 224),
+    'video_swin_b_ssv2': (88_834_038, 88.8, 320.6, 224),
+    'video_swin_l_k400_22k': (196_953_916, 197, 604, 224),
+    'video_swin_l_k400_22k_384': (199_999_516, 200, 2107, 384),
 }
 
 
@@ -63,6 +74,26 @@ def test_published_columns_of_segmentation(name):
     if shape == (1024, 2048):
         flops = count(model, (640, 2560)).flops
         assert flops / 1e9 == pytest.approx(2482.34, abs=0.01)
+
+
+@pytest.mark.parametrize('name', VIDEO)
+def test_published_columns_of_video(name):
+    pytest.importorskip('mmaction', reason='the models are of mmaction2')
+    params, millions, gigaflops, side = VIDEO[name]
+    config = load_config(CONFIGS / f'{name}.py')
+    assert published_shape(config) == [32, side, side]
+    with torch.device('meta'):
+        init_default_scope('mmaction')
+        model = MODELS.build(config.model)
+    complexity = count(model, (32, side, side))
+    assert complexity.params == params
+    assert complexity.params / 1e6 == pytest.approx(millions, rel=0.003)
+    assert complexity.flops / 1e9 == pytest.approx(gigaflops, rel=0.01)
+    backbone, head = complexity.parts
+    assert head.name == 'cls_head'
+    # A product per channel and class; the published tool counts the same.
+    assert head.flops == config.model.cls_head.in_channels * (
+        config.model.cls_head.num_classes)
 
 
 class Toy(nn.Module):
@@ -122,6 +153,19 @@ def test_model_is_left_as_it_is():
 def test_bad_shape(shape):
     with pytest.raises(ValueError, match='positive height and width'):
         count(Toy(), shape)
+
+
+@pytest.mark.parametrize('shape', [(224, 224), (8, 0, 224)])
+def test_bad_shape_of_clips(shape):
+    model = SwinTransformer3D(
+        dict(embed_dims=8, depths=(1, ), num_heads=(1, )), out_indices=(0, ))
+    with pytest.raises(ValueError, match='number of frames, height and width'):
+        count(model, shape)
+    # 4 x 2 x 2 tokens in one window; all numbers by hand.
+    linear = 16 * 8**2 * (3 + 1 + 8)
+    products = 16 * 16 * 8 * 2
+    embedding = 16 * 8 * 3 * 2 * 16
+    assert count(model, (8, 8, 8)).flops == linear + products + embedding
 
 
 def test_unknown_part_is_named():

@@ -44,6 +44,20 @@ def test_segmentation_is_counted_at_its_test_scale(capsys):
     assert '944.39' in shown
 
 
+@pytest.mark.parametrize('shape, size, flops', [
+    ([], '32 frames of 224 x 224', '87.76'),
+    (['--shape', 16, 224, 224], '16 frames of 224 x 224', '43.88'),
+    (['--shape', 112], '32 frames of 112 x 112', '22.73'),
+])
+def test_clips_are_counted_with_their_frames(capsys, shape, size, flops):
+    pytest.importorskip('mmaction', reason='the model is of mmaction2')
+    config = str(REPOSITORY / 'configs' / 'video_swin_t_k400.py')
+    assert run('flops', config, *shape) == 0
+    shown = capsys.readouterr().out
+    assert f'{config}: {size} pixels\n' in shown
+    assert flops in shown[shown.index('total'):]
+
+
 @pytest.mark.parametrize('arguments, message', [
     (['configs/mask_rcnn_swin_t_koko_1x.py'], 'does not exist; did you mean'),
     ([CONFIG, '--cfg-options', 'model.nek.x=1'], "model.nek"),
