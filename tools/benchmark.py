@@ -66,6 +66,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--no-memory', action='store_true', help='leave memory out')
     parser.add_argument(
+        '--no-time', action='store_true', help='leave times out')
+    parser.add_argument(
         '--out', type=Path, help='also write the figures to this JSON file')
     cli.add_debug_argument(parser)
     return parser.parse_args(argv)
@@ -74,6 +76,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def _benchmark(args: argparse.Namespace) -> int:
     if args.repeats < 1 or args.batch < 1 or min(args.shape) < 1:
         raise ValueError('--repeats, --batch and --shape must be positive')
+    if args.no_time and args.no_memory:
+        raise ValueError('--no-time with --no-memory leaves nothing to do')
     if args.frames is not None and (args.frames < 1 or args.config):
         raise ValueError('--frames must be positive, and goes without config')
     if args.v2 and (args.frames or args.config):
@@ -98,6 +102,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
           f'torch {torch.__version__}, median of {args.repeats}\n')
     rows = measure(setting, not args.no_peer, not args.no_memory,
+                   not args.no_time,
                    lambda line: print(line, file=sys.stderr, flush=True))
     print(format_rows(rows, setting.peer))
     if args.out:

@@ -111,7 +111,8 @@ def _v2_backbone(setting: Setting, name: str) -> nn.Module:
         own = dict(
             with_cp=setting.with_cp, sequential_attention=setting.sequential)
     else:
-        from mmpretrain.models import SwinTransformerV2 as cls
+        from mmpretrain.models.backbones.swin_transformer_v2 import \
+            SwinTransformerV2 as cls
         own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
     return cls(
         setting.arch, window_size=setting.window, drop_path_rate=0., **own)
@@ -297,6 +298,7 @@ def _peak_in_child(setting: Setting, name: str, quantity: str) -> float:
 def measure(setting: Setting,
             peer: bool = True,
             memory: bool = True,
+            times: bool = True,
             progress: Callable[[str], None] = lambda line: None) -> list[Row]:
     """Time ours and the peer's in turn, and the peak memory of each.
 
@@ -306,30 +308,37 @@ def measure(setting: Setting,
     Args:
         setting: What is measured.
         peer: Whether to measure the peer's backbone beside ours.
-        memory: Whether to measure memory too.
+        memory: Whether to measure memory.
+        times: Whether to measure times.
         progress: Called with a line for each finished measurement.
 
     Raises:
         ImportError: If the peer is wanted and absent.
     """
     names: Sequence[str] = ('ours', 'peer') if peer else ('ours', )
-    tasks = {name: _tasks(setting, name) for name in names}
     rows = []
 
     def add(quantity: str, values: dict[str, float]) -> None:
         rows.append(Row(quantity, values['ours'], values.get('peer')))
         progress(format_rows(rows[-1:]).splitlines()[-1])
 
-    for quantity in MEASURES:
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for repeat in range(setting.repeats + 1):
-            for name in names:
-                seconds = _seconds(tasks[name][quantity], setting.device)
-                if repeat:
-                    times[name].append(seconds)
-        add(f'{quantity}, time',
-            {name: statistics.median(times[name])
-             for name in names})
+    if times:
+        try:
+            tasks = {name: _tasks(setting, name) for name in names}
+        except ImportError as error:
+            raise ImportError(
+                f'{setting.peer} cannot be imported: {error}; install what is '
+                'missing, or leave it out with --no-peer') from error
+        for quantity in MEASURES:
+            seconds: dict[str, list[float]] = {name: [] for name in names}
+            for repeat in range(setting.repeats + 1):
+                for name in names:
+                    taken = _seconds(tasks[name][quantity], setting.device)
+                    if repeat:
+                        seconds[name].append(taken)
+            add(f'{quantity}, time',
+                {name: statistics.median(seconds[name])
+                 for name in names})
     if memory:
         for quantity in MEASURES:
             add(f'{quantity}, peak memory', {

@@ -1,9 +1,12 @@
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
+from placeholders import partly
 
+from swin_dense.engine import benchmark
 from swin_dense.engine.benchmark import Row, format_rows
 
 PATH = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
@@ -66,7 +69,56 @@ def test_video_beside_mmaction2(capsys):
     assert '| | swin_dense | mmaction2 | ratio |' in out
 
 
+@pytest.mark.parametrize(
+    'peer, module',
+    [('mmpretrain', 'mmpretrain.models.backbones.swin_transformer_v2'),
+     ('transformers', 'transformers')])
+def test_v2_beside_its_peers(peer, module, capsys):
+    if peer == 'mmpretrain':
+        partly(module)
+    pytest.importorskip(module, reason=f'{peer} is not installed')
+    assert tool.main([
+        '--v2', peer, '--window', '4', '--shape', '32', '48', '--repeats', '1',
+        '--no-memory', '--with-cp', '--sequential'
+    ]) == 0
+    out = capsys.readouterr().out
+    assert 'Swin V2, tiny, 1x3x32x48, float32' in out
+    assert f'| | swin_dense | {peer} | ratio |' in out
+
+
+def test_peer_that_cannot_be_imported(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'transformers', None)
+    assert tool.main(['--v2', 'transformers', '--shape', '32', '48']) == 1
+    error = capsys.readouterr().err
+    assert 'transformers cannot be imported' in error
+    assert '--no-peer' in error
+
+
+def test_memory_alone(monkeypatch, capsys):
+    asked = []
+
+    def peak(setting, name, quantity):
+        asked.append((setting.with_cp, setting.sequential, name, quantity))
+        return 3 * 2**20
+
+    monkeypatch.setattr(benchmark, '_peak_in_child', peak)
+    assert tool.main([
+        '--v2', 'mmpretrain', '--sequential', '--dtype', 'bfloat16',
+        '--no-peer', '--no-time'
+    ]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-2:] == [
+        '| forward, peak memory | 3 MiB | - | - |',
+        '| forward + backward, peak memory | 3 MiB | - | - |'
+    ]
+    assert asked == [(False, True, 'ours', 'forward'),
+                     (False, True, 'ours', 'forward + backward')]
+
+
 @pytest.mark.parametrize('arguments, message', [
+    (['--no-time', '--no-memory'], 'leaves nothing to do'),
+    (['--v2', 'mmpretrain', '--frames', '4'], '--v2 goes without --frames'),
+    (['--with-cp'], '--with-cp and --sequential need --v2'),
     (['--frames', '0'], '--frames must be positive'),
     (['--repeats', '0'], 'must be positive'),
     (['nowhere.py'], 'there is no config nowhere.py'),
