@@ -10,10 +10,17 @@ from swin_dense.files import replacing
 __all__ = ['write_video']
 
 # What is tried, the best first, with settings for small files of high
-# quality; one thread, so that the same frames make the same file.
-ENCODERS = (('libx264', dict(crf='16', preset='veryfast',
-                             threads='1')), ('mpeg4',
-                                             dict(qscale='2', threads='1')))
+# quality. The same frames make the same file: one thread, and none of
+# x264's weights for macroblock trees, which differ from run to run.
+ENCODERS = (('libx264', {
+    'crf': '16',
+    'preset': 'veryfast',
+    'threads': '1',
+    'x264-params': 'mbtree=0'
+}), ('mpeg4', {
+    'qscale': '2',
+    'threads': '1'
+}))
 KEY_INTERVAL = 12
 
 

@@ -1,0 +1,46 @@
+"""The generated motions as a video data set that makes itself."""
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from swin_dense.datasets.made_once import read_parameters
+from swin_dense.datasets.motions import LIST, MANIFEST, generate_motions
+from swin_dense.datasets.videos import CheckedVideoDataset
+from swin_dense.registry import DATASETS
+
+__all__ = ['MotionsDataset']
+
+
+@DATASETS.register_module()
+class MotionsDataset(CheckedVideoDataset):
+    """Generated clips in Kinetics' list format, drawn when they are absent.
+
+    The classes are the motions, as the data set was drawn.
+
+    Args:
+        data_root: Where the data set lives, or will.
+        data_prefix: `dict(video='{split}')`; names the split.
+        generate: `num_clips`, and any argument of
+            `swin_dense.datasets.motions.motion_parameters`, such as
+            `image_size`. None draws nothing: the data must be there.
+
+    Other arguments are those of CheckedVideoDataset.
+    """
+
+    def __init__(self,
+                 *,
+                 data_root: str,
+                 data_prefix: Dict[str, str],
+                 generate: Optional[Dict[str, Any]] = None,
+                 **kwargs) -> None:
+        folder = Path(data_root, data_prefix['video'])
+        if generate is not None:
+            parameters = dict(generate)
+            generate_motions(folder.parent,
+                             {folder.name: parameters.pop('num_clips')},
+                             **parameters)
+        drawn = read_parameters(folder / MANIFEST)
+        if drawn:
+            kwargs.setdefault('metainfo', dict(classes=drawn['classes']))
+        kwargs.setdefault('ann_file', f'{data_prefix["video"]}/{LIST}')
+        super().__init__(
+            data_root=data_root, data_prefix=data_prefix, **kwargs)
