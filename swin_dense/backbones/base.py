@@ -99,6 +99,9 @@ class SwinPyramid(BaseModule):
         channels: Channels of each output.
         strides: Input pixels per token, height and width alike, of each
             output.
+        stage_dims: Channels inside each stage.
+        elsewhere: Patterns of names of weights that a file may hold and that
+            this backbone has from another, see `CompositeBackbone`.
 
     Args:
         patch_size: Patch per axis; its length is the number of axes.
@@ -197,10 +200,11 @@ class SwinPyramid(BaseModule):
             raise ValueError(
                 f'frozen_stages must be between -1 and {count}, the number '
                 f'of stages, got {frozen_stages}')
+        self.elsewhere: tuple[str, ...] = ()
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.branch_norm_init = branch_norm_init
-        dims = [embed_dims * 2**i for i in range(count)]
+        self.stage_dims = dims = [embed_dims * 2**i for i in range(count)]
         self.out_after_merging = out_after_merging
         merged = [min(i + out_after_merging, count - 1) for i in range(count)]
         self.num_features = [dims[i] for i in merged]
@@ -249,12 +253,34 @@ class SwinPyramid(BaseModule):
             For each of `out_indices` a contiguous map `(B, C, *grid)`.
             Sizes round up at the embedding and at each merging.
         """
+        return self.climb(self.embed(x))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The map `(B, *grid, C)` that the first stage takes."""
         x = self.patch_embed(x)
         if self.pretrain_grid:
             x = x + self._position_embedding(tuple(x.shape[1:-1]))
-        x = self.pos_drop(x)
+        return self.pos_drop(x)
+
+    def climb(
+        self,
+        x: Tensor,
+        enrich: Optional[Callable[[int, Tensor], Tensor]] = None
+    ) -> tuple[Tensor, ...]:
+        """Compute the pyramid of an embedded input.
+
+        Args:
+            x: What `embed` returned.
+            enrich: Takes the number of a stage and its input `(B, *grid, C)`,
+                and returns what the stage gets instead.
+
+        Returns:
+            See `forward`.
+        """
         outputs = []
         for index, stage in enumerate(self.layers):
+            if enrich is not None:
+                x = enrich(index, x)
             out, x = stage(x)
             if self.out_after_merging:
                 out = x
@@ -290,7 +316,11 @@ class SwinPyramid(BaseModule):
                 key: self.init_cfg[key]
                 for key in ('method', 'source_window') if key in self.init_cfg
             }
-            load_backbone(self, self.init_cfg['checkpoint'], **transfer)
+            load_backbone(
+                self,
+                self.init_cfg['checkpoint'],
+                forgive=self.elsewhere,
+                **transfer)
             self._is_init = True
             return
         MMLogger.get_current_instance().info(
