@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from swin_dense.datasets.decoders import VideoError
-from swin_dense.datasets.video import Video
+from swin_dense.datasets.video import Video, check_decoders
 from swin_dense.datasets.video_lists import Clip, number_labels, repeated
 
 __all__ = [
@@ -86,13 +86,14 @@ def check_videos(paths: Sequence[str],
 
     Args:
         paths: Files or folders.
-        decoders: Names in the order to be tried; None takes all there are.
+        decoders: Names in the order to be tried, see `check_decoders`.
         workers: Processes; None takes one for each core, eight at most.
         tell: Called after each clip.
 
     Returns:
         A finding for each of `paths`, in their order.
     """
+    decoders = check_decoders(decoders)
     paths = list(dict.fromkeys(paths))
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
@@ -162,8 +163,14 @@ class VideoReport:
         for key, unit in (('frames', ''), ('seconds', ' s'), ('fps', '')):
             values = [row[key] for row in good if row[key] is not None]
             if values:
-                lines.append('  {:9} {:.6g} to {:.6g}{}, median {:.6g}'.format(
-                    key, min(values), max(values), unit, np.median(values)))
+                lines.append(
+                    '  {:9} {:.6g} to {:.6g}{unit}, median {:.6g}{unit}'.
+                    format(
+                        key,
+                        min(values),
+                        max(values),
+                        np.median(values),
+                        unit=unit))
         sizes = Counter((row['width'], row['height']) for row in good)
         shown = ', '.join(f'{width}×{height} ({count})'
                           for (width, height), count in sizes.most_common(3))
