@@ -151,7 +151,9 @@ class PyAVDecoder(Decoder):
         stamps, keys = [], []
         try:
             for packet in self._container.demux(self._stream):
-                if packet.size and not packet.is_discard:
+                # The last packet of a file that ends early is corrupt.
+                if packet.size and not (packet.is_discard
+                                        or packet.is_corrupt):
                     stamps.append(packet.pts)
                     if packet.is_keyframe:
                         keys.append((packet.pts, packet.dts))
