@@ -28,10 +28,11 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
     - `layer_decay_rate`: The factor from one block to the one before it,
       above 0 and at most 1.
+    - `backbone_lr_mult`: Factor for the whole backbone, 1 by default.
 
     Raises:
-        ValueError: If there is no such rate, it is out of range, or the model
-            has no Swin backbone.
+        ValueError: If there is no such rate, one is out of range, or the
+            model has no Swin backbone.
     """
 
     def add_params(self,
@@ -47,6 +48,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
             raise ValueError('paramwise_cfg needs layer_decay_rate, above 0 '
                              f'and at most 1, got {rate!r}')
+        factor = self.paramwise_cfg.get('backbone_lr_mult', 1)
+        if not isinstance(factor, (int, float)) or factor < 0:
+            raise ValueError('backbone_lr_mult in paramwise_cfg must be a '
+                             f'number from 0 on, got {factor!r}')
         stages = getattr(getattr(module, 'backbone', None), 'layers', None)
         if stages is None:
             raise ValueError(
@@ -56,8 +61,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         depths = [len(stage.blocks) for stage in stages]
         names = {id(p): name for name, p in module.named_parameters()}
         for group in params:
-            depth = _depth(names[id(group['params'][0])], depths)
-            scale = rate**(sum(depths) + 1 - depth)
+            name = names[id(group['params'][0])]
+            scale = rate**(sum(depths) + 1 - _depth(name, depths))
+            if name.startswith('backbone.'):
+                scale *= factor
             group['lr'] = group.get('lr', self.base_lr) * scale
 
 

@@ -1,0 +1,256 @@
+"""With the extras off, HTC++ is mmdet's HTC with a Swin of these weights."""
+from copy import deepcopy
+from pathlib import Path
+
+import mmdet
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData, PixelData
+from reference import assert_close, randomize
+
+from swin_dense.checkpoints.load import load_model
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+STOCK = Path(mmdet.__file__
+             ).parent / '.mim' / 'configs' / 'htc' / 'htc_r50_fpn_1x_coco.py'
+TOLERANCE = 1e-8  # of float64
+SIZE = (96, 128)
+CHANNELS, CLASSES, STUFF = 16, 3, 7
+NARROW = dict(
+    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
+
+
+def narrow(model):
+    """Few channels, classes and boxes, everywhere alike."""
+    model.neck.update(in_channels=[16, 32, 64, 128], out_channels=CHANNELS)
+    model.rpn_head.update(in_channels=CHANNELS, feat_channels=CHANNELS)
+    roi = model.roi_head
+    for head in roi.bbox_head:
+        head.update(
+            in_channels=CHANNELS, fc_out_channels=24, num_classes=CLASSES)
+        if 'conv_out_channels' in head:
+            head.conv_out_channels = CHANNELS
+    for head in roi.mask_head:
+        head.update(
+            in_channels=CHANNELS,
+            conv_out_channels=CHANNELS,
+            num_classes=CLASSES)
+    for extractor in (roi.bbox_roi_extractor, roi.mask_roi_extractor):
+        extractor.out_channels = CHANNELS
+    if roi.get('semantic_head'):
+        roi.semantic_roi_extractor.out_channels = CHANNELS
+        roi.semantic_head.update(
+            in_channels=CHANNELS,
+            conv_out_channels=CHANNELS,
+            num_classes=STUFF)
+    for stage in model.train_cfg.rcnn:
+        stage.sampler.num = 32
+    for settings in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+        settings.update(nms_pre=100, max_per_img=50)
+    model.test_cfg.rcnn.max_per_img = 20
+    return model
+
+
+def build(model):
+    init_default_scope('mmdet')
+    model = randomize(revert_sync_batchnorm(MODELS.build(narrow(model))))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(.5, 2)
+    for weight in model.roi_head.parameters():
+        if weight.ndim > 1:  # or four convolutions leave no differences
+            torch.nn.init.kaiming_normal_(weight)
+    return model.double()
+
+
+def settings(name='htcpp_swin', **roi_head):
+    """Those of our base, with changes of its RoI head."""
+    model = Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py').model
+    model.roi_head.update(roi_head)
+    model.backbone = dict(
+        type='swin_dense.SwinTransformer', drop_path_rate=0., **NARROW)
+    return model
+
+
+def of_mmdet(model):
+    """The same detector of mmdet's own parts, without global attention."""
+    model = deepcopy(model)
+    model.backbone.type = 'mmdet.SwinTransformer'
+    model.neck.type = 'mmdet.FPN'
+    model.neck.pop('global_attention')
+    model.roi_head.type = 'mmdet.HybridTaskCascadeRoIHead'
+    return model
+
+
+def stock_pair():
+    """mmdet's HTC, and our base with all extras taken back."""
+    theirs = Config.fromfile(STOCK).model
+    ours = settings(bbox_head=theirs.roi_head.bbox_head)
+    ours.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=.5)
+    for ours_stage, stage in zip(ours.train_cfg.rcnn, theirs.train_cfg.rcnn):
+        stage.assigner.match_low_quality = False
+        assert ours_stage == stage
+    theirs.backbone = dict(ours.backbone, type='mmdet.SwinTransformer')
+    return ours, theirs
+
+
+def recipe_pair(**roi_head):
+    """Our base with and without this package's parts."""
+    ours = settings(**roi_head)
+    return ours, of_mmdet(ours)
+
+
+PAIRS = {
+    'stock':
+    stock_pair,
+    'recipe':
+    recipe_pair,
+    'no semantic branch':
+    lambda: recipe_pair(semantic_head=None),
+    'no flow, not interleaved':
+    lambda: recipe_pair(mask_info_flow=False, interleaved=False),
+}
+
+
+@pytest.fixture(scope='module', params=PAIRS)
+def pair(request):
+    """Our detector with the weights of mmdet's, and mmdet's."""
+    torch.manual_seed(1)
+    ours, theirs = PAIRS[request.param]()
+    ours.neck.global_attention = None
+    ours, theirs = build(ours), build(theirs)
+    report = load_model(ours, theirs.state_dict())
+    assert not report.missing and not report.unexpected
+    return ours, theirs
+
+
+def samples(batch=2, stuff=True, empty=False):
+    boxes = torch.tensor([[4., 6., 50., 60.], [40., 10., 100., 90.]])
+    # Discs: in rectangles as large as the boxes, ties would decide.
+    y, x = np.mgrid[:SIZE[0], :SIZE[1]]
+    masks = np.stack([(x - 27.3)**2 + (y - 33.1)**2 < 20**2,
+                      (x - 70.7)**2 + (y - 50.9)**2 < 30**2]).astype('uint8')
+    labels = torch.tensor([0, CLASSES - 1])
+    if empty:
+        boxes, masks, labels = boxes[:0], masks[:0], labels[:0]
+    made = []
+    for _ in range(batch):
+        sample = DetDataSample(
+            metainfo=dict(
+                img_path='street.jpg',
+                img_shape=SIZE,
+                ori_shape=SIZE,
+                pad_shape=SIZE,
+                batch_input_shape=SIZE,
+                scale_factor=(1., 1.)),
+            gt_instances=InstanceData(
+                bboxes=boxes.double(),
+                labels=labels,
+                masks=BitmapMasks(masks, *SIZE)))
+        if stuff:
+            sample.gt_sem_seg = PixelData(
+                sem_seg=torch.randint(STUFF, (1, *SIZE)))
+        made.append(sample)
+    return made
+
+
+def losses(model, image, truth):
+    model.train()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    return model.parse_losses(model.loss(image, deepcopy(truth)))
+
+
+def test_losses_and_gradients(pair):
+    image = torch.randn(2, 3, *SIZE).double()
+    truth = samples()
+    states = []
+    for model in pair:
+        before = deepcopy(model.state_dict())
+        model.zero_grad()
+        total, values = losses(model, image, truth)
+        total.backward()
+        model.load_state_dict(before)  # running statistics of BN
+        states.append((values, model))
+    (ours, our_model), (theirs, their_model) = states
+    assert list(ours) == list(theirs) and len(ours) > 10
+    for name in theirs:
+        torch.testing.assert_close(
+            ours[name], theirs[name], rtol=0, atol=TOLERANCE)
+    assert ('loss_semantic_seg' in ours) == our_model.with_semantic
+    actual = our_model.backbone.patch_embed.proj.weight.grad
+    expected = their_model.backbone.patch_embed.projection.weight.grad
+    assert_close(actual / expected.abs().max(),
+                 expected / expected.abs().max(), TOLERANCE)
+    for name, parameter in our_model.roi_head.named_parameters():
+        expected = their_model.roi_head.get_parameter(name).grad
+        if expected is None:
+            assert parameter.grad is None, name
+        else:
+            scale = expected.abs().max().clamp(min=1)
+            assert_close(parameter.grad / scale, expected / scale, TOLERANCE)
+
+
+def predict(model, image):
+    # mmdet pastes masks in float32.
+    model = deepcopy(model).float().eval()
+    with torch.no_grad():
+        return [
+            s.pred_instances for s in model.predict(image, samples(len(image)))
+        ]
+
+
+def test_predictions(pair):
+    ours, theirs = pair
+    image = torch.randn(2, 3, *SIZE)
+    if not theirs.roi_head.mask_info_flow:
+        with pytest.raises(AttributeError, match='split'):  # a defect of it
+            predict(theirs, image)
+        return
+    for actual, expected in zip(predict(ours, image), predict(theirs, image)):
+        assert len(expected) > 5 and expected.scores.std() > 1e-4
+        assert_close(actual.bboxes, expected.bboxes, 1e-2)
+        assert_close(actual.scores, expected.scores, 1e-5)
+        assert torch.equal(actual.labels, expected.labels)
+        assert expected.masks.any()
+        assert (actual.masks != expected.masks).float().mean() < 1e-3
+
+
+def test_without_the_flow_the_last_mask_head_stands_alone():
+    model = build(settings(mask_info_flow=False)).float().eval()
+    x = [torch.randn(1, CHANNELS, 32 >> i, 32 >> i) for i in range(5)]
+    rois = torch.tensor([[0., 4, 6, 50, 60], [0, 40, 10, 100, 90]])
+    head = model.roi_head
+    with torch.no_grad():
+        semantic = head.semantic_head(x)[1]
+        found = head._mask_forward(-1, x, rois, semantic, training=False)
+        expected = head._mask_forward(2, x, rois, semantic)
+    assert torch.equal(found['mask_preds'][0], expected['mask_preds'])
+    assert len(predict(model, torch.randn(1, 3, *SIZE))[0]) > 5
+
+
+def test_a_missing_label_map_is_named():
+    model = build(settings()).float()
+    with pytest.raises(
+            ValueError,
+            match='street.jpg has no label map.*'
+            'with_seg=True.*semantic_head=None'):
+        model.loss(torch.randn(1, 3, *SIZE), samples(1, stuff=False))
+
+
+@pytest.mark.parametrize('batch', [1, 2])
+def test_images_without_objects_train(batch):
+    model = build(settings()).float()
+    total, values = losses(model, torch.randn(batch, 3, *SIZE),
+                           samples(batch, empty=True))
+    total.backward()
+    assert all(torch.isfinite(value) for value in values.values())
+    assert values['loss_semantic_seg'] > 0
+    assert all(p.grad is not None for p in model.parameters())
