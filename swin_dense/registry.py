@@ -70,6 +70,7 @@ MODELS = _child(
     'backbones',
     GlobalAttentionFPN='detection.global_attention',
     HTCRoIHead='detection.htc',
+    CompositeRCNN='detection.composite',
     DetTTAModel='detection.tta',
     SegTTAModel='segmentation.tta',
     ClipRecognizer='video.recognizer')

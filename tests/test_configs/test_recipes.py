@@ -16,7 +16,8 @@ from swin_dense.engine.launch import load_config
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = sorted(
     path.stem for path in CONFIGS.glob('*.py')
-    if not path.stem.startswith(('upernet', 'video_swin')))
+    if not path.stem.startswith(('upernet', 'video_swin'))
+    and '_cb_' not in path.stem)
 GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade)_'
                      r'(?P<backbone>swin(v2)?_(nano|t|s|b|l))_'
                      r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')
