@@ -123,6 +123,7 @@ class PyAVDecoder(Decoder):
     def _open(self) -> int:
         import av
         self._failure = av.FFmpegError
+        self._damage = av.InvalidDataError
         self._decoded: Optional[Iterator] = None  # where reading has come to
         self._position = -1  # the frame there
         self._container = None
@@ -151,9 +152,7 @@ class PyAVDecoder(Decoder):
         stamps, keys = [], []
         try:
             for packet in self._container.demux(self._stream):
-                # The last packet of a file that ends early is corrupt.
-                if packet.size and not (packet.is_discard
-                                        or packet.is_corrupt):
+                if packet.size and not packet.is_discard:
                     stamps.append(packet.pts)
                     if packet.is_keyframe:
                         keys.append((packet.pts, packet.dts))
@@ -183,12 +182,19 @@ class PyAVDecoder(Decoder):
         return count
 
     def _from(self, seek_to: Optional[int]) -> Iterator:
-        """Decode from a time, in units of the stream, or from the start."""
+        """Decode from a time, in units of the stream, or from the start.
+
+        Packets that cannot be decoded give no frame.
+        """
         if seek_to is None:
             self._start()
         else:
             self._container.seek(seek_to, stream=self._stream)
-        return self._container.decode(self._stream)
+        for packet in self._container.demux(self._stream):
+            try:
+                yield from packet.decode()
+            except self._damage:
+                continue
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
         due, found = {*wanted}, set()

@@ -59,6 +59,9 @@ def check_video(path: str,
     found = VideoFinding(path)
     try:
         with Video(path, decoders) as video:
+            if video.num_frames < COMPLETE * (video.announced or 0):
+                found.problem = (f'ends early: {video.num_frames} of '
+                                 f'{video.announced} frames are there')
             last = video.num_frames - 1
             picture = video.frames([0, last // 2, last])[0]
             found.frames = video.num_frames
@@ -68,11 +71,8 @@ def check_video(path: str,
             times = video.times()
             if times is not None:
                 found.seconds = float(times[-1] + 1 / (video.fps or np.inf))
-            if video.num_frames < COMPLETE * (video.announced or 0):
-                found.problem = (f'ends early: {video.num_frames} of '
-                                 f'{video.announced} frames are there')
     except VideoError as error:
-        found.problem = str(error)
+        found.problem = found.problem or str(error)
     return found
 
 

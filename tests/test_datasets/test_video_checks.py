@@ -1,5 +1,6 @@
 """Checking clips before a training: findings, crashes, reports."""
 import os
+import re
 import signal
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_a_file_that_ends_early(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:len(content) // 2])
     problem = check_video(str(path), ['pyav']).problem
-    assert 'ends early' in problem and 'of 60 frames' in problem
+    assert re.search('ends early: [23][0-9] of 60 frames are there', problem)
 
 
 def test_many_clips_in_their_order(clips):
