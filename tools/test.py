@@ -8,6 +8,7 @@ from swin_dense.engine.launch import (build_runner, configure, load_config,
                                       write_results)
 from swin_dense.engine.tta import (DETECTION_RATIOS, SEGMENTATION_RATIOS,
                                    add_tta)
+from swin_dense.video.windows import count_views
 
 
 def _listed(ratios: Sequence[float]) -> str:
@@ -88,12 +89,15 @@ def test(args: argparse.Namespace) -> int:
         for name, value in metrics.items():
             print(f'{name}: {value}')
         if args.out:
-            cli.write_json(
-                args.out, {
-                    'config': args.config,
-                    'checkpoint': args.checkpoint,
-                    'metrics': metrics
-                })
+            content = {
+                'config': args.config,
+                'checkpoint': args.checkpoint,
+                'metrics': metrics
+            }
+            if 'cls_head' in cfg.model:
+                pipeline = cfg.test_dataloader.dataset.pipeline
+                content['views'] = count_views(pipeline)._asdict()
+            cli.write_json(args.out, content)
             print(f'metrics: {args.out}')
     return 0
 

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from swin_dense.checkpoints.load import CheckpointError
 from swin_dense.engine.options import apply_options, nearest
 from swin_dense.engine.resume import find_latest
+from swin_dense.video.windows import count_views
 
 __all__ = [
     'build_runner', 'configure', 'find_checkpoint', 'load_config',
@@ -174,13 +175,16 @@ def build_runner(cfg: Config) -> Runner:
 
     Without a GPU, mixed precision gives way to float32 and NCCL to gloo. The
     log says so, and how the batch compares with the one that the learning
-    rate is meant for.
+    rate is meant for, and by how many views videos are tested.
     """
     notes = _fit_to_machine(cfg)
     runner = RUNNERS.build(cfg)
     runner.logger.addFilter(_is_news)
     if cfg.get('train_dataloader') and cfg.get('auto_scale_lr'):
         notes.append(_batch_note(cfg, runner.world_size))
+    if cfg.get('test_dataloader') and _takes_clips(cfg):
+        views = count_views(cfg.test_dataloader.dataset.get('pipeline', ()))
+        notes.append(f'Each video is tested by {views}')
     for note in notes:
         runner.logger.info(note)
     return runner
@@ -243,14 +247,19 @@ def _join_processes(cfg: Config) -> None:
     }
 
 
+def _takes_clips(cfg: Config) -> bool:
+    return 'cls_head' in (cfg.get('model') or {})
+
+
 def _batch_note(cfg: Config, world_size: int) -> str:
     """The batch per update, and what the learning rate is meant for."""
-    images = cfg.train_dataloader.get('batch_size', 1)
+    per_step = cfg.train_dataloader.get('batch_size', 1)
+    unit = 'clips' if _takes_clips(cfg) else 'images'
     steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-    batch, base = world_size * images * steps, cfg.auto_scale_lr.get(
+    batch, base = world_size * per_step * steps, cfg.auto_scale_lr.get(
         'base_batch_size')
-    note = (f'Batch of {batch} images per update ({world_size} processes x '
-            f'{images} images x {steps} steps); the learning rate is meant '
+    note = (f'Batch of {batch} {unit} per update ({world_size} processes x '
+            f'{per_step} {unit} x {steps} steps); the learning rate is meant '
             f'for {base}')
     if batch == base or base is None:
         return note

@@ -1,10 +1,10 @@
 """Where clips of a video lie in time."""
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-__all__ = ['Sampling', 'Window', 'place_windows']
+__all__ = ['Sampling', 'Views', 'Window', 'count_views', 'place_windows']
 
 
 class Window(NamedTuple):
@@ -35,7 +35,7 @@ class Sampling:
     interval: Optional[int]
 
     @classmethod
-    def of(cls, pipeline) -> 'Sampling':
+    def of(cls, pipeline: Sequence[Dict[str, Any]]) -> 'Sampling':
         """What a pipeline of mmaction2 does.
 
         Raises:
@@ -91,3 +91,32 @@ def place_windows(num_frames: int, span: int, stride: int) -> List[int]:
     """First frames of windows that reach from start to end of a video."""
     last = max(0, num_frames - span)
     return [*range(0, last, stride), last]
+
+
+class Views(NamedTuple):
+    """How many views of a video a test averages over.
+
+    Attributes:
+        clips: At different times.
+        crops: Of each, at different places, mirrored ones included.
+    """
+    clips: int
+    crops: int
+
+    def __str__(self) -> str:
+        return f'{self.clips} clips x {self.crops} crops = ' + (
+            f'{self.clips * self.crops} views')
+
+
+def count_views(pipeline: Sequence[Dict[str, Any]]) -> Views:
+    """The views that a test pipeline makes of a video."""
+    clips = crops = 1
+    for step in pipeline:
+        kind = step['type'].rpartition('.')[2]
+        clips = step.get('num_clips', clips)
+        crops = {
+            'EvenCrops': step.get('count', 3),
+            'ThreeCrop': 3,
+            'TenCrop': 10
+        }.get(kind, crops)
+    return Views(clips, crops)

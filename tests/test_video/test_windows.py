@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from swin_dense.video.windows import Sampling, place_windows
+from swin_dense.video.windows import Sampling, count_views, place_windows
 
 
 @pytest.mark.parametrize('frames, span, stride, expected', [
@@ -88,3 +88,16 @@ def test_windows_cover_every_frame():
             for frame in range(w.first, w.last + 1)
         }
         assert covered == set(range(frames))
+
+
+@pytest.mark.parametrize('crop, crops', [
+    (dict(type='CenterCrop', crop_size=224), 1),
+    (dict(type='mmaction.ThreeCrop', crop_size=224), 3),
+    (dict(type='TenCrop', crop_size=224), 10),
+    (dict(type='swin_dense.EvenCrops', crop_size=224, count=5), 5),
+])
+def test_views(crop, crops):
+    sample = dict(type='SampleFrames', clip_len=32, num_clips=4)
+    views = count_views([sample, crop])
+    assert views == (4, crops)
+    assert str(views) == f'4 clips x {crops} crops = {4 * crops} views'

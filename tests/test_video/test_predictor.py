@@ -1,0 +1,235 @@
+"""Windows of videos, classified as the test classifies clips."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from small_videos import CLASSES, moving_square
+
+from swin_dense.backbones import SwinTransformer
+from swin_dense.checkpoints.load import CheckpointError
+from swin_dense.datasets.encoding import write_video
+from swin_dense.datasets.video import VideoError
+from swin_dense.engine.launch import load_config
+
+pytest.importorskip('mmaction', reason='the models are of mmaction2')
+
+from swin_dense.video import results  # noqa: E402
+from swin_dense.video.predictor import Predictor  # noqa: E402
+
+CONFIG = str(Path(__file__).parents[1] / 'test_tools' / 'tiny_video_swin.py')
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """Random weights whose scores are far apart."""
+    torch.manual_seed(0)
+    init_default_scope('mmaction')
+    model = MODELS.build(load_config(CONFIG).model)
+    model.init_weights()
+    torch.nn.init.normal_(model.cls_head.fc_cls.weight)
+    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
+    torch.save(
+        dict(
+            meta=dict(dataset_meta=dict(classes=CLASSES)),
+            state_dict=model.state_dict()), path)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def predictor(checkpoint):
+    return Predictor(CONFIG, checkpoint)
+
+
+@pytest.fixture
+def video(tmp_path):
+
+    def write(frames=20, fps=10.):
+        path = tmp_path / f'{frames}.mp4'
+        write_video(path, moving_square(0, frames), fps)
+        return path
+
+    return write
+
+
+def test_windows_and_times(predictor, video):
+    found = predictor.predict(video())
+    assert (found.num_frames, found.fps) == (20, 10)
+    assert [(w.first, w.last) for w in found.windows] == [(0, 7), (8, 15),
+                                                          (12, 19)]
+    assert [w.start for w in found.windows] == pytest.approx([0, .8, 1.2])
+    assert [w.end for w in found.windows] == pytest.approx([.8, 1.6, 2.])
+    for window in found.windows:
+        assert window.values.shape == (2, )
+        assert window.values.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(found.values,
+                               np.mean([w.values for w in found.windows], 0))
+    assert not predictor.model.training
+
+
+def test_scores_are_those_of_the_test(predictor, checkpoint, video):
+    """A clip of the length of a window: what test.py computes."""
+    from mmengine.dataset import Compose, pseudo_collate
+    path = video(8)
+    config = load_config(CONFIG)
+    pipeline = config.test_dataloader.dataset.pipeline
+    pipeline[1].num_clips = 1
+    data = Compose(pipeline)(
+        dict(filename=str(path), label=0, start_index=0, modality='RGB'))
+    assert data['inputs'].shape == (3, 3, 4, 32, 32)
+    with torch.no_grad():
+        sample, = predictor.model.test_step(pseudo_collate([data]))
+    window, = predictor.predict(path).windows
+    np.testing.assert_allclose(window.values, sample.pred_score, atol=1e-6)
+
+
+def test_as_plain_types_and_as_a_table(predictor, video):
+    path = video()
+    found = predictor.predict(path)
+    entry = found.to_dict(CLASSES, 2)
+    assert entry['file_name'] == str(path)
+    assert (entry['frames'], entry['seconds']) == (20, 2.)
+    assert len(entry['windows']) == 3 and len(entry['top']) == 2
+    assert entry['windows'][1]['start'] == .8
+    first, second = entry['windows'][0]['top']
+    assert first['score'] >= second['score']
+    assert {first['name'], second['name']} == {*CLASSES}
+    assert CLASSES[first['label']] == first['name']
+    lines = results.time_table(found, CLASSES, 1).splitlines()
+    assert lines[0] == f'{path}: 20 frames'
+    assert lines[2].split()[:2] == ['0.80-1.60', 's']
+    assert lines[-1].split()[0] == 'all' and len(lines) == 5
+
+
+def test_options(checkpoint, video):
+    path = video(24, 20.)
+    predictor = Predictor(CONFIG, checkpoint, stride=.1)
+    assert [w.first for w in predictor.predict(path).windows
+            ] == [*range(0, 16, 2), 16]
+    # At half of the video's rate every second frame is taken.
+    predictor = Predictor(CONFIG, checkpoint, fps=10)
+    assert [(w.first, w.last)
+            for w in predictor.predict(path).windows] == [(0, 15), (8, 23)]
+
+
+def test_frames_spread_over_a_video(checkpoint, video):
+    config = load_config(CONFIG)
+    config.test_dataloader.dataset.pipeline[1] = dict(
+        type='UniformSample', clip_len=4, test_mode=True)
+    window, = Predictor(config, checkpoint).predict(video()).windows
+    assert (window.first, window.last) == (0, 19)
+    windows = Predictor(config, checkpoint, window=1.).predict(video()).windows
+    assert [(w.first, w.last) for w in windows] == [(0, 9), (10, 19)]
+    with pytest.raises(ValueError, match='window is for models that spread'):
+        Predictor(CONFIG, checkpoint, window=1.)
+
+
+def test_short_videos_start_again(predictor, video, logged):
+    window, = predictor.predict(video(3)).windows
+    assert (window.first, window.last) == (0, 2)
+    assert window.end == pytest.approx(.3)
+    assert '3.mp4 has 3 frames' in logged.text
+    assert 'it is played again from its start' in logged.text
+
+
+def test_clip_and_strip(predictor, video, tmp_path):
+    from swin_dense.datasets.video import Video
+    found = predictor.predict(video())
+    paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
+    written = results.VideoResults(paths, tmp_path / 'out', CLASSES, 5)
+    for index in range(2):
+        written.add(index, found)
+    assert '2 videos, 6 windows' in written.finish()
+    with Video(str(paths[0])) as clip, Video(found.path) as source:
+        assert clip.num_frames == 20 and clip.fps == 10
+        first, = clip.frames([0])
+        frame, = source.frames([0])
+        assert first.shape[0] > 60 and first.shape[1] == 64
+        # The frame is above, two lines of scores below.
+        gap = first[:48].astype(int) - frame
+        assert np.abs(gap).mean() < 12
+        assert first[48:].mean() > first[:48].mean()
+        strip = results.draw_strip(source, found, CLASSES)
+    assert strip.shape[1] == 3 * 64
+    assert len(written.entries[0]['top']) == 2  # there are no more
+
+
+def test_folders_of_frames(predictor, tmp_path):
+    from PIL import Image
+    for index, frame in enumerate(moving_square(0, 9)):
+        Image.fromarray(frame).save(tmp_path / f'{index}.png')
+    found = predictor.predict(tmp_path)
+    assert [(w.first, w.last) for w in found.windows] == [(0, 7), (1, 8)]
+    assert found.fps is None and found.windows[0].start is None
+    assert '0-7' in results.time_table(found, CLASSES, 1)
+
+
+def test_files_that_are_no_videos(predictor, tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_text('no video')
+    with pytest.raises(VideoError, match='a.mp4'):
+        predictor.predict(path)
+    with pytest.raises(VideoError, match='does not exist'):
+        predictor.predict(tmp_path / 'b.mp4')
+
+
+@pytest.mark.parametrize('argument', ['stride', 'window', 'fps'])
+def test_bad_options(checkpoint, argument):
+    with pytest.raises(ValueError, match=f'{argument} must be above 0'):
+        Predictor(CONFIG, checkpoint, **{argument: 0})
+
+
+def test_classes(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match='another order'):
+        Predictor(
+            CONFIG,
+            checkpoint,
+            cfg_options={
+                'test_dataloader.dataset.metainfo.classes': ['left', 'right']
+            })
+    with pytest.raises(ValueError, match='num_classes=3'):
+        Predictor(
+            CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3})
+    # A file without names, for a config that counts its classes.
+    content = torch.load(checkpoint, weights_only=True)
+    nameless = str(tmp_path / 'nameless.pth')
+    torch.save(dict(state_dict=content['state_dict']), nameless)
+    config = load_config(CONFIG)
+    del config.test_dataloader.dataset.metainfo
+    config.test_dataloader.dataset.num_classes = 2
+    assert Predictor(config, nameless).classes == ['0', '1']
+    config.test_dataloader.dataset.num_classes = None
+    with pytest.raises(ValueError, match='names the classes'):
+        Predictor(config, nameless)
+
+
+def test_networks_for_images_are_refused(tmp_path):
+    image = SwinTransformer(
+        embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+    path = str(tmp_path / 'image.pth')
+    torch.save(
+        dict(
+            state_dict={
+                f'backbone.{name}': value
+                for name, value in image.state_dict().items()
+            }), path)
+    with pytest.raises(
+            CheckpointError,
+            match='looks like a Swin of .*, the model is a Video Swin of '):
+        Predictor(CONFIG, path)
+
+
+def test_pipelines_that_cannot_be_used(checkpoint):
+    config = load_config(CONFIG)
+    pipeline = config.test_dataloader.dataset.pipeline
+    config.test_dataloader.dataset.pipeline = pipeline[:2] + pipeline[3:]
+    with pytest.raises(ValueError, match='has no swin_dense.VideoDecode'):
+        Predictor(config, checkpoint)
+    assert isinstance(config, Config)
+
+
+def test_clips_of_another_length(predictor):
+    with pytest.raises(ValueError, match='sees 4 frames, got 3'):
+        predictor.classify(list(moving_square(0, 3)))

@@ -1,0 +1,208 @@
+"""Write the feature maps of videos, with their times, as .npz files.
+
+For each video, NAME.npz holds stage0 to stage3, as far as wanted, of shape
+(N, channels, height, width), or (N, channels) with --pool; frames, the place
+of each map in the video; and times, the same in seconds. A file that is there
+already, of the same settings, is kept: a run that was stopped goes on.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+from zipfile import BadZipFile
+
+import numpy as np
+from mmengine.device import get_device
+from mmengine.registry import MODELS, init_default_scope
+
+from swin_dense.checkpoints.load import load_backbone
+from swin_dense.datasets.video import Video, VideoError
+from swin_dense.engine import cli
+from swin_dense.engine.inputs import find_videos, name_outputs
+from swin_dense.engine.launch import find_checkpoint, load_config
+from swin_dense.files import replacing
+from swin_dense.video.features import extract_video
+from swin_dense.video.windows import Sampling
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.make_parser(
+        __doc__, 'python tools/extract_features.py '
+        'configs/video_swin_t_k400.py weights.pth videos/ --out features/')
+    parser.add_argument('config', help='config file, for the backbone')
+    parser.add_argument(
+        'checkpoint',
+        help='path or address of weights in any known layout; weights for '
+        'images are inflated')
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help='videos, folders of videos or of frames, or patterns')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder for the files')
+    parser.add_argument(
+        '--stages',
+        type=int,
+        nargs='+',
+        default=[3],
+        help='stages wanted, 0 to 3 (default: 3)')
+    parser.add_argument(
+        '--per-frame',
+        action='store_true',
+        help='interpolate to a map for each frame that the model sees, in '
+        'place of one for each temporal patch')
+    parser.add_argument(
+        '--pool',
+        action='store_true',
+        help='average maps over height and width')
+    parser.add_argument(
+        '--clip-len',
+        type=int,
+        help="frames that the model sees at a time (default: the config's)")
+    parser.add_argument(
+        '--interval',
+        type=int,
+        help='frames of the video from one of them to the next (default: the '
+        "config's)")
+    parser.add_argument(
+        '--short-side',
+        type=int,
+        default=224,
+        help='pixels that the shorter side of frames is resized to; 0 leaves '
+        'them as they are (default: 224)')
+    parser.add_argument(
+        '--dtype',
+        choices=['float32', 'float16'],
+        default='float32',
+        help='of the maps in the files')
+    parser.add_argument(
+        '--force', action='store_true', help='overwrite what is there')
+    parser.add_argument('--device', help='such as cpu or cuda:1')
+    parser.add_argument(
+        '--skip-bad',
+        action='store_true',
+        help='exit with 0 although some videos cannot be read')
+    cli.add_config_arguments(parser)
+    return parser
+
+
+def extract(args: argparse.Namespace) -> int:
+    """Extract from all videos; report the bad ones at the end."""
+    config = load_config(args.config, args.cfg_options)
+    settings = read_settings(args, config)
+    videos = find_videos(args.inputs)
+    paths = name_outputs(videos, Path(args.out),
+                         lambda name: name.with_name(f'{name.name}.npz'))
+    init_default_scope(config.default_scope)
+    backbone = MODELS.build(dict(config.model.backbone, init_cfg=None))
+    load_backbone(backbone, find_checkpoint(args.checkpoint))
+    backbone.to(args.device or get_device()).eval()
+
+    bad: List[str] = []
+    kept = 0
+    for index, (source, path) in enumerate(zip(videos, paths)):
+        label = f'{index + 1} of {len(videos)}  {source}'
+        if not args.force and is_done(path, settings):
+            kept += 1
+            print(f'{label}: {path} is there')
+            continue
+        try:
+            with Video(str(source)) as video:
+                arrays = extract_video(
+                    backbone, video, **{
+                        name: value
+                        for name, value in settings.items()
+                        if name != 'checkpoint'
+                    })
+        except VideoError as error:
+            bad.append(str(error))
+            print(f'{label}: cannot be read')
+            continue
+        save(path, arrays, settings)
+        shapes = ', '.join(f'{name} {arrays[name].shape}' for name in arrays
+                           if name.startswith('stage'))
+        print(f'{label}: {shapes}')
+    print(f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
+          f'{args.out}')
+    for problem in bad:
+        print(f'skipped: {problem}', file=sys.stderr)
+    if bad and not args.skip_bad:
+        raise ValueError(
+            f'{len(bad)} of {len(videos)} videos could not be read, see above;'
+            ' the files of the others are complete. --skip-bad accepts this')
+    return 0
+
+
+def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
+    """What decides the features, as arguments of `extract_video`.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    if 'cls_head' not in config.model:
+        raise ValueError(f'{args.config} is no config for videos: the model '
+                         'has no cls_head')
+    sampling = Sampling.of(config.test_dataloader.dataset.pipeline)
+    clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
+    interval = sampling.interval if args.interval is None else args.interval
+    for name, value in (('--clip-len', clip_len), ('--interval', interval)):
+        if value is not None and value < 1:
+            raise ValueError(f'{name} must be 1 or more, got {value}')
+    if args.short_side < 0:
+        raise ValueError(f'--short-side must be 0 or more, got '
+                         f'{args.short_side}')
+    return dict(
+        checkpoint=str(args.checkpoint),
+        clip_len=clip_len,
+        # A model that spreads its frames has no interval of its own.
+        interval=interval or 2,
+        stages=sorted({*args.stages}),
+        per_frame=args.per_frame,
+        pool=args.pool,
+        short_side=args.short_side or None,
+        dtype=args.dtype)
+
+
+def is_done(path: Path, settings: Dict[str, Any]) -> bool:
+    """Whether the features of a video are there.
+
+    Raises:
+        ValueError: They are of other settings, or the file is something else.
+    """
+    if not path.exists():
+        return False
+    try:
+        with np.load(path) as content:
+            found = json.loads(str(content['settings']))
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        raise ValueError(f'{path} holds no features that this tool wrote '
+                         f'({error}): remove it, or add --force') from None
+    if found != settings:
+        differ = {
+            name: (found.get(name), value)
+            for name, value in settings.items() if found.get(name) != value
+        }
+        raise ValueError(
+            f'{path} was written with other settings (there, now): {differ}. '
+            'Give another folder by --out, or add --force')
+    return True
+
+
+def save(path: Path, arrays: Dict[str, np.ndarray],
+         settings: Dict[str, Any]) -> None:
+    """Write a file in one piece, its settings included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open('wb') as file:
+        np.savez(file, settings=json.dumps(settings), **arrays)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parse and run."""
+    return cli.run(extract, make_parser().parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
