@@ -16,9 +16,9 @@ from swin_dense.engine.launch import load_config
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = sorted(
     path.stem for path in CONFIGS.glob('*.py')
-    if not path.stem.startswith(('upernet', 'video_swin'))
-    and '_cb_' not in path.stem)
-GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade)_'
+    if not path.stem.startswith(('upernet',
+                                 'video_swin')) and '_cb_' not in path.stem)
+GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade|htcpp)_'
                      r'(?P<backbone>swin(v2)?_(nano|t|s|b|l))_'
                      r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')
 
@@ -45,12 +45,13 @@ LARGE_SCALE = {
     for arch in ('base', 'large')
     for side in (1024, 1536)
 }
-# Of those that differ in size alone, one is enough.
+# Of those that differ in size alone, one is enough. Recipes with more parts
+# have tests of their own.
 TRAINED = [
     name for name in LEAVES
-    if 'swinv2' not in name or name in ('mask_rcnn_swinv2_t_coco_w16',
-                                        'cascade_swinv2_b_coco_lsj_1536',
-                                        'mask_rcnn_swinv2_nano_shapes')
+    if 'htcpp' not in name and 'swinv2' not in name or name in (
+        'mask_rcnn_swinv2_t_coco_w16', 'cascade_swinv2_b_coco_lsj_1536',
+        'mask_rcnn_swinv2_nano_shapes')
 ]
 MASK_RCNN = [name for name in COCO if name.startswith('mask_rcnn')]
 CASCADE = [name for name in COCO if name.startswith('cascade')]

@@ -13,6 +13,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from reference import assert_close, randomize
+from small_htc import narrow
 
 from swin_dense.checkpoints.load import load_model
 
@@ -26,40 +27,11 @@ NARROW = dict(
     embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
 
 
-def narrow(model):
-    """Few channels, classes and boxes, everywhere alike."""
-    model.neck.update(in_channels=[16, 32, 64, 128], out_channels=CHANNELS)
-    model.rpn_head.update(in_channels=CHANNELS, feat_channels=CHANNELS)
-    roi = model.roi_head
-    for head in roi.bbox_head:
-        head.update(
-            in_channels=CHANNELS, fc_out_channels=24, num_classes=CLASSES)
-        if 'conv_out_channels' in head:
-            head.conv_out_channels = CHANNELS
-    for head in roi.mask_head:
-        head.update(
-            in_channels=CHANNELS,
-            conv_out_channels=CHANNELS,
-            num_classes=CLASSES)
-    for extractor in (roi.bbox_roi_extractor, roi.mask_roi_extractor):
-        extractor.out_channels = CHANNELS
-    if roi.get('semantic_head'):
-        roi.semantic_roi_extractor.out_channels = CHANNELS
-        roi.semantic_head.update(
-            in_channels=CHANNELS,
-            conv_out_channels=CHANNELS,
-            num_classes=STUFF)
-    for stage in model.train_cfg.rcnn:
-        stage.sampler.num = 32
-    for settings in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
-        settings.update(nms_pre=100, max_per_img=50)
-    model.test_cfg.rcnn.max_per_img = 20
-    return model
-
-
 def build(model):
     init_default_scope('mmdet')
-    model = randomize(revert_sync_batchnorm(MODELS.build(narrow(model))))
+    model = narrow(model, CHANNELS, CLASSES, STUFF)
+    model.neck.in_channels = [16, 32, 64, 128]
+    model = randomize(revert_sync_batchnorm(MODELS.build(model)))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
