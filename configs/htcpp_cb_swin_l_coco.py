@@ -1,5 +1,6 @@
 # tools/dist_train.sh configs/htcpp_cb_swin_l_coco.py 8
-# COCO val2017, published: box AP 59.1, mask AP 51.0 (59.6, 51.8 with --tta); not measured here yet
+# COCO val2017, published: box AP 59.1, mask AP 51.0 (59.6, 51.8
+# with --tta); not measured here yet
 # 8 GPUs x 1 image; hours not measured here
 # arXiv 2107.00420; HTC CB-Swin-L 1x of its released models
 _base_ = './htcpp_cb_swin_b_coco.py'

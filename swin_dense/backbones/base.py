@@ -100,8 +100,6 @@ class SwinPyramid(BaseModule):
         strides: Input pixels per token, height and width alike, of each
             output.
         stage_dims: Channels inside each stage.
-        elsewhere: Patterns of names of weights that a file may hold and that
-            this backbone has from another, see `CompositeBackbone`.
 
     Args:
         patch_size: Patch per axis; its length is the number of axes.
@@ -200,7 +198,6 @@ class SwinPyramid(BaseModule):
             raise ValueError(
                 f'frozen_stages must be between -1 and {count}, the number '
                 f'of stages, got {frozen_stages}')
-        self.elsewhere: tuple[str, ...] = ()
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.branch_norm_init = branch_norm_init
@@ -316,11 +313,7 @@ class SwinPyramid(BaseModule):
                 key: self.init_cfg[key]
                 for key in ('method', 'source_window') if key in self.init_cfg
             }
-            load_backbone(
-                self,
-                self.init_cfg['checkpoint'],
-                forgive=self.elsewhere,
-                **transfer)
+            load_backbone(self, self.init_cfg['checkpoint'], **transfer)
             self._is_init = True
             return
         MMLogger.get_current_instance().info(

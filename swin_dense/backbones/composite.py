@@ -10,8 +10,6 @@ from swin_dense.registry import MODELS
 
 __all__ = ['CompositeBackbone']
 
-EMBEDDING = ('patch_embed.*', 'absolute_pos_embed')
-
 
 @MODELS.register_module()
 class CompositeBackbone(BaseModule):
@@ -125,8 +123,14 @@ class CompositeBackbone(BaseModule):
             for linear in linears:
                 for parameter in linear.parameters():
                     nn.init.zeros_(parameter)
-        for backbone in self.cb_modules:
-            backbone.init_weights()
+        assistant, lead = self.cb_modules
+        if self.shares_embedding:
+            _lend_embedding(assistant, lead)
+        lead.init_weights()
+        if self.shares_embedding:
+            _drop_embedding(lead)
+        # Last, so that the embedding is of its own file.
+        assistant.init_weights()
         self._is_init = True
 
 
@@ -143,10 +147,17 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in module.named_parameters()}
 
 
+def _lend_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
+    """Complete a lead that has no embedding, as weights are loaded into it."""
+    lead.patch_embed = assistant.patch_embed
+    lead.pretrain_grid = assistant.pretrain_grid
+    if assistant.pretrain_grid:
+        lead.absolute_pos_embed = assistant.absolute_pos_embed
+
+
 def _drop_embedding(lead: SwinPyramid) -> None:
     """Let a backbone begin with the tokens of another."""
     lead.patch_embed = nn.Identity()
     if lead.pretrain_grid:
         lead.pretrain_grid = None
         del lead.absolute_pos_embed
-    lead.elsewhere = EMBEDDING
