@@ -5,44 +5,9 @@
 # a test of the whole path on real photographs, no recipe
 _base_ = [
     './_base_/models/mask_rcnn_swin_fpn.py',
-    './_base_/datasets/coco_instance.py',
-    './_base_/schedules/schedule_quick.py',
+    './_base_/datasets/coco_people.py',
+    './_base_/schedules/schedule_people.py',
     './_base_/runtime/quick_runtime.py',
-]
-data_root = 'data/coco_people/'
-photographs = dict(
-    data_root=data_root,
-    ann_file='instances.json',
-    data_prefix=dict(img='images/'))
-resize = dict(type='Resize', scale=(576, 384), keep_ratio=True)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True), resize,
-    dict(type='PackDetInputs')
-]
-test_pipeline = [_base_.test_pipeline[0], resize, *_base_.test_pipeline[2:]]
-train_dataloader = dict(
-    num_workers=1,
-    sampler=dict(_delete_=True, type='InfiniteSampler'),
-    batch_sampler=None,
-    dataset=dict(pipeline=train_pipeline, **photographs))
-val_dataloader = dict(
-    num_workers=1, dataset=dict(pipeline=test_pipeline, **photographs))
-test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'instances.json')
-test_evaluator = val_evaluator
-
-max_iters = 200
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=20),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=False,
-        begin=20,
-        end=max_iters,
-        T_max=max_iters - 20,
-        eta_min=0)
 ]
 model = dict(
     backbone=dict(

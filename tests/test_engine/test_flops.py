@@ -22,6 +22,13 @@ PUBLISHED = {
     'cascade_swin_b_coco': (144_977_002, 145, 982),
 }
 
+# HTC++ in the same columns: with the semantic branch, class-agnostic boxes and
+# a whole transformer block; see docs/htcpp.md.
+HTCPP = {
+    'htcpp_swin_b_coco': (159_535_213, 160, 1043),
+    'htcpp_swin_l_coco': (283_769_417, 284, 1470),
+}
+
 # Config: exact parameters, published parameters (M), published FLOPs (G), the
 # height and width these are of. The last row's fits no width of 2560, for
 # which 2482 G are counted; see docs/notes/flops.md.
@@ -58,6 +65,41 @@ def test_published_columns(name):
     assert complexity.params == params
     assert round(complexity.params / 1e6) == millions
     assert complexity.flops / 1e9 == pytest.approx(gigaflops, rel=0.01)
+
+
+@pytest.mark.parametrize('name', HTCPP)
+def test_published_columns_of_htcpp(name):
+    params, millions, gigaflops = HTCPP[name]
+    with torch.device('meta'):
+        model = _model(name)
+    complexity = count(model, (800, 1280))
+    assert complexity.params == params
+    assert round(complexity.params / 1e6) == millions
+    assert complexity.flops / 1e9 == pytest.approx(gigaflops, rel=0.001)
+    # Without one of them, they are no longer those published.
+    for part in ('semantic_head', 'global_attention'):
+        less = load_config(CONFIGS / f'{name}.py').model
+        holder = less.roi_head if part == 'semantic_head' else less.neck
+        holder[part] = None
+        with torch.device('meta'):
+            complexity = count(MODELS.build(less), (800, 1280))
+        assert round(complexity.params / 1e6) != millions
+        assert complexity.flops / 1e9 < gigaflops * 0.99
+
+
+def test_mask_information_flow_by_hand():
+    """Each mask head once, and a 1×1 convolution between two."""
+    with torch.device('meta'):
+        model = _model('htcpp_swin_nano_shapes')
+    parts = {part.name: part for part in count(model, (64, 64), 5, 3).parts}
+    convs = 2 * 64 * 64 * 9 * 14 * 14
+    upsampled = 64 * 64 * 4 * 14 * 14 + 64 * 28 * 28
+    between = 64 * 64 * 14 * 14
+    assert parts['roi_head.mask_head'].flops == 3 * (3 * (convs + upsampled) +
+                                                     2 * between)
+    lateral, conv, last = 64 * 64, 64 * 64 * 9, 64 * 64 + 64 * 7
+    assert parts['roi_head.semantic_head'].flops == 8 * 8 * (3 * lateral +
+                                                             2 * conv + last)
 
 
 @pytest.mark.parametrize('name', SEGMENTATION)
