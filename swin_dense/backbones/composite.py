@@ -71,6 +71,7 @@ class CompositeBackbone(BaseModule):
         if self.shares_embedding:
             _drop_embedding(lead)
         self.cb_modules = nn.ModuleList([assistant, lead])
+        self._check_coordinates()
         self.cb_linears = nn.ModuleList(
             nn.ModuleList(
                 nn.Identity() if theirs == dim else conv(theirs, dim, 1)
@@ -131,7 +132,29 @@ class CompositeBackbone(BaseModule):
             _drop_embedding(lead)
         # Last, so that the embedding is of its own file.
         assistant.init_weights()
+        self._check_coordinates()
         self._is_init = True
+
+    def _check_coordinates(self) -> None:
+        """Raise if a checkpoint could not say how both read offsets."""
+        first, second = (_log_mlps(backbone) for backbone in self.cb_modules)
+        for one, other in zip(first, second):
+            same = (one.window_size, one.pretrained_window_size) == (
+                other.window_size, other.pretrained_window_size)
+            if not (same or one.cpb_mlp.told and other.cpb_mlp.told):
+                raise ValueError(
+                    'two Swin V2 of different windows need '
+                    'pretrained_window_sizes in both configs: a checkpoint '
+                    'records one for both. They have windows of '
+                    f'{one.window_size} and {other.window_size}, of weights '
+                    f'trained with {one.pretrained_window_size} and '
+                    f'{other.pretrained_window_size}')
+
+
+def _log_mlps(backbone: SwinPyramid) -> list:
+    """An attention of each stage, if they are those of Swin V2."""
+    parts = [stage.blocks[0].attn for stage in backbone.layers]
+    return [part for part in parts if hasattr(part, 'pretrained_window_size')]
 
 
 def _build(cfg: dict) -> SwinPyramid:

@@ -320,6 +320,11 @@ def test_classes():
     assert isinstance(make(CLIPS, CLIPS).cb_modules[0], SwinTransformer3D)
 
 
+def test_v2_of_two_windows_that_are_told():
+    told = dict(V2, pretrained_window_sizes=[8] * 4)
+    make(told, dict(told, window_size=16))
+
+
 @pytest.mark.parametrize('backbones, message', [
     ([NARROW], 'an assistant and a lead, got 1'),
     ([NARROW] * 3, 'got 3'),
@@ -328,6 +333,7 @@ def test_classes():
         NARROW,
         dict(NARROW, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1))
     ], 'as many stages, got 4 and 2'),
+    ([V2, dict(V2, window_size=16)], 'pretrained_window_sizes in both'),
     ([NARROW, dict(type='mmdet.ResNet', depth=18)], 'of this package'),
 ])
 def test_pairs_that_do_not_fit(backbones, message):
