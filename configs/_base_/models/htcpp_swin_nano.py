@@ -21,7 +21,8 @@ model = dict(
         mask_head=[
             dict(head, **masks) for head in _base_.model.roi_head.mask_head
         ],
-        semantic_roi_extractor=dict(out_channels=64),
+        semantic_roi_extractor=dict(
+            roi_layer=dict(sampling_ratio=1), out_channels=64),
         semantic_head=dict(
             num_ins=3, num_convs=2, in_channels=64, conv_out_channels=64,
             num_classes=7)),
