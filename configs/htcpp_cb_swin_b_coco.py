@@ -29,3 +29,6 @@ train_pipeline = [
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=5e-5))
 auto_scale_lr = dict(base_batch_size=8)
+tta = dict(
+    _delete_=True,
+    scales=[(1600, 1000), (1600, 1400), (1800, 1200), (1800, 1600)])

@@ -19,4 +19,3 @@ param_scheduler = [
     _base_.param_scheduler[0],
     dict(_base_.param_scheduler[1], end=12, milestones=[8, 11])
 ]
-tta = dict(scales=[(1600, 1000), (1600, 1400), (1800, 1200), (1800, 1600)])

@@ -68,7 +68,12 @@ def add_tta(cfg: Config,
             'test-time augmentation needs the pipeline of the test data at '
             'test_dataloader.dataset.pipeline, and there is none')
     dataset.pipeline = _augmented(dataset.pipeline, ratios, scales, flips)
-    if 'sizes' in options:  # one entry for each scale, here for each view
+    if 'sizes' in options:  # one entry for each scale, then for each view
+        count = len(ratios or scales)
+        if len(options['sizes']) != count:
+            raise ValueError(
+                'the sizes of boxes of test-time augmentation need an entry '
+                f'for each of {count} scales, got {options["sizes"]}')
         options['sizes'] = [s for s in options['sizes'] for _ in flips]
     cfg.model = ConfigDict(
         options,

@@ -133,6 +133,11 @@ def test_ratios_or_scales():
         add_tta(config(tta=dict(ratios=[1.], scales=[(9, 9)])))
 
 
+def test_sizes_of_other_scales():
+    with pytest.raises(ValueError, match='for each of 2 scales, got'):
+        add_tta(config(tta=dict(ratios=[1., 2.], sizes=['s'])))
+
+
 def test_labels_that_would_be_scaled():
     with pytest.raises(ValueError, match='move LoadAnnotations behind'):
         add_tta(config(LOAD, LABELS, RESIZE, PACK))
