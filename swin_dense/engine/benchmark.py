@@ -150,7 +150,8 @@ def _detector(setting: Setting, name: str) -> nn.Module:
     model = Config.fromfile(setting.config).model
     backbone = model.backbone
     backbone.init_cfg = None
-    backbone.drop_path_rate = 0.
+    for part in backbone.get('backbones', [backbone]):
+        part.drop_path_rate = 0.
     if name != 'ours':
         from swin_dense.backbones.swin import ARCHS
         backbone.type = 'mmdet.SwinTransformer'

@@ -89,6 +89,14 @@ def test_own_settings_of_a_config():
     assert 'sizes' not in cfg.model and cfg.model.keep_features
 
 
+def test_settings_of_a_command_line_alone():
+    cfg = config(model=DETECTOR)
+    apply_options(cfg, {'tta.keep_features': True})
+    add_tta(cfg)
+    assert cfg.model.keep_features
+    assert scales(cfg)[0] == [(64, 16), (128, 32), (192, 48)]
+
+
 def test_scales_instead_of_ratios():
     cfg = config()
     add_tta(cfg, scales=[(100, 50)], flip=False)
