@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from swin_dense.checkpoints.load import read_checkpoint
+from swin_dense.datasets.video import Video
 from swin_dense.detection.predictor import Predictor
 from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
@@ -24,12 +25,14 @@ from swin_dense.engine.prediction import read_image
 from swin_dense.engine.resume import find_latest
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
+from swin_dense.visualization.clips import clip_sheet
 
 TOOLS = Path(__file__).parent
 CONFIG = TOOLS.parent / 'configs/cascade_swin_nano_shapes.py'
 IMAGES = 8
+FRAMES = 6
 METRICS = ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP',
-           'coco/segm_mAP_50', 'aAcc', 'mIoU', 'mAcc')
+           'coco/segm_mAP_50', 'aAcc', 'mIoU', 'mAcc', 'acc/top1', 'acc/mean1')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -78,6 +81,8 @@ def demo(args: argparse.Namespace) -> int:
     dataset = runner.test_dataloader.dataset
     if 'decode_head' in cfg.model:
         picture = draw_label_sheet(runner.model, dataset)
+    elif 'cls_head' in cfg.model:
+        picture = draw_clip_sheet(runner.model, dataset)
     else:
         picture = draw_sheet(Predictor(cfg, checkpoint), dataset)
     sheet = work_dir / 'contact_sheet.png'
@@ -86,7 +91,7 @@ def demo(args: argparse.Namespace) -> int:
     print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
     for name in METRICS:
         if name in metrics:
-            print(f'  {name.removeprefix("coco/"):12} {metrics[name]:.3f}')
+            print(f'  {name.split("/")[-1]:12} {metrics[name]:.3f}')
     print(f'weights:       {checkpoint}\ncontact sheet: {sheet}')
     return 0
 
@@ -134,10 +139,15 @@ def is_finished(cfg: Config) -> bool:
             'max_epochs', float('inf')))
 
 
+def chosen_indices(dataset: Any) -> List[int]:
+    """Places all over a data set."""
+    count = min(IMAGES, len(dataset))
+    return np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+
+
 def chosen(dataset: Any) -> Iterator[Any]:
     """Samples from all over a data set; its pipeline loads the truth."""
-    count = min(IMAGES, len(dataset))
-    for index in np.linspace(0, len(dataset) - 1, count).round().astype(int):
+    for index in chosen_indices(dataset):
         yield dataset[index]
 
 
@@ -165,6 +175,21 @@ def draw_label_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
         pairs.append((read_image(found.img_path), truth, labels))
     meta = dataset.metainfo
     return label_sheet(pairs, meta['classes'], meta['palette'])
+
+
+def draw_clip_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
+    """Frames of clips, with the true and the predicted class."""
+    model.eval()
+    clips = []
+    for index in chosen_indices(dataset):
+        with torch.no_grad():
+            found, = model.test_step(pseudo_collate([dataset[index]]))
+        with Video(dataset.get_data_info(index)['filename']) as video:
+            places = np.linspace(0, video.num_frames - 1, FRAMES)
+            frames = video.frames(places.round().astype(int))
+        clips.append(
+            (frames, int(found.gt_label), found.pred_score.cpu().numpy()))
+    return clip_sheet(clips, dataset.metainfo['classes'])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -44,12 +44,12 @@ MOTIONS: Dict[str, Tuple[str, int]] = {
 TURNING = [name for name in SHAPES if name != 'circle']
 # Least and most over a whole clip: shares of the side, the logarithm of a
 # factor, radians.
-EXTENT = dict(x=(.3, .5), y=(.3, .5), size=(.6, 1.), angle=(1.5, 3.5))
+EXTENT = dict(x=(.45, .7), y=(.45, .7), size=(.7, 1.1), angle=(2., 4.))
 
 
 def _sprite(rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
     """Colours `(64, 64, 3)` of a shape of radius 28, and its mask."""
-    colours = rng.uniform(0, 255, 3) + rng.uniform(30, 60) * smooth_field(
+    colours = rng.uniform(150, 250, 3) + rng.uniform(15, 30) * smooth_field(
         rng, (64, 64), rng.uniform(6, 12))
     corners = 31.5 + 28 * SHAPES[str(rng.choice(TURNING))]
     mask = np.zeros((64, 64), np.float32)
@@ -75,11 +75,13 @@ def draw_motion(rng: np.random.Generator,
     what, direction = MOTIONS[motion]
     side = (image_size, image_size)
     scene = background(rng, side)
+    # Darker than any shape, so that few clips teach what to follow.
+    scene = rng.uniform(30, 80) + .4 * (scene - scene.mean())
     colours, mask = _sprite(rng)
     middle = dict(
         x=rng.uniform(.4, .6) * image_size,
         y=rng.uniform(.4, .6) * image_size,
-        size=np.log(rng.uniform(.17, .25) * image_size / 28),
+        size=np.log(rng.uniform(.2, .32) * image_size / 28),
         angle=rng.uniform(0, 2 * np.pi))
     extent = direction * rng.uniform(*EXTENT[what])
     if what in 'xy':
