@@ -1,0 +1,14 @@
+# The cascade of the quick start, on the images of HTC++'s quick start.
+_base_ = [
+    '../../configs/_base_/models/cascade_mask_rcnn_swin_nano.py',
+    '../../configs/_base_/datasets/shapes_stuff.py',
+    '../../configs/_base_/schedules/schedule_quick.py',
+    '../../configs/_base_/runtime/quick_runtime.py',
+]
+
+# Neither label maps nor moved objects.
+load, annotations, _, *rest = _base_.train_pipeline
+train_dataloader = dict(
+    dataset=dict(
+        data_prefix=dict(seg=None),
+        pipeline=[load, dict(annotations, with_seg=False), *rest]))
