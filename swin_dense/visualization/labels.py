@@ -51,7 +51,8 @@ def draw_labels(image: np.ndarray,
         legend: Whether to add names and shares of area below the image.
 
     Returns:
-        A new picture, as wide as the image; with a legend, it is higher.
+        A new picture of the image's size; with a legend, it is higher, and
+        wider where an entry of the legend is.
 
     Raises:
         ValueError: Image or labels cannot be drawn, or not on each other.
@@ -75,9 +76,11 @@ def draw_labels(image: np.ndarray,
     picture = (picture + 0.5).astype(np.uint8)
     if not legend:
         return picture
-    return np.vstack(
-        [picture,
-         draw_legend([labels], classes, image.shape[1], palette)])
+    strip = draw_legend([labels], classes, image.shape[1], palette)
+    margin = strip.shape[1] - image.shape[1]
+    picture = cv2.copyMakeBorder(
+        picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAPER)
+    return np.vstack([picture, strip])
 
 
 def _edges(labels: np.ndarray, width: int) -> np.ndarray:
@@ -102,7 +105,8 @@ def draw_legend(
     Args:
         maps: Label maps; shares are of all their pixels.
         classes: Names, in the order of the labels.
-        width: In pixels.
+        width: In pixels, at least; the strip is as wide as its longest entry
+            if that is wider.
         palette: See `draw_labels`.
 
     Returns:
@@ -120,7 +124,9 @@ def draw_legend(
         if counts[label]:
             entries.append(
                 (label, f'{classes[label]}  {counts[label] / total:.1%}'))
-    places, height = _flow([text for _, text in entries], width, size)
+    spaces = [size + text_size(text, size)[0] + 3 * pad for _, text in entries]
+    width = max([width, *(pad + space for space in spaces)])
+    places, height = _flow(spaces, width, size)
     strip = np.full((height, width, 3), PAPER, np.uint8)
     table = colours(len(classes), palette)
     for (label, text), (x, y) in zip(entries, places):
@@ -131,13 +137,12 @@ def draw_legend(
     return strip
 
 
-def _flow(texts: Sequence[str], width: int,
+def _flow(spaces: Sequence[int], width: int,
           size: int) -> Tuple[List[Tuple[int, int]], int]:
     """Places (x, y) of a legend's entries in lines, and the height of all."""
     pad = size // 2
     x, y, places = pad, pad, []
-    for text in texts:
-        space = size + pad + text_size(text, size)[0] + 2 * pad
+    for space in spaces:
         if places and x + space > width:
             x, y = pad, y + size + pad
         places.append((x, y))

@@ -3,6 +3,7 @@ import pytest
 
 from swin_dense.visualization import (class_colour, draw_labels, draw_legend,
                                       label_sheet)
+from swin_dense.visualization.text import text_size
 
 CLASSES = ['background', 'circle', 'square']
 PALETTE = [[10, 20, 30], [200, 0, 0], [0, 0, 250]]
@@ -58,6 +59,18 @@ def test_a_long_legend_takes_more_lines():
     narrow, wide = (draw_legend([labels], names, w) for w in (250, 2500))
     assert narrow.shape[1] == 250 and len(narrow) > 2 * len(wide)
     assert len(draw_legend([np.full((9, 9), 255)], names, 250)) < 40
+
+
+def test_a_narrow_image_has_a_legend_that_can_be_read():
+    image, labels = grey(60, 30), halves(60, 30)
+    names = ['upper clothes of any kind', 'right arm']
+    drawn = draw_labels(image, labels, names, PALETTE)
+    text = text_size(f'{names[0]}  50.0%', 11)[0]
+    assert text < drawn.shape[1] < text + 50
+    np.testing.assert_array_equal(
+        drawn[:60, :30],
+        draw_labels(image, labels, names, PALETTE, legend=False))
+    assert (drawn[:60, 30:] == 250).all()
 
 
 def test_sheet():
