@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from tiny_runs import REPOSITORY, run
 
-CONFIG = REPOSITORY / 'configs' / 'mask_rcnn_swin_nano_coco_people.py'
-
 
 @pytest.mark.slow
-def test_four_photographs_are_learnt_by_heart(real_data, tmp_path):
+@pytest.mark.parametrize('method', ['mask_rcnn', 'htcpp'])
+def test_four_photographs_are_learnt_by_heart(real_data, tmp_path, method):
+    config = REPOSITORY / 'configs' / f'{method}_swin_nano_coco_people.py'
     folder = real_data / 'coco_people'
     data = ['--cfg-options', f'data_root={folder}']
     weights = tmp_path / 'iter_200.pth'
-    assert run('train', CONFIG, '--work-dir', tmp_path, '--seed', 0,
+    assert run('train', config, '--work-dir', tmp_path, '--seed', 0,
                *data) == 0
-    assert run('test', CONFIG, weights, '--work-dir', tmp_path, '--out',
+    assert run('test', config, weights, '--work-dir', tmp_path, '--out',
                tmp_path / 'metrics.json', *data) == 0
     metrics = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
     assert metrics['coco/bbox_mAP_50'] >= 0.9
     assert metrics['coco/segm_mAP_50'] >= 0.8
 
     out = tmp_path / 'out'
-    assert run('predict', CONFIG, weights, folder / 'images', '--out', out,
+    assert run('predict', config, weights, folder / 'images', '--out', out,
                '--score-thr', 0.5, *data) == 0
     truth = json.loads((folder / 'instances.json').read_text())
     found = json.loads((out / 'predictions.json').read_text())
