@@ -1,6 +1,7 @@
 """What the command lines share: options, and errors a user can read."""
 import argparse
 import json
+import re
 import sys
 import traceback
 import warnings
@@ -140,7 +141,9 @@ def _message(error: Exception) -> str:
     """An error's text, without the traceback a loader's process adds."""
     text = str(error.args[0] if isinstance(error, KeyError) else error)
     if 'Original Traceback' in text:
-        text = text.rsplit(f'\n{type(error).__name__}: ', 1)[-1]
+        # Outside of builtins, a name comes with that of its module.
+        name = rf'\n(?:[\w.]+\.)?{type(error).__name__}: '
+        text = re.split(name, text)[-1]
     return text.strip() or type(error).__name__
 
 
