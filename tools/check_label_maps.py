@@ -50,6 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def check(args: argparse.Namespace) -> int:
     """Check a config's data sets or a folder; 1 if there are problems."""
+    if not os.path.exists(args.source):
+        raise FileNotFoundError(f'{args.source} does not exist')
     if os.path.isdir(args.source):
         reports = [check_folder(args)]
     else:

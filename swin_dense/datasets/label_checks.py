@@ -183,9 +183,9 @@ def _check_range(maps: Sequence[LabelMap], report: LabelReport,
             f'{num_classes} (valid labels 0..{num_classes - 1}, ignored '
             f'{ignore_index})')
     if strange:
-        more = f'{len(strange)} values are out of range. ' if strange[
+        more = f'. {len(strange)} values are out of range' if strange[
             5:] else ''
-        report.problems.append(more + hint)
+        report.problems[-1] += f'{more}. {hint}'
 
 
 def _check_ignored(maps: Sequence[LabelMap], report: LabelReport) -> None:

@@ -196,7 +196,7 @@ def test_checker_of_a_folder(config, tmp_path, capsys):
     assert run('check_label_maps', folder, '--classes', 2, '--images',
                images) == 1
     shown = capsys.readouterr().out
-    assert 'value 2 in' in shown and '4 problems' in shown
+    assert 'value 2 in' in shown and '3 problems' in shown
     assert 'a.png is 24×16 pixels (width × height), its image' in shown
     assert f'b.png has no image in {images}' in shown
 
@@ -213,12 +213,13 @@ def test_checker_of_a_config(config, tmp_path, capsys):
     assert 'problem: value 38 in' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('args, message', [
-    ([], 'add --classes N'),
-    (['--classes', 3], 'holds no .png file'),
+@pytest.mark.parametrize('place, args, message', [
+    ('', [], 'add --classes N'),
+    ('', ['--classes', 3], 'holds no .png file'),
+    ('no/labels', ['--classes', 3], 'no/labels does not exist'),
 ])
-def test_checker_of_what_is_none(tmp_path, capsys, args, message):
-    error = error_of(capsys, run('check_label_maps', tmp_path, *args))
+def test_checker_of_what_is_none(tmp_path, capsys, place, args, message):
+    error = error_of(capsys, run('check_label_maps', tmp_path / place, *args))
     assert message in error
 
 
