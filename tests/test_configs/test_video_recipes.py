@@ -18,7 +18,7 @@ pytest.importorskip('mmaction', reason='the recipes are of mmaction2 models')
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 GRAMMAR = re.compile(r'video_swin_(nano|[tsbl])_'
-                     r'(k400|k600|ssv2|shapes)(_22k)?(_384)?')
+                     r'(k400|k600|ssv2|shapes|two_clips)(_22k)?(_384)?')
 STORAGE = 'https://github.com/SwinTransformer/storage/releases/download/'
 V1 = 'v1.0.0/swin_{}_patch4_window7_224'
 
@@ -64,7 +64,8 @@ def small(config):
 
 def test_all_recipes_are_there():
     leaves = {path.stem for path in CONFIGS.glob('video_swin_*.py')}
-    assert leaves - {'video_swin_nano_shapes'} == set(RECIPES)
+    nano = {'video_swin_nano_shapes', 'video_swin_nano_two_clips'}
+    assert leaves - nano == set(RECIPES)
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -299,3 +300,20 @@ def test_pipelines_are_built(recipe):
     for loader in (config.train_dataloader, config.val_dataloader,
                    config.test_dataloader):
         assert len(Compose(loader.dataset.pipeline).transforms) > 5
+
+
+def test_nano_models_are_built_as_they_are():
+    init_default_scope('mmaction')
+    for name, classes in (('shapes', 8), ('two_clips', 2)):
+        config = load_config(CONFIGS / f'video_swin_nano_{name}.py')
+        model = MODELS.build(config.model).eval()
+        scores = model.cls_head(model.backbone(torch.rand(1, 3, 8, 48, 48)))
+        assert scores.shape == (1, classes)
+        assert sum(p.numel() for p in model.parameters()) < 400_000
+        for loader in ('train_dataloader', 'val_dataloader'):
+            steps = [step.type for step in config[loader].dataset.pipeline]
+            assert steps[:3] == [
+                'swin_dense.VideoInit', 'SampleFrames',
+                'swin_dense.VideoDecode'
+            ]
+            assert 'Flip' not in steps  # left would become right
