@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 CODE := swin_dense tools tests $(wildcard projects/*/*.py)
 
-.PHONY: help setup demo demo-seg test lint format clean
+.PHONY: help setup demo demo-seg demo-video test lint format clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
 	@echo 'make demo-seg  the same for semantic segmentation, a small UPerNet'
+	@echo 'make demo-video  the same for clips, a small Video Swin'
 	@echo 'make test    lint, then the test suite'
 	@echo 'make lint    style, types, spelling, docstrings'
 	@echo 'make format  rewrite the sources in the house style'
@@ -31,6 +32,10 @@ demo-seg: setup
 	$(BIN)/python tools/demo.py --config configs/upernet_swin_nano_shapes.py \
 		--work-dir work_dirs/demo_seg
 
+demo-video: setup
+	$(BIN)/python tools/demo.py --config configs/video_swin_nano_shapes.py \
+		--work-dir work_dirs/demo_video
+
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
@@ -47,4 +52,4 @@ format: setup
 	$(BIN)/yapf --in-place --recursive --parallel $(CODE)
 
 clean:
-	rm -rf $(VENV) work_dirs/demo work_dirs/demo_seg
+	rm -rf $(VENV) work_dirs/demo work_dirs/demo_seg work_dirs/demo_video
