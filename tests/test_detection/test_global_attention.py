@@ -151,3 +151,14 @@ def test_pretrained_pyramids_pass_unchanged_at_first():
     plain.load_state_dict(ours.state_dict(), strict=False)
     for actual, expected in zip(ours(inputs), plain(inputs)):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_mixed_precision_stays_close():
+    block = randomize(GlobalAttention(64)).eval()
+    x = torch.randn(2, 64, 6, 9)
+    with torch.no_grad():
+        expected = block(x)
+        with torch.autocast('cpu', torch.bfloat16):
+            found = block(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
