@@ -64,8 +64,8 @@ def flops(args: argparse.Namespace) -> int:
 
 def _size(shape: Sequence[int]) -> str:
     *frames, height, width = shape
-    return ''.join(f'{t} frames of ' for t in frames) + (
-        f'{height} x {width} pixels')
+    clip = f'{frames[0]} frames of ' if frames else ''
+    return f'{clip}{height} x {width} pixels'
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

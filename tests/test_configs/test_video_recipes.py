@@ -236,10 +236,7 @@ def test_head_learns_ten_times_as_fast(recipe):
     assert optimizer.defaults['betas'] == (.9, .999)
 
 
-@pytest.mark.parametrize('name', [
-    'video_swin_t_k400', 'video_swin_b_k600_22k', 'video_swin_b_ssv2',
-    'video_swin_l_k400_22k_384'
-])
+@pytest.mark.parametrize('name', RECIPES)
 def test_one_step_of_training_and_of_the_test(name):
     """From frames of a clip through the pipelines to losses and scores."""
     config = load_config(CONFIGS / f'{name}.py')
