@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/upernet_swin_nano_shapes.py 2
-# Generated shapes: mIoU not measured at this setting; below 0.75 so far
+# Generated shapes: mIoU not measured at this setting
 # 2 CPU cores, minutes: the training of `make demo-seg`
 # No reference: a small model that shows all parts at work
 _base_ = [
@@ -10,18 +10,22 @@ _base_ = [
 ]
 # Group norm does not mind how many images a process has.
 head = dict(
-    channels=64, num_classes=4, dropout_ratio=0.,
+    channels=32, num_classes=4, dropout_ratio=0.,
     norm_cfg=dict(type='GN', num_groups=8))
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
     backbone=dict(
         arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
         window_size=8, drop_path_rate=0., out_indices=(0, 1, 2),
-        init_cfg=None),
+        # Narrow models start faster with larger weights.
+        init_cfg=dict(
+            _delete_=True, type='Xavier', layer='Linear',
+            distribution='normal')),
     decode_head=dict(
         head, in_channels=[32, 64, 128], in_index=[0, 1, 2]),
     auxiliary_head=dict(head, channels=32, in_channels=128))
-max_iters = 1600
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+max_iters = 2000
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 warm_up, cosine = _base_.param_scheduler
 param_scheduler = [
@@ -30,4 +34,4 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=50),
-    checkpoint=dict(interval=800, save_best=None))
+    checkpoint=dict(interval=max_iters, save_best=None))

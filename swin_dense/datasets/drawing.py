@@ -4,6 +4,7 @@ Every shape comes with the exact mask of what is visible of it. H and W are
 the height and width of the image in pixels; K counts its shapes, in drawing
 order.
 """
+import colorsys
 import math
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -61,10 +62,21 @@ def background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     return colour + rng.uniform(10, 40) * coarse + rng.uniform(2, 12) * fine
 
 
-def _surface(rng: np.random.Generator, mask: np.ndarray, centre: np.ndarray,
-             radius: float) -> np.ndarray:
-    """Colours `(n, 3)` of the n pixels of a shape: paint, pattern, and light
-    that falls off across it."""
+def _paint(rng: np.random.Generator, label: int, count: int) -> np.ndarray:
+    """A colour (blue, green, red) in 0…255 of the hues of one of `count`
+    classes."""
+    hue = (label + rng.uniform(.1, .9)) / count
+    red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(.4, 1, 2))
+    return 255 * np.array([blue, green, red])
+
+
+def _surface(rng: np.random.Generator,
+             mask: np.ndarray,
+             centre: np.ndarray,
+             radius: float,
+             paint: Optional[np.ndarray] = None) -> np.ndarray:
+    """Colours `(n, 3)` of the n pixels of a shape: paint of any colour unless
+    given, pattern, and light that falls off across it."""
     y, x = np.nonzero(mask)
     place = np.stack([x + .5, y + .5], 1) - centre
     place = (place / radius).astype(np.float32)
@@ -78,7 +90,9 @@ def _surface(rng: np.random.Generator, mask: np.ndarray, centre: np.ndarray,
     else:
         strength = np.zeros_like(waves[:, :1])
     shade = 1 + rng.uniform(.1, .4) * (place @ turned(light))[:, :1]
-    paint, second = rng.uniform(0, 255, 3), rng.uniform(-40, 40, 3)
+    if paint is None:
+        paint = rng.uniform(0, 255, 3)
+    second = rng.uniform(-40, 40, 3)
     return (paint + strength * second) * shade
 
 
@@ -99,14 +113,14 @@ def _place(
 
 
 def draw_image(
-    rng: np.random.Generator,
-    image_size: Tuple[int, int] = (256, 256),
-    classes: Sequence[str] = ('circle', 'square', 'triangle'),
-    num_shapes: Tuple[int, int] = (2, 5),
-    radius: Tuple[float, float] = (15, 50),
-    empty: float = .05,
-    ground: Optional[np.ndarray] = None
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rng: np.random.Generator,
+        image_size: Tuple[int, int] = (256, 256),
+        classes: Sequence[str] = ('circle', 'square', 'triangle'),
+        num_shapes: Tuple[int, int] = (2, 5),
+        radius: Tuple[float, float] = (15, 50),
+        empty: float = .05,
+        ground: Optional[np.ndarray] = None,
+        hues: bool = False) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image.
 
     Args:
@@ -119,6 +133,8 @@ def draw_image(
         empty: Share of images without any shape.
         ground: What the shapes are drawn on, `(H, W, 3)` in 0…255; by
             default coloured clouds.
+        hues: Whether the shapes of a class have a range of hues of their
+            own, which backgrounds may have as well.
 
     Returns:
         The image `(H, W, 3)` in BGR, uint8; the masks `(K, H, W)` of what is
@@ -148,7 +164,8 @@ def draw_image(
         visible = rest + [mask]
         whole.append(area)
         labels.append(label)
-        canvas[mask] = _surface(rng, mask, centre, r)
+        paint = _paint(rng, label, len(classes)) if hues else None
+        canvas[mask] = _surface(rng, mask, centre, r, paint)
     # A lens and a sensor: edges a pixel soft, noise on every pixel.
     canvas = cv2.GaussianBlur(canvas, (3, 3), .6)
     noise = rng.standard_normal(canvas.shape, np.float32)

@@ -33,6 +33,7 @@ def scene_parameters(num_images: int,
                      radius: Sequence[float] = (15, 50),
                      empty: float = .05,
                      textures: Sequence[str] = (),
+                     hues: bool = False,
                      image_format: str = 'jpg',
                      seed: int = 0) -> Dict[str, Any]:
     """All that decides what the images of a split look like.
@@ -48,6 +49,9 @@ def scene_parameters(num_images: int,
         textures: Names of textures, keys of `TEXTURES`, that backgrounds are
             made of in regions, in the order of the classes of stuff. Without
             any, backgrounds are clouds and no class.
+        hues: Whether the shapes of a class have a range of hues of their
+            own, which backgrounds may have as well. Otherwise nothing but
+            its outline tells the class of a shape.
         image_format: 'jpg' or 'png'.
         seed: Everything random follows from it.
 
@@ -72,6 +76,8 @@ def scene_parameters(num_images: int,
         seed=seed)
     if textures:
         parameters['textures'] = list(textures)
+    if hues:
+        parameters['hues'] = True
     _check_parameters(parameters)
     return parameters
 
@@ -122,7 +128,8 @@ def draw_scenes(
         image, masks, labels = draw_image(rng, size, parameters['classes'],
                                           parameters['num_shapes'],
                                           parameters['radius'],
-                                          parameters['empty'], picture)
+                                          parameters['empty'], picture,
+                                          parameters.get('hues', False))
         name = f'{index + 1:012d}.{parameters["image_format"]}'
         write_image(folder / name, image)
         yield name, masks, labels, ground

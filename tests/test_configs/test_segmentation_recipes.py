@@ -86,6 +86,31 @@ def test_leaf_explains_itself(name):
     assert 'mIoU' in header[1] and 'GPU' in header[2] and 'arXiv' in header[3]
 
 
+def test_quick_start():
+    path = CONFIGS / 'upernet_swin_nano_shapes.py'
+    lines = path.read_text().splitlines()
+    assert f'configs/{path.name}' in lines[0]
+    assert 'mIoU' in lines[1] and 'CPU cores' in lines[2]
+    config = load_config(path)
+    train, val = (
+        dict(loader.dataset)
+        for loader in (config.train_dataloader, config.val_dataloader))
+    # The splits show the same classes, in images of the same kind.
+    assert dict(train['generate'], num_images=100) == val['generate']
+    shapes = val['generate'].get('classes', ('circle', 'square', 'triangle'))
+    model = config.model
+    for head in (model.decode_head, model.auxiliary_head):
+        assert head.num_classes == len(shapes) + 1
+    for dataset in (train, val):
+        resize, = (s for s in dataset['pipeline'] if s.type == 'Resize')
+        assert resize.scale == model.data_preprocessor.size
+    assert config.param_scheduler[-1].end == config.train_cfg.max_iters
+    # One process or two: no norm may depend on the share of a batch.
+    init_default_scope('mmseg')
+    parts = MODELS.build(model).named_modules()
+    assert not [name for name, part in parts if 'BatchNorm' in str(type(part))]
+
+
 def test_backbone(recipe):
     name, config = recipe
     arch, _, crop, weights = ADE20K[name]

@@ -43,6 +43,22 @@ def test_masks_are_disjoint_and_as_many_as_labels():
     assert set(counts) == {0, 2, 3, 4, 5}
 
 
+def test_hues_tell_the_classes_of_shapes():
+    hues = {0: [], 1: [], 2: []}
+    for seed in range(40):
+        image, masks, labels = draw_image(
+            np.random.default_rng(seed), hues=True)
+        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
+        for mask, label in zip(masks, labels):
+            angle = np.exp(2j * np.pi * hsv[mask][:, 0] / 256).mean()
+            hues[label].append(np.angle(angle) / 2 / np.pi % 1)
+    for label, found in hues.items():
+        # A pattern may shift the hue.
+        inside = np.floor(3 * np.array(found)) == label
+        assert len(found) > 20 and inside.mean() > .8
+        assert np.ptp(np.array(found)[inside]) > .2
+
+
 def test_later_shapes_hide_earlier_ones():
     """With room for one shape only, the first one must be cut."""
     hidden = 0
