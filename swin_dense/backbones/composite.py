@@ -69,7 +69,7 @@ class CompositeBackbone(BaseModule):
         self.shares_embedding = _shapes(assistant.patch_embed) == _shapes(
             lead.patch_embed)
         if self.shares_embedding:
-            _drop_embedding(lead)
+            _drop_embedding(lead, nn.Identity())
         self.cb_modules = nn.ModuleList([assistant, lead])
         self._check_coordinates()
         self.cb_linears = nn.ModuleList(
@@ -125,11 +125,12 @@ class CompositeBackbone(BaseModule):
                 for parameter in linear.parameters():
                     nn.init.zeros_(parameter)
         assistant, lead = self.cb_modules
+        own = lead.patch_embed
         if self.shares_embedding:
             _lend_embedding(assistant, lead)
         lead.init_weights()
         if self.shares_embedding:
-            _drop_embedding(lead)
+            _drop_embedding(lead, own)
         # Last, so that the embedding is of its own file.
         assistant.init_weights()
         self._check_coordinates()
@@ -178,9 +179,9 @@ def _lend_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
         lead.absolute_pos_embed = assistant.absolute_pos_embed
 
 
-def _drop_embedding(lead: SwinPyramid) -> None:
+def _drop_embedding(lead: SwinPyramid, identity: nn.Module) -> None:
     """Let a backbone begin with the tokens of another."""
-    lead.patch_embed = nn.Identity()
+    lead.patch_embed = identity
     if lead.pretrain_grid:
         lead.pretrain_grid = None
         del lead.absolute_pos_embed

@@ -166,6 +166,18 @@ def test_prediction_uses_the_lead_alone(tmp_path):
     torch.testing.assert_close(one.scores, found.scores)
 
 
+def test_whole_detector_starts():
+    """mmengine follows every module from before to after the start."""
+    model = MODELS.build(composite('mask_rcnn'))
+    model.init_weights()
+    for linears in model.backbone.cb_linears:
+        for parameter in linears.parameters():
+            assert not parameter.any()
+    assistant, lead = model.backbone.cb_modules
+    assert assistant.patch_embed.proj.weight.any()
+    assert not [*lead.patch_embed.parameters()]
+
+
 def test_backbone_without_an_assistant():
     config = composite('mask_rcnn')
     config.backbone = BACKBONE
