@@ -126,7 +126,8 @@ class InstanceJitter(BaseTransform):
             if ignored[index] or not areas[index]:
                 continue
             matrix = self._jitter(masks[index])
-            mask = _warp(masks[index] * np.float32(1), matrix) > .5
+            mask = cv2.warpAffine(masks[index] * np.float32(1), matrix,
+                                  masks.shape[:0:-1]) > .5
             rows, columns = _place(mask)
             here = mask[rows, columns]
             after = left - (visible[:, rows, columns] & here).sum((1, 2))
@@ -163,11 +164,6 @@ def _place(mask: np.ndarray, margin: int = 0) -> Tuple[slice, slice]:
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (slice(max(0, y - margin), y + height + margin),
             slice(max(0, x - margin), x + width + margin))
-
-
-def _warp(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Map a picture `(H, W)` or `(H, W, 3)`; beyond its border is nothing."""
-    return cv2.warpAffine(picture, matrix, picture.shape[1::-1])
 
 
 def _vacated(masks: np.ndarray, moved: Sequence[_Moved]) -> np.ndarray:
@@ -209,10 +205,11 @@ def _redraw(image: np.ndarray, masks: np.ndarray,
         rows, columns = _place(one.mask, 1)
         part = canvas[rows, columns]
         matrix = one.matrix - [[0, 0, columns.start], [0, 0, rows.start]]
-        soft, piece = (
-            cv2.warpAffine(picture, matrix, part.shape[1::-1])
-            for picture in (masks[one.index] * np.float32(1), image))
-        soft = soft[..., None]
+        size = part.shape[1::-1]
+        soft = cv2.warpAffine(masks[one.index] * np.float32(1), matrix,
+                              size)[..., None]
+        piece = cv2.warpAffine(
+            image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         part[...] = np.round(soft * piece + (1 - soft) * part)
     return canvas
 
