@@ -13,6 +13,7 @@ as predictions.json beside a small labelled clip of each.
 """
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -146,7 +147,13 @@ def predict_videos(config: Config, checkpoint: str,
     if topk < 1:
         raise ValueError(f'--topk must be 1 or more, got {topk}')
     videos = find_videos(args.inputs)
-    suffix = '.jpg' if args.strip else '.mp4'
+    strip = args.strip
+    if find_spec('av') is None and not strip:
+        print(
+            'without PyAV no clips can be written: strips of frames instead',
+            file=sys.stderr)
+        strip = True
+    suffix = '.jpg' if strip else '.mp4'
     paths = name_outputs(
         videos, Path(args.out), lambda name: name
         if name.suffix == suffix else name.with_name(name.name + suffix))

@@ -117,6 +117,18 @@ def test_prediction_names_bad_files(checkpoint, data, tmp_path, capsys):
     assert [entry['file_name'] for entry in entries] == [str(data / '1.mp4')]
 
 
+def test_strips_where_clips_cannot_be_written(checkpoint, data, tmp_path,
+                                              capsys, monkeypatch):
+    import importlib.util
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *_: None
+                        if name == 'av' else find(name))
+    assert run('predict', CONFIG, checkpoint, data / '0.mp4', '--out',
+               tmp_path) == 0
+    assert 'without PyAV' in capsys.readouterr().err
+    assert (tmp_path / '0.mp4.jpg').is_file()
+
+
 @pytest.mark.parametrize('config, args, message', [
     (CONFIG, ['--score-thr', .5], '--score-thr is for detectors, and the '),
     (CONFIG, ['--tile', 64], '--tile is for segmentors'),
