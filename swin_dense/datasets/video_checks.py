@@ -1,4 +1,5 @@
 """Finding out which clips can be read and trained on, before a training."""
+import multiprocessing
 import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -7,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-import cv2
 import numpy as np
 
 from swin_dense.datasets.decoders import VideoError
@@ -107,15 +107,22 @@ def check_videos(paths: Sequence[str],
     return [found[path] for path in paths]
 
 
+def _context() -> multiprocessing.context.BaseContext:
+    """How processes start: clean, as OpenCV may hang in a forked one."""
+    if 'forkserver' not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _in_processes(check: Callable[[str], VideoFinding], paths: Sequence[str],
                   workers: int,
                   tell: Callable[[], Any]) -> Dict[str, VideoFinding]:
     """Findings by path, all unless a process crashes."""
     found: Dict[str, VideoFinding] = {}
     with ProcessPoolExecutor(
-            min(workers, len(paths)),
-            initializer=cv2.setNumThreads,
-            initargs=(1, )) as pool:
+            min(workers, len(paths)), mp_context=_context()) as pool:
         try:
             futures = [pool.submit(check, path) for path in paths]
             for future in as_completed(futures):
