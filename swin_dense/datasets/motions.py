@@ -2,8 +2,8 @@
 
 A data set that everyone has: it is drawn, not downloaded. Shape, texture,
 background, place, size and speed are drawn at random for all classes alike,
-and of two opposite motions one is the other played backwards, so a frame by
-itself does not tell the class. Each clip has its own random state, made of
+the shape always lighter than its background. Of two opposite motions one is
+the other played backwards, so no frame by itself tells which it is. Each clip has its own random state, made of
 the seed, the name of its split and its index, so that clip 7 is the same
 whether 10 or 10 000 are asked for.
 

@@ -23,7 +23,12 @@ class MotionsDataset(CheckedVideoDataset):
             `swin_dense.datasets.motions.motion_parameters`, such as
             `image_size`. None draws nothing: the data must be there.
 
-    Other arguments are those of CheckedVideoDataset.
+    Other arguments are those of CheckedVideoDataset. `metainfo` may repeat the
+    classes.
+
+    Raises:
+        ValueError: The classes are others than those drawn, or the folder
+            holds something else.
     """
 
     def __init__(self,
@@ -40,7 +45,13 @@ class MotionsDataset(CheckedVideoDataset):
                              **parameters)
         drawn = read_parameters(folder / MANIFEST)
         if drawn:
-            kwargs.setdefault('metainfo', dict(classes=drawn['classes']))
+            metainfo = {**(kwargs.get('metainfo') or {})}
+            kwargs['metainfo'] = metainfo
+            given = metainfo.setdefault('classes', drawn['classes'])
+            if list(given) != drawn['classes']:
+                raise ValueError(
+                    f'classes={list(given)}, but {folder} was drawn with '
+                    f'{drawn["classes"]}: leave them out of metainfo')
         kwargs.setdefault('ann_file', f'{data_prefix["video"]}/{LIST}')
         super().__init__(
             data_root=data_root, data_prefix=data_prefix, **kwargs)

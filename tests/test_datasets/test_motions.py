@@ -151,6 +151,8 @@ def test_the_data_set_draws_itself(tmp_path):
     with DefaultScope.overwrite_default_scope('mmaction'):
         dataset = DATASETS.build(settings)
         again = DATASETS.build({**settings, 'generate': None})
+        with pytest.raises(ValueError, match="val was drawn with \\['up', "):
+            DATASETS.build({**settings, 'metainfo': dict(classes=['up'])})
         with pytest.raises(FileNotFoundError, match='train/list.txt does not'):
             DATASETS.build({
                 **settings, 'generate': None,
