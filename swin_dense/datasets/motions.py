@@ -3,9 +3,10 @@
 A data set that everyone has: it is drawn, not downloaded. Shape, texture,
 background, place, size and speed are drawn at random for all classes alike,
 the shape always lighter than its background. Of two opposite motions one is
-the other played backwards, so no frame by itself tells which it is. Each clip has its own random state, made of
-the seed, the name of its split and its index, so that clip 7 is the same
-whether 10 or 10 000 are asked for.
+the other played backwards, so no frame by itself tells which it is.
+
+Each clip has its own random state, made of the seed, the name of its split
+and its index, so that clip 7 is the same whether 10 or 10 000 are asked for.
 
 T, H and W are the frames of a clip, and their height and width in pixels.
 """
