@@ -1,6 +1,5 @@
 """Reading frames of a clip by PyAV."""
 from bisect import bisect_left, bisect_right
-from importlib.util import find_spec
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,8 +22,12 @@ class PyAVDecoder(Decoder):
 
     @staticmethod
     def is_available() -> bool:
-        """Whether PyAV is installed."""
-        return find_spec('av') is not None
+        """Whether PyAV is installed, 15 or later."""
+        try:
+            from av import VideoFrame
+        except ImportError:
+            return False
+        return hasattr(VideoFrame, 'rotation')
 
     def _open(self) -> int:
         import av

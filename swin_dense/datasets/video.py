@@ -31,9 +31,9 @@ def check_decoders(decoders: Optional[Sequence[str]] = None) -> List[str]:
                          f'{list(DECODERS)}')
     for name in decoders:
         if not DECODERS[name].is_available():
-            package = {'pyav': 'av'}.get(name, name)
-            raise ImportError(f'the decoder {name!r} is not installed: pip '
-                              f'install {package}, or name another')
+            package = {'pyav': 'av>=15'}.get(name, name)
+            raise ImportError(f'the decoder {name!r} is not installed, or too '
+                              f'old: pip install "{package}", or name another')
     return list(decoders)
 
 
