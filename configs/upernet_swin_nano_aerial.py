@@ -1,0 +1,39 @@
+# python tools/train.py configs/upernet_swin_nano_aerial.py
+# Learns one aerial image by heart, measured: pixel accuracy 0.966 on this very
+# image
+# 2 CPU cores, below 2 minutes
+# a test of the whole path on real label maps, no recipe
+_base_ = './upernet_swin_nano_shapes.py'
+data_root = 'data/aerial/'
+# Value 0 of the label maps is the border between regions, and ignored.
+classes = ['road', 'building', 'low vegetation', 'tree', 'car']
+# Half the size of the image.
+resize = dict(type='Resize', scale=(256, 256), keep_ratio=True)
+load, annotations, *_, pack = _base_.train_pipeline
+image = dict(
+    _delete_=True,
+    type='swin_dense.CheckedSegDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='images', seg_map_path='labels'),
+    img_suffix='.png',
+    reduce_zero_label=True,
+    metainfo=dict(classes=classes))
+train_dataloader = dict(
+    batch_size=1,
+    dataset=dict(image, pipeline=[load, annotations, resize, pack]))
+# Labels are loaded after resizing: they are compared at their own size.
+val_dataloader = dict(
+    batch_size=1,
+    dataset=dict(image, pipeline=[load, resize, annotations, pack]))
+test_dataloader = val_dataloader
+model = dict(
+    data_preprocessor=dict(size=(256, 256)),
+    decode_head=dict(num_classes=5),
+    auxiliary_head=dict(num_classes=5))
+max_iters = 300
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+warm_up, cosine = _base_.param_scheduler
+param_scheduler = [
+    dict(warm_up, end=30),
+    dict(cosine, begin=30, end=max_iters, T_max=max_iters - 30)
+]
