@@ -6,8 +6,7 @@ from tiny_coco import dataset_config, tiny_data, write_data
 from torch import nn
 
 from swin_dense.datasets.coco import CheckedCocoDataset
-from swin_dense.engine.hooks import (ClassCheckHook, check_classes,
-                                     check_stuff)
+from swin_dense.engine.hooks import ClassCheckHook, check_classes, check_stuff
 
 
 class Head(nn.Module):
