@@ -189,7 +189,8 @@ def make_config(plan: Plan, model: str, size: int, window: int,
     Boxes alone: masks would cost a third more. Anchors follow the images.
     """
     cfg = load_config(
-        CONFIGS / f'{MODELS[model]}.py', {
+        CONFIGS / f'{MODELS[model]}.py',
+        {
             'data_root': 'data/shapes_large/',
             'model.type': 'FasterRCNN',
             'model.roi_head.mask_head': None,
@@ -197,6 +198,10 @@ def make_config(plan: Plan, model: str, size: int, window: int,
             'model.backbone.window_size': window,
             'model.rpn_head.anchor_generator.scales': [size // 32],
             'test_evaluator.metric': 'bbox',
+            # The same for both, whatever their quick starts have.
+            'train_dataloader.batch_size': 4,
+            'optim_wrapper.optimizer.lr': 1e-3,
+            'param_scheduler.0.end': 100,
             **plan.options
         })
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
