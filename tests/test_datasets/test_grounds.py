@@ -47,7 +47,7 @@ def test_maps_of_a_coco_set(tmp_path):
         num_stuff_classes=3 + len(NAMES),
         generate=dict(num_images=8, **SMALL),
         pipeline=[
-            dict(type='mmdet.LoadImageFromFile'),
+            dict(type='LoadImageFromFile'),
             dict(
                 type='mmdet.LoadAnnotations',
                 with_bbox=True,

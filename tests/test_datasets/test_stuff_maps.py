@@ -8,7 +8,7 @@ from swin_dense.datasets import coco
 from swin_dense.datasets.coco import CheckedCocoDataset
 
 PIPELINE = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='LoadImageFromFile'),
     dict(
         type='mmdet.LoadAnnotations',
         with_bbox=True,
