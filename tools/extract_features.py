@@ -19,7 +19,7 @@ from mmengine.registry import MODELS, init_default_scope
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.datasets.video import Video, VideoError
 from swin_dense.engine import cli
-from swin_dense.engine.inputs import find_videos, name_outputs
+from swin_dense.engine.inputs import find_videos, name_outputs, report_bad
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.files import replacing
 from swin_dense.video.features import extract_video
@@ -127,13 +127,7 @@ def extract(args: argparse.Namespace) -> int:
         print(f'{label}: {shapes}')
     print(f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
           f'{args.out}')
-    for problem in bad:
-        print(f'skipped: {problem}', file=sys.stderr)
-    if bad and not args.skip_bad:
-        raise ValueError(
-            f'{len(bad)} of {len(videos)} videos could not be read, see above;'
-            ' the files of the others are complete. --skip-bad accepts this')
-    return 0
+    return report_bad(bad, len(videos), 'videos', args.skip_bad)
 
 
 def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:

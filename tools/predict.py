@@ -25,7 +25,7 @@ from swin_dense.datasets.decoders import VideoError
 from swin_dense.datasets.images import image_size
 from swin_dense.engine import cli
 from swin_dense.engine.inputs import (check_outputs, find_images, find_videos,
-                                      name_outputs)
+                                      name_outputs, report_bad)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.prediction import read_image
 
@@ -135,7 +135,7 @@ def predict(args: argparse.Namespace) -> int:
     print(file=sys.stderr)
 
     print(results.finish())
-    return _report(bad, len(images), 'images', args.skip_bad)
+    return report_bad(bad, len(images), 'images', args.skip_bad)
 
 
 def predict_videos(config: Config, checkpoint: str,
@@ -176,7 +176,7 @@ def predict_videos(config: Config, checkpoint: str,
             continue
         print(time_table(found, predictor.classes, topk))
     print(results.finish())
-    return _report(bad, len(videos), 'videos', args.skip_bad)
+    return report_bad(bad, len(videos), 'videos', args.skip_bad)
 
 
 def _refuse_options(args: argparse.Namespace, kind: str) -> None:
@@ -188,21 +188,6 @@ def _refuse_options(args: argparse.Namespace, kind: str) -> None:
                 raise ValueError(
                     f'--{name.replace("_", "-")} is for {other}, and the '
                     f'model of {args.config} is a {kind[:-1]}')
-
-
-def _report(bad: Sequence[str], count: int, what: str, skip: bool) -> int:
-    """Say what could not be read.
-
-    Raises:
-        ValueError: There is any, which was not to be skipped.
-    """
-    for problem in bad:
-        print(f'skipped: {problem}', file=sys.stderr)
-    if bad and not skip:
-        raise ValueError(
-            f'{len(bad)} of {count} {what} could not be read, see above; '
-            'the results of the others are complete. --skip-bad accepts this')
-    return 0
 
 
 def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],

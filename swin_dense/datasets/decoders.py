@@ -11,7 +11,7 @@ from swin_dense.datasets.pyav_decoder import PyAVDecoder
 
 __all__ = ['DECODERS', 'Decoder', 'FrameFolder', 'VideoError']
 
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 # What tools that extract optical flow put beside the frames.
 FLOW = 'flow_'
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from mmengine.logging import print_log
 
-__all__ = ['make_once', 'read_parameters']
+__all__ = ['check_drawn_classes', 'make_once', 'read_parameters']
 
 
 def read_parameters(manifest: Path) -> Optional[Dict[str, Any]]:
@@ -22,6 +22,14 @@ def read_parameters(manifest: Path) -> Optional[Dict[str, Any]]:
             return json.load(file)['info']['parameters']
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def check_drawn_classes(given: Sequence[str], drawn: Sequence[str],
+                        folder: Path) -> None:
+    """Raise unless the classes of a config are those that were drawn."""
+    if list(given) != list(drawn):
+        raise ValueError(f'classes={list(given)}, but {folder} was drawn with '
+                         f'{list(drawn)}: leave them out of metainfo')
 
 
 def _is_complete(folder: Path, manifest: str, parameters: Dict[str,

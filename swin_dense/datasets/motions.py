@@ -10,7 +10,6 @@ and its index, so that clip 7 is the same whether 10 or 10 000 are asked for.
 
 T, H and W are the frames of a clip, and their height and width in pixels.
 """
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple, Union
@@ -21,7 +20,7 @@ import numpy as np
 from swin_dense.datasets.drawing import SHAPES, background, smooth_field
 from swin_dense.datasets.encoding import write_video
 from swin_dense.datasets.made_once import make_once
-from swin_dense.datasets.scenes import write_manifest
+from swin_dense.datasets.scenes import item_rng, write_manifest
 
 __all__ = ['LIST', 'MANIFEST', 'MOTIONS', 'draw_motion', 'generate_motions']
 
@@ -148,18 +147,13 @@ def motion_parameters(num_clips: int,
         seed=seed)
 
 
-def clip_rng(split: str, index: int, seed: int) -> np.random.Generator:
-    """Random state of a clip."""
-    return np.random.default_rng([seed, zlib.crc32(split.encode()), index])
-
-
 def _draw(split: str, parameters: Dict[str, Any], folder: Path) -> None:
     """Write the clips of a split and their list."""
     lines = []
     for index in range(parameters['num_clips']):
         label = index % len(parameters['classes'])
         frames = draw_motion(
-            clip_rng(split, index,
+            item_rng(split, index,
                      parameters['seed']), parameters['classes'][label],
             parameters['num_frames'], parameters['image_size'])
         name = f'{index + 1:08d}.mp4'

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from swin_dense.datasets.made_once import read_parameters
+from swin_dense.datasets.made_once import check_drawn_classes, read_parameters
 from swin_dense.datasets.motions import LIST, MANIFEST, generate_motions
 from swin_dense.datasets.videos import CheckedVideoDataset
 from swin_dense.registry import DATASETS
@@ -48,10 +48,7 @@ class MotionsDataset(CheckedVideoDataset):
             metainfo = {**(kwargs.get('metainfo') or {})}
             kwargs['metainfo'] = metainfo
             given = metainfo.setdefault('classes', drawn['classes'])
-            if list(given) != drawn['classes']:
-                raise ValueError(
-                    f'classes={list(given)}, but {folder} was drawn with '
-                    f'{drawn["classes"]}: leave them out of metainfo')
+            check_drawn_classes(given, drawn['classes'], folder)
         kwargs.setdefault('ann_file', f'{data_prefix["video"]}/{LIST}')
         super().__init__(
             data_root=data_root, data_prefix=data_prefix, **kwargs)

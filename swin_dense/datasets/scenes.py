@@ -19,7 +19,10 @@ import numpy as np
 from swin_dense.datasets.drawing import SHAPES, draw_image
 from swin_dense.datasets.grounds import TEXTURES, draw_ground
 
-__all__ = ['draw_scenes', 'scene_parameters', 'write_image', 'write_manifest']
+__all__ = [
+    'draw_scenes', 'item_rng', 'scene_parameters', 'write_image',
+    'write_manifest'
+]
 
 # Raised when the same parameters would draw other pixels.
 VERSION = 1
@@ -107,6 +110,11 @@ def _check_parameters(parameters: Dict[str, Any]) -> None:
                          "be 'jpg' or 'png'")
 
 
+def item_rng(split: str, index: int, seed: int) -> np.random.Generator:
+    """Random state of an image or clip."""
+    return np.random.default_rng([seed, zlib.crc32(split.encode()), index])
+
+
 def draw_scenes(
     folder: Path, split: str, parameters: Dict[str, Any]
 ) -> Iterator[Tuple[str, np.ndarray, np.ndarray, Optional[np.ndarray]]]:
@@ -120,9 +128,7 @@ def draw_scenes(
     size = tuple(parameters['image_size'])
     textures = parameters.get('textures')
     for index in range(parameters['num_images']):
-        rng = np.random.default_rng(
-            [parameters['seed'],
-             zlib.crc32(split.encode()), index])
+        rng = item_rng(split, index, parameters['seed'])
         picture, ground = (
             draw_ground(rng, size, textures) if textures else (None, None))
         image, masks, labels = draw_image(rng, size, parameters['classes'],

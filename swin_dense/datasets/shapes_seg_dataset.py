@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from swin_dense.datasets.checks import check_class_names
-from swin_dense.datasets.made_once import read_parameters
+from swin_dense.datasets.made_once import check_drawn_classes, read_parameters
 from swin_dense.datasets.segmentation import CheckedSegDataset
 from swin_dense.datasets.shapes import ADE_MANIFEST, BACKGROUND, generate_ade
 from swin_dense.registry import DATASETS
@@ -48,10 +48,7 @@ class ShapesSegDataset(CheckedSegDataset):
         if drawn:
             given = metainfo['classes']
             check_class_names(given, maps, classes)
-            if list(given) != list(classes):
-                raise ValueError(
-                    f'classes={list(given)}, but {maps} was drawn with '
-                    f'{list(classes)}: leave them out of metainfo')
+            check_drawn_classes(given, classes, maps)
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,

@@ -98,18 +98,19 @@ class DetTTAModel(BaseTTAModel):
                 f'{len(self.sizes)} sizes were given for {len(views)} views: '
                 'give one for each scale of test-time augmentation')
         kept: Dict[int, Any] = {}
-        found = []
+        samples, found = [], []
         for index, view in enumerate(views):
             if not self.keep_features:
                 kept.clear()
             image, sample = self._prepare(view)
             kept[index] = self.host.features(image)
             boxes = self.host.candidates(kept[index], sample)
+            samples.append(sample)
             found.append(self._select(_to_file(boxes, sample), index))
         merged = self._merge(InstanceData.cat(found))
         if self.host.with_mask:
-            merged.masks = self._masks(merged, views, kept)
-        result = self._prepare(views[0])[1]
+            merged.masks = self._masks(merged, views, samples, kept)
+        result = samples[0]
         result.pred_instances = merged
         return result
 
@@ -143,28 +144,28 @@ class DetTTAModel(BaseTTAModel):
         return boxes
 
     def _masks(self, boxes: InstanceData, views: List[View],
-               kept: Dict[int, Any]) -> Tensor:
+               samples: List[DetDataSample], kept: Dict[int, Any]) -> Tensor:
         """Masks (N, H, W) of boxes, by the mean over all views.
 
         Args:
             boxes: In pixels of the file.
             views: All views.
+            samples: The sample of each.
             kept: Features that are there already, by index of the view.
         """
-        sample = self._prepare(views[0])[1]
         if not len(boxes):
-            return boxes.bboxes.new_zeros((0, *sample.ori_shape),
+            return boxes.bboxes.new_zeros((0, *samples[0].ori_shape),
                                           dtype=torch.bool)
         total: Any = 0
         # Backwards, because the features of the last view are still there.
-        for index in reversed(range(len(views))):
-            image, sample = self._prepare(views[index])
-            features = kept.pop(index, None) or self.host.features(image)
+        for index, sample in reversed([*enumerate(samples)]):
+            features = kept.pop(index, None) or self.host.features(
+                self._prepare(views[index])[0])
             masks = self.host.mask_probabilities(
                 features, _from_file(boxes.bboxes, sample), boxes.labels)
             del features  # before the next are computed
             total = total + masks.flip(_mirrored(sample))
-        return self.host.paste(total / len(views), boxes.bboxes, sample)
+        return self.host.paste(total / len(views), boxes.bboxes, samples[0])
 
 
 def _mirrored(sample: DetDataSample) -> Tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Files that a command line names, and where its results go."""
 import glob
 import os
+import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
@@ -8,10 +9,10 @@ from swin_dense.datasets.decoders import PICTURES
 from swin_dense.datasets.video_lists import VIDEOS
 
 __all__ = [
-    'check_outputs', 'drawn_name', 'find_images', 'find_videos', 'name_outputs'
+    'check_outputs', 'drawn_name', 'find_images', 'find_videos',
+    'name_outputs', 'report_bad'
 ]
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 DRAWN_AS = ('.jpg', '.jpeg', '.png')
 
 
@@ -21,7 +22,7 @@ def find_images(inputs: Sequence[str]) -> List[Path]:
     Raises:
         FileNotFoundError: If an input leads to no image.
     """
-    return _find(inputs, SUFFIXES, 'image')
+    return _find(inputs, PICTURES, 'image')
 
 
 def find_videos(inputs: Sequence[str]) -> List[Path]:
@@ -119,3 +120,24 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     if len({*outputs}) < len(outputs):
         raise ValueError('some results would overwrite others: predict the '
                          'folders one by one')
+
+
+def report_bad(bad: Sequence[str], count: int, what: str, skip: bool) -> int:
+    """Print what could not be read; the exit status if that may be.
+
+    Args:
+        bad: A sentence for each such input.
+        count: How many inputs there were.
+        what: What they are, such as 'images'.
+        skip: Whether bad ones may be skipped.
+
+    Raises:
+        ValueError: There are any, and they may not.
+    """
+    for problem in bad:
+        print(f'skipped: {problem}', file=sys.stderr)
+    if bad and not skip:
+        raise ValueError(
+            f'{len(bad)} of {count} {what} could not be read, see above; '
+            'the results of the others are complete. --skip-bad accepts this')
+    return 0

@@ -58,6 +58,10 @@ class VideoPrediction:
         """Mean probabilities of all windows `(C, )`."""
         return np.mean([window.values for window in self.windows], 0)
 
+    def top(self, classes: Sequence[str], k: int) -> List[Dict[str, Any]]:
+        """The k most probable classes of all, the first one first."""
+        return top_classes(self.values, classes, k)
+
     def to_dict(self, classes: Sequence[str], k: int) -> Dict[str, Any]:
         """Everything as plain types, ready for JSON."""
         return {
@@ -70,7 +74,7 @@ class VideoPrediction:
             'seconds':
             self.windows[-1].end,
             'top':
-            top_classes(self.values, classes, k),
+            self.top(classes, k),
             'windows': [{
                 'start': window.start,
                 'end': window.end,

@@ -89,8 +89,7 @@ def time_table(prediction: VideoPrediction, classes: Sequence[str],
     """A line for each window, and one for the whole video."""
     rows = [(span(window), window.top(classes, topk))
             for window in prediction.windows]
-    whole = prediction.to_dict(classes, topk)['top']
-    rows.append(('all', whole))
+    rows.append(('all', prediction.top(classes, topk)))
     width = max(len(when) for when, _ in rows)
     lines = [f'{prediction.path}: {prediction.num_frames} frames']
     for when, top in rows:

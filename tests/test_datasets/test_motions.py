@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
-from swin_dense.datasets.motions import (LIST, MANIFEST, MOTIONS, clip_rng,
-                                         draw_motion, generate_motions)
+from swin_dense.datasets.motions import (LIST, MANIFEST, MOTIONS, draw_motion,
+                                         generate_motions, item_rng)
 from swin_dense.datasets.video import Video
 
 pytest.importorskip('av', reason='clips are written by PyAV')
@@ -17,7 +17,7 @@ CODEC_ERROR = 8.
 
 
 def draw(motion, index=0, **kwargs):
-    return np.stack([*draw_motion(clip_rng('t', index, 0), motion, **kwargs)])
+    return np.stack([*draw_motion(item_rng('t', index, 0), motion, **kwargs)])
 
 
 def shape_of(frames, index):
@@ -83,7 +83,7 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
     assert lines[0] == '00000001.mp4 0' and lines[8] == '00000009.mp4 0'
     assert [line.split()[1] for line in lines] == [*'012345670']
     assert 'Drew 9 clips into' in logged.text
-    drawn = np.stack([*draw_motion(clip_rng('train', 3, 0), 'down', 8, 64)])
+    drawn = np.stack([*draw_motion(item_rng('train', 3, 0), 'down', 8, 64)])
     with Video(folder / '00000004.mp4') as video:
         assert video.num_frames == 8 and video.fps == 16
         read = np.stack(video.frames(range(8)))

@@ -22,3 +22,10 @@ nano = dict(
             class_agnostic=True)),
     train_cfg=dict(rpn=dict(sampler=dict(num=64)), rpn_proposal=proposals),
     test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
+# Of each stage of a cascade.
+cascade_box_head = dict(
+    num_shared_convs=0, num_shared_fcs=2, in_channels=64, fc_out_channels=128,
+    num_classes=3, norm_cfg=None, reg_class_agnostic=True)
+cascade_sampler = dict(
+    type='RandomSampler', num=32, pos_fraction=0.25, neg_pos_ub=-1,
+    add_gt_as_proposals=True)
