@@ -105,6 +105,9 @@ class SwinTransformerV2(SwinPyramid):
             deep model starts as its main branch alone. A small one learns
             sooner from 1, with larger weights of the linear layers by
             `init_cfg`.
+        logit_scale_init: Factor of the cosines at which attention starts in
+            training from scratch; 10 in the official code. From a small one
+            a token at first takes the average of its window, as in V1.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -138,6 +141,7 @@ class SwinTransformerV2(SwinPyramid):
             pretrained_window_sizes: Windows = 0,
             init_cfg: Optional[dict] = None,
             branch_norm_init: float = 0.,
+            logit_scale_init: float = 10.,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
         sizes = arch_sizes(arch, ARCHS)
@@ -177,7 +181,8 @@ class SwinTransformerV2(SwinPyramid):
                     qkv_bias=qkv_bias,
                     attn_drop=attn_drop_rate,
                     sequential=sequential_attention,
-                    pretrained_window_size=trained)
+                    pretrained_window_size=trained,
+                    logit_scale_init=logit_scale_init)
                 for window, trained in zip(windows, pretrained)
             ],
             mlp_ratio=mlp_ratio,

@@ -13,8 +13,8 @@ from swin_dense.ops import (WindowMask, cpu_linear, in_blocks, prefers_blocks,
 from swin_dense.ops.grid import Grid
 from swin_dense.ops.shift import EXCLUDED, HIDDEN
 
-# The largest factor of the cosines, in the exponent (V2 paper, section 3.2).
-MAX_LOGIT_SCALE = log(100)
+# The largest factor of the cosines (V2 paper, section 3.2).
+MAX_LOGIT_SCALE = 100.
 # Shorter vectors count as shorter, not as unit vectors: float16, whose
 # smallest normal number is 6e-5, leaves them no direction, and the gradient
 # of the normalisation is up to one over this.
@@ -90,10 +90,15 @@ class AttentionCore(nn.Module):
         """Tensors that `_compare` takes, the same for all windows."""
         return ()
 
-    def _compare(self, q: Tensor, k: Tensor, *factors:
-                 Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys whose products times `scale` are the logits."""
-        return q, k
+    def _compare(self, qk: Tensor, *factors: Tensor) -> Tensor:
+        """Queries and keys whose products times `scale` are the logits.
+
+        Args:
+            qk: Queries and keys `(n, 2 * heads, N, C / heads)`, heads of
+                the queries first; the result is laid out alike.
+            factors: What `_factors` gives.
+        """
+        return qk
 
     def forward(self,
                 windows: Tensor,
@@ -144,13 +149,12 @@ class AttentionCore(nn.Module):
             bias: Position bias `(heads, N, N)`.
             factors: What `_factors` gives.
         """
-        q, k, v = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in qkv.chunk(3, -1))
-        q, k = self._compare(q, k, *factors)
+        heads = qkv.unflatten(-1, (3 * self.num_heads, -1)).transpose(1, 2)
+        qk, v = heads.split([2 * self.num_heads, self.num_heads], 1)
+        q, k = self._compare(qk, *factors).chunk(2, 1)
         bias = bias[None]
         if mask is not None:
-            bias = bias + mask.masks[mask.kinds[rows], None]
+            bias = bias + mask.read(rows)[:, None]
         if self._drops() or torch.is_grad_enabled() and bias.requires_grad:
             # No fused kernel returns the gradient of a bias.
             logits = (q * self.scale) @ k.transpose(-2, -1) + bias
@@ -227,10 +231,11 @@ class CosineAttention(AttentionCore):
         proj_drop: Dropout of the output.
         sequential: See `AttentionCore`.
         pretrained_window_size: See `LogPositionBias`.
+        logit_scale_init: Factor of the cosines that training starts from.
 
     Raises:
-        ValueError: If `num_heads` does not divide `dim`, or dropout would be
-            repeated.
+        ValueError: If `num_heads` does not divide `dim`, dropout would be
+            repeated, or the factor is not above 0 and at most 100.
     """
 
     # The logits of a window differ by up to 216.
@@ -244,12 +249,19 @@ class CosineAttention(AttentionCore):
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  sequential: bool = False,
-                 pretrained_window_size: Optional[Grid] = None) -> None:
+                 pretrained_window_size: Optional[Grid] = None,
+                 logit_scale_init: float = 10.) -> None:
         super().__init__(dim, window_size, num_heads, attn_drop, proj_drop,
                          sequential)
+        if not 0 < logit_scale_init <= MAX_LOGIT_SCALE:
+            raise ValueError(
+                'logit_scale_init, the factor of the cosines, must be above 0 '
+                f'and at most {MAX_LOGIT_SCALE:g}, got {logit_scale_init}')
+        self.logit_scale_init = logit_scale_init
         self.cpb_mlp = LogPositionBias(window_size, num_heads,
                                        pretrained_window_size)
-        self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), log(10)))
+        self.logit_scale = nn.Parameter(
+            torch.full((num_heads, 1, 1), log(logit_scale_init)))
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
@@ -264,11 +276,11 @@ class CosineAttention(AttentionCore):
         return _lay_out(self.cpb_mlp(window), relative_index(window))
 
     def init_position(self) -> None:
-        """Start the factor of the cosines at 10, the biases at 0.
+        """Start the factor of the cosines as asked, the biases at 0.
 
         The layers of the network are drawn as all linear layers are.
         """
-        nn.init.constant_(self.logit_scale, log(10))
+        nn.init.constant_(self.logit_scale, log(self.logit_scale_init))
         for bias in (self.q_bias, self.v_bias):
             if bias is not None:
                 nn.init.zeros_(bias)
@@ -282,16 +294,18 @@ class CosineAttention(AttentionCore):
 
     def _factors(self) -> tuple[Tensor, ...]:
         dtype = torch.promote_types(self.logit_scale.dtype, torch.float32)
-        return self.logit_scale.to(dtype).clamp(max=MAX_LOGIT_SCALE).exp(),
+        scale = self.logit_scale.to(dtype)
+        scale = scale.clamp(max=log(MAX_LOGIT_SCALE)).exp()
+        return torch.cat([scale, torch.ones_like(scale)]),
 
-    def _compare(self, q: Tensor, k: Tensor, *factors:
-                 Tensor) -> tuple[Tensor, Tensor]:
+    def _compare(self, qk: Tensor, *factors: Tensor) -> Tensor:
         # The square of a short float16 vector is 0, that of a long one
         # infinite.
-        dtype = torch.promote_types(q.dtype, torch.float32)
-        unit_q, unit_k = (
-            F.normalize(x.to(dtype), dim=-1, eps=MIN_LENGTH) for x in (q, k))
-        return (unit_q * factors[0]).to(q.dtype), unit_k.to(k.dtype)
+        wide = qk.to(torch.promote_types(qk.dtype, torch.float32))
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        # One product for both, as long as the vectors are being read.
+        return (wide * (factors[0] / length.clamp(min=MIN_LENGTH))).to(
+            qk.dtype)
 
 
 def _lay_out(table: Tensor, index: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class SwinBlock(nn.Module):
         if prefers_blocks(x):
             slots = window_slots(x.shape[:-1], window, shift)
             windows = read_windows(x.flatten(0, -2), slots)
-            return read_tokens(self.attn(windows, bias, mask),
-                               slots).view_as(x)
+            windows = self.attn(windows, bias, slots.sort(mask))
+            return read_tokens(windows, slots).view_as(x)
         grid = x.shape[1:-1]
         x = cyclic_shift(pad_to_multiple(x, window), shift)
         padded = x.shape[1:-1]
@@ -100,7 +100,7 @@ class SwinBlock(nn.Module):
         """The same without gradients: all but two maps stay in the cache."""
         tokens = x.flatten(0, -2)
         windows = x.new_empty(*slots.tokens.shape, x.shape[-1])
-        kinds = None if mask is None else mask.kinds.repeat(len(x))
+        mask = slots.sort(mask)
         for rows in blocks_of(windows, self.attn.widest(windows)):
             block = tokens.index_select(0, slots.tokens[rows].flatten())
             if not self.post_norm:
@@ -109,7 +109,7 @@ class SwinBlock(nn.Module):
                 padding = slots.padding[rows].flatten().nonzero().flatten()
                 block.index_fill_(0, padding, 0)
             some = None if mask is None else WindowMask(
-                mask.masks, kinds[rows])
+                mask.masks, mask.kinds[rows])
             block = block.view_as(windows[rows])
             windows[rows] = self.attn(block, bias, some)
         windows = windows.flatten(0, 1)

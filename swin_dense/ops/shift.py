@@ -29,6 +29,13 @@ class WindowMask(NamedTuple):
     masks: Tensor
     kinds: Tensor
 
+    def read(self, rows: slice) -> Tensor:
+        """Masks `(n, N, N)` of some windows, `(1, N, N)` if they share it."""
+        kinds = self.kinds[rows]
+        if kinds.device.type == 'cpu' and (kinds == kinds[0]).all():
+            kinds = kinds[:1]  # elsewhere looking costs more than it saves
+        return self.masks[kinds]
+
 
 def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
     """Roll a map `(B, *grid, C)` so that `shift` becomes its origin.

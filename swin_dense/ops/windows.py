@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid, pad_to_multiple
-from swin_dense.ops.shift import cyclic_shift
+from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
 
 
 def partition_windows(x: Tensor, window: Grid) -> Tensor:
@@ -52,17 +52,27 @@ class WindowSlots(NamedTuple):
     """Where the tokens of a batch of maps go when it is cut into windows.
 
     Reading by these indices does what padding, shift and partition do, and
-    back, in one pass instead of three.
+    back, in one pass instead of three. Windows with the same mask come one
+    after the other, so that a block of them mostly needs one.
 
     Attributes:
+        order: Place of each window in row-major order, `(B * K, )`.
         tokens: Token in each slot of each window, `(B * K, N)`.
         padding: True where a slot holds no token (its index is arbitrary),
             `(B * K, N)`; None where there is no padding.
         places: Slot of each token, `(B * prod(grid), )`.
     """
+    order: Tensor
     tokens: Tensor
     padding: Optional[Tensor]
     places: Tensor
+
+    def sort(self, mask: Optional[WindowMask]) -> Optional[WindowMask]:
+        """The mask of a map for the windows of all maps, in this order."""
+        if mask is None:
+            return None
+        maps = len(self.order) // len(mask.kinds)
+        return WindowMask(mask.masks, mask.kinds.repeat(maps)[self.order])
 
 
 @cached_by_size(16)
@@ -71,10 +81,14 @@ def window_slots(shape: Grid, window: Grid, shift: Grid) -> WindowSlots:
     number = torch.arange(1, prod(shape) + 1).view(*shape, 1)
     number = cyclic_shift(pad_to_multiple(number, window), shift)
     number = partition_windows(number, window).squeeze(-1)  # 0 is padding
+    mask = window_mask(shape[1:], window, shift, number, mask_padding=True)
+    kinds = number.new_zeros(1) if mask is None else mask.kinds
+    order = kinds.repeat(len(number) // len(kinds)).argsort(stable=True)
+    number = number[order]
     places = torch.empty(prod(shape) + 1, dtype=torch.long)
     places[number.flatten()] = torch.arange(number.numel())
     padding = number == 0
-    return WindowSlots((number - 1).clamp_(min=0),
+    return WindowSlots(order, (number - 1).clamp_(min=0),
                        padding if padding.any() else None, places[1:])
 
 

@@ -123,6 +123,22 @@ def test_start_with_branches():
         assert norm.weight.eq(1).all() and norm.bias.eq(0).all()
 
 
+def test_start_of_attention():
+    model = SwinTransformerV2(NARROW, logit_scale_init=.5)
+    for _ in range(2):
+        scale = model.layers[1].blocks[0].attn.logit_scale
+        assert scale.shape == (2, 1, 1)
+        assert_close(scale, torch.full((2, 1, 1), log(.5)), 1e-6)
+        model.init_weights()
+
+
+@pytest.mark.parametrize('value', [0, -1., 101])
+def test_start_of_attention_out_of_range(value):
+    message = f'logit_scale_init.* above 0 and at most 100, got {value}'
+    with pytest.raises(ValueError, match=message):
+        SwinTransformerV2(NARROW, logit_scale_init=value)
+
+
 @pytest.mark.parametrize('size', [(96, 128), (65, 97), (20, 250)])
 @pytest.mark.parametrize('window', [8, 7, (6, 16)])
 def test_blocks_equal_the_plain_path(window, size, monkeypatch):

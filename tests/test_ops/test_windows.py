@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from swin_dense.ops import (crop, cyclic_shift, merge_windows, pad_to_multiple,
-                            partition_windows, window_slots)
+                            partition_windows, window_mask, window_slots)
 
 GRIDS = [((12, ), (4, )), ((6, 8), (3, 4)), ((4, 6, 9), (2, 3, 3))]
 
@@ -35,10 +35,23 @@ def test_slots_do_what_the_steps_do(grid, window, shift):
     if slots.padding is not None:
         read[slots.padding] = 0
     steps = cyclic_shift(pad_to_multiple(x, window), shift)
-    assert torch.equal(read, partition_windows(steps, window))
-
-    back = merge_windows(read, window, steps.shape[1:-1])
-    back = crop(cyclic_shift(back, tuple(-s for s in shift)), grid)
-    assert torch.equal(back, x)
+    assert torch.equal(read, partition_windows(steps, window)[slots.order])
     assert torch.equal(read.flatten(0, 1)[slots.places], tokens)
     assert (slots.padding is None) == (steps.shape == x.shape)
+
+
+@pytest.mark.parametrize('mask_padding', [True, False])
+def test_slots_bring_windows_with_the_same_mask_together(mask_padding):
+    shape, window, shift = (2, 11, 14), (4, 4), (2, 2)
+    mask = window_mask(shape[1:], window, shift, torch.zeros(1), mask_padding)
+    slots = window_slots(shape, window, shift)
+    sorted_mask = slots.sort(mask)
+    assert slots.sort(None) is None
+    kinds = sorted_mask.kinds
+    assert torch.equal(kinds, mask.kinds.repeat(2)[slots.order])
+    changes = (kinds[1:] != kinds[:-1]).sum()
+    assert changes == len(mask.masks) - 1
+    for rows in (slice(0, 1), slice(None)):
+        read = sorted_mask.read(rows)
+        assert len(read) == (1 if rows.stop else len(kinds))
+        assert torch.equal(read, mask.masks[kinds[rows]])
