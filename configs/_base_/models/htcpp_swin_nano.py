@@ -17,9 +17,14 @@ model = dict(
         ],
         semantic_roi_extractor=dict(
             roi_layer=dict(sampling_ratio=1), out_channels=64),
+        # Its features are added to those of boxes and masks: without a norm
+        # they drown them at first, and the loss of large logits all others.
         semantic_head=dict(
             num_ins=3, num_convs=2, in_channels=64, conv_out_channels=64,
-            num_classes=7)),
+            num_classes=7, norm_cfg=dict(type='GN', num_groups=8),
+            init_cfg=dict(
+                type='Normal', std=0.01,
+                override=dict(name='conv_logits')))),
     train_cfg=dict(
         nano.train_cfg,
         rcnn=[
