@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from swin_dense.ops import (crop, cyclic_shift, merge_windows, pad_to_multiple,
+from swin_dense.ops import (cyclic_shift, merge_windows, pad_to_multiple,
                             partition_windows, window_mask, window_slots)
 
 GRIDS = [((12, ), (4, )), ((6, 8), (3, 4)), ((4, 6, 9), (2, 3, 3))]
