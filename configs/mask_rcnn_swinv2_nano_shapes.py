@@ -17,9 +17,11 @@ model = dict(
         window_size=8,
         drop_path_rate=0.,
         out_indices=(0, 1, 2),
-        # Branches at full strength, and weights as large as narrow layers
-        # need: from the official start so short a training gets nowhere.
-        branch_norm_init=1.,
+        # Branches at half strength that take the mean of a window at first,
+        # and weights as large as narrow layers need: from the official start
+        # so short a training gets nowhere.
+        branch_norm_init=0.5,
+        logit_scale_init=1.,
         init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')))
 
 # Twice as many updates of half as many images as V1's.
@@ -31,5 +33,5 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 train_dataloader = dict(batch_size=2)
-optim_wrapper = dict(optimizer=dict(lr=7e-4))
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
 auto_scale_lr = dict(base_batch_size=2)

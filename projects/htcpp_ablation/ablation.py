@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Dict, List, Optional, Sequence
 
 from swin_dense.engine import cli
@@ -65,7 +65,7 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
     """Train once.
 
     Returns:
-        The metrics of the end and the seconds of an iteration.
+        The metrics of the end and the median seconds of an iteration.
 
     Raises:
         OSError: If the training failed.
@@ -89,7 +89,7 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     result = {name: lines[-1][name] for name in METRICS}
     times = [line['time'] for line in lines if 'loss' in line]
-    return dict(result, seconds=mean(times), log=str(log))
+    return dict(result, seconds=median(times), log=str(log))
 
 
 def table(results: List[dict]) -> str:

@@ -162,10 +162,10 @@ def _detector(setting: Setting, name: str) -> nn.Module:
 
 
 def _samples(setting: Setting, classes: int) -> list:
-    """Data samples with three boxes and masks each, for the loss."""
+    """Data samples with three boxes and masks each, and a label map."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
-    from mmengine.structures import InstanceData
+    from mmengine.structures import InstanceData, PixelData
     height, width = setting.shape
     boxes = torch.tensor([[.1, .1, .4, .5], [.3, .2, .9, .6],
                           [.5, .5, .7, .95]])
@@ -186,6 +186,8 @@ def _samples(setting: Setting, classes: int) -> list:
             bboxes=boxes.to(setting.device),
             labels=(torch.arange(len(boxes)) % classes).to(setting.device),
             masks=BitmapMasks(masks.numpy(), height, width))
+        sample.gt_sem_seg = PixelData(
+            sem_seg=masks.amax(0, keepdim=True).to(setting.device))
         samples.append(sample)
     return samples
 

@@ -46,8 +46,9 @@ def test_backbone_alone(tmp_path, capsys):
     assert 'Swin, tiny, 1x3x64x96, float32' in capsys.readouterr().out
 
 
-def test_whole_detector_beside_mmdet(capsys):
-    config = PATH.parents[1] / 'configs' / 'mask_rcnn_swin_nano_shapes.py'
+@pytest.mark.parametrize('name', ['mask_rcnn_swin', 'htcpp_swin'])
+def test_whole_detector_beside_mmdet(name, capsys):
+    config = PATH.parents[1] / 'configs' / f'{name}_nano_shapes.py'
     assert tool.main(
         [str(config), '--shape', '96', '96', '--repeats', '1',
          '--no-memory']) == 0
