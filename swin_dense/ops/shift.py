@@ -4,6 +4,7 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from swin_dense.ops.blocks import prefers_blocks
 from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid
 
@@ -32,8 +33,9 @@ class WindowMask(NamedTuple):
     def read(self, rows: slice) -> Tensor:
         """Masks `(n, N, N)` of some windows, `(1, N, N)` if they share it."""
         kinds = self.kinds[rows]
-        if kinds.device.type == 'cpu' and (kinds == kinds[0]).all():
-            kinds = kinds[:1]  # elsewhere looking costs more than it saves
+        # Without blocks windows are many and differ, and looking costs time.
+        if prefers_blocks(kinds) and (kinds == kinds[0]).all():
+            kinds = kinds[:1]
         return self.masks[kinds]
 
 
