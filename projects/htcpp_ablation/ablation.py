@@ -30,7 +30,7 @@ VARIANTS: Dict[str, Sequence[str]] = {
     'without mask information flow': (f'{ROI_HEAD}.mask_info_flow=False', ),
     'without interleaving': (f'{ROI_HEAD}.interleaved=False', ),
     'without global attention': ('model.neck.global_attention=None', ),
-    'without moved objects': ('train_dataloader.dataset.pipeline.2.prob=0', ),
+    'with moved objects': ('train_dataloader.dataset.pipeline.2.prob=0.5', ),
     'without soft-NMS': ('model.test_cfg.rcnn.nms.type=nms', ),
 }  # yapf: disable
 """What is compared: settings that differ from the config's."""

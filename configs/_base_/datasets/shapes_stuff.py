@@ -7,7 +7,8 @@ load, annotations, *rest = _base_.train_pipeline
 train_pipeline = [
     load,
     dict(annotations, with_seg=True),
-    dict(type='swin_dense.InstanceJitter', prob=0.5), *rest
+    # Five epochs of images that are new to the model need no more variety.
+    dict(type='swin_dense.InstanceJitter', prob=0.), *rest
 ]
 textures = dict(textures=['clouds', 'sand', 'waves', 'bricks'])
 train_dataloader = dict(
