@@ -303,7 +303,7 @@ class CosineAttention(AttentionCore):
         # infinite.
         wide = qk.to(torch.promote_types(qk.dtype, torch.float32))
         length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        # One product for both, as long as the vectors are being read.
+        # One product does both: unit length, and the factor of the queries.
         return (wide * (factors[0] / length.clamp(min=MIN_LENGTH))).to(
             qk.dtype)
 

@@ -108,8 +108,8 @@ class SwinBlock(nn.Module):
             if slots.padding is not None:  # padding comes after the norm
                 padding = slots.padding[rows].flatten().nonzero().flatten()
                 block.index_fill_(0, padding, 0)
-            some = None if mask is None else WindowMask(
-                mask.masks, mask.kinds[rows])
+            some = None if mask is None else mask._replace(
+                kinds=mask.kinds[rows])
             block = block.view_as(windows[rows])
             windows[rows] = self.attn(block, bias, some)
         windows = windows.flatten(0, 1)

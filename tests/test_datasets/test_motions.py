@@ -7,7 +7,8 @@ import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
 from swin_dense.datasets.motions import (LIST, MANIFEST, MOTIONS, draw_motion,
-                                         generate_motions, item_rng)
+                                         generate_motions)
+from swin_dense.datasets.scenes import item_rng
 from swin_dense.datasets.video import Video
 
 pytest.importorskip('av', reason='clips are written by PyAV')

@@ -7,7 +7,8 @@ model = dict(
     roi_head=dict(
         nano.roi_head,
         bbox_head=[
-            dict(stage, **_base_.cascade_box_head) for stage in _base_.model.roi_head.bbox_head
+            dict(head, **_base_.cascade_box_head)
+            for head in _base_.model.roi_head.bbox_head
         ]),
     train_cfg=dict(
         nano.train_cfg,
