@@ -3,9 +3,9 @@
 mmcv-lite ships mmcv's Python wrappers without the compiled operators that
 they call, and compiling mmcv needs a compiler that matches PyTorch, and CUDA.
 `install` makes `import mmcv._ext` succeed nevertheless: the operators that
-detection and segmentation with Swin need are served by torchvision where it
-imports, else by plain PyTorch (`swin_dense.compat.kernels`); any other
-operator says, when it is called, what would bring it.
+models of the hosts need are served by torchvision where it imports, else by
+plain PyTorch (`swin_dense.compat.kernels`); any other operator says, when it
+is called, what would bring it.
 
 A compiled mmcv always wins: Python asks the finder installed here last.
 """
@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, Callable, Optional
 
 NAME = 'mmcv._ext'
-ENTRY_POINTS = 'swin_dense.compat.mmcv_entry_points'
+ENTRY_POINTS = ('swin_dense.compat.mmcv_entry_points',
+                'swin_dense.compat.mmcv_model_entry_points')
 
 
 def install() -> None:
@@ -63,8 +64,11 @@ class ExtModule(ModuleType):
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):
             raise AttributeError(f'module {NAME!r} has no attribute {name!r}')
-        served = importlib.import_module(ENTRY_POINTS)
-        return served.SERVED.get(name) or _refusal(name)
+        for module in ENTRY_POINTS:
+            served = importlib.import_module(module).SERVED
+            if name in served:
+                return served[name]
+        return _refusal(name)
 
 
 def _refusal(name: str) -> Callable:
@@ -73,11 +77,12 @@ def _refusal(name: str) -> Callable:
     def refuse(*args, **kwargs):
         raise NotImplementedError(
             f'the mmcv operator {name!r} was called, but no compiled mmcv is '
-            'installed, and swin_dense serves only the operators that its own '
-            'recipes need. Install a compiled mmcv in place of mmcv-lite: '
-            '`pip uninstall mmcv-lite`, then `pip install mmcv==2.1.0 '
-            '--no-build-isolation` to build it (needs a compiler), or '
-            '`pip install onedl-mmcv` for the wheels of the maintained fork.')
+            'installed, and swin_dense serves only the operators that models '
+            'of mmdet, mmsegmentation and mmaction2 need. Install a compiled '
+            'mmcv in place of mmcv-lite: `pip uninstall mmcv-lite`, then '
+            '`pip install mmcv==2.1.0 --no-build-isolation` to build it '
+            '(needs a compiler), or `pip install onedl-mmcv` for the wheels '
+            'of the maintained fork.')
 
     refuse.__name__ = refuse.__qualname__ = name
     return refuse

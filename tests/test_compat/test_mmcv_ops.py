@@ -80,12 +80,12 @@ def test_serves_one_name_only():
 
 
 def test_other_operator_raises_when_called():
-    from mmcv.ops import RoIPool
-    layer = RoIPool((2, 2))
+    from mmcv.ops import RoIAlignRotated
+    layer = RoIAlignRotated((2, 2), 1.)
     with pytest.raises(NotImplementedError) as error:
-        layer(torch.rand(1, 1, 4, 4), torch.tensor([[0., 0., 0., 2., 2.]]))
+        layer(torch.rand(1, 1, 4, 4), torch.tensor([[0., 0., 0., 2., 2., 0.]]))
     message = str(error.value)
-    assert "mmcv operator 'roi_pool_forward'" in message
+    assert "mmcv operator 'roi_align_rotated_forward'" in message
     assert 'pip install mmcv==2.1.0' in message
     assert 'onedl-mmcv' in message
 

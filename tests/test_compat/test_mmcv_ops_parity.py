@@ -4,33 +4,38 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmcv_reference import load, run
 
 import swin_dense  # noqa: F401  stands in for mmcv's compiled half
 
-SCRIPT = Path(__file__).parents[1] / 'data' / 'make_mmcv_ops_reference.py'
+DATA = Path(__file__).parents[1] / 'data'
 # Largest error of any output or gradient, relative to numbers above 1:
 # sums are taken in another order.
 TOLERANCE = 1e-5
 
 
-def load_script():
-    spec = importlib.util.spec_from_file_location('mmcv_ops_reference', SCRIPT)
+def load_calls(name):
+    """The calls of a script that records references, by operator."""
+    spec = importlib.util.spec_from_file_location(name, DATA / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    assert module.CALLS.keys() == module.CASES.keys()
+    return module.CALLS
 
 
-reference = load_script()
+CALLS = {
+    **load_calls('make_mmcv_ops_reference'),
+    **load_calls('make_mmcv_model_ops_reference')
+}
 CASES = [
-    pytest.param(operator, case, id=f'{operator}-{name}')
-    for operator in reference.CASES
-    for name, case in reference.load(operator).items()
+    pytest.param(operator, case, id=f'{operator}-{name}') for operator in CALLS
+    for name, case in load(operator).items()
 ]
 
 
 def check(operator, case, device):
     inputs = {name: value.to(device) for name, value in case['in'].items()}
-    outputs = reference.run(operator, inputs, case['options'])
+    outputs = run(CALLS[operator], inputs, case['options'])
     assert outputs.keys() == case['out'].keys()
     for name, expected in case['out'].items():
         torch.testing.assert_close(
@@ -47,15 +52,17 @@ def test_parity(operator, case):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize('operator', reference.CASES)
+@pytest.mark.parametrize('operator', CALLS)
 def test_parity_on_cuda(operator):
-    for case in reference.load(operator).values():
+    for case in load(operator).values():
         check(operator, case, 'cuda')
 
 
 def test_every_operator_has_cases():
-    counts = {name: len(reference.load(name)) for name in reference.CASES}
-    assert counts == {
+    assert {
+        name: len(load(name))
+        for name in CALLS
+    } == {
         'nms': 27,
         'batched_nms': 30,
         'soft_nms': 50,
@@ -64,5 +71,12 @@ def test_every_operator_has_cases():
         'modulated_deform_conv': 25,
         'ms_deform_attn': 3,
         'sigmoid_focal_loss': 6,
-        'softmax_focal_loss': 6
+        'softmax_focal_loss': 6,
+        'nms_match': 7,
+        'carafe': 5,
+        'masked_conv': 5,
+        'psa_mask': 6,
+        'roi_pool': 3,
+        'deform_roi_pool': 6,
+        'tin_shift': 3
     }

@@ -2,7 +2,7 @@
 
 Overlap is intersection over union; a box spans `x2 - x1 + offset` pixels.
 """
-from typing import Tuple
+from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -49,6 +49,29 @@ def nms(boxes: Tensor,
         free = torch.cat(free)
         order, sides = order[BLOCK:][free], rest[:, free]
     return torch.cat(kept)
+
+
+def nms_match(boxes: Tensor, scores: Tensor,
+              iou_threshold: float) -> List[List[int]]:
+    """Group every kept box with those that it suppresses.
+
+    Args:
+        boxes: x1, y1, x2, y2, (N, 4).
+        scores: (N,). Equal scores keep their order.
+        iou_threshold: Overlap from which a box joins a group.
+
+    Returns:
+        Indices of each group, the kept box first, all by falling score.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sides = boxes[order].to(compute_dtype(boxes)).T.contiguous()  # (4, N)
+    matched = []
+    while len(order):
+        joins = _overlap(sides[:, :1], sides, 0)[0] >= iou_threshold
+        joins[0] = True  # even where it has no area
+        matched.append(order[joins].tolist())
+        order, sides = order[~joins], sides[:, ~joins]
+    return matched
 
 
 def _decide(suppresses: Tensor) -> Tensor:

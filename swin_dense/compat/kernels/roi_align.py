@@ -49,13 +49,13 @@ def mean_forward(features: Tensor, rois: Tensor, geometry: Geometry) -> Tensor:
         (R, C, P, P) of the type of `features`.
     """
     channels = features.size(1)
-    table = _to_rows(features)
+    table = to_rows(features)
     output = features.new_zeros(len(rois), channels, *geometry.output_size)
-    for group in _groups(rois, geometry, channels):
+    for group in groups(rois, geometry, channels):
         index, weight = _mean_taps(group, geometry, features.shape[-2:])
         rows = sum_rows(table, index, weight.to(table))
-        output[group.members] = _from_rows(rows, len(group.members),
-                                           geometry.output_size).to(output)
+        output[group.members] = from_rows(rows, len(group.members),
+                                          geometry.output_size).to(output)
     return output
 
 
@@ -67,11 +67,11 @@ def mean_backward(grad_output: Tensor, rois: Tensor, shape: torch.Size,
         shape[0] * shape[2] * shape[3],
         channels,
         dtype=compute_dtype(grad_output))
-    for group in _groups(rois, geometry, channels):
+    for group in groups(rois, geometry, channels):
         index, weight = _mean_taps(group, geometry, shape[-2:])
-        rows = _to_rows(grad_output[group.members])
+        rows = to_rows(grad_output[group.members])
         add_rows(table, index, weight.to(table), rows)
-    return _from_rows(table, shape[0], shape[-2:]).to(grad_output)
+    return from_rows(table, shape[0], shape[-2:]).to(grad_output)
 
 
 def max_forward(features: Tensor, rois: Tensor,
@@ -87,16 +87,16 @@ def max_forward(features: Tensor, rois: Tensor,
     """
     channels = features.size(1)
     height, width = features.shape[-2:]
-    table = _to_rows(features)
+    table = to_rows(features)
     shape = (len(rois), channels, *geometry.output_size)
     maxima = features.new_full(shape, EMPTY_MAXIMUM)
     at_y = features.new_full(shape, NO_POSITION)
     at_x = features.new_full(shape, NO_POSITION)
-    for group in _groups(rois, geometry, channels, keep_samples=True):
-        y, x = (_sample_positions(group, axis, geometry) for axis in (0, 1))
+    for group in groups(rois, geometry, channels, keep_samples=True):
+        y, x = (sample_positions(group, axis, geometry) for axis in (0, 1))
         index, weight = _cross(group, height, width,
-                               *_axis_taps(y.flatten(1), height),
-                               *_axis_taps(x.flatten(1), width))
+                               *axis_taps(y.flatten(1), height),
+                               *axis_taps(x.flatten(1), width))
         values = sum_rows(table, index, weight.to(table))
         bins_y, bins_x = geometry.output_size
         grid_y, grid_x = group.grid
@@ -132,8 +132,8 @@ def max_backward(grad_output: Tensor, rois: Tensor, at_y: Tensor, at_x: Tensor,
                                         for tensor in (grad_output, rois, at_y,
                                                        at_x))):
         found = y != NO_POSITION
-        y, y_weight = _axis_taps(y.to(grad), height)  # (r, C, P, P, 2)
-        x, x_weight = _axis_taps(x.to(grad), width)
+        y, y_weight = axis_taps(y.to(grad), height)  # (r, C, P, P, 2)
+        x, x_weight = axis_taps(x.to(grad), width)
         plane = boxes[:, :1].long() * channels + channel  # (r, C)
         y = y + (plane * height)[:, :, None, None, None]
         index = y[..., :, None] * width + x[..., None, :]
@@ -143,21 +143,21 @@ def max_backward(grad_output: Tensor, rois: Tensor, at_y: Tensor, at_x: Tensor,
     return grad.view(shape).to(grad_output)
 
 
-def _to_rows(maps: Tensor) -> Tensor:
+def to_rows(maps: Tensor) -> Tensor:
     """Lay (n, C, h, w) out as (n * h * w, C) in the type to compute in."""
     rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.size(1))
     return rows.to(compute_dtype(maps))
 
 
-def _from_rows(rows: Tensor, count: int, size: Tuple[int, int]) -> Tensor:
-    """Undo `_to_rows`, as a view: (count * h * w, C) to (count, C, h, w)."""
+def from_rows(rows: Tensor, count: int, size: Tuple[int, int]) -> Tensor:
+    """Undo `to_rows`, as a view: (count * h * w, C) to (count, C, h, w)."""
     return rows.view(count, *size, rows.size(1)).permute(0, 3, 1, 2)
 
 
-def _groups(rois: Tensor,
-            geometry: Geometry,
-            channels: int,
-            keep_samples: bool = False) -> Iterator[Group]:
+def groups(rois: Tensor,
+           geometry: Geometry,
+           channels: int,
+           keep_samples: bool = False) -> Iterator[Group]:
     """Split RoIs by sampling grid, and into pieces that bound the memory.
 
     RoIs without samples are in no group.
@@ -186,7 +186,7 @@ def _groups(rois: Tensor,
                         bin_size[part], (grid_y, grid_x))
 
 
-def _sample_positions(group: Group, axis: int, geometry: Geometry) -> Tensor:
+def sample_positions(group: Group, axis: int, geometry: Geometry) -> Tensor:
     """Return the coordinates of the samples along an axis, (r, P, G)."""
     grid = group.grid[axis]
     start = group.start[:, axis, None, None]
@@ -198,7 +198,7 @@ def _sample_positions(group: Group, axis: int, geometry: Geometry) -> Tensor:
     return start + cell * bin_size + (point + 0.5) * bin_size / grid
 
 
-def _axis_taps(position: Tensor, size: int) -> Tuple[Tensor, Tensor]:
+def axis_taps(position: Tensor, size: int) -> Tuple[Tensor, Tensor]:
     """Return the two pixels next to every sample and their weights.
 
     Samples up to one pixel outside the map are moved onto its border, those
@@ -225,8 +225,8 @@ def _mean_taps(group: Group, geometry: Geometry,
     """Return row index and weight of every tap, (r * P * P, T * T)."""
     taps = []
     for axis in (0, 1):
-        position = _sample_positions(group, axis, geometry)
-        index, weight = _axis_taps(position, size[axis])
+        position = sample_positions(group, axis, geometry)
+        index, weight = axis_taps(position, size[axis])
         weight = weight / group.grid[axis]
         taps += _merge(index.flatten(2), weight.flatten(2), size[axis])
     return _cross(group, *size, *taps)
