@@ -1,11 +1,126 @@
-"""Files that are either complete or not there."""
+"""Reading files whatever they are; writing files completely or not at all."""
+import errno
+import json
 import os
+import stat
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Any, BinaryIO, Iterator, Union
 
 _SUFFIX = '.partial'
+# Letters of a file's name that an unfinished copy of it shows: with all of
+# them, a name that just fits would become too long.
+_SHOWN = 40
+_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a named pipe'),
+          (stat.S_ISSOCK,
+           'a socket'), (stat.S_ISCHR, 'a device'), (stat.S_ISBLK, 'a device'))
+_REASONS = {
+    errno.ENOENT: 'does not exist',
+    errno.ENOTDIR: 'does not exist',
+    errno.EACCES: 'may not be read: permission denied',
+    errno.EPERM: 'may not be read: permission denied',
+    errno.ELOOP: 'is a loop of links',
+    errno.ENAMETOOLONG: 'has a name that is too long',
+}
+
+
+class UnreadableFileError(ValueError):
+    """A path does not lead to a file that can be read.
+
+    Attributes:
+        path: The path.
+        reason: Why, to follow the path in a sentence.
+    """
+
+    def __init__(self, path: Union[str, Path], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'{self.path} {self.reason}'
+
+
+def open_regular(path: Union[str, Path]) -> BinaryIO:
+    """Open a regular file to read its bytes, and refuse all else.
+
+    A named pipe would keep its reader waiting, and a device such as
+    /dev/zero has no end.
+
+    Raises:
+        UnreadableFileError: If the path leads to no file, to something else,
+            or to a file that is empty or may not be read.
+    """
+    try:
+        # Opening alone can change the state of some devices.
+        _check_regular(path, os.stat(path))
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
+            | getattr(os, 'O_BINARY', 0))
+        file = os.fdopen(descriptor, 'rb')
+    except OSError as error:
+        raise UnreadableFileError(path, _reason(path, error)) from None
+    try:
+        # Something else may have come into its place.
+        _check_regular(path, os.fstat(file.fileno()))
+    except UnreadableFileError:
+        file.close()
+        raise
+    return file
+
+
+def read_text(path: Union[str, Path]) -> str:
+    """Read a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UnreadableFileError: If it cannot be opened, see `open_regular`, or is
+            no text.
+    """
+    with open_regular(path) as file:
+        content = file.read()
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(path,
+                                  f'is not a text file ({error})') from None
+
+
+def read_json(path: Union[str, Path]) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UnreadableFileError: If it cannot be opened, see `open_regular`, or is
+            no JSON, or is nested deeper than Python's parser follows.
+    """
+    try:
+        return json.loads(read_text(path))
+    except UnreadableFileError:
+        raise
+    except ValueError as error:
+        raise UnreadableFileError(
+            path, f'is not a JSON file ({error}): is the download '
+            'complete?') from None
+    except RecursionError:
+        raise UnreadableFileError(
+            path, 'is nested too deeply for a JSON file: about a thousand '
+            'levels are read at most') from None
+
+
+def _check_regular(path: Union[str, Path], state: os.stat_result) -> None:
+    for is_kind, kind in _KINDS:
+        if is_kind(state.st_mode):
+            raise UnreadableFileError(path, f'is {kind}, not a file')
+    if not state.st_size:
+        raise UnreadableFileError(path, 'is empty')
+
+
+def _reason(path: Union[str, Path], error: OSError) -> str:
+    """Describe why a path could not be opened."""
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return 'is a link to a file that does not exist'
+    reason = _REASONS.get(error.errno or 0)
+    return reason or f'cannot be opened: {error.strerror or error}'
 
 
 @contextmanager
@@ -22,7 +137,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields:
         Path to write to, in the same folder.
     """
-    name = f'.{path.name}.{uuid.uuid4().hex[:8]}{_SUFFIX}'
+    shown = os.fsencode(path.name)[:_SHOWN].decode(errors='ignore')
+    name = f'.{shown}.{uuid.uuid4().hex[:8]}{_SUFFIX}'
     partial = path.with_name(name)
     try:
         yield partial

@@ -19,6 +19,7 @@ from swin_dense.datasets.video_checks import VideoReport, check_clips
 from swin_dense.datasets.video_lists import Clip, class_names, read_clips
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
+from swin_dense.files import read_text
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SHOWN = 20
@@ -175,7 +176,7 @@ def wanted_classes(args: argparse.Namespace,
         return names
     if args.classes.isdecimal():
         return [str(number) for number in range(int(args.classes))]
-    lines = Path(args.classes).read_text(encoding='utf-8').splitlines()
+    lines = read_text(args.classes).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

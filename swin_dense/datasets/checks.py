@@ -5,10 +5,12 @@ file, the ids, and what to do. The boxes and masks have their own module,
 `swin_dense.datasets.geometry`.
 """
 import difflib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+
+from swin_dense.datasets.annotation_types import check_types
+from swin_dense.files import read_json
 
 __all__ = [
     'Lost', 'absent_data', 'check_categories', 'check_class_names',
@@ -44,12 +46,7 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
         need_annotations: Whether a file without `annotations`, such as
             COCO's test-dev, is an error or one without objects.
     """
-    try:
-        with open(path, encoding='utf-8') as file:
-            data = json.load(file)
-    except ValueError as error:
-        raise ValueError(f'{path} is not a JSON file ({error}): is the '
-                         'download complete?') from None
+    data = read_json(path)
     if not isinstance(data, dict):
         raise ValueError(
             f'{path} is not a COCO detection file: it holds a '
@@ -62,6 +59,14 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
             raise ValueError(
                 f'{path} is not a COCO detection file: it has no list '
                 f'{part!r}, only {some(data, 8)}')
+        strange = [
+            i for i, entry in enumerate(data[part])
+            if not isinstance(entry, dict)
+        ]
+        if strange:
+            raise ValueError(f'{path} is not a COCO detection file: entries '
+                             f'of {part!r} must be objects; these are not: '
+                             f'number {some(strange)}')
         for key in keys:
             without = [
                 entry.get('id', f'number {i}')
@@ -70,6 +75,7 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
             if without:
                 raise ValueError(f'{path}: {part} without {key!r}: '
                                  f'{some(without)}. COCO needs it in each')
+    check_types(data, path)
     return data
 
 

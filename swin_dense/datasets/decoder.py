@@ -6,11 +6,16 @@ turned upright where the file says how it was held (not by decord).
 
 H and W are the height and width of a frame in pixels.
 """
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from swin_dense.datasets.image_files import VARIABLE, max_pixels, pixel_problem
+
 __all__ = ['Decoder', 'VideoError']
+
+# Of the largest images: 32 frames of 8K may be decoded at a time.
+FRAMES_AT_ONCE = 6
 
 
 class VideoError(ValueError):
@@ -50,15 +55,26 @@ class Decoder:
         """Frames in the order asked for, each an array of its own.
 
         Raises:
-            VideoError: A frame is not there or cannot be decoded, or the
-                frames differ in size.
+            VideoError: A frame is not there or cannot be decoded, the frames
+                differ in size, or all together they are too large.
         """
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
             raise VideoError(
                 f'{self.path} has the frames 0 to {self.num_frames - 1}; '
                 f'asked for are {wanted[0]} to {wanted[-1]}')
-        found = dict(self._read(wanted)) if wanted else {}
+        found: Dict[int, np.ndarray] = {}
+        left = FRAMES_AT_ONCE * max_pixels()
+        for index, frame in self._read(wanted) if wanted else ():
+            found[index] = frame
+            left -= frame.shape[0] * frame.shape[1]
+            if left < 0:
+                raise VideoError(
+                    f'{self.path}: {len(wanted)} frames of '
+                    f'{frame.shape[1]}×{frame.shape[0]} have more than the '
+                    f'{FRAMES_AT_ONCE * max_pixels():,} pixels that are '
+                    f'decoded at a time, {FRAMES_AT_ONCE} times the limit '
+                    f'that {VARIABLE} sets')
         sizes = {frame.shape for frame in found.values()}
         if len(sizes) > 1:
             raise VideoError(f'{self.path} changes its size: frames are '
@@ -89,6 +105,29 @@ class Decoder:
     def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
         """Index and frame for each of the indices, which ascend."""
         raise NotImplementedError
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuse a frame that is too large, before it is decoded.
+
+        Raises:
+            VideoError: If it has more than `max_pixels` pixels.
+        """
+        problem = pixel_problem(int(width), int(height))
+        if problem:
+            raise VideoError(f'{self.path}: a frame {problem}')
+
+    def _check_name(self) -> None:
+        """Refuse a name that libraries in C++ crash on.
+
+        Raises:
+            VideoError: If it is not UTF-8.
+        """
+        try:
+            self.path.encode()
+        except UnicodeEncodeError:
+            raise VideoError(f'{self.path} has a name that is not UTF-8, '
+                             f'which {self.name} cannot open: rename it, or '
+                             'install PyAV (pip install av)') from None
 
     def _fails(self, error: Exception) -> VideoError:
         """What to raise when the library reports an error."""

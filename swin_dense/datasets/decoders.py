@@ -1,4 +1,5 @@
 """What reads clips, besides PyAV: OpenCV, decord, or a folder of images."""
+import os
 import re
 from pathlib import Path
 from typing import Dict, Iterator, Sequence, Tuple, Type
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 
 from swin_dense.datasets.decoder import Decoder, VideoError
+from swin_dense.datasets.image_files import read_image
 from swin_dense.datasets.pyav_decoder import PyAVDecoder
 
 __all__ = ['DECODERS', 'Decoder', 'FrameFolder', 'VideoError']
@@ -35,10 +37,11 @@ class DecordDecoder(Decoder):
 
     def _open(self) -> int:
         import decord
+        self._check_name()
         self._failure = (decord.DECORDError, RuntimeError, IndexError)
         try:
             self._reader = decord.VideoReader(
-                self.path, num_threads=self.num_threads)
+                os.path.abspath(self.path), num_threads=self.num_threads)
         except self._failure as error:
             raise self._fails(error) from None
         self.fps = float(self._reader.get_avg_fps()) or None
@@ -62,9 +65,13 @@ class OpenCVDecoder(Decoder):
     name = 'opencv'
 
     def _capture(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self.path)
+        self._check_name()
+        capture = cv2.VideoCapture(os.path.abspath(self.path))
         if not capture.isOpened():
             raise VideoError(f'{self.path} cannot be opened by OpenCV')
+        self._check_size(
+            capture.get(cv2.CAP_PROP_FRAME_WIDTH),
+            capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         return capture
 
     def _open(self) -> int:
@@ -113,9 +120,10 @@ class FrameFolder(Decoder):
     def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
         for index in wanted:
             path = Path(self.path, self._names[index])
-            pixels = cv2.imread(str(path))
-            if pixels is None:
-                raise VideoError(f'{path} cannot be decoded')
+            try:
+                pixels = read_image(path)
+            except (FileNotFoundError, ValueError) as error:
+                raise VideoError(str(error)) from None
             yield index, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 

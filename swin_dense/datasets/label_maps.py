@@ -16,11 +16,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import print_log
-from PIL import Image
 from torch.hub import get_dir
 
+from swin_dense.datasets.image_files import open_image, stored_values
 from swin_dense.datasets.images import image_size
-from swin_dense.files import replacing
+from swin_dense.files import UnreadableFileError, open_regular, replacing
 
 __all__ = ['LabelMap', 'read_label_map', 'scan_label_maps']
 
@@ -79,11 +79,13 @@ def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
     """Read a label map, and the header of its image."""
     found = LabelMap(path, image)
     try:
-        with Image.open(path) as opened:
-            pixels = np.asarray(opened)
+        with open_regular(path) as file, open_image(file) as opened:
             found.mode, found.size = opened.mode, opened.size
-    except (OSError, SyntaxError, ValueError,
-            Image.DecompressionBombError) as error:
+            pixels = stored_values(opened)
+    except UnreadableFileError as error:
+        found.problem = str(error)
+        return found
+    except Exception as error:  # PIL's decoders raise nearly anything
         found.problem = f'{path} cannot be decoded: {error}'
         return found
     if found.has_one_channel:
@@ -94,8 +96,6 @@ def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
     if image is not None:
         try:
             found.image_size = image_size(image)
-        except FileNotFoundError:
-            found.problem = f'{image} does not exist'
         except ValueError as error:
             found.problem = f'{image} {error}'
     return found

@@ -3,7 +3,6 @@
 What a folder was made with is kept in it, in a JSON file called its manifest,
 under `info.parameters`.
 """
-import json
 import os
 import tempfile
 import time
@@ -12,15 +11,16 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from mmengine.logging import print_log
 
+from swin_dense.files import read_json
+
 __all__ = ['check_drawn_classes', 'make_once', 'read_parameters']
 
 
 def read_parameters(manifest: Path) -> Optional[Dict[str, Any]]:
     """What a folder was made with; None if its manifest does not say so."""
     try:
-        with open(manifest) as file:
-            return json.load(file)['info']['parameters']
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(manifest)['info']['parameters']
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -1,4 +1,5 @@
 """Reading frames of a clip by PyAV."""
+import os
 from bisect import bisect_left, bisect_right
 from typing import Iterator, List, Optional, Sequence, Tuple
 
@@ -37,6 +38,8 @@ class PyAVDecoder(Decoder):
         self._position = -1  # the frame there
         self._container = None
         self._start()
+        self._check_size(self._stream.codec_context.width,
+                         self._stream.codec_context.height)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
         self.announced = self._stream.frames or None
@@ -48,7 +51,8 @@ class PyAVDecoder(Decoder):
         if self._container is not None:
             self._container.close()
         try:
-            self._container = av.open(self.path)
+            # In a relative name, what comes before a colon is a protocol.
+            self._container = av.open(os.path.abspath(self.path))
         except (av.FFmpegError, OSError, UnicodeError) as error:
             raise self._fails(error) from None
         streams = self._container.streams.video
@@ -157,6 +161,7 @@ class PyAVDecoder(Decoder):
         return None
 
     def _upright(self, frame) -> np.ndarray:
+        self._check_size(frame.width, frame.height)
         pixels = frame.to_ndarray(format='rgb24')
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns))

@@ -1,7 +1,7 @@
 """Semantic segmentation data that is checked before it trains anything."""
 import os
 from collections import Counter
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
@@ -10,6 +10,7 @@ from swin_dense.datasets.checks import absent_data, check_class_names, some
 from swin_dense.datasets.images import missing_files
 from swin_dense.datasets.label_checks import LabelReport, check_label_maps
 from swin_dense.datasets.label_maps import LabelMap, scan_label_maps
+from swin_dense.files import open_regular
 from swin_dense.registry import DATASETS
 from swin_dense.visualization.palette import class_colour
 
@@ -145,6 +146,8 @@ class CheckedSegDataset(BaseSegDataset):
         if missing:
             raise FileNotFoundError(
                 absent_data(missing[0], self.data_root, expected, QUICK_START))
+        if not os.path.isfile(self.ann_file):  # folders will be searched
+            _check_entries(self._image_folder, self.img_suffix)
 
     def _check_files(self, data_list: Sequence[dict]) -> None:
         """Raise unless images and label maps come in pairs."""
@@ -212,6 +215,26 @@ class CheckedSegDataset(BaseSegDataset):
                 f'every image: they are at most {height} high and {width} '
                 'wide. Use a smaller crop_size, also in data_preprocessor, '
                 'or resize the images before RandomCrop')
+
+
+def _check_entries(folder: str, suffix: str, above: Tuple[str,
+                                                          ...] = ()) -> None:
+    """Raise if mmseg would list a folder's files endlessly, or leave some out.
+
+    mmseg follows links, in loops too, and passes over what is no file.
+    """
+    above = (*above, os.path.realpath(folder))
+    with os.scandir(folder) as entries:
+        others = [entry for entry in entries if not entry.is_file()]
+    for entry in others:
+        if not entry.is_dir():
+            if entry.name.endswith(suffix):
+                open_regular(entry.path).close()  # raises, and says why
+        elif entry.is_symlink() and os.path.realpath(entry.path) in above:
+            raise ValueError(f'{entry.path} is a link to a folder that it is '
+                             'in, a loop: remove it')
+        else:
+            _check_entries(entry.path, suffix, above)
 
 
 def _files(folder: str, suffix: str = '') -> Iterator[str]:

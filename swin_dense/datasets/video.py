@@ -7,8 +7,13 @@ from mmengine.logging import print_log
 
 from swin_dense.datasets.decoders import (DECODERS, Decoder, FrameFolder,
                                           VideoError)
+from swin_dense.files import UnreadableFileError, open_regular
 
 __all__ = ['Video', 'VideoError', 'check_decoders']
+
+# How lists begin that FFmpeg would follow to other files and hosts.
+PLAYLISTS = (b'ffconcat', b'#EXTM3U', b'v=0')
+HEAD = 4096
 
 
 def check_decoders(decoders: Optional[Sequence[str]] = None) -> List[str]:
@@ -63,10 +68,14 @@ class Video:
             self._left: List[str] = []
             self._decoder: Decoder = FrameFolder(self.path)
             return
-        if not os.path.isfile(self.path):
-            raise VideoError(f'{self.path} does not exist')
-        if not os.path.getsize(self.path):
-            raise VideoError(f'{self.path} is empty')
+        try:
+            with open_regular(self.path) as file:
+                start = file.read(HEAD)
+        except UnreadableFileError as error:
+            raise VideoError(str(error)) from None
+        if start.startswith(PLAYLISTS) or b'<MPD' in start:
+            raise VideoError(f'{self.path} is a list of other files or '
+                             'addresses, not a video')
         self._left = check_decoders(decoders)
         self._next()
 

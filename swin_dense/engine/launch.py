@@ -39,7 +39,8 @@ def load_config(path: Union[str, Path],
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a setting is misspelt or would have no effect.
+        ValueError: If it is nested too deeply, or a setting is misspelt or
+            would have no effect.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +48,10 @@ def load_config(path: Union[str, Path],
         names = [str(file) for file in folder.glob('*.py')]
         hint = nearest(str(path), names) if names else 'check the path'
         raise FileNotFoundError(f'config {path} does not exist; {hint}')
-    cfg = Config.fromfile(str(path))
+    try:
+        cfg = Config.fromfile(str(path))
+    except RecursionError:
+        raise ValueError(f'config {path} is nested too deeply') from None
     apply_options(cfg, cfg_options or {})
     if cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / path.stem)

@@ -2,7 +2,6 @@
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Union
 
-import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -12,9 +11,10 @@ from mmengine.registry import MODELS, init_default_scope
 
 from swin_dense.checkpoints.classes import check_names, stored_classes
 from swin_dense.checkpoints.load import load_model, read_checkpoint
-from swin_dense.datasets.images import image_problem
+from swin_dense.datasets.image_files import read_image
 from swin_dense.engine.hooks import check_classes
 from swin_dense.engine.launch import find_checkpoint, load_config
+from swin_dense.files import read_text
 
 __all__ = ['BasePredictor', 'Picture', 'read_image']
 
@@ -106,33 +106,6 @@ class BasePredictor:
         ]
 
 
-def read_image(path: Union[str, Path]) -> np.ndarray:
-    """Read a photograph as (H, W, 3), BGR, uint8, turned as EXIF says.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded to its end, or is larger than
-            OpenCV allows.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'image {path} does not exist')
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ValueError(
-            f'{path} cannot be decoded: {error}; a larger image needs '
-            'the environment variables OPENCV_IO_MAX_IMAGE_PIXELS, _WIDTH '
-            'and _HEIGHT') from error
-    if image is None:
-        raise ValueError(
-            f'{path} cannot be decoded: it is no image, or damaged')
-    # OpenCV fills what is missing of a file with grey, and says nothing.
-    problem = image_problem(path, image.shape[1], image.shape[0])
-    if problem:
-        raise ValueError(f'{path} {problem}')
-    return image
-
-
 def as_pixels(image: Picture) -> np.ndarray:
     """An image as an array, read if it is a path."""
     return image if isinstance(image, np.ndarray) else read_image(image)
@@ -159,7 +132,7 @@ def _agreed_classes(checkpoint: Mapping[str, Any],
     trained = stored_classes(checkpoint)
     given = (dataset.get('metainfo') or {}).get('classes')
     if isinstance(given, str):  # a file with one name a line
-        given = Path(given).read_text().splitlines()
+        given = read_text(given).splitlines()
     if trained and given:
         check_names(trained, given, 'the config')
     classes = trained or given

@@ -144,10 +144,11 @@ def test_damaged_files(tmp_path, share):
         open(path, 'wb').write(content[:int(share * len(content))])
     report = check(label, tmp_path / 'annotations/training/b.png')
     assert len(report.problems) == 2
-    assert report.problems[0].startswith(f'{label} cannot be decoded: ')
+    reason = 'cannot be decoded: ' if share else 'is empty'
+    assert report.problems[0].startswith(f'{label} {reason}')
     assert report.problems[1].startswith(f'{image} ')
-    assert 'truncated' in report.problems[1] or 'cannot be decoded' in \
-        report.problems[1]
+    assert any(reason in report.problems[1]
+               for reason in ('truncated', 'cannot be decoded', 'is empty'))
 
 
 def test_nearly_all_ignored(tmp_path):

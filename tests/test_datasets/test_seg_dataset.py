@@ -1,4 +1,5 @@
 import logging
+import os
 import re
 
 import numpy as np
@@ -136,6 +137,24 @@ def test_label_maps_without_an_image(root):
             match='2 images of .*train.txt do not exist: .*c.jpg, .*d.jpg; '
             '1 of 3 images have no label map, not found are .*d.png'):
         make(root, ann_file='train.txt')
+
+
+def test_links_in_a_loop(root):
+    (root / 'images' / 'training' / 'all').symlink_to(root)
+    with pytest.raises(
+            ValueError, match='training/all is a link to a folder '):
+        make(root)
+
+
+@pytest.mark.parametrize('place', ['images', 'annotations'])
+def test_what_is_no_file_is_named(root, place):
+    """A named pipe would keep the start waiting for ever."""
+    folder = root / place / 'training'
+    path, *_ = sorted(folder.iterdir())
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match='is a named pipe, not a file'):
+        make(root)
 
 
 def test_other_endings(root):

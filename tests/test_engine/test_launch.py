@@ -39,6 +39,13 @@ def test_a_missing_config_suggests_its_neighbours(path):
         load_config(path.with_name('my_recipes.py'))
 
 
+def test_a_config_nested_too_deeply(tmp_path):
+    path = tmp_path / 'deep.json'
+    path.write_text('{"a":' * 100_000 + '1' + '}' * 100_000)
+    with pytest.raises(ValueError, match='deep.json is nested too deeply'):
+        load_config(path)
+
+
 def test_command_line_wins_over_the_config(cfg, tmp_path):
     cfg.randomness = dict(seed=1, diff_rank_seed=True)
     weights = tmp_path / 'a.pth'

@@ -58,7 +58,7 @@ def test_images_larger_than_opencv_allows(tmp_path, monkeypatch):
     def refuse(*args):
         raise cv2.error('too many pixels')
 
-    monkeypatch.setattr(cv2, 'imread', refuse)
+    monkeypatch.setattr(cv2, 'imdecode', refuse)
     with pytest.raises(ValueError, match='IO_MAX_IMAGE_PIXELS'):
         read_image(path)
 
