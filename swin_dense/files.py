@@ -1,4 +1,5 @@
 """Reading files whatever they are; writing files completely or not at all."""
+import codecs
 import errno
 import json
 import os
@@ -71,7 +72,7 @@ def open_regular(path: Union[str, Path]) -> BinaryIO:
 
 
 def read_text(path: Union[str, Path]) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, or UTF-16 where a byte order mark says so.
 
     Raises:
         UnreadableFileError: If it cannot be opened, see `open_regular`, or is
@@ -80,7 +81,8 @@ def read_text(path: Union[str, Path]) -> str:
     with open_regular(path) as file:
         content = file.read()
     try:
-        return content.decode('utf-8-sig')
+        marked = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return content.decode('utf-16' if marked else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise UnreadableFileError(path,
                                   f'is not a text file ({error})') from None

@@ -1,8 +1,8 @@
 """Checks of a COCO annotation file, before anything trains on it.
 
 Pure functions of the parsed JSON. Each raises a ValueError that names the
-file, the ids, and what to do. The boxes and masks have their own module,
-`swin_dense.datasets.geometry`.
+file, the ids, and what to do. Types of fields, boxes and masks have their own
+modules: `annotation_fields`, `geometry` and `mask_checks`.
 """
 import difflib
 from collections import Counter
@@ -41,10 +41,17 @@ def some(ids: Iterable[Any], most: int = 5) -> str:
 def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
     """Read a COCO detection file and check that it is one.
 
+    A byte order mark is skipped. The types of the fields are checked by
+    `swin_dense.datasets.annotation_fields`.
+
     Args:
         path: The JSON file.
         need_annotations: Whether a file without `annotations`, such as
             COCO's test-dev, is an error or one without objects.
+
+    Raises:
+        ValueError: It is not such a file; the message says what was found
+            and what is expected.
     """
     data = read_json(path)
     if not isinstance(data, dict):
@@ -52,21 +59,10 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
             f'{path} is not a COCO detection file: it holds a '
             f'{type(data).__name__}, expected is an object with images, '
             'annotations and categories (a list is a file of predictions)')
-    if not need_annotations:
-        data.setdefault('annotations', [])
+    if not need_annotations and data.get('annotations') is None:
+        data['annotations'] = []
     for part, keys in REQUIRED.items():
-        if not isinstance(data.get(part), list):
-            raise ValueError(
-                f'{path} is not a COCO detection file: it has no list '
-                f'{part!r}, only {some(data, 8)}')
-        strange = [
-            i for i, entry in enumerate(data[part])
-            if not isinstance(entry, dict)
-        ]
-        if strange:
-            raise ValueError(f'{path} is not a COCO detection file: entries '
-                             f'of {part!r} must be objects; these are not: '
-                             f'number {some(strange)}')
+        _check_part(data, part, path)
         for key in keys:
             without = [
                 entry.get('id', f'number {i}')
@@ -77,6 +73,25 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
                                  f'{some(without)}. COCO needs it in each')
     check_types(data, path)
     return data
+
+
+def _check_part(data: dict, part: str, path: Union[str, Path]) -> None:
+    """Raise unless a file has a list of objects by a name."""
+    entries = data.get(part)
+    if not isinstance(entries, list):
+        found = f'but {type(entries).__name__} there' if part in data else (
+            f'only {some(data, 8)}')
+        raise ValueError(f'{path} is not a COCO detection file: it has no '
+                         f'list {part!r}, {found}')
+    strange = [
+        i for i, entry in enumerate(entries) if not isinstance(entry, dict)
+    ]
+    if strange:
+        raise ValueError(f'{path} is not a COCO detection file: entries '
+                         f'of {part!r} must be objects; these are not: '
+                         f'number {some(strange)}')
+    if not entries and part != 'annotations':
+        raise ValueError(f'{path}: the list {part!r} is empty')
 
 
 def _repeated(values: Iterable[Any]) -> List[Any]:

@@ -1,4 +1,5 @@
 """COCO-format detection data that is checked before it trains anything."""
+import logging
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -6,6 +7,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
 from swin_dense.datasets import checks, geometry
+from swin_dense.datasets.annotation_fields import check_fields
 from swin_dense.datasets.images import image_problem, missing_files
 from swin_dense.datasets.stuff_maps import check_stuff_maps, stuff_map_problem
 from swin_dense.registry import DATASETS
@@ -16,6 +18,8 @@ __all__ = ['CheckedCocoDataset', 'check_splits']
 # images each is checked when it is loaded instead of at the start.
 CHECK_AT_START = 20_000
 QUICK_START = 'cascade_swin_nano_shapes'
+# COCO 2017 has 1.2 % of crowds.
+MANY_CROWDS = .1
 
 
 def _loads(pipeline: Sequence[Any], what: str) -> bool:
@@ -76,6 +80,7 @@ class CheckedCocoDataset(CocoDataset):
         self.with_stuff = 'seg' in prefixes and _loads(pipeline, 'with_seg')
         self.num_stuff_classes = num_stuff_classes
         self.check_on_load = False
+        self.num_crowds = self.num_ignored = 0
         self.classes_given = bool((kwargs.get('metainfo')
                                    or {}).get('classes'))
         super().__init__(*args, pipeline=list(pipeline), **kwargs)
@@ -94,6 +99,7 @@ class CheckedCocoDataset(CocoDataset):
                     [self.ann_file,
                      os.path.join(folder, '*.jpg')], QUICK_START))
         data = checks.load_coco(self.ann_file, not self.test_mode)
+        self._say('read from another type', check_fields(data, self.ann_file))
         self._say('repaired', geometry.repair(data))
         checks.check_ids(data, self.ann_file)
         checks.check_categories(data, self.ann_file)
@@ -108,6 +114,7 @@ class CheckedCocoDataset(CocoDataset):
             self._metainfo['ann_file'] = self.ann_file
         self.cat2label = {id_: i for i, id_ in enumerate(self.cat_ids)}
 
+        self._count_objects(data)
         self.lost = geometry.check_boxes(data, self.ann_file)
         if self.with_mask:
             self.lost.update(geometry.check_masks(data, self.ann_file))
@@ -151,7 +158,8 @@ class CheckedCocoDataset(CocoDataset):
                 continue
             lost.setdefault(reason, []).append(info['img_id'])
         self._say('images left out', lost)
-        objects = sum(len(info['instances']) for info in kept)
+        objects = sum(not instance['ignore_flag'] for info in kept
+                      for instance in info['instances'])
         if not kept or not (objects or self.test_mode):
             lost = {f'image: {key}': ids for key, ids in lost.items()}
             lost.update(
@@ -159,7 +167,8 @@ class CheckedCocoDataset(CocoDataset):
             raise ValueError(
                 f'{self.ann_file}: nothing is left to train on: {len(kept)} '
                 f'of {len(self.data_list)} images, {objects} objects of '
-                f'classes {list(self.metainfo["classes"])}. Categories in '
+                f'classes {list(self.metainfo["classes"])}'
+                f'{self._describe_crowds()}. Categories in '
                 f'the file: {list(self.categories)}\n' +
                 checks.describe_lost(lost))
         return kept
@@ -226,17 +235,48 @@ class CheckedCocoDataset(CocoDataset):
                 f'{self.ann_file}: {what}\n'
                 f'{checks.describe_lost(lost)}', 'current')
 
+    def _count_objects(self, data: dict) -> None:
+        """Count annotations that are no single objects to train on."""
+        ignored = [ann for ann in data['annotations'] if ann.get('ignore')]
+        crowds = [ann for ann in data['annotations'] if ann['iscrowd']]
+        self.num_ignored, self.num_crowds = len(ignored), len(crowds)
+        total = len(data['annotations'])
+        if total and max(len(ignored), len(crowds)) > MANY_CROWDS * total:
+            print_log(
+                f'{self.ann_file}: many of its {total} annotations are not '
+                f'trained on{self._describe_crowds()}', 'current',
+                logging.WARNING)
+
+    def _describe_crowds(self) -> str:
+        """Say how many annotations are crowds or ignored, and what to do."""
+        text = ''
+        if self.num_crowds:
+            text += (f'; {self.num_crowds} annotations are crowds (iscrowd=1)'
+                     ', regions that hold several objects and are not trained '
+                     'on: set iscrowd=0 for single objects, a run-length mask '
+                     'does not make a crowd')
+        if self.num_ignored:
+            text += (f'; {self.num_ignored} annotations have ignore=1 and are '
+                     'left out: set ignore=0 to train on them')
+        return text
+
     def _log_table(self, data_list: List[dict]) -> None:
         """Log labels, ids, names and counts."""
         counts = [0] * len(self.cat_ids)
         for info in data_list:
             for instance in info['instances']:
-                counts[instance['bbox_label']] += 1
+                counts[instance['bbox_label']] += not instance['ignore_flag']
         empty = sum(not info['instances'] for info in data_list)
+        others = [
+            f'{count} {what}' for count, what in (
+                (self.num_crowds, 'crowds (iscrowd=1)'),
+                (self.num_ignored, 'ignored (ignore=1)')) if count
+        ]
         lines = [
-            f'{self.ann_file}: {len(data_list)} images ({empty} without '
-            f'objects), {sum(counts)} objects', '  label  category id  '
-            'objects  name'
+            ', '.join([
+                f'{self.ann_file}: {len(data_list)} images ({empty} without '
+                f'objects), {sum(counts)} objects', *others
+            ]), '  label  category id  objects  name'
         ]
         for label, (id_, name) in enumerate(
                 zip(self.cat_ids, self.metainfo['classes'])):

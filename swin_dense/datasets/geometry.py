@@ -10,28 +10,32 @@ from typing import Any, List, Union
 import numpy as np
 
 from swin_dense.datasets.checks import Lost, check_share, describe_lost, some
+from swin_dense.datasets.mask_checks import check_masks
 
 __all__ = ['check_boxes', 'check_masks', 'repair']
 
 MAX_LOST = .1
 XYXY_OUTSIDE, XYXY_READABLE = .02, .98
-MASK_SAMPLE = 20_000
+# Boxes beyond this many widths of their image are no slip of a hand.
+MAX_REACH = 1
 
 
 def _rings(segmentation: list) -> list:
-    """Rings `[x, y, x, y, …]` of a polygon however it is nested."""
-    if segmentation and not isinstance(segmentation[0], (list, tuple)):
+    """Return the rings `[x, y, x, y, …]` of a polygon however it is nested.
+
+    What is neither flat nor nested evenly stays as it is.
+    """
+    if not any(isinstance(ring, list) for ring in segmentation):
         return [segmentation]
-    if segmentation and all(
-            len(ring) == 2 and not isinstance(ring[0], (list, tuple))
-            for ring in segmentation):
+    if not all(isinstance(ring, list) for ring in segmentation):
+        return segmentation
+    if all(len(ring) == 2 and not isinstance(ring[0], list)
+           for ring in segmentation):
         return [[value for point in segmentation for value in point]]
-    return [
-        [value for point in ring
-         for value in point] if ring and isinstance(ring[0],
-                                                    (list, tuple)) else ring
-        for ring in segmentation
-    ]
+    return [[value for point in ring for value in point]
+            if ring and isinstance(ring[0], list) and all(
+                isinstance(point, list) for point in ring) else ring
+            for ring in segmentation]
 
 
 def repair(data: dict) -> Lost:
@@ -47,14 +51,17 @@ def repair(data: dict) -> Lost:
     done: Lost = {}
     for ann in data['annotations']:
         ann.setdefault('iscrowd', 0)
-        if not (ann.get('area') or 0) > 0 and len(ann['bbox']) == 4:
-            ann['area'] = ann['bbox'][2] * ann['bbox'][3]
+        box = ann['bbox']
+        if not (ann.get('area') or 0) > 0 and isinstance(
+                box, list) and len(box) == 4:
+            ann['area'] = box[2] * box[3]
             done.setdefault('area computed from the box', []).append(ann['id'])
         if isinstance(ann.get('segmentation'), list):
             rings = _rings(ann['segmentation'])
             # An odd ring is left for `check_masks` to name.
             ann['segmentation'] = [
-                ring for ring in rings if len(ring) >= 6 or len(ring) % 2
+                ring for ring in rings if not isinstance(ring, list)
+                or len(ring) >= 6 or len(ring) % 2
             ]
             if len(ann['segmentation']) < len(rings):
                 done.setdefault('rings of fewer than 3 points dropped',
@@ -108,16 +115,25 @@ def check_boxes(data: dict, path: Union[str, Path]) -> Lost:
             f'their image, annotations {some(ids[outside])}. Subtract x1 and '
             'y1 from the last two numbers; if they are widths and heights, '
             'clip them to the image')
+    _check_areas(data, boxes, path)
     flat = (boxes[:, 2:] <= 0).any(1)
     message = f'{path}: boxes with w or h ≤ 0; correct or remove them'
     check_share(ids[flat].tolist(), 0 if boxes[:, 2:].min() < 0 else len(ids),
                 message)
+    reach = MAX_REACH * sizes
+    far = ((boxes[:, :2] < -reach) |
+           (boxes[:, :2] + boxes[:, 2:] > sizes + reach)).any(1) & ~flat
+    check_share(
+        ids[far].tolist(), len(ids),
+        f'{path}: boxes that reach far beyond their image; correct or remove '
+        'them')
     low = np.maximum(boxes[:, :2], 0)
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], sizes)
-    away = ~flat & (high <= low).any(1)
-    tiny = ~flat & ~away & (boxes[:, 2:] < 1).any(1)
+    away = ~flat & ~far & (high <= low).any(1)
+    tiny = ~flat & ~far & ~away & (boxes[:, 2:] < 1).any(1)
     lost = {
         'box with w or h ≤ 0': ids[flat].tolist(),
+        'box far beyond the image': ids[far].tolist(),
         'box outside the image': ids[away].tolist(),
         'box under 1 pixel': ids[tiny].tolist()
     }
@@ -128,89 +144,20 @@ def check_boxes(data: dict, path: Union[str, Path]) -> Lost:
     return lost
 
 
-def check_masks(data: dict, path: Union[str, Path]) -> Lost:
-    """Check the mask of every annotation, after `repair`.
+def _check_areas(data: dict, boxes: np.ndarray, path: Union[str,
+                                                            Path]) -> None:
+    """Raise if areas are those of boxes read as (x1, y1, x2, y2)."""
+    areas = np.array([ann.get('area') or 0 for ann in data['annotations']],
+                     float)
+    sides = boxes[:, 2:] - boxes[:, :2]
 
-    Returns:
-        Ids of the few annotations without a mask, if any.
+    def fit(width_height: np.ndarray) -> np.ndarray:
+        return (width_height > 0).all(1) & (
+            abs(width_height.prod(1) - areas) <= .01 * areas)
 
-    Raises:
-        ValueError: Masks are absent, from all or from some; a ring has an
-            odd count of numbers; an RLE is of another size than its image;
-            or masks lie outside their boxes.
-    """
-    annotations = data['annotations']
-    sizes = {i['id']: [i['height'], i['width']] for i in data['images']}
-    absent, odd, wrong = [], [], []
-    for ann in annotations:
-        mask = ann.get('segmentation')
-        if not mask:
-            absent.append(ann['id'])
-        elif isinstance(mask, list):
-            if any(len(ring) % 2 for ring in mask):
-                odd.append(ann['id'])
-        elif not _rle_fits(mask, sizes[ann['image_id']]):
-            wrong.append(ann['id'])
-        elif _rle_area(mask) == 0:
-            absent.append(ann['id'])
-    if odd:
-        raise ValueError(f'{path}: polygons with an odd count of numbers, '
-                         f'annotations {some(odd)}: a ring is [x, y, x, y, …]')
-    if wrong:
+    if (fit(sides).mean() >= XYXY_READABLE and fit(boxes[:, 2:]).mean() < .5):
         raise ValueError(
-            f'{path}: RLE masks whose size is not the [height, width] of the '
-            f'image, annotations {some(wrong)}. Correct the size (is it '
-            '[width, height]?), or encode the masks again')
-    remedy = ('. Train boxes only (with_mask=False and a detector without '
-              'mask head)')
-    if annotations and len(absent) == len(annotations):
-        raise ValueError(
-            f'{path}: masks are needed (with_mask=True), but none of its '
-            f'{len(annotations)} annotations has a segmentation{remedy}, or '
-            'add masks')
-    check_share(
-        absent, len(annotations),
-        f'{path}: masks are needed (with_mask=True) and some annotations '
-        f'have none, or an empty one{remedy}, or add masks to these')
-    astray = _masks_astray(annotations)
-    if astray:
-        raise ValueError(
-            f'{path}: masks that lie outside their boxes, annotations '
-            f'{some(astray)}. Are the polygons in pixels (x, y), and the '
-            'boxes [x, y, w, h]?')
-    return {'no mask': absent} if absent else {}
-
-
-def _rle_fits(mask: dict, size: List[int]) -> bool:
-    """Whether an RLE is one, and of `size` (H, W)."""
-    counts = mask.get('counts')
-    if list(mask.get('size', ())) != size or counts is None:
-        return False
-    return not isinstance(counts, list) or sum(counts) == size[0] * size[1]
-
-
-def _rle_area(mask: dict) -> int:
-    """Pixels of an RLE, compressed or not."""
-    if isinstance(mask['counts'], list):
-        return sum(mask['counts'][1::2])
-    from pycocotools import mask as mask_api
-    return int(mask_api.area(mask))
-
-
-def _masks_astray(annotations: List[dict]) -> List[Any]:
-    """Ids of polygons of which over half lies outside the box, if there are
-    more than a few in an even sample."""
-    step = max(1, len(annotations) // MASK_SAMPLE)
-    astray = []
-    sample = annotations[::step]
-    for ann in sample:
-        if isinstance(ann.get('segmentation'), list) and ann['segmentation']:
-            x = [v for ring in ann['segmentation'] for v in ring[::2]]
-            y = [v for ring in ann['segmentation'] for v in ring[1::2]]
-            left, top, w, h = ann['bbox']
-            inner_w = min(max(x), left + w) - max(min(x), left)
-            inner_h = min(max(y), top + h) - max(min(y), top)
-            area = (max(x) - min(x)) * (max(y) - min(y))
-            if max(inner_w, 0) * max(inner_h, 0) < .5 * area:
-                astray.append(ann['id'])
-    return astray if len(astray) > XYXY_OUTSIDE * len(sample) else []
+            f'{path}: boxes look like [x1, y1, x2, y2], COCO needs '
+            f'[x, y, w, h]: the area of {fit(sides).sum()} of {len(boxes)} '
+            'annotations is that of the box read so. Subtract x1 and y1 from '
+            'the last two numbers')

@@ -1,5 +1,6 @@
 """Hooks that stop a run whose parts do not fit together."""
-from typing import Any, List, Optional, Sequence
+import logging
+from typing import (Any, Iterator, List, Mapping, Optional, Sequence, Tuple)
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -7,6 +8,10 @@ from torch import nn
 
 from swin_dense.checkpoints.classes import (check_names, class_heads,
                                             stored_classes)
+from swin_dense.datasets.checks import some
+from swin_dense.datasets.wrappers import (check_mixing, class_names_of,
+                                          inner_datasets, number_labels,
+                                          share_labels)
 from swin_dense.registry import HOOKS
 
 __all__ = ['ClassCheckHook', 'check_classes', 'check_stuff']
@@ -97,15 +102,66 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
             '(stuff and things together): set both to one number')
 
 
-def _innermost(dataset: Any) -> Any:
-    """The data set below wrappers such as RepeatDataset."""
-    while True:
-        if hasattr(dataset, 'dataset'):
-            dataset = dataset.dataset
-        elif hasattr(dataset, 'datasets'):
-            dataset = dataset.datasets[0]
-        else:
-            return dataset
+def _loops(runner: Any) -> List[Any]:
+    """Return the loops that are built; until needed, one is a dict."""
+    loops = (getattr(runner, name, None)
+             for name in ('_train_loop', '_val_loop', '_test_loop'))
+    return [loop for loop in loops if hasattr(loop, 'dataloader')]
+
+
+def _check_truth(loop: Any) -> None:
+    """Let the metrics of an evaluation look for what they compare with.
+
+    Raises:
+        ValueError: There is nothing, or it is spread over several files.
+    """
+    metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
+    for metric in metrics:
+        if not hasattr(metric, 'prepare'):
+            continue
+        files = {
+            getattr(inner, 'ann_file', None)
+            for inner in inner_datasets(loop.dataloader.dataset)
+        }
+        if len(files) > 1:
+            raise ValueError(
+                f'{type(metric).__name__} compares with one annotation file, '
+                f'the data set has {len(files)}: {some(sorted(files))}. '
+                'Evaluate one at a time, or merge the files')
+        metric.prepare()
+
+
+def _limits(config: Any, path: str) -> Iterator[Tuple[str, int]]:
+    """Yield the settings that limit the detections of an image."""
+    if not isinstance(config, Mapping):
+        return
+    for key, value in config.items():
+        if key == 'max_per_img' and isinstance(value, int):
+            yield f'{path}.{key}', value
+        elif key != 'rpn':
+            yield from _limits(value, f'{path}.{key}')
+
+
+def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
+    """Warn of images with more objects than the model returns."""
+    config = getattr(getattr(model, 'module', model), 'test_cfg', None)
+    limits = [*_limits(config, 'model.test_cfg')]
+    if not limits:
+        return
+    name, limit = min(limits, key=lambda item: item[1])
+    counts = {
+        info['img_id']: sum(not instance.get('ignore_flag')
+                            for instance in info['instances'])
+        for inner in inner_datasets(dataset) if hasattr(inner, 'categories')
+        for info in map(inner.get_data_info, range(len(inner)))
+    }
+    crowded = [id_ for id_, count in counts.items() if count > limit]
+    if crowded:
+        print_log(
+            f'{len(crowded)} images to be evaluated have more objects, up to '
+            f'{max(counts.values())}, than the model returns detections of an '
+            f'image, {name}={limit}: the rest counts as missed. Raise it. '
+            f'Image ids {some(crowded)}', 'current', logging.WARNING)
 
 
 @HOOKS.register_module()
@@ -123,6 +179,17 @@ class ClassCheckHook(Hook):
     def __init__(self) -> None:
         self.trained: Optional[List[str]] = None
 
+    def before_run(self, runner) -> None:
+        """Check the data sets of all loops, before anything is loaded."""
+        for loop in _loops(runner):
+            share_labels(loop.dataloader.dataset)
+            if hasattr(loop, 'evaluator'):
+                self._tell_labels(runner, loop)
+                _check_truth(loop)
+                _note_crowded_images(runner.model, loop.dataloader.dataset)
+            else:
+                check_mixing(loop.dataloader.dataset)
+
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remember the names that a checkpoint was trained on.
 
@@ -130,18 +197,16 @@ class ClassCheckHook(Hook):
         that may follow is numbered here.
         """
         self.trained = stored_classes(checkpoint)
-        for name in ('_train_loop', '_val_loop', '_test_loop'):
-            loop = getattr(runner, name, None)
-            # Until it is needed, a loop is the dict that describes it.
-            if hasattr(loop, 'dataloader'):
-                self._follow(runner, loop)
+        for loop in _loops(runner):
+            self._follow(runner, loop)
 
     def before_train(self, runner) -> None:
         """Compare the heads, the training set and the validation set."""
-        train = _innermost(runner.train_dataloader.dataset)
+        train = inner_datasets(runner.train_dataloader.dataset)[0]
         classes = train.metainfo.get('classes')
         check_classes(runner.model, classes, 'the training set')
-        check_stuff(runner.model, train)
+        for inner in inner_datasets(runner.train_dataloader.dataset):
+            check_stuff(runner.model, inner)
         if self.trained and runner._resume:
             check_names(self.trained, classes, 'the training set')
         # From here on the model learns these.
@@ -149,10 +214,12 @@ class ClassCheckHook(Hook):
         loop = runner.val_loop
         if loop is None:  # the loader's property fails then
             return
-        val = _innermost(loop.dataloader.dataset)
+        val = inner_datasets(loop.dataloader.dataset)[0]
         if hasattr(train, 'categories') and hasattr(val, 'categories'):
             from swin_dense.datasets.coco import check_splits
-            check_splits(train, val)
+            for inner in inner_datasets(loop.dataloader.dataset):
+                check_splits(train, inner)
+            share_labels(loop.dataloader.dataset)
             self._tell_labels(runner, loop)
         elif list(val.metainfo.get('classes') or ()) != list(classes):
             raise ValueError(
@@ -172,34 +239,33 @@ class ClassCheckHook(Hook):
         self._check_evaluation(runner, runner.test_loop, 'the test set')
 
     def _check_evaluation(self, runner, loop, source: str) -> None:
-        check_classes(
-            runner.model,
-            _innermost(loop.dataloader.dataset).metainfo.get('classes'),
-            source)
+        dataset = loop.dataloader.dataset
+        check_classes(runner.model, class_names_of(dataset), source)
         self._follow(runner, loop)
         if self.trained:
-            classes = _innermost(loop.dataloader.dataset).metainfo['classes']
-            check_names(self.trained, classes, source)
+            check_names(self.trained, class_names_of(dataset), source)
 
     def _follow(self, runner, loop) -> None:
-        """Number a data set as the model was trained, if it may be."""
-        # A wrapper keeps a copy of the names, so only bare data sets are.
+        """Number the data sets of a loop as the model was trained, if they
+        may be."""
         dataset = loop.dataloader.dataset
-        if not self.trained or getattr(dataset, 'classes_given', True):
+        inner = inner_datasets(dataset)
+        if not self.trained or any(
+                getattr(one, 'classes_given', True) for one in inner):
             return
-        classes = list(dataset.metainfo['classes'])
+        classes = list(class_names_of(dataset))
         if classes != self.trained and sorted(classes) == sorted(self.trained):
             print_log(
-                f'{dataset.ann_file} lists its categories as {classes}; they '
+                f'{inner[0].ann_file} lists its categories as {classes}; they '
                 f'are numbered as in the checkpoint: {self.trained}',
                 'current')
-            dataset.relabel(self.trained)
+            number_labels(dataset, self.trained)
             self._tell_labels(runner, loop)
 
     @staticmethod
     def _tell_labels(runner, loop) -> None:
         """Pass the names of a loop's data set on to those who show them."""
-        meta = _innermost(loop.dataloader.dataset).metainfo
+        meta = inner_datasets(loop.dataloader.dataset)[0].metainfo
         if hasattr(loop, 'evaluator'):
             loop.evaluator.dataset_meta = meta
         runner.visualizer.dataset_meta = meta

@@ -3,7 +3,7 @@ import contextlib
 import io
 import logging
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -13,30 +13,16 @@ from mmengine.logging import MessageHub, print_log
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from swin_dense.datasets.checks import load_coco, match_classes, some
-from swin_dense.datasets.geometry import repair
+from swin_dense.datasets.annotation_fields import check_fields
+from swin_dense.datasets.checks import (check_categories, check_ids, load_coco,
+                                        match_classes, some)
+from swin_dense.datasets.geometry import check_boxes, check_masks, repair
 from swin_dense.engine.cli import write_json
+from swin_dense.engine.coco_summary import (DEFAULT_ITEMS, format_summary,
+                                            item_names, summarize)
 from swin_dense.registry import METRICS
 
 __all__ = ['CheckedCocoMetric']
-
-# Places in COCOeval.stats.
-ITEMS = {
-    'mAP': 0,
-    'mAP_50': 1,
-    'mAP_75': 2,
-    'mAP_s': 3,
-    'mAP_m': 4,
-    'mAP_l': 5,
-    'AR@100': 6,
-    'AR@300': 7,
-    'AR@1000': 8,
-    'AR_s@1000': 9,
-    'AR_m@1000': 10,
-    'AR_l@1000': 11
-}
-DEFAULT_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-
 
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
@@ -74,10 +60,17 @@ class CheckedCocoMetric(CocoMetric):
         if empty not in (None, 'error', 'zero'):
             raise ValueError(f"empty={empty!r} must be 'error', 'zero' or "
                              'None')
-        unknown = {*(self.metric_items or ())} - {*ITEMS}
+        if not self.proposal_nums or not all(
+                type(limit) is int and limit > 0
+                for limit in self.proposal_nums):
+            raise ValueError(
+                f'proposal_nums={self.proposal_nums} must be numbers of '
+                'detections that count, such as (100, 300, 1000)')
+        known = item_names(self.proposal_nums)
+        unknown = {*(self.metric_items or ())} - {*known}
         if unknown:
             raise ValueError(f'unknown metric_items {sorted(unknown)}: '
-                             f'choose from {list(ITEMS)}')
+                             f'choose from {known}')
         self.ann_file = ann_file
         self.empty = empty
         self.size = 0
@@ -121,8 +114,7 @@ class CheckedCocoMetric(CocoMetric):
             ValueError: The images are not those of the data set, nothing was
                 detected, or there is nothing to compare with.
         """
-        if self._coco_api is None:
-            self._load_ground_truth()
+        self._number_classes()
         self._check_images(results)
         if 'segm' in self.metrics and any('masks' not in r for r in results):
             raise ValueError("metric 'segm', but the model predicts no masks: "
@@ -137,12 +129,10 @@ class CheckedCocoMetric(CocoMetric):
             self._say(f'predictions are in {sorted({*files.values()})}')
         if self.format_only:
             return {}
-        if not self._coco_api.dataset['annotations']:
-            raise ValueError(
-                f'{self._path()} has no annotations to compare with. Use a '
-                'set that has, or format_only=True to write predictions only')
+        self._check_truth(self.img_ids)
         if not labels.size:
             return self._nothing_detected(len(results))
+        self._note_limit(results)
         values: Dict[str, float] = {}
         for metric in self.metrics:
             values.update(self._score(metric, results))
@@ -167,21 +157,97 @@ class CheckedCocoMetric(CocoMetric):
                              'swin_dense.CheckedCocoDataset, or give ann_file')
         return theirs or self.ann_file
 
+    def prepare(self) -> None:
+        """Read and check what to compare with, before any image is scored.
+
+        Raises:
+            ValueError: It cannot be read, or there is nothing to compare
+                with; the message says why.
+        """
+        self._number_classes()
+        if not self.format_only:
+            self._check_truth(self._coco_api.imgs)
+
+    def _number_classes(self) -> None:
+        """Find the category of each label, in the order in use by now."""
+        if self._coco_api is None:
+            self._load_ground_truth()
+        self.cat_ids = match_classes(
+            self._coco_api.dataset,
+            self.dataset_meta['classes'],
+            self._path(),
+            allow_subset=True)
+
     def _load_ground_truth(self) -> None:
         """Read what to compare with, as the data set has read it."""
         path = self._path()
         data = load_coco(path, need_annotations=False)
+        check_fields(data, path)
         repair(data)
-        if 'segm' in self.metrics:
+        check_ids(data, path)
+        check_categories(data, path)
+        check_boxes(data, path)
+        self._num_annotations = len(data['annotations'])
+        if 'segm' in self.metrics and not self.format_only:
             data['annotations'] = [
                 ann for ann in data['annotations'] if ann.get('segmentation')
             ]
-        self.cat_ids = match_classes(
-            data, self.dataset_meta['classes'], path, allow_subset=True)
+            empty = {*check_masks(data, path).get('no mask', ())}
+            data['annotations'] = [
+                ann for ann in data['annotations'] if ann['id'] not in empty
+            ]
+            without = self._num_annotations - len(data['annotations'])
+            if without:
+                self._say(
+                    f'{path}: {without} of {self._num_annotations} '
+                    'annotations have no mask and do not count',
+                    logging.WARNING)
+        for number, ann in enumerate(data['annotations'], 1):
+            # COCOeval takes an object of id 0 for not found, and an ignored
+            # one, which training leaves out, for one to be found.
+            ann['id'] = number
+            ann['iscrowd'] = int(ann['iscrowd'] or ann.get('ignore', 0))
         self._coco_api = COCO()
         self._coco_api.dataset = data
         with contextlib.redirect_stdout(io.StringIO()):
             self._coco_api.createIndex()
+
+    def _check_truth(self, images: Iterable[Any]) -> None:
+        """Raise unless there is an object to find in these images."""
+        annotations = self._coco_api.dataset['annotations']
+        wanted, images = {*self.cat_ids}, {*images}
+        chosen = [
+            ann for ann in annotations
+            if ann['category_id'] in wanted and ann['image_id'] in images
+        ]
+        crowds = sum(ann['iscrowd'] for ann in chosen)
+        if len(chosen) > crowds:
+            return
+        reason = (f'all {crowds} are crowds (iscrowd=1) or ignored: set '
+                  'iscrowd=0 for single objects' if crowds else
+                  f'of {self._num_annotations} in the file, none is of these '
+                  f'{len(images)} images and of the classes '
+                  f'{some(self.dataset_meta["classes"])}, with a mask if '
+                  'masks are scored' if self._num_annotations else
+                  'it lists none')
+        raise ValueError(
+            f'{self._path()} has no annotations to compare with: {reason}. '
+            'Use a set that has, or format_only=True to write predictions '
+            'only')
+
+    def _note_limit(self, results: List[dict]) -> None:
+        """Warn of detections that do not count."""
+        limit = max(self.proposal_nums)
+        above = [
+            result['img_id'] for result in results
+            if result['labels'].size > limit
+            and np.bincount(result['labels']).max() > limit
+        ]
+        if above:
+            self._say(
+                f'{len(above)} images have more than {limit} detections of '
+                f'one class, ids {some(above)}; the best {limit} count, as '
+                'proposal_nums of the evaluator says', logging.WARNING)
 
     def _check_images(self, results: List[dict]) -> None:
         """Raise unless each image of the data set was scored once."""
@@ -262,23 +328,19 @@ class CheckedCocoMetric(CocoMetric):
 
     def _score(self, metric: str, results: List[dict]) -> Dict[str, float]:
         """Values of one metric; those that do not exist are left out."""
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(io.StringIO()):
             found = self._coco_api.loadRes(self._predictions(metric, results))
             scorer = COCOeval(self._coco_api, found, metric)
             scorer.params.catIds = self.cat_ids
             scorer.params.imgIds = self.img_ids
-            scorer.params.maxDets = list(self.proposal_nums)
-            scorer.params.iouThrs = np.asarray(self.iou_thrs)
+            scorer.params.maxDets = sorted({*self.proposal_nums})
+            scorer.params.iouThrs = np.atleast_1d(self.iou_thrs)
             scorer.evaluate()
             scorer.accumulate()
-            scorer.summarize()
-        table = [
-            line for line in printed.getvalue().splitlines() if '=' in line
-        ]
-        self._say(f'{metric}\n' + '\n'.join(table).replace('-1.000', '  n/a'))
+        summary = summarize(scorer)
+        self._say(f'{metric}\n{format_summary(scorer, summary)}')
         values = {
-            f'{metric}_{item}': float(scorer.stats[ITEMS[item]])
+            f'{metric}_{item}': summary[item]
             for item in self.metric_items or DEFAULT_ITEMS
         }
         if self.classwise:

@@ -18,6 +18,7 @@ from swin_dense.checkpoints.formats import unwrap
 from swin_dense.checkpoints.load import (CheckpointError, load_model,
                                          read_checkpoint)
 from swin_dense.checkpoints.write import with_record
+from swin_dense.datasets.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
 from swin_dense.files import replacing
@@ -241,6 +242,5 @@ class DenseRunner(Runner):
         """Names of the classes of the data set in use, if it knows them."""
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             if isinstance(loop, BaseLoop):
-                meta = getattr(loop.dataloader.dataset, 'metainfo', None)
-                return (meta or {}).get('classes')
+                return class_names_of(loop.dataloader.dataset)
         return None
