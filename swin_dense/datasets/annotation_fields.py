@@ -138,8 +138,8 @@ def _is_box(values: Sequence[Any]) -> bool:
 
 def _is_size(values: Sequence[Any]) -> bool:
     """Return True if all values are numbers of pixels, quickly."""
-    return {*map(type, values)} == {int} and (0 < min(values) <= max(values) <
-                                              MAX_SIZE)
+    return {*map(type, values)
+            } == {int} and (0 < min(values) <= max(values) < MAX_SIZE)
 
 
 def _is_flag(values: Sequence[Any]) -> bool:
@@ -270,8 +270,9 @@ def _check_ids(data: dict, group: Sequence[Tuple[str, str]], done: Lost,
     if kinds <= {int} and all(-MAX_ID < value < MAX_ID
                               for value in chain.from_iterable(columns)):
         return
-    if kinds == {str} and not any(
-            map(INTEGER.fullmatch, chain.from_iterable(columns))):
+    if kinds == {
+            str
+    } and not any(map(INTEGER.fullmatch, chain.from_iterable(columns))):
         if all(map(str.strip, chain.from_iterable(columns))):
             return
     for part, key in group:

@@ -14,8 +14,8 @@ from swin_dense.files import read_json
 
 __all__ = [
     'Lost', 'absent_data', 'check_categories', 'check_class_names',
-    'check_ids', 'check_share', 'describe_lost', 'load_coco', 'match_classes',
-    'nearest_name', 'some'
+    'check_ids', 'check_one_list', 'check_share', 'describe_lost', 'load_coco',
+    'match_classes', 'nearest_name', 'some'
 ]
 
 Lost = Dict[str, List[Any]]
@@ -216,6 +216,15 @@ def match_classes(data: dict,
             f'that are not in classes: {counts}. Add these names to classes, '
             'or set allow_subset=True in the dataset to leave them out')
     return [ids[name] for name in classes]
+
+
+def check_one_list(ann_file: Any) -> None:
+    """Raise if several lists are given where a data set reads one."""
+    if isinstance(ann_file, (list, tuple)):
+        raise ValueError(
+            f'ann_file is a list of {len(ann_file)}: a data set reads one '
+            "file. Write type='ConcatDataset', datasets=[dict(ann_file=…), "
+            'dict(ann_file=…)], whose labels are then compared')
 
 
 def absent_data(missing: str,

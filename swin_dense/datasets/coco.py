@@ -67,6 +67,7 @@ class CheckedCocoDataset(CocoDataset):
                  num_stuff_classes: Optional[int] = None,
                  pipeline: Sequence[Any] = (),
                  **kwargs) -> None:
+        checks.check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.allow_subset = allow_subset
         self.with_mask = (
             _loads(pipeline, 'with_mask') if with_mask is None else with_mask)
@@ -268,9 +269,10 @@ class CheckedCocoDataset(CocoDataset):
                 counts[instance['bbox_label']] += not instance['ignore_flag']
         empty = sum(not info['instances'] for info in data_list)
         others = [
-            f'{count} {what}' for count, what in (
-                (self.num_crowds, 'crowds (iscrowd=1)'),
-                (self.num_ignored, 'ignored (ignore=1)')) if count
+            f'{count} {what}'
+            for count, what in ((self.num_crowds, 'crowds (iscrowd=1)'),
+                                (self.num_ignored, 'ignored (ignore=1)'))
+            if count
         ]
         lines = [
             ', '.join([

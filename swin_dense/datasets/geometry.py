@@ -5,7 +5,7 @@ Everything raises a ValueError that names the file, the annotations, and what
 to do.
 """
 from pathlib import Path
-from typing import Any, List, Union
+from typing import Union
 
 import numpy as np
 
@@ -29,12 +29,13 @@ def _rings(segmentation: list) -> list:
         return [segmentation]
     if not all(isinstance(ring, list) for ring in segmentation):
         return segmentation
-    if all(len(ring) == 2 and not isinstance(ring[0], list)
-           for ring in segmentation):
+    if all(
+            len(ring) == 2 and not isinstance(ring[0], list)
+            for ring in segmentation):
         return [[value for point in segmentation for value in point]]
-    return [[value for point in ring for value in point]
-            if ring and isinstance(ring[0], list) and all(
-                isinstance(point, list) for point in ring) else ring
+    return [[value for point in ring
+             for value in point] if ring and isinstance(ring[0], list)
+            and all(isinstance(point, list) for point in ring) else ring
             for ring in segmentation]
 
 
@@ -60,8 +61,9 @@ def repair(data: dict) -> Lost:
             rings = _rings(ann['segmentation'])
             # An odd ring is left for `check_masks` to name.
             ann['segmentation'] = [
-                ring for ring in rings if not isinstance(ring, list)
-                or len(ring) >= 6 or len(ring) % 2
+                ring for ring in rings
+                if not isinstance(ring, list) or len(ring) >= 6 or len(ring) %
+                2
             ]
             if len(ann['segmentation']) < len(rings):
                 done.setdefault('rings of fewer than 3 points dropped',

@@ -64,8 +64,8 @@ class _Masks:
                 self._refuse(f'masks that are {describe_type(mask)}', ann,
                              FORMATS)
         boxes = [np.zeros((0, 4))]
-        for chosen, measure in ((polygons, self._polygons),
-                                (encodings, self._encodings)):
+        for chosen, measure in ((polygons, self._polygons), (encodings,
+                                                             self._encodings)):
             for start in range(0, len(chosen), CHUNK):
                 boxes.append(measure(chosen[start:start + CHUNK]))
         self.boxes = np.concatenate(boxes)
@@ -173,9 +173,9 @@ class _Masks:
         height, width = self.sizes[ann['image_id']]
         counts = mask.get('counts')
         is_list = isinstance(counts, list)
-        if not (isinstance(counts, str) or is_list and counts and
-                {*map(type, counts)} == {int} and
-                0 <= min(counts) <= max(counts) < 2**40):
+        if not (isinstance(counts, str)
+                or is_list and counts and {*map(type, counts)} == {int}
+                and 0 <= min(counts) <= max(counts) < 2**40):
             self._refuse(
                 'RLE masks whose counts are neither run lengths nor a '
                 f'compressed text, but {describe_type(counts)}', ann)

@@ -55,11 +55,12 @@ def decode_counts(texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
     digits = np.diff(stops, prepend=-1)
     too_long = digits > MAX_CHARACTERS
     places = np.minimum(_spans(digits), MAX_CHARACTERS)
-    numbers = np.add.reduceat((code & PAYLOAD) << 5 * places, stops + 1 -
-                              digits)
+    numbers = np.add.reduceat((code & PAYLOAD) << 5 * places,
+                              stops + 1 - digits)
     negative = (code[stops] & SIGN) != 0
-    numbers -= np.where(
-        negative, np.int64(1) << 5 * np.minimum(digits, MAX_CHARACTERS), 0)
+    numbers -= np.where(negative,
+                        np.int64(1) << 5 * np.minimum(digits, MAX_CHARACTERS),
+                        0)
     owner = owner[stops]
     valid[owner[too_long]] = False
     lengths = np.bincount(owner, minlength=len(texts))
@@ -72,8 +73,7 @@ def decode_counts(texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
         begins = position[chosen] == first
         before = (total - numbers[chosen])[begins]
         runs[chosen] = total - np.repeat(
-            before,
-            np.diff(np.append(np.flatnonzero(begins), len(total))))
+            before, np.diff(np.append(np.flatnonzero(begins), len(total))))
     keep = valid[owner]
     return runs[keep], np.where(valid, lengths, 0)
 
@@ -117,7 +117,7 @@ def measure_runs(counts: np.ndarray, lengths: np.ndarray,
 
 
 def measure_polygons(
-        polygons: Sequence[Sequence[Sequence[float]]]
+    polygons: Sequence[Sequence[Sequence[float]]]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Measure polygons by their points.
 
@@ -150,8 +150,7 @@ def measure_polygons(
         pick = np.zeros(len(rings), np.int64)
         pick[owner[farthest]] = farthest
         axis = np.repeat(offsets[pick], sizes, 0)
-        cross = np.abs(offsets[:, 0] * axis[:, 1] -
-                       offsets[:, 1] * axis[:, 0])
+        cross = np.abs(offsets[:, 0] * axis[:, 1] - offsets[:, 1] * axis[:, 0])
         spread = np.maximum.reduceat(cross, starts)
     covers = np.logical_or.reduceat(~(spread < 1e-6), first)
     return np.concatenate([low, high], 1), covers

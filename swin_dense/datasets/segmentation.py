@@ -6,7 +6,8 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from mmengine.logging import print_log
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
-from swin_dense.datasets.checks import absent_data, check_class_names, some
+from swin_dense.datasets.checks import (absent_data, check_class_names,
+                                        check_one_list, some)
 from swin_dense.datasets.images import missing_files
 from swin_dense.datasets.label_checks import LabelReport, check_label_maps
 from swin_dense.datasets.label_maps import LabelMap, scan_label_maps
@@ -43,6 +44,7 @@ class CheckedSegDataset(BaseSegDataset):
     """
 
     def __init__(self, *args, check_labels: bool = True, **kwargs) -> None:
+        check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.check_labels = check_labels
         super().__init__(*args, **kwargs)
 

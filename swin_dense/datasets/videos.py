@@ -8,7 +8,8 @@ from mmaction.datasets import VideoDataset
 from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
-from swin_dense.datasets.checks import absent_data, check_class_names, some
+from swin_dense.datasets.checks import (absent_data, check_class_names,
+                                        check_one_list, some)
 from swin_dense.datasets.decoders import VideoError
 from swin_dense.datasets.images import missing_files
 from swin_dense.datasets.video_checks import check_videos
@@ -75,6 +76,7 @@ class CheckedVideoDataset(VideoDataset):
                  max_bad: Optional[float] = None,
                  delimiter: Optional[str] = None,
                  **kwargs) -> None:
+        check_one_list(ann_file)
         if kwargs.get('multi_class'):
             raise ValueError('CheckedVideoDataset has one class a clip; for '
                              'multi_class=True use type="VideoDataset"')

@@ -87,44 +87,52 @@ def share_labels(dataset: Any) -> None:
     inner = inner_datasets(dataset)
     if inner == [dataset]:
         return
-    relabels = [hasattr(one, 'relabel') for one in inner]
-    checked = ['Checked' in type(one).__name__ for one in inner]
-    if any(checked) and not all(checked):
-        other = inner[checked.index(False)]
-        raise ValueError(
-            f'{_source(other)} is read by {type(other).__name__}, whose labels '
-            'are not checked, beside a checked data set: use '
-            f'swin_dense.{type(inner[checked.index(True)]).__name__} for all')
-    given = [one for one in inner if getattr(one, 'classes_given', True)]
-    leader = given[0] if given else inner[0]
+    _check_kinds(inner)
+    fixed = [data for data in inner if getattr(data, 'classes_given', True)]
+    leader = fixed[0] if fixed else inner[0]
     classes = list(leader.metainfo.get('classes') or ())
-    for other, can_relabel in zip(inner, relabels):
+    for other in inner:
+        _compare(leader, other)
         names = list(other.metainfo.get('classes') or ())
-        if {*names} != {*classes}:
-            raise ValueError(
-                f'{_source(leader)} and {_source(other)} name different '
-                'classes: only in the first '
-                f'{[n for n in classes if n not in names]}, only in the '
-                f'second {[n for n in names if n not in classes]}. Set '
-                'metainfo=dict(classes=[…]) in both to the same names')
         if names != classes:
-            if not can_relabel or getattr(other, 'classes_given', True):
-                raise ValueError(
-                    f'classes are in different orders: {_source(leader)} '
-                    f'{classes}, {_source(other)} {names}. Label 0 must mean '
-                    'one class: set metainfo=dict(classes=[…]) to the same '
-                    'list in both')
             print_log(
                 f'{_source(other)} lists its categories as {names}; they are '
                 f'numbered as in {_source(leader)}: {classes}', 'current')
-        for key in ('reduce_zero_label', 'ignore_index', 'label_map'):
-            mine, theirs = (getattr(one, key, None) for one in (leader, other))
-            if mine != theirs:
-                raise ValueError(
-                    f'{_source(leader)} has {key}={mine}, {_source(other)} '
-                    f'{key}={theirs}: label maps of one training must mean '
-                    'the same')
     number_labels(dataset, classes)
+
+
+def _check_kinds(inner: Sequence[Any]) -> None:
+    """Raise if only some of several data sets are checked."""
+    kinds = {'Checked' in type(data).__name__: data for data in inner}
+    if len(kinds) > 1:
+        raise ValueError(
+            f'{_source(kinds[False])} is read by '
+            f'{type(kinds[False]).__name__}, whose labels are not checked, '
+            'beside a checked data set: use '
+            f'swin_dense.{type(kinds[True]).__name__} for all')
+
+
+def _compare(leader: Any, other: Any) -> None:
+    """Raise unless a data set can be numbered as another one is."""
+    classes, names = (
+        list(data.metainfo.get('classes') or ()) for data in (leader, other))
+    if {*names} != {*classes}:
+        raise ValueError(
+            f'{_source(leader)} and {_source(other)} name different classes: '
+            f'only in the first {[n for n in classes if n not in names]}, '
+            f'only in the second {[n for n in names if n not in classes]}. '
+            'Set metainfo=dict(classes=[…]) in both to the same names')
+    if names != classes and getattr(other, 'classes_given', True):
+        raise ValueError(
+            f'classes are in different orders: {_source(leader)} {classes}, '
+            f'{_source(other)} {names}. Label 0 must mean one class: set '
+            'metainfo=dict(classes=[…]) to the same list in both')
+    for key in ('reduce_zero_label', 'ignore_index', 'label_map'):
+        first, second = (getattr(data, key, None) for data in (leader, other))
+        if first != second:
+            raise ValueError(
+                f'{_source(leader)} has {key}={first}, {_source(other)} '
+                f'{key}={second}: all label maps of a run must mean the same')
 
 
 def _steps(pipeline: Any) -> Sequence[Any]:

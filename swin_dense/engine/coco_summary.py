@@ -35,8 +35,8 @@ def _items(limits: Sequence[int]) -> Dict[str, Item]:
     """Return the values by name, for limits in ascending order."""
     last = limits[-1]
     items = {'mAP': Item('AP', last)}
-    items.update((f'mAP_{iou}', Item('AP', last, iou / 100))
-                 for iou in (50, 75))
+    items.update(
+        (f'mAP_{iou}', Item('AP', last, iou / 100)) for iou in (50, 75))
     items.update((f'mAP_{key}', Item('AP', last, area=area))
                  for key, area in AREAS.items())
     items.update((f'AR@{limit}', Item('AR', limit)) for limit in limits)

@@ -1,6 +1,6 @@
 """Hooks that stop a run whose parts do not fit together."""
 import logging
-from typing import (Any, Iterator, List, Mapping, Optional, Sequence, Tuple)
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -104,8 +104,9 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
 
 def _loops(runner: Any) -> List[Any]:
     """Return the loops that are built; until needed, one is a dict."""
-    loops = (getattr(runner, name, None)
-             for name in ('_train_loop', '_val_loop', '_test_loop'))
+    loops = (
+        getattr(runner, name, None)
+        for name in ('_train_loop', '_val_loop', '_test_loop'))
     return [loop for loop in loops if hasattr(loop, 'dataloader')]
 
 
@@ -150,8 +151,8 @@ def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
         return
     name, limit = min(limits, key=lambda item: item[1])
     counts = {
-        info['img_id']: sum(not instance.get('ignore_flag')
-                            for instance in info['instances'])
+        info['img_id']:
+        sum(not instance.get('ignore_flag') for instance in info['instances'])
         for inner in inner_datasets(dataset) if hasattr(inner, 'categories')
         for info in map(inner.get_data_info, range(len(inner)))
     }

@@ -24,6 +24,7 @@ from swin_dense.registry import METRICS
 
 __all__ = ['CheckedCocoMetric']
 
+
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
     """Box and mask AP against the file that the data set was read from.
@@ -223,13 +224,13 @@ class CheckedCocoMetric(CocoMetric):
         crowds = sum(ann['iscrowd'] for ann in chosen)
         if len(chosen) > crowds:
             return
-        reason = (f'all {crowds} are crowds (iscrowd=1) or ignored: set '
-                  'iscrowd=0 for single objects' if crowds else
-                  f'of {self._num_annotations} in the file, none is of these '
-                  f'{len(images)} images and of the classes '
-                  f'{some(self.dataset_meta["classes"])}, with a mask if '
-                  'masks are scored' if self._num_annotations else
-                  'it lists none')
+        reason = (
+            f'all {crowds} are crowds (iscrowd=1) or ignored: set '
+            'iscrowd=0 for single objects' if crowds else
+            f'of {self._num_annotations} in the file, none is of these '
+            f'{len(images)} images and of the classes '
+            f'{some(self.dataset_meta["classes"])}, with a mask if '
+            'masks are scored' if self._num_annotations else 'it lists none')
         raise ValueError(
             f'{self._path()} has no annotations to compare with: {reason}. '
             'Use a set that has, or format_only=True to write predictions '

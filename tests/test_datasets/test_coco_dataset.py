@@ -159,6 +159,47 @@ def test_everything_filtered_away(tmp_path):
     assert 'no usable annotation (filter_empty_gt)        1  ids 9' in message
 
 
+def flagged(ids, **values):
+    data = tiny_data()
+    for ann in data['annotations']:
+        if ann['id'] in ids:
+            ann.update(values)
+    return data
+
+
+EVERY = range(100, 104)
+
+
+@pytest.mark.parametrize('flag, message', [
+    (dict(iscrowd=1), r'4 annotations are crowds \(iscrowd=1\).*set iscrowd=0 '
+     'for single objects'),
+    (dict(ignore=1), '4 annotations have ignore=1 and are left out: set '
+     'ignore=0'),
+])
+def test_nothing_but_crowds_or_ignored(tmp_path, flag, message):
+    write_data(tmp_path, flagged(EVERY, **flag))
+    with pytest.raises(
+            ValueError,
+            match='nothing is left to train on: .* 0 obj.*' + message):
+        build(tmp_path)
+    assert len(build(tmp_path, test_mode=True)) == 3
+
+
+def test_crowds_are_counted_apart(tmp_path, logged):
+    write_data(tmp_path, flagged([100], iscrowd=1))
+    build(tmp_path)
+    assert ('3 images (1 without objects), 3 objects, 1 crowds (iscrowd=1)'
+            in logged.text)
+    assert '    0           20        1  cat' in logged.text
+    assert 'many of its 4 annotations are not trained on' in logged.text
+
+
+def test_lists_of_annotation_files_are_refused(tmp_path):
+    with pytest.raises(
+            ValueError, match=r'ann_file is a list .*ConcatDataset'):
+        CheckedCocoDataset(ann_file=['a.json', 'b.json'])
+
+
 def test_no_annotations_at_all(tmp_path):
     data = tiny_data()
     data['annotations'] = []

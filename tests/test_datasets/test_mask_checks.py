@@ -74,8 +74,8 @@ def test_masks_of_another_image_size():
 
 @pytest.mark.parametrize('shift', [(0, 3), (0, 4), (2, 3)])
 def test_shifted_masks_are_refused(shift):
-    rolled = with_masks(lambda ann: encode(np.roll(box_mask(ann), shift,
-                                                   (0, 1))))
+    rolled = with_masks(
+        lambda ann: encode(np.roll(box_mask(ann), shift, (0, 1))))
     with pytest.raises(ValueError, match='masks reach beyond their boxes'):
         check(rolled)
 
@@ -97,8 +97,10 @@ def test_corners_as_boxes_are_seen_by_the_masks():
         ann['bbox'] = [4, 3, 6, 8]
         ann['segmentation'] = [[4, 3, 6, 3, 6, 8, 4, 8]]
     assert geometry.check_boxes(data, PATH) == {}
-    with pytest.raises(ValueError, match=r'look like \[x1, y1, x2, y2\], read '
-                       'so they fit the masks'):
+    with pytest.raises(
+            ValueError,
+            match=r'look like \[x1, y1, x2, y2\], read '
+            'so they fit the masks'):
         check(data)
 
 
@@ -176,12 +178,11 @@ def test_run_lengths_are_measured_as_by_pixels():
     assert areas.tolist() == [int(mask.sum()) for mask in masks]
     for mask, box in zip(masks, boxes):
         rows, columns = np.nonzero(mask)
-        assert box.tolist() == ([
-            columns.min(),
-            rows.min(),
-            columns.max() + 1,
-            rows.max() + 1
-        ] if rows.size else [0] * 4)
+        assert box.tolist() == (
+            [columns.min(),
+             rows.min(),
+             columns.max() +
+             1, rows.max() + 1] if rows.size else [0] * 4)
 
 
 def test_polygons_are_measured_over_all_rings():

@@ -259,3 +259,48 @@ def test_label_maps_of_other_classes():
             match=r"training set has the classes \['cat', 'dog'\], the "
             r"validation set \['dog', 'cat'\]"):
         ClassCheckHook().before_train(runner(Segmentor(2, 2), train, val))
+
+
+def test_all_data_sets_of_a_run_are_checked_before_it(make):
+    both = SimpleNamespace(
+        datasets=[make('train'), make('more', ('dog', 'cat'))],
+        metainfo=dict(classes=('cat', 'dog')))
+    state = runner(Detector(), val=both)
+    ClassCheckHook().before_run(state)
+    assert both.datasets[1].metainfo['classes'] == ('cat', 'dog')
+    both.datasets[1] = make('wolves', classes=['dog', 'cat'])
+    both.datasets[0] = make('train', classes=['cat', 'dog'])
+    with pytest.raises(ValueError, match='classes are in different orders'):
+        ClassCheckHook().before_run(state)
+
+
+def test_what_is_compared_with_is_read_before_a_run(make):
+    prepared = []
+    metric = SimpleNamespace(prepare=lambda: prepared.append(1))
+    state = runner(Detector(), val=make('val', test_mode=True))
+    state._val_loop.evaluator.metrics = [metric]
+    ClassCheckHook().before_run(state)
+    assert prepared == [1]
+    two = SimpleNamespace(
+        datasets=[make(name, test_mode=True) for name in ('val', 'more')])
+    state._val_loop.dataloader.dataset = two
+    with pytest.raises(
+            ValueError,
+            match='one annotation file, the data set '
+            'has 2: .*more.json, .*val.json'):
+        ClassCheckHook().before_run(state)
+
+
+def test_more_objects_than_the_model_returns(make, logged):
+    model = Detector()
+    model.test_cfg = dict(
+        rpn=dict(max_per_img=1), rcnn=dict(score_thr=.1, max_per_img=1))
+    state = runner(model, val=make('val', test_mode=True))
+    ClassCheckHook().before_run(state)
+    assert ('2 images to be evaluated have more objects, up to 2, than the '
+            'model returns detections of an image, '
+            'model.test_cfg.rcnn.max_per_img=1') in logged.text
+    logged.clear()
+    model.test_cfg['rcnn']['max_per_img'] = 2
+    ClassCheckHook().before_run(state)
+    assert 'more objects' not in logged.text

@@ -125,6 +125,95 @@ def test_equals_mmdet_where_it_is_right(tmp_path):
         assert ours[name] == pytest.approx(value, abs=6e-4)
 
 
+@pytest.mark.parametrize('numbers', [(100, 300, 1000), (1, 10, 1000), [400]])
+def test_many_objects_in_an_image(tmp_path, numbers):
+    data = tiny_data()
+    first = data['annotations'][0]
+    data['annotations'] = [
+        dict(
+            first,
+            id=i,
+            bbox=[i % 20 * 2, i // 20 * 2, 2, 2],
+            area=4,
+            segmentation=[[0, 0, 1, 0, 1, 1]]) for i in range(300)
+    ]
+    meta, samples = tiny(tmp_path, data=data)
+    metric = CheckedCocoMetric(
+        proposal_nums=numbers, metric_items=['mAP', 'mAP_50', 'mAP_s'])
+    assert evaluate(metric, meta, samples) == {
+        'coco/bbox_mAP': 1,
+        'coco/bbox_mAP_50': 1,
+        'coco/bbox_mAP_s': 1
+    }
+
+
+def test_detections_above_the_limit_are_named(tmp_path, logged):
+    meta, samples = tiny(tmp_path)
+    for sample in samples:
+        sample['pred_instances']['labels'][:] = 0
+    items = ['AR@1', 'AR_s@1']
+    metric = CheckedCocoMetric(proposal_nums=(1, ), metric_items=items)
+    evaluate(metric, meta, samples)
+    assert ('2 images have more than 1 detections of one class, ids 7, 5'
+            in logged.text)
+    with pytest.raises(ValueError, match=r"unknown metric_items \['AR@100'\]"):
+        CheckedCocoMetric(proposal_nums=(1, ), metric_items=['AR@100'])
+    with pytest.raises(ValueError, match='proposal_nums=.* must be numbers'):
+        CheckedCocoMetric(proposal_nums=())
+
+
+def test_an_object_of_id_0_is_found(tmp_path):
+    """pycocotools takes the id of what was found for a truth value."""
+    data = tiny_data()
+    for number, ann in enumerate(data['annotations']):
+        ann['id'] = number
+    meta, samples = tiny(tmp_path, data=data)
+    assert evaluate(CheckedCocoMetric(), meta, samples)['coco/bbox_mAP'] == 1
+
+
+@pytest.mark.parametrize('flag', [dict(iscrowd=1), dict(ignore=1)])
+def test_nothing_but_crowds_to_compare_with(tmp_path, flag):
+    data = tiny_data()
+    for ann in data['annotations']:
+        ann.update(flag)
+    meta, samples = tiny(tmp_path, data=data)
+    metric = CheckedCocoMetric()
+    metric.dataset_meta = meta
+    message = r'no annotations to compare with: all 4 are crowds \(iscrowd=1\)'
+    with pytest.raises(ValueError, match=message):
+        metric.prepare()
+    with pytest.raises(ValueError, match=message):
+        evaluate(metric, meta, samples)
+
+
+def test_ignored_objects_count_neither_as_missed_nor_as_found(tmp_path):
+    data = tiny_data()
+    data['annotations'][0]['ignore'] = 1
+    meta, samples = tiny(tmp_path, data=data)
+    assert evaluate(CheckedCocoMetric(), meta, samples)['coco/bbox_mAP'] == 1
+    first = samples[0]['pred_instances']
+    for key in first:
+        first[key] = first[key][1:]
+    assert evaluate(CheckedCocoMetric(), meta, samples)['coco/bbox_mAP'] == 1
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(segmentation=dict(size=[30, 40], counts=[5, 7])),
+     'not the sum of their run lengths, annotations 101'),
+    (dict(segmentation=[[1, 1, 5, float('nan'), 5, 5]]),
+     'NaN or infinity, annotations 101'),
+    (dict(category_id=None), '101: category_id is null'),
+])
+def test_the_metric_checks_what_it_reads(tmp_path, change, message):
+    data = tiny_data()
+    data['annotations'][1].update(change)
+    path, _ = write_data(tmp_path, data)
+    metric = CheckedCocoMetric(metric='segm')
+    metric.dataset_meta = dict(classes=('cat', 'dog'), ann_file=str(path))
+    with pytest.raises(ValueError, match=message):
+        metric.prepare()
+
+
 def test_what_does_not_exist_is_not_a_number(tmp_path, logged):
     meta, samples = tiny(tmp_path)
     scores = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples)
