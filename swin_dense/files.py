@@ -81,7 +81,8 @@ def read_text(path: Union[str, Path]) -> str:
     with open_regular(path) as file:
         content = file.read()
     try:
-        marked = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        marked = len(content) > 2 and content[:2] in (codecs.BOM_UTF16_LE,
+                                                      codecs.BOM_UTF16_BE)
         return content.decode('utf-16' if marked else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise UnreadableFileError(path,

@@ -16,7 +16,8 @@ __all__ = ['check_fields', 'describe_type', 'read_number']
 
 INTEGER = re.compile(r'\s*(0|-?[1-9]\d{0,17})\s*')
 NUMBER = re.compile(r'\s*-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})\s*')
-MAX_SIZE = 2**31
+# No image is wider or higher; sizes beyond it overflow in the libraries.
+MAX_SIZE = 2**20
 MAX_ID = 2**63
 FLAGS: Dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
 # Ids that name the same things: one side must not be text alone.
@@ -26,6 +27,9 @@ LINKED = (
     (('annotations', 'id'), ),
 )
 MOST_PROBLEMS = 10
+PIXELS = f'a whole number of pixels, 1 to {MAX_SIZE}'
+# Of lists in a segmentation: rings, which may be lists of points.
+DEEPEST = 3
 
 
 class Unreadable(ValueError):
@@ -65,7 +69,7 @@ def _read_integer(value: Any) -> int:
 def _read_size(value: Any) -> int:
     """Read a number of pixels."""
     size = _read_integer(value)
-    if not 0 < size < MAX_SIZE:
+    if not 0 < size <= MAX_SIZE:
         raise Unreadable
     return size
 
@@ -172,10 +176,8 @@ def _all_text(values: Sequence[Any]) -> bool:
 
 FIELDS = (
     Field('images', 'file_name', 'a path as text', _read_text, _all_text),
-    Field('images', 'width', 'a whole number of pixels, 1 or more', _read_size,
-          _is_size),
-    Field('images', 'height', 'a whole number of pixels, 1 or more',
-          _read_size, _is_size),
+    Field('images', 'width', PIXELS, _read_size, _is_size),
+    Field('images', 'height', PIXELS, _read_size, _is_size),
     Field('categories', 'name', 'a name as text', _read_name, _all_text),
     Field('annotations', 'bbox', 'four numbers [x, y, w, h]', _read_box,
           _is_box),
@@ -204,6 +206,7 @@ def check_fields(data: dict, path: Any) -> Lost:
     problems: List[str] = []
     for group in LINKED:
         _check_ids(data, group, done, problems)
+    _check_nesting(data, problems)
     for field in FIELDS:
         entries = [
             entry for entry in data[field.part]
@@ -244,6 +247,31 @@ def _check_field(entries: List[dict], field: Field, done: Lost,
     _report(field.part, field.key, wrong, field.expected, problems)
     if changed:
         done[f'{field.key} of {field.part} read from another type'] = changed
+
+
+def _deepest(masks: Sequence[list]) -> List[Any]:
+    """Return the lists that are nested deeper than any segmentation."""
+    for _ in range(DEEPEST):
+        masks = [
+            item for item in chain.from_iterable(masks) if type(item) is list
+        ]
+    return masks
+
+
+def _check_nesting(data: dict, problems: List[str]) -> None:
+    """Add a problem if segmentations are nested beyond all use."""
+    polygons = [
+        ann for ann in data['annotations']
+        if isinstance(ann.get('segmentation'), list)
+    ]
+    if _deepest([ann['segmentation'] for ann in polygons]):
+        labels = [
+            str(ann['id']) for ann in polygons
+            if _deepest([ann['segmentation']])
+        ]
+        problems.append(
+            f'annotations {some(labels)}: segmentation is nested too deeply, '
+            'expected are rings [[x, y, x, y, …]]')
 
 
 def _report(part: str, key: str, wrong: Sequence[Tuple[str, Any]],

@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
-from swin_dense.datasets.annotation_types import check_types
 from swin_dense.files import read_json
 
 __all__ = [
@@ -71,7 +70,6 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
             if without:
                 raise ValueError(f'{path}: {part} without {key!r}: '
                                  f'{some(without)}. COCO needs it in each')
-    check_types(data, path)
     return data
 
 
