@@ -45,7 +45,6 @@ def second(part, **values):
     ('images', dict(height=10**12),
      '5: height is the number 1e.12, expected a whole number of pixels, 1 to '
      '1048576'),
-     ),
     ('images', dict(height='30 px'), "5: height is the text '30 px'"),
     ('images', dict(height=float('inf')), '5: height is the number inf'),
     ('images', dict(height=1e308), '5: height is the number 1e.308'),
