@@ -1,25 +1,20 @@
 """Swin Transformer V1 for images."""
 from functools import partial
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Optional, Sequence
 
-from swin_dense.backbones.base import (SwinPyramid, layer_from_cfg,
-                                       pretrained_cfg, reject_unknown)
+from swin_dense.backbones.base import SwinPyramid
+from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
+                                                 depths_and_heads,
+                                                 layer_from_cfg,
+                                                 pretrained_cfg,
+                                                 reject_unknown)
+from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
+                                                 feed_forward)
 from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
-
-# Table 7 of the paper; the published weights of Swin-B and Swin-L also exist
-# for windows of 12.
-ARCHS = {
-    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    'small':
-    dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
-    'base':
-    dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    'large':
-    dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
-}
+from swin_dense.sizes import SWIN
 
 
 @MODELS.register_module()
@@ -32,9 +27,9 @@ class SwinTransformer(SwinPyramid):
     norm, takes part in attention, and windows larger than the map are padded.
 
     Args:
-        arch: `tiny`, `small`, `base` or `large`; sets `embed_dims`, `depths`
-            and `num_heads`, each of which may still be given. Swin-T where
-            neither is given.
+        arch: `tiny`, `small`, `base`, `large` or their first letter, or a
+            dictionary of `embed_dims`, `depths` and `num_heads`, each of
+            which may still be given. Swin-T where neither is given.
         pretrain_img_size: Image size in pixels that the absolute position
             embedding was made for; unused without one.
         in_channels: Channels of the input.
@@ -69,7 +64,8 @@ class SwinTransformer(SwinPyramid):
             k stages.
         mask_padding: Whether padding is hidden from real tokens. The
             official weights were trained without.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` or None.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
+            initialisation of some layers, a list of these, or None.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -78,7 +74,7 @@ class SwinTransformer(SwinPyramid):
 
     def __init__(
             self,
-            arch: Optional[str] = None,
+            arch: Optional[Arch] = None,
             pretrain_img_size: IntOrGrid = 224,
             in_channels: int = 3,
             embed_dims: Optional[int] = None,
@@ -104,10 +100,13 @@ class SwinTransformer(SwinPyramid):
             convert_weights: bool = False,
             frozen_stages: int = -1,
             mask_padding: bool = False,
-            init_cfg: Optional[dict] = None,
+            init_cfg: InitCfg = None,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
-        sizes = self._sizes(arch, embed_dims, depths, num_heads)
+        sizes = arch_sizes(arch or 'tiny', SWIN)
+        changes = dict(
+            embed_dims=embed_dims, depths=depths, num_heads=num_heads)
+        sizes.update({k: v for k, v in changes.items() if v is not None})
         patch = to_tuple(patch_size, 2, 'patch_size')
         merging = (2, ) * (len(sizes['depths']) - 1)
         if strides is not None and tuple(strides) != (patch[0], *merging):
@@ -124,40 +123,31 @@ class SwinTransformer(SwinPyramid):
             attn_drop=attn_drop_rate,
             proj_drop=drop_rate,
             sequential=sequential_attention)
+        mlp = partial(
+            feed_forward,
+            mlp_ratio=mlp_ratio,
+            drop=drop_rate,
+            activation=layer_from_cfg(act_cfg, 'act_cfg'))
         image = to_tuple(pretrain_img_size, 2, 'pretrain_img_size')
         super().__init__(
-            **sizes,
-            patch_size=patch,
-            in_channels=in_channels,
-            attention=[attention] * len(sizes['depths']),
-            mlp_ratio=mlp_ratio,
-            drop_rate=drop_rate,
-            mlp_drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-            out_indices=out_indices,
-            pretrain_grid=(image[0] // patch[0], image[1] //
-                           patch[1]) if use_abs_pos_embed else None,
-            activation=layer_from_cfg(act_cfg, 'act_cfg'),
-            norm=norm,
-            patch_norm=patch_norm,
-            merging=partial(PatchMerging, norm=norm if patch_norm else None),
-            shrink=False,
-            mask_padding=mask_padding,
-            frozen_stages=frozen_stages,
-            with_cp=with_cp,
-            init_cfg=init_cfg)
-
-    @staticmethod
-    def _sizes(arch: Optional[str],
-               embed_dims: Optional[int] = None,
-               depths: Optional[Sequence[int]] = None,
-               num_heads: Optional[Sequence[int]] = None) -> dict[str, Any]:
-        """The sizes of an architecture, with what is given put over them."""
-        if arch is not None and arch not in ARCHS:
-            raise ValueError(
-                f'arch must be one of {", ".join(ARCHS)}, got {arch!r}')
-        sizes: dict[str, Any] = dict(ARCHS[arch or 'tiny'])
-        given: dict[str, Union[int, Sequence[int], None]] = dict(
-            embed_dims=embed_dims, depths=depths, num_heads=num_heads)
-        sizes.update({k: v for k, v in given.items() if v is not None})
-        return sizes
+            PyramidConfig(
+                patch_size=patch,
+                in_channels=in_channels,
+                embed_dims=sizes['embed_dims'],
+                stages=tuple(
+                    StageConfig(
+                        mixers=(partial(attention, num_heads=heads), ) * depth,
+                        feedforwards=(mlp, ) * depth,
+                        mask_padding=mask_padding,
+                        with_cp=with_cp)
+                    for depth, heads in depths_and_heads(sizes)),
+                out_indices=tuple(out_indices),
+                norm=norm,
+                merging=partial(
+                    PatchMerging, norm=norm if patch_norm else None),
+                patch_norm=patch_norm,
+                drop_rate=drop_rate,
+                drop_path_rate=drop_path_rate,
+                pretrain_grid=(image[0] // patch[0], image[1] //
+                               patch[1]) if use_abs_pos_embed else None,
+                frozen_stages=frozen_stages), init_cfg)

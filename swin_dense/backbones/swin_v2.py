@@ -4,40 +4,21 @@ from typing import Any, Optional, Sequence, Union
 
 from torch import nn
 
-from swin_dense.backbones.base import (SwinPyramid, arch_sizes, layer_from_cfg,
-                                       reject_unknown)
+from swin_dense.backbones.base import SwinPyramid
+from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
+                                                 depths_and_heads,
+                                                 layer_from_cfg,
+                                                 reject_unknown)
+from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
+                                                 feed_forward)
 from swin_dense.layers import CosineAttention, PatchMerging
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import Grid, IntOrGrid
 from swin_dense.registry import MODELS
+from swin_dense.sizes import SWIN_V2
 
-Arch = Union[str, dict[str, Any]]
 # One window for all stages, or one for each.
 Windows = Union[IntOrGrid, Sequence[IntOrGrid]]
-
-# Section 3.5 of the paper, which leaves out the heads of the two largest.
-ARCHS: dict[str, dict[str, Any]] = {
-    'tiny':
-    dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    'small':
-    dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
-    'base':
-    dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    'large':
-    dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
-    'huge':
-    dict(
-        embed_dims=352,
-        depths=(2, 2, 18, 2),
-        num_heads=(8, 16, 32, 64),
-        extra_norm_every_n_blocks=6),
-    'giant':
-    dict(
-        embed_dims=512,
-        depths=(2, 2, 42, 4),
-        num_heads=(16, 32, 64, 128),
-        extra_norm_every_n_blocks=6),
-}
 
 # Settings of single stages that `stage_cfgs` may have.
 STAGE_SETTINGS = ('window_size', 'pretrained_window_size', 'with_cp',
@@ -99,7 +80,7 @@ class SwinTransformerV2(SwinPyramid):
             windows of 16 for images of 256, its size was that of the map, 8.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, such as `dict(type='Xavier',
-            layer='Linear')`, or None.
+            layer='Linear')`, a list of these, or None.
         branch_norm_init: Weight at which the norms that end the branches
             start in training from scratch. From 0, as in the official code, a
             deep model starts as its main branch alone. A small one learns
@@ -139,12 +120,12 @@ class SwinTransformerV2(SwinPyramid):
             stage_cfgs: Union[dict, Sequence[dict]] = (),
             patch_cfg: Optional[dict] = None,
             pretrained_window_sizes: Windows = 0,
-            init_cfg: Optional[dict] = None,
+            init_cfg: InitCfg = None,
             branch_norm_init: float = 0.,
             logit_scale_init: float = 10.,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
-        sizes = arch_sizes(arch, ARCHS)
+        sizes = arch_sizes(arch, SWIN_V2)
         count = len(sizes['depths'])
         if interpolate_mode not in ('bicubic', 'bilinear'):
             raise ValueError("interpolate_mode must be 'bicubic' or "
@@ -165,59 +146,60 @@ class SwinTransformerV2(SwinPyramid):
                                             'pretrained_window_size')
         patch = to_tuple(patch_size, 2, 'patch_size')
         image = to_tuple(img_size, 2, 'img_size')
+        mlp = partial(
+            feed_forward, mlp_ratio=mlp_ratio, drop=0., activation=nn.GELU)
+        stages = []
+        for index, (depth, heads) in enumerate(depths_and_heads(sizes)):
+            attention = partial(
+                CosineAttention,
+                window_size=windows[index],
+                num_heads=heads,
+                qkv_bias=qkv_bias,
+                attn_drop=attn_drop_rate,
+                sequential=sequential_attention,
+                pretrained_window_size=pretrained[index],
+                logit_scale_init=logit_scale_init)
+            setting = settings[index]
+            stages.append(
+                StageConfig(
+                    mixers=(attention, ) * depth,
+                    feedforwards=(mlp, ) * depth,
+                    shrink=not setting.get('pad_small_map', pad_small_map),
+                    mask_padding=mask_padding,
+                    with_cp=setting.get('with_cp', with_cp)))
         super().__init__(
-            embed_dims=sizes['embed_dims'],
-            depths=sizes['depths'],
-            num_heads=sizes['num_heads'],
-            extra_norm_every=sizes.get('extra_norm_every_n_blocks', 0),
-            post_norm=True,
-            branch_norm_init=branch_norm_init,
-            patch_size=patch,
-            in_channels=in_channels,
-            attention=[
-                partial(
-                    CosineAttention,
-                    window_size=window,
-                    qkv_bias=qkv_bias,
-                    attn_drop=attn_drop_rate,
-                    sequential=sequential_attention,
-                    pretrained_window_size=trained,
-                    logit_scale_init=logit_scale_init)
-                for window, trained in zip(windows, pretrained)
-            ],
-            mlp_ratio=mlp_ratio,
-            drop_rate=drop_rate,
-            mlp_drop_rate=0.,
-            drop_path_rate=drop_path_rate,
-            out_indices=out_indices,
-            pretrain_grid=tuple(
-                -(-s // p)
-                for s, p in zip(image, patch)) if use_abs_pos_embed else None,
-            interpolate_mode=interpolate_mode,
-            activation=nn.GELU,
-            norm=nn.LayerNorm,
-            output_norm=layer_from_cfg(norm_cfg, 'norm_cfg')
-            if norm_cfg else nn.Identity,
-            patch_norm=_has_patch_norm(patch_cfg or {}),
-            merging=partial(PatchMerging, post_norm=True),
-            shrink=not pad_small_map,
-            mask_padding=mask_padding,
-            frozen_stages=frozen_stages + 1 if frozen_stages >= 0 else -1,
-            with_cp=with_cp,
-            init_cfg=init_cfg)
-        for stage, setting in zip(self.layers, settings):
-            stage.with_cp = setting.get('with_cp', with_cp)
-            stage.shrink = not setting.get('pad_small_map', pad_small_map)
+            PyramidConfig(
+                patch_size=patch,
+                in_channels=in_channels,
+                embed_dims=sizes['embed_dims'],
+                stages=tuple(stages),
+                out_indices=tuple(out_indices),
+                norm=nn.LayerNorm,
+                merging=partial(PatchMerging, post_norm=True),
+                output_norm=layer_from_cfg(norm_cfg, 'norm_cfg')
+                if norm_cfg else nn.Identity,
+                patch_norm=_has_patch_norm(patch_cfg or {}),
+                post_norm=True,
+                branch_norm_init=branch_norm_init,
+                extra_norm_every=sizes.get('extra_norm_every_n_blocks', 0),
+                drop_rate=drop_rate,
+                drop_path_rate=drop_path_rate,
+                pretrain_grid=tuple(-(-s // p) for s, p in zip(image, patch))
+                if use_abs_pos_embed else None,
+                interpolate_mode=interpolate_mode,
+                frozen_stages=frozen_stages), init_cfg)
 
     def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
-        """What is frozen: as in the host, not the merging after it."""
-        last = self.frozen_stages - 1
-        if last < 0:
-            return super()._frozen()
-        stage = self.layers[last]
+        """Return what is frozen: as in the host, k means k + 1 stages.
+
+        The merging of the last of them stays.
+        """
+        if self.frozen_stages < 0:
+            return []
+        last = self.layers[self.frozen_stages]
         return [
-            part for whole in super()._frozen()
-            for part in ([stage.blocks] if whole is stage else [whole])
+            last.blocks if part is last else part
+            for part in self._first_stages(self.frozen_stages + 1)
         ]
 
 

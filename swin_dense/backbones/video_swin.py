@@ -4,15 +4,19 @@ from typing import Any, Optional, Sequence, Union
 
 from torch import Tensor
 
-from swin_dense.backbones.base import (SwinPyramid, arch_sizes, layer_from_cfg,
-                                       pretrained_cfg, reject_unknown)
-from swin_dense.backbones.swin import ARCHS
+from swin_dense.backbones.base import SwinPyramid
+from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
+                                                 depths_and_heads,
+                                                 layer_from_cfg,
+                                                 pretrained_cfg,
+                                                 reject_unknown)
+from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
+                                                 feed_forward)
 from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
-
-Arch = Union[str, dict[str, Any]]
+from swin_dense.sizes import SWIN
 
 # What mmaction2's configs may spell out: exactly what happens anyway.
 _FROM_SCRATCH = [
@@ -67,8 +71,8 @@ class SwinTransformer3D(SwinPyramid):
             merging instead of before.
         mask_padding: Whether padding is hidden from real tokens. The
             official weights were trained without.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)`, or None or
-            mmaction2's default list for random weights.
+        init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
+            initialisation of some layers, a list of these, or None.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -97,14 +101,14 @@ class SwinTransformer3D(SwinPyramid):
             out_indices: Sequence[int] = (3, ),
             out_after_downsample: bool = False,
             mask_padding: bool = False,
-            init_cfg: Union[dict, list, None] = None,
+            init_cfg: InitCfg = None,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
         if init_cfg == _FROM_SCRATCH:
             init_cfg = None
         init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
-        sizes = arch_sizes(arch, ARCHS)
+        sizes = arch_sizes(arch, SWIN)
         attention = partial(
             WindowAttention,
             window_size=to_tuple(window_size, 3, 'window_size'),
@@ -112,27 +116,32 @@ class SwinTransformer3D(SwinPyramid):
             qk_scale=qk_scale,
             attn_drop=attn_drop_rate,
             proj_drop=drop_rate)
-        super().__init__(
-            **sizes,
-            patch_size=to_tuple(patch_size, 3, 'patch_size'),
-            in_channels=in_channels,
-            attention=[attention] * len(sizes['depths']),
+        mlp = partial(
+            feed_forward,
             mlp_ratio=mlp_ratio,
-            drop_rate=drop_rate,
-            mlp_drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-            out_indices=out_indices,
-            out_after_merging=out_after_downsample,
-            pretrain_grid=None,
-            activation=layer_from_cfg(act_cfg, 'act_cfg'),
-            norm=norm,
-            patch_norm=patch_norm,
-            merging=partial(PatchMerging, norm=norm),
-            shrink=True,
-            mask_padding=mask_padding,
-            frozen_stages=frozen_stages,
-            with_cp=with_cp,
-            init_cfg=init_cfg)
+            drop=drop_rate,
+            activation=layer_from_cfg(act_cfg, 'act_cfg'))
+        super().__init__(
+            PyramidConfig(
+                patch_size=to_tuple(patch_size, 3, 'patch_size'),
+                in_channels=in_channels,
+                embed_dims=sizes['embed_dims'],
+                stages=tuple(
+                    StageConfig(
+                        mixers=(partial(attention, num_heads=heads), ) * depth,
+                        feedforwards=(mlp, ) * depth,
+                        shrink=True,
+                        mask_padding=mask_padding,
+                        with_cp=with_cp)
+                    for depth, heads in depths_and_heads(sizes)),
+                out_indices=tuple(out_indices),
+                norm=norm,
+                merging=partial(PatchMerging, norm=norm),
+                patch_norm=patch_norm,
+                drop_rate=drop_rate,
+                drop_path_rate=drop_path_rate,
+                out_after_merging=out_after_downsample,
+                frozen_stages=frozen_stages), init_cfg)
         self.pretrained2d = pretrained2d
 
     def forward(self, x: Tensor) -> Union[Tensor, tuple[Tensor, ...]]:

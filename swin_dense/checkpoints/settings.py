@@ -13,6 +13,7 @@ from swin_dense.checkpoints.transfer import EMBEDDING, PATCH
 from swin_dense.checkpoints.variants import identify
 from swin_dense.ops.grid import Grid
 from swin_dense.registry import MODELS
+from swin_dense.sizes import SWIN, SWIN_V2
 
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
@@ -138,8 +139,6 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _arch(kind: str, sizes: Mapping[str, Any]) -> Optional[str]:
-    # Backbones import the loader when they load.
-    from swin_dense.backbones import swin, swin_v2
-    archs = swin_v2.ARCHS if kind == 'v2' else swin.ARCHS
+    archs = SWIN_V2 if kind == 'v2' else SWIN
     return next((name for name, known in archs.items() if known == sizes),
                 None)

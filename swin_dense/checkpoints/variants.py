@@ -9,22 +9,17 @@ from swin_dense.checkpoints.transfer import PATCH
 from swin_dense.checkpoints.translation import FAMILIES, family
 from swin_dense.checkpoints.windows import find_window
 from swin_dense.ops.grid import Grid, by_axis
+from swin_dense.sizes import SWIN, SWIN_V2, SWIN_V2_HUB_GIANT
 
-_SIZES: dict[tuple[int, tuple[int, ...]], str] = {
-    (96, (2, 2, 6, 2)): 'T',
-    (96, (2, 2, 18, 2)): 'S',
-    (128, (2, 2, 18, 2)): 'B',
-    (192, (2, 2, 18, 2)): 'L',
+_LETTERS = {
+    (sizes['embed_dims'], sizes['depths']): name[0].upper()
+    for name, sizes in SWIN.items()
 }
-_V2_SIZES: dict[tuple[int, tuple[int, ...]], str] = {
-    **_SIZES,
-    (352, (2, 2, 18, 2)):
-    'H',
-    # The model hub's "giant" of 1.06 billion parameters: not the paper's.
-    (448, (2, 2, 18, 2)):
-    'g',
-    (512, (2, 2, 42, 4)):
-    'G',
+_V2_LETTERS = {
+    (sizes['embed_dims'], sizes['depths']): letter
+    for letter, sizes in [(name[0].upper(), sizes)
+                          for name, sizes in SWIN_V2.items()] +
+    [('g', SWIN_V2_HUB_GIANT)]
 }
 _LARGEST = ('H', 'g', 'G')  # nobody says how many heads they have
 _HEAD_CHANNELS = 32
@@ -127,7 +122,7 @@ def _count_heads(leaf: str, value: Tensor) -> int:
 
 def _size(kind: str, width: int, depths: tuple[int, ...],
           heads: tuple[int, ...]) -> str:
-    size = (_V2_SIZES if kind == 'v2' else _SIZES).get((width, depths), '')
+    size = (_V2_LETTERS if kind == 'v2' else _LETTERS).get((width, depths), '')
     channels = width // heads[0] if heads else _HEAD_CHANNELS
     usual = channels == _HEAD_CHANNELS or size in _LARGEST
     return size if usual or not size else f'{size}/C{channels}'

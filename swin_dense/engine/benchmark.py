@@ -15,6 +15,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from swin_dense.sizes import SWIN, SWIN_V2
+
 __all__ = ['MEASURES', 'Row', 'Setting', 'format_rows', 'measure']
 
 MEASURES = ('forward', 'forward + backward')
@@ -85,8 +87,8 @@ def _backbone(setting: Setting, name: str) -> nn.Module:
         return _video_backbone(setting, name)
     if setting.v2:
         return _v2_backbone(setting, name)
-    from swin_dense.backbones.swin import ARCHS, SwinTransformer
-    sizes = ARCHS[setting.arch]
+    from swin_dense.backbones.swin import SwinTransformer
+    sizes = SWIN[setting.arch]
     if name == 'ours':
         cls: Callable[..., nn.Module] = SwinTransformer
     else:
@@ -123,10 +125,8 @@ class _HuggingFaceV2(nn.Module):
 
     def __init__(self, setting: Setting) -> None:
         from transformers import Swinv2Backbone, Swinv2Config
-
-        from swin_dense.backbones.swin_v2 import ARCHS
         super().__init__()
-        sizes = ARCHS[setting.arch]
+        sizes = SWIN_V2[setting.arch]
         self.model = Swinv2Backbone(
             Swinv2Config(
                 image_size=list(setting.shape),
@@ -153,10 +153,9 @@ def _detector(setting: Setting, name: str) -> nn.Module:
     for part in backbone.get('backbones', [backbone]):
         part.drop_path_rate = 0.
     if name != 'ours':
-        from swin_dense.backbones.swin import ARCHS
         backbone.type = 'mmdet.SwinTransformer'
         arch = backbone.pop('arch', None)
-        backbone.update({**ARCHS.get(arch, {}), **backbone})
+        backbone.update({**SWIN.get(arch, {}), **backbone})
     model.data_preprocessor = None
     return revert_sync_batchnorm(MODELS.build(model))
 

@@ -28,7 +28,7 @@ def test_outputs_are_as_declared(size):
     ('tiny', 27_520_698),
     ('small', 48_838_602),
     ('base', 86_745_016),
-    ('large', 194_998_164),
+    ('L', 194_998_164),
 ])
 def test_parameter_count(arch, params):
     # The published classifiers (28288354, 49606258, 87768224, 196532476),
@@ -254,10 +254,31 @@ def test_initialisation_of_mmengine():
     assert table.std().item() == pytest.approx(.02, rel=.15)
 
 
+def test_initialisations_of_mmengine_in_a_list():
+    model = SwinTransformer(
+        **NARROW,
+        init_cfg=[
+            dict(type='Constant', layer='LayerNorm', val=3.),
+            dict(type='Constant', layer='Linear', val=.5)
+        ])
+    model.init_weights()
+    block = model.layers[0].blocks[0]
+    assert block.norm1.weight.eq(3).all()
+    assert block.attn.qkv.weight.eq(.5).all()
+    assert block.attn.relative_position_bias_table.std() > 0
+
+
+def test_sizes_as_a_dictionary_changed_by_arguments():
+    model = SwinTransformer(NARROW, depths=(1, 1, 1, 2))
+    assert [len(stage.blocks) for stage in model.layers] == [1, 1, 1, 2]
+    assert model.channels == (8, 16, 32, 64)
+
+
 @pytest.mark.parametrize('kwargs, error, message', [
     (dict(window=7), TypeError, "Did you mean 'window_size'"),
     (dict(qwerty=7), TypeError, "no argument 'qwerty'. It takes: arch"),
-    (dict(arch='huge'), ValueError, "tiny, small, base, large, got 'huge'"),
+    (dict(arch='huge'), ValueError,
+     "tiny, small, base, large, or a dict.*got 'huge'"),
     (dict(depths=(2, 2)), ValueError, 'one number for each stage'),
     (dict(out_indices=(0, 4)), ValueError, 'stage numbers below 4'),
     (dict(out_indices=(3, 0)), ValueError, 'rising stage numbers'),
@@ -268,6 +289,11 @@ def test_initialisation_of_mmengine():
     (dict(act_cfg=dict(type='Gelu')), ValueError, 'act_cfg must name'),
     (dict(norm_cfg=dict(kind='LN')), ValueError, 'norm_cfg must name'),
     (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
+    (dict(init_cfg=[dict(type='Normal', layer='Linear'), 3]), ValueError,
+     "list of these, got .*Normal.*, 3"),
+    (dict(init_cfg=[dict(type='Pretrained', checkpoint='a')] * 2), ValueError,
+     'init_cfg can load one checkpoint, got 2'),
+    (dict(pretrained=3), TypeError, 'pretrained must be a file or address'),
     (dict(pretrained='a', init_cfg=dict(
         type='Pretrained', checkpoint='a')), ValueError, 'not both'),
 ])

@@ -289,6 +289,7 @@ def test_saving_memory_changes_nothing(kwargs, training, plain):
 
 def test_freezing_counts_as_the_host():
     model = make(frozen_stages=1)
+    assert model.frozen_stages == 1
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {
         n

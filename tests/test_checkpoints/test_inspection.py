@@ -3,12 +3,12 @@ import pytest
 import torch
 from window_files import weights
 
-from swin_dense.backbones import swin, swin_v2
 from swin_dense.checkpoints.formats import export
 from swin_dense.checkpoints.inspection import inspect_checkpoint
 from swin_dense.checkpoints.settings import (backbone_settings, empty_backbone,
                                              image_size)
 from swin_dense.registry import MODELS
+from swin_dense.sizes import SWIN, SWIN_V2
 
 NAMES = dict(
     v1='SwinTransformer', v2='SwinTransformerV2', video='SwinTransformer3D')
@@ -70,9 +70,9 @@ def test_window_of_v2_from_the_official_config(tmp_path):
 
 
 @pytest.mark.parametrize('family, arch', [
-    *(('v1', arch) for arch in swin.ARCHS),
-    *(('v2', arch) for arch in swin_v2.ARCHS),
-    *(('video', arch) for arch in swin.ARCHS),
+    *(('v1', arch) for arch in SWIN),
+    *(('v2', arch) for arch in SWIN_V2),
+    *(('video', arch) for arch in SWIN),
 ])
 def test_named_sizes(family, arch):
     settings = dict(
