@@ -16,6 +16,9 @@ _OTHERS = (
      'pull` in its repository, or download the file itself'),
     (re.compile(rb'\x1f\x8b'), 'is compressed by gzip: unpack it (gzip -d, or '
      'tar -xzf) and give the checkpoint inside'),
+    (re.compile(rb'(?s).{257}ustar'), 'is a tar archive: unpack it (tar -xf) '
+     'and give the checkpoint inside. If it is itself a checkpoint, of '
+     'PyTorch before 0.2, have its maker save it with a newer one'),
     (re.compile(rb'\x89HDF'),
      'is an HDF5 file, of Keras or TensorFlow: only files of torch.save and '
      'safetensors are read'),

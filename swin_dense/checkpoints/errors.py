@@ -1,4 +1,4 @@
-"""The error of this package."""
+"""The errors of this package."""
 from typing import Any
 
 
@@ -10,3 +10,7 @@ class CheckpointError(ValueError):
     """
 
     report: Any = None
+
+
+class MalformedError(ValueError):
+    """Content of a file that no honest tool writes, in a few words."""

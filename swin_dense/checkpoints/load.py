@@ -19,7 +19,7 @@ from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
                                             family, is_output_norm, rename,
                                             unwrap)
 from swin_dense.checkpoints.heads import FittedHeads, explain_counts, fit_heads
-from swin_dense.checkpoints.read import read_checkpoint
+from swin_dense.checkpoints.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 from swin_dense.checkpoints.variants import describe
 from swin_dense.checkpoints.write import metadata_of
@@ -231,8 +231,9 @@ def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
     """What to call the source, and its content."""
     if isinstance(source, Mapping):
         return 'the given state_dict', source
-    # What is taken is copied into the model; optimizer states stay unread.
-    return os.fspath(source), read_checkpoint(source, mmap=True)
+    # What is taken is copied into the model.
+    return os.fspath(source), read_checkpoint(
+        source, mmap=True, without=TRAINING_STATE)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

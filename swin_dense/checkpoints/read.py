@@ -4,27 +4,47 @@ import os
 import re
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Callable, Union
+from typing import Any, Collection, Union
 from urllib.parse import unquote, urlsplit
 
 import torch
 
+from swin_dense.checkpoints.archives import (max_bytes, open_archive,
+                                             open_legacy)
 from swin_dense.checkpoints.containers import (explain_other, is_archive,
                                                is_safetensors)
 from swin_dense.checkpoints.download import download
-from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.errors import CheckpointError, MalformedError
+from swin_dense.checkpoints.pickles import Call
+from swin_dense.checkpoints.records import MapLocation, Storages
+from swin_dense.checkpoints.restore import Restorer
+from swin_dense.limits import LimitError
 
-MapLocation = Union[str, torch.device, Callable, None]
+# Of a training run, what nobody needs who wants its weights alone.
+TRAINING_STATE = ('optimizer', 'param_schedulers', 'message_hub',
+                  'ema_state_dict')
+_NOT_DENSE = {
+    'torch._utils._rebuild_sparse_tensor': 'sparse tensors',
+    'torch._utils._rebuild_qtensor': 'quantized tensors',
+    'torch._utils._rebuild_nested_tensor': 'nested tensors',
+    'torch._utils._rebuild_meta_tensor_no_storage': 'tensors without content',
+    'torch._utils._rebuild_wrapper_subclass': 'tensors of another class',
+    'torch._tensor._rebuild_from_type_v2': 'tensors of another class',
+}
 
 
-def read_checkpoint(source: Union[str, os.PathLike],
-                    map_location: MapLocation = 'cpu',
-                    *,
-                    mmap: bool = False) -> dict[str, Any]:
+def read_checkpoint(
+    source: Union[str, os.PathLike],
+    map_location: MapLocation = 'cpu',
+    *,
+    mmap: bool = False,
+    check: bool = True,
+    without: Collection[str] = ()) -> dict[str, Any]:
     """Read a checkpoint: a file of torch.save, or safetensors.
 
-    Which of the two a file is, its content tells, whatever its name. Files
-    of torch.save are read with `weights_only=True`.
+    Which of the two a file is, its content tells, whatever its name. A file
+    of torch.save is read as data: dense tensors, arrays and numbers of numpy,
+    mmengine's histories, plain values and containers of these.
 
     Args:
         source: Path, or address starting with http://, https:// or file://.
@@ -32,9 +52,13 @@ def read_checkpoint(source: Union[str, os.PathLike],
         map_location: Device for the tensors, as in `torch.load`; for
             safetensors a device or its name.
         mmap: Whether to leave the tensors in the file until they are used.
-            Saves memory and time where they are copied or only looked at;
-            the file must not be changed in the meantime. Files of PyTorch
-            before 1.6 cannot be mapped and are read whole.
+            Saves memory where they are copied or only looked at; the file
+            must not be changed in the meantime. Compressed records are read
+            whole.
+        check: Whether to compare checksums of tensors that are left in the
+            file, which reads through them once. Others are always compared.
+            Only zip archives, as PyTorch writes them since 1.6, have any.
+        without: Top-level entries to leave out, which are not checked then.
 
     Returns:
         The dictionary that was stored. Of safetensors, one of `state_dict`
@@ -42,8 +66,9 @@ def read_checkpoint(source: Union[str, os.PathLike],
 
     Raises:
         CheckpointError: If there is no such file, it cannot be read to its
-            end, holds no dictionary, or holds anything that only code could
-            restore. The last is refused before any of it is executed.
+            end, is damaged, holds no dictionary, takes more memory than the
+            limits allow, or holds anything that only code could restore. The
+            last is refused before any of it is executed.
         ImportError: If it is safetensors and that package is not installed.
     """
     path = local_file(source)
@@ -52,7 +77,7 @@ def read_checkpoint(source: Union[str, os.PathLike],
         raise CheckpointError(f'{path} {other}')
     if is_safetensors(path):
         return _read_safetensors(path, map_location, mmap)
-    checkpoint = _load(path, map_location, mmap)
+    checkpoint = _load(path, map_location, mmap, check, without)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
             f'{path} holds a {type(checkpoint).__name__}, no dictionary of '
@@ -91,29 +116,32 @@ def local_file(source: Union[str, os.PathLike]) -> Path:
     return path
 
 
-def _load(path: Path, map_location: MapLocation, mmap: bool) -> Any:
-    # Files of PyTorch before 1.6 cannot be mapped; and by a path that ends in
-    # .safetensors PyTorch would take the file for one.
-    mmap = mmap and is_archive(path) and path.suffix != '.safetensors'
+def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
+          without: Collection[str]) -> Any:
+    open_content = open_archive if is_archive(path) else open_legacy
     try:
-        if mmap:
-            return torch.load(
-                path, map_location=map_location, weights_only=True, mmap=True)
         with open(path, 'rb') as file:
-            return torch.load(
-                file, map_location=map_location, weights_only=True)
+            tree, records, swapped = open_content(path, file)
+            entries = tree.items if isinstance(tree, Call) else tree
+            for name in without if isinstance(entries, dict) else ():
+                entries.pop(name, None)
+            storages = Storages(path, records, map_location, mmap, check,
+                                swapped)
+            return Restorer(storages, max_bytes(path)).value(tree)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
+    except LimitError as error:
+        raise CheckpointError(f'{path} is refused: {error}') from error
     except MemoryError:
         raise
-    except Exception as error:  # a broken file can fail anywhere in torch
+    except Exception as error:  # a broken file can fail anywhere
         raise CheckpointError(_unreadable(path, error)) from error
 
 
 def _read_safetensors(path: Path, map_location: MapLocation,
                       mmap: bool) -> dict[str, Any]:
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ImportError as error:
         raise ImportError(
             f'{path} is a safetensors file; to read it: pip install '
@@ -127,7 +155,9 @@ def _read_safetensors(path: Path, map_location: MapLocation,
             for name in file.keys():
                 value = file.get_tensor(name)  # stays in the file
                 state_dict[name] = value.to(device, copy=not mmap)
-    except SafetensorError as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise CheckpointError(_unreadable(path, error)) from error
     return {'meta': _decode(meta), 'state_dict': state_dict}
 
@@ -137,7 +167,7 @@ def _decode(header: dict[str, str]) -> dict[str, Any]:
     meta: dict[str, Any] = dict(header)
     try:
         ours = json.loads(meta.get('meta', ''))
-    except ValueError:
+    except (ValueError, RecursionError):
         return meta
     if isinstance(ours, dict):
         del meta['meta']
@@ -145,17 +175,13 @@ def _decode(header: dict[str, str]) -> dict[str, Any]:
     return meta
 
 
-def _refusal(path: Path, message: str) -> str:
-    """What to tell about a file that the restricted reader gave up on."""
-    named = re.search(
-        r'GLOBAL (.+?)(?: was not| whose module| is not allowed|$)', message,
-        re.MULTILINE)
-    detail = message.split('WeightsUnpickler error:')[-1].strip()
-    detail = detail.split('\n')[0]
-    if named is None and 'Unsupported operand' in detail:
-        return _unreadable(path, UnpicklingError(detail))
-    what = named[1] if named else f'something else ({detail})'
-    return (f'{path} is refused: besides weights it holds {what}, which '
+def _refusal(path: Path, name: str) -> str:
+    """Explain why a file that names something else than data is refused."""
+    if name in _NOT_DENSE:
+        return (f'{path} is refused: it holds {_NOT_DENSE[name]} ({name}), '
+                'and only dense ones are read. Have its maker save the '
+                'weights as such')
+    return (f'{path} is refused: besides weights it holds {name}, which '
             'would take running code to restore. Nothing of it was executed. '
             'If you trust its maker, have them save the weights alone: '
             'torch.save(model.state_dict(), FILE)')
@@ -163,6 +189,8 @@ def _refusal(path: Path, message: str) -> str:
 
 def _unreadable(path: Path, error: Exception) -> str:
     detail = str(error).strip().split('\n')[0] or 'unexpected end of file'
+    if not isinstance(error, MalformedError):
+        detail = f'{type(error).__name__}: {detail}'
     return (f'{path} ({path.stat().st_size} bytes) cannot be read as a '
-            f'checkpoint: {type(error).__name__}: {detail}. It is truncated, '
-            'damaged, or no checkpoint: copy or download it again')
+            f'checkpoint: {detail}. It is truncated, damaged, or no '
+            'checkpoint: copy or download it again')

@@ -1,106 +1,115 @@
-"""Lets `torch.load(weights_only=True)` read what mmengine stores.
+"""Lets mmengine read its own checkpoints, by the reader of this package.
 
-Since PyTorch 2.6 a checkpoint may hold nothing but tensors and plain
-containers unless each further name is allow-listed. mmengine 0.10 writes a few
-more: histories of the logged values, numpy arrays and numbers, and attributes
-of two of its classes, fetched by `getattr`. Each gets a stand-in that can
-return those values and nothing else, so that reading a file still executes no
-code of the file's choosing:
+Since PyTorch 2.6 `torch.load` refuses what mmengine 0.10 stores besides
+tensors, unless it is allow-listed for the whole process. Instead, mmengine's
+loaders of files and addresses are replaced by
+`swin_dense.checkpoints.read.read_checkpoint`, which needs no allow-list, when
+`mmengine.runner.checkpoint` is imported.
 
-- `getattr` would reach any object of the process. Its stand-in knows the
-  statistics of `HistoryBuffer` and the curves of `OneCycleParamScheduler`.
-- `numpy.dtype` would let a file set the flags of a copied type, and with them
-  have numbers taken for pointers. Its stand-in returns numpy's own immutable
-  types of numbers.
+mmengine would also execute the config that it keeps as text in a checkpoint:
+`Runner.resume` and the inferencers do. So the loaders leave it out.
 
-Remove this file once mmengine allow-lists its own state.
+Remove this file once mmengine reads its checkpoints as data.
 """
-from collections import OrderedDict
-from pickle import UnpicklingError
-from typing import Any, Callable
+import os
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import Any, Mapping, Optional
 
-import numpy as np
-import torch
-from mmengine.logging.history_buffer import HistoryBuffer
-
-# The public place of these is private in numpy 1 and numpy 2 alike.
-_reconstruct = np.ndarray(0).__reduce__()[0]
-_scalar = np.float64(0).__reduce__()[0]
-
-_NUMBERS = {
-    code: np.dtype(code)
-    for code in 'b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16'.split()
-}
-_STATISTICS = {
-    name: getattr(HistoryBuffer, name)
-    for name in ('mean', 'max', 'min', 'current')
-}
-_ANNEALING = ('_annealing_cos', '_annealing_linear')
-_ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
-
-
-def _attribute(owner: Any, name: str) -> Callable:
-    """Stand in for `getattr` with the attributes that mmengine pickles.
-
-    Args:
-        owner: `HistoryBuffer`, or the name of `OneCycleParamScheduler`.
-        name: One of its statistics or curves. Statistics that the user
-            registered under the same class count too.
-
-    Raises:
-        UnpicklingError: For any other owner or attribute.
-    """
-    if owner is HistoryBuffer and isinstance(name, str):
-        statistics = {**HistoryBuffer._statistics_methods, **_STATISTICS}
-        if name in statistics:
-            return statistics[name]
-    if owner == _ONE_CYCLE and name in _ANNEALING:
-        # Rare, and the import would make this package heavy.
-        from mmengine.optim.scheduler import OneCycleParamScheduler
-        return getattr(OneCycleParamScheduler, name)
-    raise UnpicklingError(
-        f'GLOBAL getattr of {name!r} on {owner!r} is not allowed')
-
-
-def _number_type(code: Any, align: bool = False, copy: bool = False) -> Any:
-    """Stand in for `numpy.dtype` with the types of numbers.
-
-    The shared instances are returned whatever `copy` says: numpy does not let
-    anybody set their state. Their byte order is the machine's own.
-
-    Raises:
-        UnpicklingError: For any other type, objects and records included.
-    """
-    if isinstance(code, bytes):
-        code = code.decode('ascii', 'replace')
-    if not isinstance(code, str) or code not in _NUMBERS:
-        raise UnpicklingError(f'GLOBAL numpy.dtype of {code!r} is not allowed')
-    return _NUMBERS[code]
-
-
-def _no_bytes() -> bytes:
-    """Stand in for `bytes`, whose call is how an empty array is stored."""
-    return b''
+LOADING = 'mmengine.runner.checkpoint'
+_CODE = ('config', 'cfg')
 
 
 def install() -> None:
-    """Allow-list what mmengine stores. Cheap, and safe to call again."""
-    stand_ins = [
-        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        (_attribute, 'builtins.getattr'),
-        (_ONE_CYCLE, _ONE_CYCLE),
-        (np.ndarray, 'numpy.ndarray'),
-        (_number_type, 'numpy.dtype'),
-        (_no_bytes, 'builtins.bytes'),
-        # Configurations are read as plain dictionaries: mmengine's appear in
-        # the meta data of data sets, yacs's in official classification files.
-        (dict, 'mmengine.config.config.ConfigDict'),
-        (OrderedDict, 'yacs.config.CfgNode'),
-    ]
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        stand_ins += [(_reconstruct, f'{module}._reconstruct'),
-                      (_scalar, f'{module}.scalar')]
-    # Restoring an array sets the state of its type, too.
-    torch.serialization.add_safe_globals(
-        stand_ins + sorted({type(t)
-                            for t in _NUMBERS.values()}, key=str))
+    """Replace mmengine's loaders, now or when they are imported.
+
+    Imports nothing, and does nothing when called again.
+    """
+    if LOADING in sys.modules:
+        replace_loaders(sys.modules[LOADING])
+    elif not any(
+            isinstance(finder, LoadingFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, LoadingFinder())
+
+
+def replace_loaders(module: ModuleType) -> None:
+    """Make mmengine read files and addresses by our reader."""
+    for function, prefixes in ((load_from_local, ''),
+                               (load_from_http, ('http://', 'https://'))):
+        module.CheckpointLoader.register_scheme(  # type: ignore[attr-defined]
+            prefixes, function, force=True)
+        # Loaders of other schemes call them by name.
+        setattr(module, function.__name__, function)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a checkpoint file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: See `read_checkpoint`.
+    """
+    from swin_dense.checkpoints.read import read_checkpoint
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f'{filename} can not be found.')
+    return without_code(read_checkpoint(filename, map_location))
+
+
+def load_from_http(filename: str,
+                   map_location: Any = None,
+                   **unused: Any) -> dict[str, Any]:
+    """Read the checkpoint at an address, see `download`.
+
+    Raises:
+        CheckpointError: See `read_checkpoint`.
+    """
+    from swin_dense.checkpoints.read import read_checkpoint
+    return without_code(read_checkpoint(filename, map_location))
+
+
+def without_code(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint without the configs that mmengine would execute."""
+    changed = {}
+    if isinstance(checkpoint.get('meta'), Mapping):
+        changed['meta'] = _without(checkpoint['meta'])
+    hub = checkpoint.get('message_hub')
+    if isinstance(hub, Mapping) and isinstance(
+            hub.get('runtime_info'), Mapping):
+        changed['message_hub'] = {
+            **hub, 'runtime_info': _without(hub['runtime_info'])
+        }
+    if not changed:  # a bare state_dict keeps its attributes
+        return checkpoint
+    return {**checkpoint, **changed}
+
+
+def _without(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in entries.items() if k not in _CODE}
+
+
+class LoadingFinder(MetaPathFinder):
+    """Finds mmengine's module of loaders as Python would."""
+
+    def find_spec(self,
+                  fullname: str,
+                  path: Any = None,
+                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+        """Return the specification of that module, for its name only."""
+        if fullname != LOADING:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = LoadingLoader(fullname, spec.loader.path)
+        return spec
+
+
+class LoadingLoader(SourceFileLoader):
+    """Runs that module, then replaces its loaders."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module."""
+        super().exec_module(module)
+        replace_loaders(module)

@@ -1,10 +1,8 @@
-"""What mmengine stores can be read with weights only, and nothing else."""
-import builtins
+"""What mmengine stores can be read, and nothing else."""
 import io
 import os
 import subprocess
 import sys
-from collections import OrderedDict
 from pickle import UnpicklingError
 from types import ModuleType
 
@@ -14,17 +12,22 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-import swin_dense  # noqa: F401
-from swin_dense.compat import checkpoints
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.read import read_checkpoint
 
 
-def round_trip(value):
-    file = io.BytesIO()
-    torch.save(value, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+@pytest.fixture
+def round_trip(tmp_path):
+    """A function that writes a value and reads it again."""
+
+    def write_and_read(value):
+        torch.save({'x': value}, tmp_path / 'a.pth')
+        return read_checkpoint(tmp_path / 'a.pth')['x']
+
+    return write_and_read
 
 
 class Call:
@@ -38,7 +41,7 @@ class Call:
         return self.call if self.state is None else (*self.call, self.state)
 
 
-def test_history_buffer():
+def test_history_buffer(round_trip):
     buffer = HistoryBuffer([1., 2., 6.], [1, 1, 1])
     again = round_trip(buffer)
     assert type(again) is HistoryBuffer
@@ -52,11 +55,11 @@ def test_history_buffer():
     assert HistoryBuffer._statistics_methods['mean'] is HistoryBuffer.mean
 
 
-def test_empty_history_buffer():
+def test_empty_history_buffer(round_trip):
     assert round_trip(HistoryBuffer()).data[0].shape == (0, )
 
 
-def test_message_hub():
+def test_message_hub(round_trip):
     hub = MessageHub.get_instance('allow_list')
     hub.update_scalar('train/loss', 0.5)
     hub.update_scalar('train/loss', torch.tensor(0.25))
@@ -83,7 +86,7 @@ def test_message_hub():
     ('ReduceOnPlateauLR', dict(monitor='loss')),
     ('StepLR', dict(step_size=1)),
 ])
-def test_schedules(name, kwargs):
+def test_schedules(name, kwargs, round_trip):
     parameter = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([parameter], lr=.1, momentum=.9)
     state = getattr(schedulers, name)(optimizer, **kwargs).state_dict()
@@ -102,27 +105,29 @@ def test_schedules(name, kwargs):
     np.ones((2, 0, 3), np.float16),
     np.array([1 + 2j]),
 ])
-def test_numbers_of_numpy(value):
+def test_numbers_of_numpy(value, round_trip):
     again = round_trip(value)
     assert type(again) is type(value) and again.dtype == value.dtype
     np.testing.assert_array_equal(again, value)
 
 
 @pytest.mark.parametrize('module', ['numpy.core', 'numpy._core'])
-def test_names_of_numpy_1_and_2(module):
+def test_names_of_numpy_1_and_2(module, tmp_path):
     here = np.float64(0).__reduce__()[0].__module__.encode()
-    file = io.BytesIO()
-    torch.save([np.float64(1.5), np.arange(3)],
-               file,
-               _use_new_zipfile_serialization=False)
+    path = tmp_path / 'a.pth'
+    torch.save(
+        dict(number=np.float64(1.5), array=np.arange(3)),
+        path,
+        _use_new_zipfile_serialization=False)
     there = f'{module}.multiarray'.encode()
-    content = file.getvalue().replace(here, there)
+    content = path.read_bytes().replace(here, there)
     assert there in content
-    number, array = torch.load(io.BytesIO(content), weights_only=True)
-    assert number == 1.5 and array.tolist() == [0, 1, 2]
+    path.write_bytes(content)
+    again = read_checkpoint(path)
+    assert again['number'] == 1.5 and again['array'].tolist() == [0, 1, 2]
 
 
-def test_configurations_become_plain_dictionaries(monkeypatch):
+def test_configurations_become_plain_dictionaries(monkeypatch, round_trip):
     again = round_trip(dict(meta=ConfigDict(a=[ConfigDict(b=1)])))
     assert again == dict(meta=dict(a=[dict(b=1)]))
     assert type(again['meta']) is dict and type(again['meta']['a'][0]) is dict
@@ -138,7 +143,7 @@ def test_configurations_become_plain_dictionaries(monkeypatch):
     node = CfgNode(MODEL=CfgNode(TYPE='swin'))
     node.__dict__['__immutable__'] = True
     again = round_trip(dict(config=node))
-    assert type(again['config']) is OrderedDict
+    assert type(again['config']) is dict
     assert again == dict(config=dict(MODEL=dict(TYPE='swin')))
 
 
@@ -147,6 +152,37 @@ def test_mmengine_reads_such_a_file(tmp_path):
     torch.save({'loss': HistoryBuffer([1.], [1])}, path)
     loaded = CheckpointLoader.load_checkpoint(str(path), 'cpu')
     assert loaded['loss'].mean() == 1.
+    with pytest.raises(FileNotFoundError):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'absent.pth'))
+    torch.save({'x': Call(os.system, 'echo executed')}, path)
+    with pytest.raises(CheckpointError, match='a.pth is refused.*system'):
+        CheckpointLoader.load_checkpoint(str(path))
+
+
+def test_mmengine_gets_no_config_to_execute(tmp_path):
+    path = tmp_path / 'a.pth'
+    code = 'raise SystemExit'
+    torch.save(
+        dict(
+            meta=dict(epoch=1, config=code, cfg=code),
+            message_hub=dict(runtime_info=dict(iter=2, cfg=code))), path)
+    for load in (CheckpointLoader.load_checkpoint,
+                 mmengine_checkpoint._load_checkpoint,
+                 mmengine_checkpoint.load_from_local):
+        assert load(str(path), 'cpu') == dict(
+            meta=dict(epoch=1), message_hub=dict(runtime_info=dict(iter=2)))
+
+
+def test_loaders_are_replaced_whenever_mmengine_imports_them():
+    code = ('import swin_dense; from mmengine.runner import checkpoint; '
+            'print(checkpoint.load_from_http.__module__, '
+            'checkpoint.CheckpointLoader._schemes[""].__module__)')
+    for first in ('', 'from mmengine.runner import checkpoint; '):
+        done = subprocess.run([sys.executable, '-c', first + code],
+                              capture_output=True,
+                              text=True,
+                              check=True)
+        assert done.stdout.split() == ['swin_dense.compat.checkpoints'] * 2
 
 
 def getattr_of(*path):
@@ -188,48 +224,64 @@ def getattr_of(*path):
     np.float64,
     MessageHub,
 ])
-def test_anything_else_is_refused(payload, capfd):
-    file = io.BytesIO()
-    torch.save({'x': payload}, file)
-    file.seek(0)
-    with pytest.raises((UnpicklingError, TypeError)):
-        torch.load(file, weights_only=True)
+def test_anything_else_is_refused(payload, tmp_path, capfd):
+    path = tmp_path / 'a.pth'
+    for zipped in (True, False):
+        torch.save({'x': payload}, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(CheckpointError, match='a.pth') as error:
+            read_checkpoint(path)
+        assert 'refused' in str(error.value) or 'read' in str(error.value)
     assert 'executed' not in ''.join(capfd.readouterr())
 
 
-def test_stand_in_of_getattr():
-    assert checkpoints._attribute(HistoryBuffer, 'max') is HistoryBuffer.max
-    with pytest.raises(UnpicklingError, match="'__init__' on <class 'mmeng"):
-        checkpoints._attribute(HistoryBuffer, '__init__')
-    with pytest.raises(UnpicklingError, match='not allowed'):
-        checkpoints._attribute(HistoryBuffer, ['mean'])
-    allowed = torch.serialization.get_safe_globals()
-    functions = [f[0] if isinstance(f, tuple) else f for f in allowed]
-    for unsafe in (builtins.getattr, np.dtype):
-        assert not any(f is unsafe for f in functions)
+def test_statistics_of_the_process_stay(tmp_path, monkeypatch):
+    methods = dict(HistoryBuffer([1.], [1])._statistics_methods)
+    monkeypatch.setattr(HistoryBuffer, '_statistics_methods', dict(methods))
+    # As a file once replaced the mean by the maximum, for everybody.
+    buffer = HistoryBuffer([1, 2, 9], [1, 1, 1])
+    state = dict(vars(buffer), statistics_methods=dict(mean=getattr_of('max')))
+    torch.save({'x': Call(HistoryBuffer, state=state)}, tmp_path / 'a.pth')
+    again = read_checkpoint(tmp_path / 'a.pth')['x']
+    assert again.statistics('mean') == 4.
+    assert buffer.statistics('mean') == 4.
+    assert HistoryBuffer._statistics_methods == methods
 
 
-def test_registered_statistics_count(monkeypatch):
+@pytest.mark.parametrize('state', [
+    dict(_log_history=np.ones(3)),
+    dict(_log_history=[1., 2.]),
+    dict(_log_history=np.ones((2, 1))),
+    dict(max_length=1),
+    dict(max_length='2'),
+    dict(max_length=True),
+])
+def test_malformed_histories(tmp_path, state):
+    state = {**vars(HistoryBuffer([1., 2.], [1, 1])), **state}
+    torch.save({'x': Call(HistoryBuffer, state=state)}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='history of logged values'):
+        read_checkpoint(tmp_path / 'a.pth')
 
-    def median(self):
-        return np.median(self._log_history)
 
-    methods = {**HistoryBuffer._statistics_methods, 'median': median}
-    monkeypatch.setattr(HistoryBuffer, '_statistics_methods', methods)
-    assert checkpoints._attribute(HistoryBuffer, 'median') is median
-    # A file may put entries there, but those do not become attributes.
-    methods['__init__'] = 'planted'
-    assert checkpoints._attribute(HistoryBuffer, '__init__') == 'planted'
+def test_plain_torch_load_is_as_before():
+    file = io.BytesIO()
+    torch.save(np.arange(3), file)
+    file.seek(0)
+    with pytest.raises(UnpicklingError, match='_reconstruct'):
+        torch.load(file, weights_only=True)
 
 
-def test_state_of_a_number_type_cannot_be_set():
+@pytest.mark.parametrize('flags', [63, 1])
+def test_flags_of_a_number_type_are_refused(tmp_path, flags):
     # With other flags numpy would take numbers for pointers to objects.
-    flags = (3, '<', None, None, None, -1, -1, 63)
-    copy = np.dtype('f8', copy=True)
-    copy.__setstate__(flags)
-    assert copy.flags == 63
-    again = round_trip([Call(np.dtype, 'f8', False, True, state=flags)])[0]
-    assert again is np.dtype('f8') and again.flags == 0
+    state = (3, '<', None, None, None, -1, -1, flags)
+    number = np.arange(3.).__reduce__()
+    kind = Call(np.dtype, 'f8', False, True, state=state)
+    content = number[2][4]
+    array = Call(
+        *number[:1], *number[1], state=(1, (3, ), kind, False, content))
+    torch.save({'x': array}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='records or objects'):
+        read_checkpoint(tmp_path / 'a.pth')
 
 
 def test_import_is_light_and_silent():

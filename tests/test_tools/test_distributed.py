@@ -9,6 +9,8 @@ import pytest
 import torch
 from tiny_runs import CONFIG, REPOSITORY, run
 
+from swin_dense.checkpoints.read import read_checkpoint
+
 # Sums of float32 in another order, over three steps.
 TOLERANCE = 1e-5
 
@@ -59,7 +61,7 @@ def test_two_processes_match_one(tmp_path):
     assert 'Batch of 2 images per update (2 processes x 1 images' in log
 
     one, two = (
-        torch.load(tmp_path / name, weights_only=True)['state_dict']
+        read_checkpoint(tmp_path / name)['state_dict']
         for name in ('one/iter_6.pth', 'two/iter_3.pth'))
     torch.testing.assert_close(two, one, rtol=0, atol=TOLERANCE)
 
@@ -95,7 +97,7 @@ def test_split_optimizer_state_is_stored_whole(tmp_path):
            '--resume', tmp_path / 'split' / 'iter_2.pth', *options,
            'optim_wrapper.optimizer.type=AdamW')
     split, whole = (
-        torch.load(tmp_path / name / 'iter_4.pth', weights_only=True)
+        read_checkpoint(tmp_path / name / 'iter_4.pth')
         for name in ('split', 'whole'))
     torch.testing.assert_close(split['state_dict'], whole['state_dict'])
     state = split['optimizer']['state']

@@ -10,6 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from tiny_runs import CONFIG, run
 
+from swin_dense.checkpoints.read import read_checkpoint
 from swin_dense.detection.predictor import Predictor
 
 
@@ -38,7 +39,7 @@ def log_of(work_dir: Path) -> str:
 
 
 def test_training_leaves_weights_log_and_config(workspace, checkpoint):
-    stored = torch.load(checkpoint, weights_only=True)
+    stored = read_checkpoint(checkpoint)
     assert stored['meta']['iter'] == 2
     assert stored['meta']['seed'] == 0
     log = log_of(workspace / 'work')
@@ -64,7 +65,7 @@ def test_resume_goes_on_as_if_never_interrupted(workspace, checkpoint, data,
     resume = ['--resume'] if how == 'auto' else ['--resume', checkpoint]
     assert run('train', CONFIG, '--work-dir', work, *resume, *straight) == 0
     expected, found = (
-        torch.load(folder / 'iter_4.pth', weights_only=True)['state_dict']
+        read_checkpoint(folder / 'iter_4.pth')['state_dict']
         for folder in (tmp_path / 'a', work))
     assert 'Iter(train) [3/4]' in log_of(work)
     assert 'Iter(train) [1/4]' not in log_of(work)

@@ -10,6 +10,8 @@ from PIL import Image
 from tiny_ade import CLASSES, label_map, write_pair
 from tiny_runs import REPOSITORY, run
 
+from swin_dense.checkpoints.read import read_checkpoint
+
 PAGE = REPOSITORY / 'docs' / 'own_segmentation_data.md'
 # What makes the recipe small enough for a test.
 TINY = '''
@@ -74,7 +76,7 @@ def labels_of(config, name='a', split='train'):
 def test_documented_config_trains_and_tests(config, capsys):
     assert train(config) == 0
     weights = config.parent / 'work' / 'iter_2.pth'
-    stored = torch.load(weights, weights_only=True)
+    stored = read_checkpoint(weights)
     assert stored['meta']['dataset_meta']['classes'] == CLASSES
     out = config.parent / 'metrics.json'
     assert run('test', config, weights, '--out', out, '--work-dir',
@@ -98,8 +100,7 @@ def test_images_with_everything_ignored_train_without_nan(config):
     assert train(config, *options) == 0
     log, = (config.parent / 'work').glob('*/*.log')
     assert log.read_text().count(' loss: 0.0000 ') == 2
-    stored = torch.load(
-        config.parent / 'work' / 'iter_2.pth', weights_only=True)
+    stored = read_checkpoint(config.parent / 'work' / 'iter_2.pth')
     assert all(
         torch.isfinite(value).all() for value in stored['state_dict'].values())
 

@@ -9,6 +9,8 @@ from small_videos import moving_square, write_videos
 from tiny_runs import CONFIG as DETECTOR
 from tiny_runs import run
 
+from swin_dense.checkpoints.read import read_checkpoint
+
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
 CONFIG = str(Path(__file__).with_name('tiny_video_swin.py'))
@@ -41,7 +43,7 @@ def error_of(capsys, *args) -> str:
 
 
 def test_training_reports_and_keeps_the_classes(trained, checkpoint):
-    content = torch.load(checkpoint, weights_only=True)
+    content = read_checkpoint(checkpoint)
     meta = content['meta']['dataset_meta']
     assert list(meta['classes']) == ['right', 'left']
     log = next(trained.glob('*/*.log')).read_text()
@@ -156,7 +158,7 @@ def test_weights_for_clips_in_a_model_for_images(checkpoint, tmp_path, capsys):
     from PIL import Image
     Image.fromarray(moving_square(0, 1)[0]).save(tmp_path / 'a.png')
     path = tmp_path / 'shapes.pth'
-    content = torch.load(checkpoint, weights_only=True)
+    content = read_checkpoint(checkpoint)
     classes = ('circle', 'triangle', 'star')  # those of the detector
     content['meta']['dataset_meta'] = dict(classes=classes)
     torch.save(content, path)

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, init_default_scope
 from small_videos import CLASSES, moving_square
 
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.load import CheckpointError
+from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
 from swin_dense.datasets.encoding import write_video
 from swin_dense.datasets.video import VideoError
 from swin_dense.engine.launch import load_config
@@ -193,7 +193,7 @@ def test_classes(checkpoint, tmp_path):
         Predictor(
             CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3})
     # A file without names, for a config that counts its classes.
-    content = torch.load(checkpoint, weights_only=True)
+    content = read_checkpoint(checkpoint)
     nameless = str(tmp_path / 'nameless.pth')
     torch.save(dict(state_dict=content['state_dict']), nameless)
     config = load_config(CONFIG)

@@ -1,0 +1,39 @@
+"""Limits on what a file or a server may cost, each an environment variable."""
+import math
+import os
+
+_PREFIX = 'SWIN_DENSE_'
+
+
+class LimitError(ValueError):
+    """Something asks for more than a limit allows."""
+
+
+def limit(name: str, default: float) -> float:
+    """Return a limit: the environment variable's value, else the default.
+
+    Args:
+        name: Name of the variable without its prefix `SWIN_DENSE_`.
+        default: Value where the variable is not set.
+
+    Raises:
+        ValueError: If the variable is set to something else than a positive
+            number.
+    """
+    text = os.environ.get(_PREFIX + name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:  # NaN included
+        raise ValueError(f'the environment variable {_PREFIX}{name} must be '
+                         f'a positive number, got {text!r}')
+    return value
+
+
+def advice(name: str) -> str:
+    """Return a sentence on how to raise a limit."""
+    return (f'If you trust its maker, raise the limit: set the environment '
+            f'variable {_PREFIX}{name}')
