@@ -1,6 +1,6 @@
 """Checkpoints during training, of which one is always intact."""
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -38,13 +38,19 @@ class SafeCheckpointHook(CheckpointHook):
 
     mmengine removes a checkpoint beyond `max_keep_ckpts`, or the best one so
     far, before it writes the next: killed in between, it leaves none. Here
-    `last_checkpoint` is replaced in one step, too. The arguments are
-    mmengine's.
+    `last_checkpoint` is replaced in one step, too. Of the best checkpoint
+    that a resumed one names, only the file of that name in this run's own
+    folder is ever removed. The arguments are mmengine's.
     """
 
     def before_train(self, runner: Any) -> None:
         """Prepare the folder, and clean up after a killed run."""
         super().before_train(runner)
+        # A resumed checkpoint names them, and they are to be removed.
+        if getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._own(self.best_ckpt_path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = path and self._own(path)
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in remove_leftovers(Path(self.out_dir)):
                 runner.logger.warning(
@@ -91,6 +97,13 @@ class SafeCheckpointHook(CheckpointHook):
         later.do(
             {self.last_ckpt,
              getattr(self, 'best_ckpt_path', None), *best})
+
+    def _own(self, path: str) -> Optional[str]:
+        """Return the best checkpoint of that name in this run's folder."""
+        name = Path(path).name
+        if not name.startswith('best_'):
+            return None
+        return self.file_backend.join_path(self.out_dir, name)
 
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir,

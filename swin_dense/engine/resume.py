@@ -1,10 +1,12 @@
 """Finding the checkpoint to go on from."""
+import os
 from pathlib import Path
-from typing import Optional
+from typing import Any, Mapping, Optional
 
 from mmengine.logging import MMLogger
 
 from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
+from swin_dense.engine.training_state import progress_of
 
 
 def find_latest(folder: Path) -> Optional[Path]:
@@ -30,21 +32,38 @@ def find_latest(folder: Path) -> Optional[Path]:
     for path in sorted(files):
         if path.name.startswith(('.', 'best_')):  # without optimizer state
             continue
-        try:
-            checkpoint = read_checkpoint(path, mmap=True)
-        except CheckpointError as error:
-            damaged.append(path)
-            MMLogger.get_current_instance().warning(f'Passed over: {error}')
-            continue
+        checkpoint = _read(path, damaged, check=False)
         if 'message_hub' in checkpoint:
-            progress[path] = checkpoint['meta']['iter']
-    if not progress:
-        if damaged:
-            raise CheckpointError(
-                f'no checkpoint in {folder} is intact '
-                f'({", ".join(path.name for path in damaged)}): delete them '
-                'or choose another work directory to start anew')
-        return None
+            progress[path] = progress_of(checkpoint)[1]
+    while progress:
+        latest = _choose(progress, named)
+        if _read(latest, damaged, check=True):
+            return latest
+        del progress[latest]
+    if damaged:
+        raise CheckpointError(
+            f'no checkpoint in {folder} is intact '
+            f'({", ".join(path.name for path in damaged)}): delete them '
+            'or choose another work directory to start anew')
+    return None
+
+
+def _read(path: Path, damaged: list[Path], check: bool) -> dict[str, Any]:
+    """Read a checkpoint; one that is damaged is empty, and added to a list."""
+    try:
+        checkpoint = read_checkpoint(path, mmap=True, check=check)
+        if 'message_hub' in checkpoint:
+            progress_of(checkpoint)
+        return checkpoint
+    except ValueError as error:
+        damaged.append(path)
+        text = str(error) if path.name in str(error) else f'{path}: {error}'
+        MMLogger.get_current_instance().warning(f'Passed over: {text}')
+        return {}
+
+
+def _choose(progress: Mapping[Path, int], named: Optional[Path]) -> Path:
+    """The checkpoint to go on from, by the iteration of each."""
     start = named if named in progress else max(progress, key=_age_key)
     further = [
         path for path in progress if progress[path] > progress[start]
@@ -59,10 +78,10 @@ def _named(folder: Path) -> Optional[Path]:
     The folder may have been moved since, so its own file of that name counts.
     """
     pointer = folder / 'last_checkpoint'
-    text = pointer.read_text().strip() if pointer.is_file() else ''
-    if text:
+    if pointer.is_file():
+        text = pointer.read_text(errors='replace').strip()
         for path in (folder / Path(text).name, Path(text)):
-            if path.is_file():
+            if text and os.path.isfile(path):  # never raises
                 return path
     return None
 

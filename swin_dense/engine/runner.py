@@ -21,6 +21,7 @@ from swin_dense.checkpoints.write import with_record
 from swin_dense.datasets.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
+from swin_dense.engine.training_state import check_state, trim
 from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
@@ -51,7 +52,8 @@ class DenseRunner(Runner):
       that depend on the classes as they are initialised; with
       `copy_classes=True` in the config, rows of classes of the same name are
       copied.
-    - Files are read with `weights_only=True`.
+    - Files are read as data, and nothing in them is executed. The state of a
+      training run is compared with this run's before any of it is loaded.
     - A checkpoint appears under its name when it is complete and can be read
       back; the previous one is removed afterwards. `CheckpointHook` in a
       config means `SafeCheckpointHook`.
@@ -60,7 +62,8 @@ class DenseRunner(Runner):
       normalises by its own images.
     """
 
-    _required: Sequence[str] = ()
+    # What is resumed besides the weights; None outside of `resume`.
+    _resumed: Optional[dict[str, Any]] = None
     _other_classes = 'refuse'
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
@@ -129,14 +132,9 @@ class DenseRunner(Runner):
               strict: bool = True,
               revise_keys: _Renaming = _WITHOUT_WRAPPER,
               other_classes: str = 'refuse') -> dict:
-        checkpoint = read_checkpoint(filename, map_location)
-        absent = [key for key in self._required if key not in checkpoint]
-        if absent:
-            raise CheckpointError(
-                f'{filename} has no {", ".join(absent)}: training cannot be '
-                'resumed from it. Resume from a file of a training run '
-                '(epoch_*.pth, iter_*.pth), or start anew from these weights '
-                'with load_from')
+        checkpoint = trim(read_checkpoint(filename, map_location))
+        if self._resumed is not None:
+            self._check_resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = unwrap(checkpoint)
         for pattern, replacement in revise_keys:
@@ -170,17 +168,37 @@ class DenseRunner(Runner):
             map_location: Device for the tensors; this process's by default.
 
         Raises:
-            CheckpointError: If it cannot be read, is not for this model, or
-                holds weights only.
+            CheckpointError: If it cannot be read, is not for this model,
+                holds weights only, or its state does not fit this run's.
         """
-        self._required = ('meta', 'message_hub')
+        self._resumed = {}
         if resume_optimizer:
-            self._required += ('optimizer', )
+            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+            self._resumed['optim_wrapper'] = self.optim_wrapper
+        if resume_param_scheduler and self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(
+                self.param_schedulers)
+            self._resumed['param_schedulers'] = self.param_schedulers
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler,
                            map_location)
         finally:
-            self._required = ()
+            self._resumed = None
+
+    def _check_resumable(self, checkpoint: dict, filename: str) -> None:
+        """Raise unless training can go on from a checkpoint."""
+        resumed = self._resumed or {}
+        required = ['meta', 'message_hub']
+        required += ['optimizer'] if 'optim_wrapper' in resumed else []
+        absent = [key for key in required if key not in checkpoint]
+        if absent:
+            raise CheckpointError(
+                f'{filename} has no {", ".join(absent)}: training cannot be '
+                'resumed from it. Resume from a file of a training run '
+                '(epoch_*.pth, iter_*.pth), or start anew from these weights '
+                'with load_from')
+        check_state(
+            checkpoint, self._bare_model(), source=str(filename), **resumed)
 
     def save_checkpoint(self,
                         out_dir: str,
@@ -225,7 +243,7 @@ class DenseRunner(Runner):
         with replacing(Path(out_dir, filename)) as partial:
             super().save_checkpoint(out_dir, partial.name, *rest)
             try:
-                read_checkpoint(partial, mmap=True)
+                read_checkpoint(partial, mmap=True, check=False)
             except CheckpointError as error:
                 raise CheckpointError(
                     f'checkpoint {filename} was not kept, since it could not '
