@@ -1,0 +1,213 @@
+"""Checkpoints that would harm the run that resumes from them."""
+import copy
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+import training
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
+
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.read import read_checkpoint
+from swin_dense.engine.resume import find_latest
+
+EMA = [dict(type='EMAHook')]
+FUSED = dict(optimizer=dict(type='AdamW', lr=.01, fused=True))
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """A checkpoint of a run with averaged weights."""
+    folder = tmp_path_factory.mktemp('saved')
+    training.runner(
+        folder, steps=5, custom_hooks=EMA, optim_wrapper=FUSED).train()
+    return read_checkpoint(folder / 'iter_5.pth')
+
+
+def changed(saved, path, value):
+    """The checkpoint with one entry changed, or removed by `...`."""
+    checkpoint = copy.deepcopy(saved)
+    inner = checkpoint
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return checkpoint
+
+
+def resume(checkpoint, folder, **kwargs):
+    """Train on from a checkpoint, to 6 steps."""
+    path = folder / 'iter_5.pth'
+    torch.save(checkpoint, path)
+    kwargs = {**dict(custom_hooks=EMA, optim_wrapper=FUSED), **kwargs}
+    run = training.runner(folder, steps=6, resume=True, **kwargs)
+    run.train()
+    return run
+
+
+def test_unchanged(saved, tmp_path):
+    assert resume(saved, tmp_path).iter == 6
+
+
+@pytest.mark.parametrize('automatic', [True, False])
+def test_config_is_not_executed(saved, tmp_path, automatic):
+    trace = tmp_path / 'trace'
+    code = f'open({str(trace)!r}, "w")'
+    checkpoint = changed(saved, ('meta', 'config'), code)
+    checkpoint = changed(checkpoint, ('message_hub', 'runtime_info', 'cfg'),
+                         code)
+    source = {}
+    if not automatic:
+        torch.save(checkpoint, tmp_path / 'given.pth')
+        source = dict(load_from=str(tmp_path / 'given.pth'))
+    run = resume(checkpoint, tmp_path, **source)
+    assert run.iter == 6 and not trace.exists()
+    # Nor is it handed on to whoever reads the next checkpoint.
+    after = read_checkpoint(tmp_path / 'iter_6.pth')
+    assert code not in str(after['meta'])
+    assert code not in after['message_hub']['runtime_info']['cfg']
+
+
+OPTIMIZER = ('optimizer', 'state', 0)
+
+
+@pytest.mark.parametrize('path, value, reason', [
+    ((*OPTIMIZER, 'exp_avg'), torch.ones(1), r'exp_avg.*layers.0.weight has '
+     r'shape \(1,\), expected \(8, 4\)'),
+    ((*OPTIMIZER, 'exp_avg_sq'), torch.tensor(0.), r'shape \(\)'),
+    ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(4, 8), r'shape \(4, 8\)'),
+    ((*OPTIMIZER, 'exp_avg_sq'), torch.full((8, 4), torch.nan), 'NaN'),
+    ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(8, 4).long(), 'torch.int64'),
+    ((*OPTIMIZER, 'exp_avg_sq'), 'text', 'is no tensor'),
+    ((*OPTIMIZER, 'exp_avg_sq'), ..., 'lacks entries'),
+    ((*OPTIMIZER, 'step'), torch.ones(8), r'shape \(8,\)'),
+    ((*OPTIMIZER, 'step'), torch.tensor(torch.inf), 'NaN or infinite'),
+    ((*OPTIMIZER, 'more'), torch.ones(8), 'no use for'),
+    (('optimizer', 'state', 99), {}, 'state of parameter 99'),
+    (('optimizer', 'param_groups', 0, 'params'), [0, 1], '1 groups with 2'),
+    (('optimizer', 'param_groups', 0, 'params'), [0] * 6, 'twice'),
+    (('optimizer', 'param_groups', 0, 'lr'), 'fast', "lr is 'fast'"),
+    (('optimizer', 'param_groups', 0, 'lr'), float('nan'), 'lr is nan'),
+    (('optimizer', 'param_groups', 0, 'betas'), [.9, 'x'], 'betas is'),
+    (('optimizer', 'param_groups', 0, 'fused'), [1], 'fused is'),
+    (('optimizer', 'param_groups'), [], '0 groups'),
+    (('optimizer', 'state'), [], 'none of PyTorch'),
+    (('optimizer', ), [], 'no dictionary'),
+    (('param_schedulers', ), [], '0 schedules, this run 3'),
+    (('param_schedulers', 0), dict(_get_value=1), 'other attributes'),
+    (('param_schedulers', 0, 'last_step'), 'x', 'last_step of schedule 0'),
+    (('param_schedulers', 0, 'base_values'), [1., 2.], '2 values'),
+    (('param_schedulers', 0, '_last_value'), 3., 'is no list'),
+    (('param_schedulers', 1, 'milestones'), {
+        1: 1
+    }, 'does not count'),
+    (('message_hub', ), {}, 'message_hub is not one of mmengine'),
+    (('message_hub', 'log_scalars', 'train/loss'), 3, 'is no history'),
+    (('message_hub', 'runtime_info', 'keep_ckpt_ids'), ['../x'
+                                                        ], 'keep_ckpt_ids'),
+    (('message_hub', 'runtime_info', 'best_ckpt'), 3, 'best_ckpt is no path'),
+    (('message_hub', 'runtime_info', 'best_score'), 'x', 'best_score'),
+    (('meta', 'seed'), 'x', "seed is 'x'"),
+    (('meta', 'seed'), 1 << 40, 'seed is 1099511627776'),
+    (('ema_state_dict', 'module.layers.0.weight'), torch.ones(1),
+     r'averaged weight .layers.0.weight. has shape'),
+    (('ema_state_dict', 'module.layers.0.weight'), torch.full(
+        (8, 4), torch.inf), 'averaged weight .* infinite'),
+    (('ema_state_dict', 'module.more'), torch.ones(1), 'no such weight'),
+    (('ema_state_dict', ), [], 'averaged weights'),
+])
+def test_state_that_does_not_fit(saved, tmp_path, path, value, reason):
+    with pytest.raises(CheckpointError, match=reason) as error:
+        resume(changed(saved, path, value), tmp_path)
+    assert 'iter_5.pth cannot be resumed from' in str(error.value)
+
+
+@pytest.mark.parametrize('value', [-1, 'x', True, None, 1 << 70, 2.5])
+def test_progress_that_is_no_count(saved, tmp_path, value, logged):
+    checkpoint = changed(saved, ('meta', 'iter'), value)
+    torch.save(checkpoint, tmp_path / 'iter_5.pth')
+    with pytest.raises(
+            CheckpointError, match=r'intact \(iter_5.pth\): delete'):
+        find_latest(tmp_path)
+    assert 'iter_5.pth: its iter is' in logged.text
+    path = tmp_path / 'given.pth'
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match='given.pth.* its iter is'):
+        resume(saved, tmp_path, load_from=str(path))
+
+
+@pytest.mark.parametrize('optimizer', [
+    dict(type='SGD', lr=.01, momentum=.9),
+    dict(type='TorchAdafactor', lr=.01),
+    dict(type='NAdam', lr=.001),
+    dict(type='ASGD', lr=.001),
+    dict(type='Rprop', lr=.001),
+    dict(type='AdamW', lr=.001, amsgrad=True),
+])
+def test_state_of_other_optimizers(tmp_path, optimizer):
+    wrapper = dict(optim_wrapper=dict(optimizer=optimizer))
+    training.runner(tmp_path, steps=5, **wrapper).train()
+    run = training.runner(tmp_path, steps=6, resume=True, **wrapper)
+    run.train()
+    assert run.iter == 6
+
+
+def test_history_of_another_statistic(saved, tmp_path):
+    resume(saved, tmp_path)
+    assert HistoryBuffer([1, 2, 9], [1, 1, 1]).statistics('mean') == 4
+
+
+@pytest.mark.parametrize('kind', ['file', 'folder'])
+def test_files_elsewhere_are_not_removed(saved, tmp_path, kind):
+    precious = tmp_path / 'elsewhere' / 'best_work'
+    precious.parent.mkdir()
+    if kind == 'folder':
+        precious.mkdir()
+        (precious / 'thesis.tex').touch()
+    else:
+        precious.touch()
+    work = tmp_path / 'work'
+    work.mkdir()
+    checkpoint = changed(saved, ('message_hub', 'runtime_info', 'best_ckpt'),
+                         str(precious))
+    path = work / 'iter_5.pth'
+    torch.save(checkpoint, path)
+    run = training.runner(
+        work,
+        steps=6,
+        resume=True,
+        custom_hooks=EMA,
+        optim_wrapper=FUSED,
+        checkpoint=dict(save_best='score', rule='greater'))
+    run.train()
+    hook = next(h for h in run.hooks if isinstance(h, CheckpointHook))
+    assert hook.best_ckpt_path == str(work / 'best_work')
+    hook.after_val_epoch(run, dict(score=1.))
+    assert precious.exists()
+    assert Path(hook.best_ckpt_path).parent == work
+
+
+def test_automatic_resume_passes_over_a_flipped_bit(saved, tmp_path, logged):
+    for number in (5, 10):
+        checkpoint = changed(saved, ('meta', 'iter'), number)
+        torch.save(checkpoint, tmp_path / f'iter_{number}.pth')
+    assert find_latest(tmp_path) == tmp_path / 'iter_10.pth'
+    path = tmp_path / 'iter_10.pth'
+    content = bytearray(path.read_bytes())
+    weight = saved['state_dict']['layers.0.weight']
+    place = content.index(struct.pack('<f', weight[0, 0]))
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert find_latest(tmp_path) == tmp_path / 'iter_5.pth'
+    assert 'Passed over' in logged.text and 'checksum' in logged.text
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 5000, b'a\0b'])
+def test_pointer_of_any_content(saved, tmp_path, content):
+    torch.save(saved, tmp_path / 'iter_5.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert find_latest(tmp_path) == tmp_path / 'iter_5.pth'
