@@ -23,6 +23,7 @@ from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
 from swin_dense.engine.prediction import read_image
 from swin_dense.engine.resume import find_latest
+from swin_dense.engine.tasks import SEGMENTATION, VIDEO, task_of
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
 from swin_dense.visualization.clips import clip_sheet
@@ -79,9 +80,10 @@ def demo(args: argparse.Namespace) -> int:
     metrics = runner.test()
     cli.write_json(work_dir / 'metrics.json', metrics)
     dataset = runner.test_dataloader.dataset
-    if 'decode_head' in cfg.model:
+    task = task_of(cfg)
+    if task is SEGMENTATION:
         picture = draw_label_sheet(runner.model, dataset)
-    elif 'cls_head' in cfg.model:
+    elif task is VIDEO:
         picture = draw_clip_sheet(runner.model, dataset)
     else:
         picture = draw_sheet(Predictor(cfg, checkpoint), dataset)

@@ -21,6 +21,7 @@ from swin_dense.datasets.video import Video, VideoError
 from swin_dense.engine import cli
 from swin_dense.engine.inputs import find_videos, name_outputs, report_bad
 from swin_dense.engine.launch import find_checkpoint, load_config
+from swin_dense.engine.tasks import VIDEO, task_of
 from swin_dense.files import replacing
 from swin_dense.video.features import extract_video
 from swin_dense.video.windows import Sampling
@@ -136,9 +137,10 @@ def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
     Raises:
         ValueError: One is out of range.
     """
-    if 'cls_head' not in config.model:
-        raise ValueError(f'{args.config} is no config for videos: the model '
-                         'has no cls_head')
+    task = task_of(config)
+    if task is not VIDEO:
+        raise ValueError(f'{args.config} is no config for videos, but one '
+                         f'for {task.models}')
     sampling = Sampling.of(config.test_dataloader.dataset.pipeline)
     clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
     interval = sampling.interval if args.interval is None else args.interval

@@ -28,6 +28,7 @@ from swin_dense.engine.inputs import (check_outputs, find_images, find_videos,
                                       name_outputs, report_bad)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.prediction import read_image
+from swin_dense.engine.tasks import task_of
 
 # Options that are for one kind of model alone.
 OPTIONS = dict(
@@ -111,8 +112,7 @@ def predict(args: argparse.Namespace) -> int:
                          f'{args.batch_size}')
     config = load_config(args.config, args.cfg_options)
     checkpoint = find_checkpoint(args.checkpoint)
-    kind = ('recognizers' if 'cls_head' in config.model else
-            'segmentors' if 'decode_head' in config.model else 'detectors')
+    kind = task_of(config).models
     _refuse_options(args, kind)
     if kind == 'recognizers':
         return predict_videos(config, checkpoint, args)

@@ -6,9 +6,8 @@ from typing import Optional, Sequence, Tuple
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (build_runner, configure, load_config,
                                       write_results)
-from swin_dense.engine.tta import (DETECTION_RATIOS, SEGMENTATION_RATIOS,
-                                   add_tta)
-from swin_dense.video.windows import count_views
+from swin_dense.engine.tasks import DETECTION, SEGMENTATION, find_task
+from swin_dense.engine.tta import add_tta
 
 
 def _listed(ratios: Sequence[float]) -> str:
@@ -52,8 +51,8 @@ def make_parser() -> argparse.ArgumentParser:
         default=(),
         metavar='RATIO',
         help='factors of the test scale (default: those of the config, or '
-        f'{_listed(SEGMENTATION_RATIOS)} for segmentation and '
-        f'{_listed(DETECTION_RATIOS)} for detection)')
+        f'{_listed(SEGMENTATION.tta_ratios)} for segmentation and '
+        f'{_listed(DETECTION.tta_ratios)} for detection)')
     several.add_argument(
         '--tta-scales',
         type=_scale,
@@ -94,7 +93,9 @@ def test(args: argparse.Namespace) -> int:
                 'checkpoint': args.checkpoint,
                 'metrics': metrics
             }
-            if 'cls_head' in cfg.model:
+            task = find_task(cfg)
+            if task and task.views:
+                count_views = task.load('views')
                 pipeline = cfg.test_dataloader.dataset.pipeline
                 content['views'] = count_views(pipeline)._asdict()
             cli.write_json(args.out, content)

@@ -13,6 +13,8 @@ from mmengine.config import Config
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from swin_dense.engine.tasks import SEGMENTATION, VIDEO, find_task
+
 __all__ = ['Complexity', 'Part', 'count', 'published_shape']
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
@@ -77,9 +79,10 @@ class Complexity:
 
 def published_shape(config: Config) -> List[int]:
     """Size behind the published columns: (H, W), or (T, H, W) of a clip."""
-    if 'cls_head' in config.model:
+    task = find_task(config)
+    if task is VIDEO:
         return _clip_shape(config.val_dataloader.dataset.pipeline)
-    if 'decode_head' in config.model:
+    if task is SEGMENTATION:
         for step in config.test_dataloader.dataset.pipeline:
             if step['type'] == 'Resize' and 'scale' in step:
                 return sorted(step['scale'])

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from swin_dense.checkpoints.load import CheckpointError
 from swin_dense.engine.options import apply_options, nearest
 from swin_dense.engine.resume import find_latest
-from swin_dense.video.windows import count_views
+from swin_dense.engine.tasks import find_task
 
 __all__ = [
     'build_runner', 'configure', 'find_checkpoint', 'load_config',
@@ -186,7 +186,9 @@ def build_runner(cfg: Config) -> Runner:
     runner.logger.addFilter(_is_news)
     if cfg.get('train_dataloader') and cfg.get('auto_scale_lr'):
         notes.append(_batch_note(cfg, runner.world_size))
-    if cfg.get('test_dataloader') and _takes_clips(cfg):
+    task = find_task(cfg)
+    if cfg.get('test_dataloader') and task and task.views:
+        count_views = task.load('views')
         views = count_views(cfg.test_dataloader.dataset.get('pipeline', ()))
         notes.append(f'Each video is tested by {views}')
     for note in notes:
@@ -251,14 +253,11 @@ def _join_processes(cfg: Config) -> None:
     }
 
 
-def _takes_clips(cfg: Config) -> bool:
-    return 'cls_head' in (cfg.get('model') or {})
-
-
 def _batch_note(cfg: Config, world_size: int) -> str:
     """The batch per update, and what the learning rate is meant for."""
     per_step = cfg.train_dataloader.get('batch_size', 1)
-    unit = 'clips' if _takes_clips(cfg) else 'images'
+    task = find_task(cfg)
+    unit = task.unit if task else 'images'
     steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     batch, base = world_size * per_step * steps, cfg.auto_scale_lr.get(
         'base_batch_size')

@@ -4,12 +4,9 @@ from typing import Optional, Sequence, Tuple
 
 from mmengine.config import Config, ConfigDict
 
-__all__ = ['DETECTION_RATIOS', 'SEGMENTATION_RATIOS', 'add_tta']
+from swin_dense.engine.tasks import SEGMENTATION, find_task
 
-# Those of the tables of Swin V1, appendix A2.3, each also flipped.
-SEGMENTATION_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-# No scales were published for detectors tested at 1333 x 800: mmdet's own.
-DETECTION_RATIOS = (0.5, 1.0, 1.5)
+__all__ = ['add_tta']
 
 Scale = Tuple[int, int]
 
@@ -39,8 +36,8 @@ def add_tta(cfg: Config,
         ValueError: If a number is not positive, the config is of another
             host, or its test pipeline cannot be multiplied.
     """
-    detects = 'decode_head' not in cfg.model
-    if detects and not {'bbox_head', 'roi_head'} & {*cfg.model}:
+    task = find_task(cfg)
+    if task is None or not {*task.tta_heads} & {*cfg.model}:
         raise ValueError(
             'test-time augmentation is for semantic segmentation (a model '
             'with a decode_head) and for detectors of boxes and masks (with a '
@@ -55,7 +52,7 @@ def add_tta(cfg: Config,
     else:
         ratios, scales = own_ratios, own_scales
     if not (ratios or scales):
-        ratios = DETECTION_RATIOS if detects else SEGMENTATION_RATIOS
+        ratios = task.tta_ratios
     if ratios and scales:
         raise ValueError('give ratios or scales of test-time augmentation, '
                          f'not both, got {ratios=} and {scales=}')
@@ -75,17 +72,14 @@ def add_tta(cfg: Config,
                 'the sizes of boxes of test-time augmentation need an entry '
                 f'for each of {count} scales, got {options["sizes"]}')
         options['sizes'] = [s for s in options['sizes'] for _ in flips]
-    cfg.model = ConfigDict(
-        options,
-        type='swin_dense.' + ('DetTTAModel' if detects else 'SegTTAModel'),
-        module=cfg.model)
+    cfg.model = ConfigDict(options, type=task.tta_model, module=cfg.model)
 
 
 def _check(ratios: Sequence[float], scales: Sequence[Scale]) -> None:
     if ratios and min(ratios) <= 0:
         raise ValueError(
             'the ratios of test-time augmentation must be positive, such as '
-            f'{SEGMENTATION_RATIOS}, got {tuple(ratios)}')
+            f'{SEGMENTATION.tta_ratios}, got {tuple(ratios)}')
     if any(len(scale) != 2 or min(scale) < 1 for scale in scales):
         raise ValueError(
             'the scales of test-time augmentation must be pairs of positive '

@@ -5,7 +5,8 @@ import pytest
 from mmengine.config import Config
 
 from swin_dense.engine.options import apply_options
-from swin_dense.engine.tta import SEGMENTATION_RATIOS, add_tta
+from swin_dense.engine.tasks import SEGMENTATION
+from swin_dense.engine.tta import add_tta
 
 LOAD = dict(type='LoadImageFromFile')
 RESIZE = dict(type='Resize', scale=(128, 32), keep_ratio=True)
@@ -45,7 +46,7 @@ def test_default_of_segmentation_is_the_published_test():
     assert load == LOAD
     assert scales(cfg) == ([(64, 16), (96, 24), (128, 32), (160, 40),
                             (192, 48), (224, 56)], [0., 1.])
-    assert SEGMENTATION_RATIOS == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    assert SEGMENTATION.tta_ratios == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     resizes, flips, *rest = augment.transforms
     assert all(step.keep_ratio for step in resizes)
     assert all(step.direction == 'horizontal' for step in flips)
