@@ -32,6 +32,12 @@ class PyAVDecoder(Decoder):
 
     def _open(self) -> int:
         import av
+        from av.video.reformatter import VideoReformatter
+
+        # From PyAV 19 on, `frame.to_ndarray(format=…)` goes through threads
+        # of the process. A process that is forked later lacks them and would
+        # wait for ever; what it makes itself works.
+        self._reformatter = VideoReformatter()
         self._failure = av.FFmpegError
         self._damage = av.InvalidDataError
         self._decoded: Optional[Iterator] = None  # where reading has come to
@@ -162,7 +168,7 @@ class PyAVDecoder(Decoder):
 
     def _upright(self, frame) -> np.ndarray:
         self._check_size(frame.width, frame.height)
-        pixels = frame.to_ndarray(format='rgb24')
+        pixels = self._reformatter.reformat(frame, format='rgb24').to_ndarray()
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns))
 

@@ -12,6 +12,7 @@ from mmengine.model import (BaseTTAModel, is_model_wrapper,
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
+from torch.utils.data import DataLoader
 
 from swin_dense.checkpoints.coordinates import record_of
 from swin_dense.checkpoints.formats import unwrap
@@ -20,6 +21,7 @@ from swin_dense.checkpoints.load import (CheckpointError, load_model,
 from swin_dense.checkpoints.write import with_record
 from swin_dense.datasets.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
+from swin_dense.engine.loading import explain_time_limit, with_time_limit
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.training_state import check_state, trim
 from swin_dense.files import replacing
@@ -58,6 +60,8 @@ class DenseRunner(Runner):
       back; the previous one is removed afterwards. `CheckpointHook` in a
       config means `SafeCheckpointHook`.
     - Automatic resuming takes the newest intact checkpoint.
+    - Data loaders wait for a batch for ten minutes at most, unless their
+      `timeout` says otherwise.
     - On CPUs SyncBN becomes BN, with several processes as with one: each
       normalises by its own images.
     """
@@ -85,9 +89,27 @@ class DenseRunner(Runner):
         copying = self.cfg.get('copy_classes')
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
-            return super().train()
+            with explain_time_limit():
+                return super().train()
         finally:
             self._other_classes = 'refuse'
+
+    def val(self) -> dict:
+        """Validate."""
+        with explain_time_limit():
+            return super().val()
+
+    def test(self) -> dict:
+        """Test."""
+        with explain_time_limit():
+            return super().test()
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, *args: Any,
+                         **kwargs: Any) -> DataLoader:
+        """Build a data loader that waits for a batch for a limited time."""
+        return Runner.build_dataloader(
+            with_time_limit(dataloader), *args, **kwargs)
 
     def load_or_resume(self) -> None:
         """Load or resume as configured, once."""

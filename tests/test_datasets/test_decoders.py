@@ -1,4 +1,6 @@
 """Reading frames: the right ones, the same by every decoder."""
+import multiprocessing
+
 import cv2
 import numpy as np
 import pytest
@@ -288,3 +290,26 @@ def test_written_clips_are_read_back(tmp_path):
     with pytest.raises(ValueError, match='no frames'):
         write_video(tmp_path / 'none.mp4', [], 25)
     assert not (tmp_path / 'none.mp4').exists()
+
+
+def last_number(path, results):
+    with Video(path, ['pyav']) as video:
+        results.put(numbers(video, [59]))
+
+
+@pytest.mark.skipif(
+    'fork' not in multiprocessing.get_all_start_methods(),
+    reason='processes are not forked here')
+def test_forked_processes_decode_after_their_parent_has(clip):
+    """PyAV 19 converts frames in threads that a fork does not copy."""
+    context = multiprocessing.get_context('fork')
+    results = context.Queue()
+    with Video(clip, ['pyav']) as video:
+        assert numbers(video, [0]) == [0]
+    child = context.Process(
+        target=last_number, args=(clip, results), daemon=True)
+    child.start()
+    try:
+        assert results.get(timeout=60) == [59]
+    finally:
+        child.kill()

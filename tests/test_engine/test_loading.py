@@ -1,0 +1,42 @@
+import time
+
+import pytest
+from training import Points, runner
+
+from swin_dense.engine.loading import TIME_LIMIT, with_time_limit
+from swin_dense.engine.runner import DenseRunner
+
+
+class Slow(Points):
+    """A data set of which no item ever comes."""
+
+    def __getitem__(self, index):
+        time.sleep(600)
+
+
+def loader(dataset, **changes):
+    return dict(
+        dataset=dataset,
+        batch_size=8,
+        num_workers=1,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        **changes)
+
+
+def test_loaders_with_processes_have_a_limit():
+    built = DenseRunner.build_dataloader(loader(Points()))
+    assert built.timeout == TIME_LIMIT
+    built = DenseRunner.build_dataloader(loader(Points(), timeout=5))
+    assert built.timeout == 5
+    alone = dict(loader(Points()), num_workers=0)
+    assert with_time_limit(alone) is alone
+
+
+def test_a_run_does_not_wait_for_ever(tmp_path):
+    run = runner(tmp_path, train_dataloader=loader(Slow(), timeout=1))
+    with pytest.raises(
+            TimeoutError,
+            match='timed out after 1 seconds: the processes that load data '
+            'gave no batch for so long. .*num_workers=0'):
+        run.train()
