@@ -7,6 +7,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
 from swin_dense.datasets import checks, geometry
+from swin_dense.datasets.absent_files import explain_absent
 from swin_dense.datasets.annotation_fields import check_fields
 from swin_dense.datasets.images import image_problem, missing_files
 from swin_dense.datasets.stuff_maps import check_stuff_maps, stuff_map_problem
@@ -206,7 +207,8 @@ class CheckedCocoDataset(CocoDataset):
                 f'{len(missing)} of {len(data_list)} images of '
                 f'{self.ann_file} do not exist: {checks.some(missing)}. Is '
                 f'data_prefix img={self.data_prefix.get("img")!r} their '
-                'folder?')
+                'folder?' + explain_absent(missing,
+                                           self.data_prefix.get('img') or '.'))
         self.check_on_load = len(data_list) > CHECK_AT_START
         if self.with_stuff:
             check_stuff_maps(data_list, self.num_stuff_classes, self.ann_file,

@@ -6,6 +6,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from mmengine.logging import print_log
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
+from swin_dense.datasets.absent_files import explain_absent
 from swin_dense.datasets.checks import (absent_data, check_class_names,
                                         check_one_list, some)
 from swin_dense.datasets.images import missing_files
@@ -160,14 +161,16 @@ class CheckedSegDataset(BaseSegDataset):
         missing = missing_files(images)
         if missing:
             problems.append(f'{len(missing)} images of {self.ann_file} do not '
-                            f'exist: {some(missing, 3)}')
+                            f'exist: {some(missing, 3)}' +
+                            explain_absent(missing, self._image_folder))
         if self._label_folder:
             labels = [info['seg_map_path'] for info in data_list]
             missing = missing_files(labels)
             if missing:
                 problems.append(
                     f'{len(missing)} of {len(images)} images have no label '
-                    f'map, not found are {some(missing, 3)}')
+                    f'map, not found are {some(missing, 3)}' +
+                    explain_absent(missing, self._label_folder))
             # A list may choose from what is there.
             extra = [] if os.path.isfile(self.ann_file) else sorted(
                 {*_files(self._label_folder, self.seg_map_suffix)} -

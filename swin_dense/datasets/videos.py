@@ -8,6 +8,7 @@ from mmaction.datasets import VideoDataset
 from mmengine.dist import broadcast_object_list, get_dist_info
 from mmengine.logging import print_log
 
+from swin_dense.datasets.absent_files import explain_absent
 from swin_dense.datasets.checks import (absent_data, check_class_names,
                                         check_one_list, some)
 from swin_dense.datasets.decoders import VideoError
@@ -218,10 +219,8 @@ class CheckedVideoDataset(VideoDataset):
     def _leave_out_absent(self, clips: List[Clip], labels: List[int]):
         """Leave out clips that do not exist, and in a test unreadable ones.
         """
-        reasons = {
-            path: f'{path} does not exist'
-            for path in missing_files(clip.path for clip in clips)
-        }
+        absent = missing_files(clip.path for clip in clips)
+        reasons = {path: f'{path} does not exist' for path in absent}
         if self.test_mode and self._limit:
             present = [c.path for c in clips if c.path not in reasons]
             reasons.update(_try_all(present))
@@ -236,7 +235,8 @@ class CheckedVideoDataset(VideoDataset):
         if len(bad) > self._limit * len(clips):
             raise FileNotFoundError(
                 f'{message}Allowed is a share of max_bad={self._limit:g}. '
-                f'Paths are relative to {self._folder} (data_prefix). '
+                f'Paths are relative to {self._folder} (data_prefix)'
+                f'{explain_absent(absent, self._folder) if absent else ""}. '
                 f'{ADVICE}')
         print_log(f'{message}They are left out', 'current')
         kept = [(clip, label) for clip, label in zip(clips, labels)
