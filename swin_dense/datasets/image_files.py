@@ -27,6 +27,12 @@ ENDINGS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
 TAIL = 64
 NO_IMAGE = 'cannot be decoded: it is no image, or damaged'
 TRUNCATED = 'is truncated: its pixels end early'
+# Formats of 8 bits that OpenCV, which loads the images, reads whenever PIL
+# does; of others only decoding tells. A PNG may have 16 bits.
+PLAIN_KINDS = ('BMP', 'JPEG', 'MPO', 'PNG', 'WEBP')
+PNG_DEPTH = 24  # place of the byte with the bits per channel
+# OpenCV keeps the upper 8 of 16 bits: data of up to 14 bits become this dark.
+DARK = 64
 # The photographs of the largest phone cameras have as many.
 MAX_PIXELS = 200_000_000
 VARIABLE = 'SWIN_DENSE_MAX_PIXELS'
@@ -132,11 +138,12 @@ def stored_values(image: Image.Image) -> np.ndarray:
 
 
 def read_header(file: BinaryIO) -> ImageHeader:
-    """Read the header of an image; decode the image if PIL cannot read it.
+    """Read the header of an image; decode the image where that leaves doubt.
 
     Raises:
-        ValueError: If it cannot be decoded, or has too many pixels; the
-            reason alone, to follow the path in a sentence.
+        ValueError: If it cannot be decoded by OpenCV, has too many pixels, or
+            would be loaded as nearly black; the reason alone, to follow the
+            path in a sentence.
     """
     try:
         with open_image(file) as image:
@@ -151,7 +158,38 @@ def read_header(file: BinaryIO) -> ImageHeader:
     problem = pixel_problem(header.width, header.height)
     if problem:
         raise ValueError(problem)
+    if header.kind not in PLAIN_KINDS or _is_deep_png(file, header.kind):
+        _check_decoded(file, header)
     return header
+
+
+def _is_deep_png(file: BinaryIO, kind: Optional[str]) -> bool:
+    """Return True if an image is a PNG of 16 bits per channel."""
+    if kind != 'PNG':
+        return False
+    file.seek(PNG_DEPTH)
+    return file.read(1) == b'\x10'
+
+
+def _check_decoded(file: BinaryIO, header: ImageHeader) -> None:
+    """Raise unless OpenCV loads an image as PIL shows it."""
+    pixels = _decode(file, cv2.IMREAD_UNCHANGED, header.kind)
+    height, width = pixels.shape[:2]
+    if header.kind and (width, height) != (header.width, header.height):
+        raise ValueError(
+            f'is a {header.kind} file of {header.width}×{header.height} pixels'
+            f', of which OpenCV loads {width}×{height}: save it as PNG or '
+            'JPEG')
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f'has pixels of type {pixels.dtype}, which would not '
+                         'be loaded as they are: save it with 8 bits')
+    most = int(pixels.max())
+    if pixels.dtype == np.uint16 and 0 < most < DARK * 256:
+        raise ValueError(
+            f'has 16 bits per channel, but no value above {most} of 65535: '
+            f'OpenCV keeps the upper 8 bits, at most {most // 256} of 255, '
+            'and the image would be nearly black. Scale it to 8 bits, for '
+            'instance by its range or that of the sensor')
 
 
 def is_truncated(file: BinaryIO, kind: Optional[str]) -> bool:
@@ -215,8 +253,10 @@ def read_image(path: Union[str, Path]) -> np.ndarray:
             raise UnreadableFileError(path, str(error)) from None
 
 
-def _decode(file: BinaryIO) -> np.ndarray:
-    """Decode an image by OpenCV."""
+def _decode(file: BinaryIO,
+            flags: int = cv2.IMREAD_COLOR,
+            kind: Optional[str] = None) -> np.ndarray:
+    """Decode an image by OpenCV; `kind` is what PIL takes it for."""
     size = os.fstat(file.fileno()).st_size
     limit = MAX_BYTES_PER_PIXEL * max_pixels()
     if size > limit:
@@ -226,12 +266,14 @@ def _decode(file: BinaryIO) -> np.ndarray:
     file.seek(0)
     try:
         pixels = cv2.imdecode(
-            np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+            np.frombuffer(file.read(), np.uint8), flags)
     except cv2.error as error:
         raise ValueError(
             f'cannot be decoded: {error}; a larger image needs the '
             'environment variables OPENCV_IO_MAX_IMAGE_PIXELS, _WIDTH and '
             '_HEIGHT') from None
     if pixels is None:
-        raise ValueError(NO_IMAGE)
+        raise ValueError(
+            f'is a {kind} file that OpenCV, which loads the images, cannot '
+            'decode: save it as PNG or JPEG' if kind else NO_IMAGE)
     return pixels
