@@ -144,7 +144,8 @@ def check_config(
                     classes,
                     ignore_index=dataset.ignore_index,
                     reduce_zero_label=dataset.reduce_zero_label,
-                    label_map=dataset.label_map)
+                    label_map=dataset.label_map,
+                    training=not dataset.test_mode)
     if not seen:
         raise ValueError(f'{args.source} has no data set')
 

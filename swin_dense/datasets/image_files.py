@@ -265,8 +265,7 @@ def _decode(file: BinaryIO,
                          f'{VARIABLE} sets')
     file.seek(0)
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(file.read(), np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
     except cv2.error as error:
         raise ValueError(
             f'cannot be decoded: {error}; a larger image needs the '

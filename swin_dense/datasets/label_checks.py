@@ -1,12 +1,13 @@
 """Checks of label maps against the classes that they are to be trained for."""
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import (Any, Callable, Dict, List, Mapping, Optional, Sequence,
+                    Tuple)
 
 from swin_dense.datasets.checks import some
 from swin_dense.datasets.label_maps import LabelMap
 
-__all__ = ['LabelReport', 'check_label_maps']
+__all__ = ['LabelReport', 'check_label_maps', 'palette_problems']
 
 IGNORED_SHARE = .99
 # How the files show what mmseg calls ignored, whatever `ignore_index` is.
@@ -54,13 +55,13 @@ class LabelReport:
         return asdict(self)
 
 
-def check_label_maps(
-        maps: Sequence[LabelMap],
-        classes: Sequence[str],
-        *,
-        ignore_index: int = 255,
-        reduce_zero_label: bool = False,
-        label_map: Optional[Mapping[int, int]] = None) -> LabelReport:
+def check_label_maps(maps: Sequence[LabelMap],
+                     classes: Sequence[str],
+                     *,
+                     ignore_index: int = 255,
+                     reduce_zero_label: bool = False,
+                     label_map: Optional[Mapping[int, int]] = None,
+                     training: bool = True) -> LabelReport:
     """Find out whether label maps can be trained on.
 
     Args:
@@ -71,6 +72,8 @@ def check_label_maps(
             ignored.
         label_map: Further change of labels, as mmseg makes it where only
             some classes of a data set are asked for.
+        training: Whether they are to be learnt from, which needs pixels of
+            two classes.
 
     Returns:
         A report; `problems` is empty if they can.
@@ -101,6 +104,8 @@ def check_label_maps(
         hint = _check_zero(report, classes, reduce_zero_label) or hint
     _check_range(usable, report, len(classes), ignore_index, hint)
     _check_ignored(usable, report)
+    if not problems:
+        _check_presence(report, classes, training)
     return report
 
 
@@ -121,6 +126,40 @@ def _check_pixel_formats(maps: Sequence[LabelMap],
             f'{len(paletted)} label maps are paletted, {some(paletted, 3)}: '
             'the indices of the palette are the labels, its colours are not '
             'looked at')
+    report.problems += palette_problems(maps)
+
+
+def palette_problems(maps: Sequence[LabelMap]) -> List[str]:
+    """Return sentences on palettes that give one index several colours, or
+    one colour several indices.
+
+    Either way an index does not mean one class, as when each file got the
+    palette that suits it best.
+    """
+    by_value: Dict[int, Tuple[Any, LabelMap]] = {}
+    by_colour: Dict[Any, Tuple[int, LabelMap]] = {}
+    problems = []
+    for one in maps:
+        repeated = Counter(one.palette.values())
+        for value, colour in one.palette.items():
+            known, other = by_value.setdefault(value, (colour, one))
+            if known != colour:
+                problems.append(f'value {value} is the colour {known} in '
+                                f'{other.path}, and {colour} in {one.path}')
+                continue
+            if repeated[colour] > 1:
+                continue  # unused entries are often all black
+            index, other = by_colour.setdefault(colour, (value, one))
+            if index != value:
+                problems.append(f'the colour {colour} is value {index} in '
+                                f'{other.path}, and {value} in {one.path}')
+    if not problems:
+        return []
+    more = f' ({len(problems)} such differences)' if problems[1:] else ''
+    return [
+        f'{problems[0]}{more}: the palettes differ, so that an index may not '
+        'mean one class. Write all label maps with one palette, or without'
+    ]
 
 
 def _check_sizes(maps: Sequence[LabelMap], problems: List[str]) -> None:
@@ -207,6 +246,24 @@ def _check_ignored(maps: Sequence[LabelMap], report: LabelReport) -> None:
         report.notes.append(
             f'{len(empty)} of {len(maps)} label maps are ignored on more '
             f'than {IGNORED_SHARE:.0%} of their pixels: {some(empty, 3)}')
+
+
+def _check_presence(report: LabelReport, classes: Sequence[str],
+                    training: bool) -> None:
+    """There are pixels of several classes."""
+    present = {*report.labels.values()} - {None}
+    absent = [
+        str(name) for label, name in enumerate(classes) if label not in present
+    ]
+    if len(present) == 1 and absent:
+        label = min(present)
+        name = f' ({classes[label]})' if 0 <= label < len(classes) else ''
+        (report.problems if training else report.notes).append(
+            f'all pixels that count have label {label}{name}: there is '
+            'nothing to tell apart. Are these the right label maps?')
+    elif present and absent:
+        report.notes.append(f'{len(absent)} of {len(classes)} classes have no '
+                            f'pixel: {some(absent)}')
 
 
 def _ignored_share(

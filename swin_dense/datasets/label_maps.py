@@ -26,6 +26,8 @@ __all__ = ['LabelMap', 'read_label_map', 'scan_label_maps']
 
 # Fewer files are read again in less time than it takes to explain a cache.
 CACHE_ABOVE = 2000
+# Increment when the findings in the same files would be others.
+CACHE_VERSION = 2
 # Modes of PIL with one channel of whole numbers.
 ONE_CHANNEL = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
@@ -42,6 +44,8 @@ class LabelMap:
         image_size: Width and height of the image.
         counts: Number of pixels by value; for several channels, by the value
             of the first, and empty unless all channels are equal.
+        palette: Colour (red, green, blue) of each value that occurs, if the
+            file is paletted.
         problem: What is wrong with one of the two files, if it cannot be
             read.
     """
@@ -51,6 +55,7 @@ class LabelMap:
     size: Tuple[int, ...] = ()
     image_size: Tuple[int, ...] = ()
     counts: Dict[int, int] = field(default_factory=dict)
+    palette: Dict[int, Tuple[int, ...]] = field(default_factory=dict)
     problem: Optional[str] = None
 
     @property
@@ -82,6 +87,7 @@ def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
         with open_regular(path) as file, open_image(file) as opened:
             found.mode, found.size = opened.mode, opened.size
             pixels = stored_values(opened)
+            colours = opened.getpalette() or []
     except UnreadableFileError as error:
         found.problem = str(error)
         return found
@@ -91,6 +97,10 @@ def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
     if found.has_one_channel:
         found.counts = _count(
             pixels.astype(np.uint8) if pixels.dtype == bool else pixels)
+        found.palette = {
+            value: tuple(colours[3 * value:3 * value + 3])
+            for value in found.counts if found.is_paletted
+        }
     elif pixels.ndim == 3 and not np.ptp(pixels[..., :3], axis=2).any():
         found.counts = _count(pixels[..., 0])
     if image is not None:
@@ -115,9 +125,9 @@ def _stamp(pair: Tuple[str, Optional[str]]) -> List[int]:
 
 def _cache_file(pairs: Sequence[Tuple[str, Optional[str]]]) -> Path:
     """Where the findings in a list of files are kept."""
-    digest = hashlib.sha256(
-        json.dumps([[path and os.path.abspath(path) for path in pair]
-                    for pair in pairs]).encode())
+    files = [[path and os.path.abspath(path) for path in pair]
+             for pair in pairs]
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, *files]).encode())
     return Path(get_dir(), 'label_maps', f'{digest.hexdigest()[:32]}.json')
 
 
@@ -128,6 +138,8 @@ def _load(path: Path) -> Dict[str, Any]:
         for entry in kept.values():
             counts = entry['found']['counts'].items()
             entry['found']['counts'] = {int(v): n for v, n in counts}
+            palette = entry['found']['palette'].items()
+            entry['found']['palette'] = {int(v): tuple(c) for v, c in palette}
             for key in ('size', 'image_size'):
                 entry['found'][key] = tuple(entry['found'][key])
         return kept

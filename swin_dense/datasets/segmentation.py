@@ -120,7 +120,8 @@ class CheckedSegDataset(BaseSegDataset):
             self.metainfo['classes'],
             ignore_index=self.ignore_index,
             reduce_zero_label=self.reduce_zero_label,
-            label_map=self.label_map)
+            label_map=self.label_map,
+            training=not self.test_mode)
 
     def _describe(self, report: LabelReport) -> str:
         """The problems of a report, and the histogram."""

@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 
 from swin_dense.datasets.checks import some
 from swin_dense.datasets.images import missing_files
+from swin_dense.datasets.label_checks import palette_problems
 from swin_dense.datasets.label_maps import (LabelMap, read_label_map,
                                             scan_label_maps)
 
@@ -75,6 +76,7 @@ def check_stuff_maps(data_list: Sequence[dict],
     found = scan_label_maps(pairs) if read else []
     problems = list(
         filter(None, (_problem(one, num_classes) for one in found)))
+    problems += palette_problems(found)
     if problems:
         shown = '\n'.join(f'  {one}' for one in problems[:MOST_SHOWN])
         more = len(problems) - MOST_SHOWN

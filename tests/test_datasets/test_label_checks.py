@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -122,6 +123,56 @@ def test_a_palette_is_told(tmp_path):
         f'1 label maps are paletted, {path}: the indices of the palette are')
     report = check(path, classes=['a', 'b'])
     assert 'value 2 (an index of its palette) in' in report.problems[0]
+
+
+def check_alone(*paths, **settings):
+    """Check label maps without their images."""
+    maps = scan_label_maps([(str(path), None) for path in paths])
+    return check_label_maps(maps, CLASSES, **settings)
+
+
+RED, BLUE, GREY = (200, 0, 0), (0, 0, 200), (90, 90, 90)
+
+
+@pytest.mark.parametrize('first, second, message', [
+    ([GREY, RED, BLUE], [GREY, BLUE, RED],
+     r'value 1 is the colour \(200, 0, 0\) in .*a.png, and \(0, 0, 200\) in '
+     r'.*b.png \(2 such differences\): the palettes differ'),
+    ([GREY, RED, BLUE], [RED, BLUE, GREY], 'value 0 is the colour'),
+    ([GREY, RED, BLUE], [GREY, RED, BLUE], None),
+    ([GREY, GREY, GREY], [GREY, GREY, GREY], None),
+])
+def test_palettes_that_differ(tmp_path, first, second, message):
+    paths = []
+    for name, palette in (('a', first), ('b', second)):
+        paths.append(tmp_path / f'{name}.png')
+        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), 'P')
+        image.putpalette(sum(palette, ()))
+        image.save(paths[-1])
+    problems = check_alone(*paths).problems
+    if message:
+        assert re.search(message, only(problems))
+    else:
+        assert problems == []
+
+
+def test_a_colour_of_two_indices(tmp_path):
+    """No index occurs in both files, yet they contradict each other."""
+    for name, value in (('a', 1), ('b', 2)):
+        image = Image.fromarray(np.full((4, 4), value, np.uint8), 'P')
+        image.putpalette([0, 0, 0] * value + [200, 0, 0])
+        image.save(tmp_path / f'{name}.png')
+    problems = check_alone(tmp_path / 'a.png', tmp_path / 'b.png').problems
+    assert 'the colour (200, 0, 0) is value 1 in' in only(problems)
+
+
+def test_background_only(tmp_path):
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
+    message = 'all pixels that count have label 0 (background): there is'
+    assert message in only(check_alone(path).problems)
+    report = check_alone(path, training=False)
+    assert report.problems == [] and message in only(report.notes)
 
 
 def test_another_size_than_the_image(tmp_path):
