@@ -39,6 +39,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='PATTERN',
         help="official names that may be missing or unexpected, such as "
         "'layers.3.*'; what is unexpected is left out")
+    parser.add_argument(
+        '--allow-nonfinite',
+        nargs='+',
+        default=[],
+        metavar='PATTERN',
+        help='official names that may hold NaN or infinite numbers')
     parser.add_argument('--dry-run', action='store_true', help='write nothing')
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists')
@@ -58,7 +64,8 @@ def convert(args: argparse.Namespace) -> int:
             read_checkpoint(source, mmap=True),
             args.to,
             label=args.src,
-            forgive=args.forgive)
+            forgive=args.forgive,
+            allow_nonfinite=args.allow_nonfinite)
     except CheckpointError as error:
         if error.report:
             print(format_lists(error.report, args.verbose))

@@ -93,8 +93,11 @@ def interpolate(args: argparse.Namespace) -> int:
             args.window,
             method=args.method,
             source_window=args.from_window,
-            image_size=args.image_size)
+            image_size=args.image_size,
+            label=args.src)
         maps = head_maps(resized, args.heads) if args.plot else []
+    except CheckpointError:
+        raise
     except ValueError as error:
         raise CheckpointError(f'{args.src}: {error}') from error
     print(f'{args.src}: {resized.source.source}')

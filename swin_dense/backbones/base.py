@@ -29,12 +29,13 @@ class SwinPyramid(BaseModule):
     Args:
         config: Sizes and settings.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` with a file or
-            address in any known format; it may have `method` and
-            `source_window`, see `load_backbone`. Or one of mmengine's
-            initialisations with `layer`, such as `dict(type='Xavier',
-            layer='Linear')`, which is applied after the usual one: narrow
-            models start faster with larger weights. Or a list of these, of
-            which pretrained weights replace what the others drew. Or None.
+            address in any known format; it may have `method`,
+            `source_window` and `allow_nonfinite`, see `load_backbone`. Or
+            one of mmengine's initialisations with `layer`, such as
+            `dict(type='Xavier', layer='Linear')`, which is applied after the
+            usual one: narrow models start faster with larger weights. Or a
+            list of these, of which pretrained weights replace what the others
+            drew. Or None.
 
     Raises:
         ValueError: If `init_cfg` is incomplete.
@@ -164,7 +165,8 @@ class SwinPyramid(BaseModule):
         if pretrained is not None:
             transfer = {
                 key: pretrained[key]
-                for key in ('method', 'source_window') if key in pretrained
+                for key in ('method', 'source_window', 'allow_nonfinite')
+                if key in pretrained
             }
             load_backbone(self, pretrained['checkpoint'], **transfer)
             self._is_init = True

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Mapping, Optional, Sequence
 
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.formats import (CLASSIFIER, Converted, StateDict,
                                             convert, export, is_output_norm,
                                             unplaced, unwrap)
@@ -53,7 +54,9 @@ def convert_checkpoint(
     target: str,
     *,
     label: str = 'the checkpoint',
-    forgive: Sequence[str] = ()) -> Conversion:
+    forgive: Sequence[str] = (),
+    allow_nonfinite: Sequence[str] = ()
+) -> Conversion:
     """Give a checkpoint the names and layout of another implementation.
 
     A classifier keeps its norm and head. A detector, segmentor or recognizer
@@ -67,11 +70,14 @@ def convert_checkpoint(
         label: What errors call it.
         forgive: Patterns as of `fnmatch` for native names that may be missing
             or unexpected. What is unexpected is never written.
+        allow_nonfinite: Patterns likewise for names that may hold NaN or
+            infinite numbers.
 
     Raises:
         CheckpointError: If the format is unknown, the target has no such
-            model, or tensors are missing or unexpected. The last has the
-            five lists as its `report`.
+            model, numbers are of another kind, NaN or infinite, or tensors
+            are missing or unexpected. The last has the five lists as its
+            `report`.
     """
     state_dict = unwrap(checkpoint)
     try:
@@ -88,6 +94,11 @@ def convert_checkpoint(
     ]
     arch = describe(converted.state_dict) or 'a Swin'
     _refuse(report, arch, forgive)
+    check_numbers(
+        converted.state_dict,
+        f'{label} ({source})',
+        allow_nonfinite=allow_nonfinite,
+        origin=converted.origin)
     try:
         weights = _export(converted, report, target)
     except ValueError as error:
@@ -106,6 +117,7 @@ def convert_checkpoint(
             name: state_dict[name]
             for name in report.dropped if not name.startswith(source.prefix)
         }
+        check_numbers(around, f'{label} ({source})', around, allow_nonfinite)
         weights.update(around)
         report.loaded += list(around)
         report.dropped = [n for n in report.dropped if n not in around]

@@ -14,6 +14,7 @@ from swin_dense.checkpoints.classes import (check_names, class_names,
 from swin_dense.checkpoints.coordinates import (fit_coordinates,
                                                 set_coordinates, windows_for)
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
                                             family, is_output_norm, rename,
@@ -34,13 +35,15 @@ Shapes = dict[str, tuple[Shape, Shape]]
 
 
 def load_backbone(
-        model: nn.Module,
-        source: Checkpoint,
-        *,
-        forgive: Sequence[str] = (),
-        inflate: Optional[bool] = None,
-        method: str = 'bicubic',
-        source_window: Optional[tuple[int, ...]] = None) -> LoadReport:
+    model: nn.Module,
+    source: Checkpoint,
+    *,
+    forgive: Sequence[str] = (),
+    inflate: Optional[bool] = None,
+    method: str = 'bicubic',
+    source_window: Optional[tuple[int, ...]] = None,
+    allow_nonfinite: Sequence[str] = ()
+) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
 
     Bias tables and absolute embeddings are resized to the model. Dropped by
@@ -60,14 +63,17 @@ def load_backbone(
         method: How bias tables are resized: `bicubic` or `geometric`.
         source_window: Window of the file's bias tables in tokens per axis.
             Needed where it is not square and the file has no buffers.
+        allow_nonfinite: Patterns likewise for native names that may hold NaN
+            or infinite numbers.
 
     Returns:
         The report; its summary is logged.
 
     Raises:
         CheckpointError: If the source cannot be read, its format is unknown,
-            it is of another member of the family than the model, or anything
-            is missing, unexpected or of another shape.
+            it is of another member of the family than the model, anything is
+            missing, unexpected or of another shape, or numbers are of another
+            kind, NaN or infinite.
     """
     label, checkpoint = _open(source)
     own = model.state_dict()
@@ -114,7 +120,8 @@ def load_backbone(
         report,
         forgiven,
         hints=lambda shapes: _guess(converted.state_dict, own),
-        origin=converted.origin)
+        origin=converted.origin,
+        allow_nonfinite=allow_nonfinite)
     set_coordinates(model, fitted.coordinates)
     return report
 
@@ -127,6 +134,7 @@ def load_model(
         other_classes: str = 'refuse',
         forgive: Sequence[str] = (),
         label: Optional[str] = None,
+        allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load a whole model: every tensor must be there and fit.
 
@@ -149,6 +157,8 @@ def load_model(
         forgive: Patterns as of `fnmatch` for names that may be missing,
             unexpected or of another shape.
         label: What log and errors call the source; by default its path.
+        allow_nonfinite: Patterns likewise for names that may hold NaN or
+            infinite numbers.
 
     Returns:
         The report; its summary is logged. Layers with copied rows are among
@@ -211,7 +221,8 @@ def load_model(
             return found
         return found + _guess(theirs.state_dict, mine.state_dict)
 
-    _load(model, given, report, forgiven, hints)
+    _load(
+        model, given, report, forgiven, hints, allow_nonfinite=allow_nonfinite)
     set_coordinates(model, coordinates)
     return report
 
@@ -248,12 +259,15 @@ def _guess(theirs: StateDict, mine: StateDict) -> list[str]:
     return [f'It looks like {looks}, the model is {model}.']
 
 
-def _load(model: nn.Module,
-          given: StateDict,
-          report: LoadReport,
-          forgiven: Callable[[str], bool],
-          hints: Callable[[Shapes], list[str]],
-          origin: Optional[Mapping[str, str]] = None) -> LoadReport:
+def _load(
+    model: nn.Module,
+    given: StateDict,
+    report: LoadReport,
+    forgiven: Callable[[str], bool],
+    hints: Callable[[Shapes], list[str]],
+    origin: Optional[Mapping[str, str]] = None,
+    allow_nonfinite: Sequence[str] = ()
+) -> LoadReport:
     """Fill the lists of the report and the model, or raise."""
     own = model.state_dict()
     shapes = {
@@ -280,6 +294,8 @@ def _load(model: nn.Module,
         raise mismatch_error(f'{report.label} ({report.source_format})',
                              len(own), lacking, theirs(extra), wrong,
                              hints(wrong))
+    check_numbers(fits, f'{report.label} ({report.source_format})', own,
+                  allow_nonfinite, origin)
     report.loaded = [name for name in fits if name not in report.resized]
     report.missing = missing + list(shapes)
     report.unexpected = theirs([*unexpected, *shapes])

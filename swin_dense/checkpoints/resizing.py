@@ -8,6 +8,7 @@ from torch import Tensor
 from swin_dense.checkpoints.coordinates import (LOG_MLP, by_stage,
                                                 normalising_windows,
                                                 recorded_windows, stage_of)
+from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.fit import source_windows
 from swin_dense.checkpoints.formats import (RECOMPUTED, Converted, convert,
                                             family, unwrap)
@@ -64,12 +65,15 @@ class Resized(NamedTuple):
     windows: dict[str, Grid]
 
 
-def resize_checkpoint(checkpoint: Mapping[str, Any],
-                      window: Sequence[int],
-                      *,
-                      method: str = 'bicubic',
-                      source_window: Optional[Sequence[int]] = None,
-                      image_size: Optional[Sequence[int]] = None) -> Resized:
+def resize_checkpoint(
+    checkpoint: Mapping[str, Any],
+    window: Sequence[int],
+    *,
+    method: str = 'bicubic',
+    source_window: Optional[Sequence[int]] = None,
+    image_size: Optional[Sequence[int]] = None,
+    label: str = 'the checkpoint',
+    allow_nonfinite: Sequence[str] = ()) -> Resized:
     """Transfer a backbone, or the one inside a whole model, to a window.
 
     Bias tables are resized. Swin V2 has none: it is recorded by which window
@@ -85,18 +89,27 @@ def resize_checkpoint(checkpoint: Mapping[str, Any],
         image_size: Size in pixels that the weights are for, one number or
             height and width. An absolute embedding is resized to it, and a
             window beyond the last map is refused.
+        label: What errors call the checkpoint.
+        allow_nonfinite: Patterns as of `fnmatch` for native names that may
+            hold NaN or infinite numbers.
 
     Returns:
         The new checkpoint, which shares all other tensors with the given one,
         and what was done.
 
     Raises:
+        CheckpointError: If numbers are of another kind, NaN or infinite.
         ValueError: If the format is not known, the window makes no sense or
             that of the file cannot be told.
     """
     stored = unwrap(checkpoint)
     converted = convert(stored)
     weights = converted.state_dict
+    check_numbers(
+        weights,
+        label,
+        allow_nonfinite=allow_nonfinite,
+        origin=converted.origin)
     target = _check_window(weights, window, image_size)
     recorded = metadata_of(checkpoint)
     given = None if source_window is None else _per_axis(

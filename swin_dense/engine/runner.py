@@ -53,7 +53,8 @@ class DenseRunner(Runner):
       other classes may be trained on, though: `load_from` leaves the layers
       that depend on the classes as they are initialised; with
       `copy_classes=True` in the config, rows of classes of the same name are
-      copied.
+      copied. Weights that are NaN or infinite are an error, too, unless
+      `allow_nonfinite` in the config has a pattern for their name.
     - Files are read as data, and nothing in them is executed. The state of a
       training run is compared with this run's before any of it is loaded.
     - A checkpoint appears under its name when it is complete and can be read
@@ -172,6 +173,7 @@ class DenseRunner(Runner):
             classes=self._class_names(),
             other_classes=other_classes,
             forgive=() if strict else ('*', ),
+            allow_nonfinite=self.cfg.get('allow_nonfinite', ()),
             label=str(filename))
         self._has_loaded = True
         return checkpoint
