@@ -71,7 +71,15 @@ def read_checkpoint(
             last is refused before any of it is executed.
         ImportError: If it is safetensors and that package is not installed.
     """
-    path = local_file(source)
+    return _read_file(local_file(source), map_location, mmap, check, without)
+
+
+def _read_file(path: Path,
+               map_location: MapLocation = 'cpu',
+               mmap: bool = True,
+               check: bool = True,
+               without: Collection[str] = ()) -> dict:
+    """Read a file; see `read_checkpoint`."""
     other = explain_other(path)
     if other:
         raise CheckpointError(f'{path} {other}')
@@ -94,7 +102,7 @@ def local_file(source: Union[str, os.PathLike]) -> Path:
     """
     source = os.fspath(source)
     if re.match(r'https?://', source):
-        return download(source)
+        return download(source, _read_file)
     if source.startswith('file://'):
         source = unquote(urlsplit(source).path)
     elif '://' in source:
