@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from mmengine.device import get_device
@@ -19,12 +19,16 @@ from mmengine.registry import MODELS, init_default_scope
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.datasets.video import Video, VideoError
 from swin_dense.engine import cli
-from swin_dense.engine.inputs import find_videos, name_outputs, report_bad
+from swin_dense.engine.inputs import (FAILURES, find_videos, name_outputs,
+                                      report_bad)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.tasks import VIDEO, task_of
-from swin_dense.files import replacing
+from swin_dense.files import open_regular, replacing
 from swin_dense.video.features import extract_video
 from swin_dense.video.windows import Sampling
+
+# Of the settings in a file: no text is as long.
+MOST_BYTES = 1_000_000
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -120,12 +124,17 @@ def extract(args: argparse.Namespace) -> int:
                     })
         except VideoError as error:
             bad.append(str(error))
-            print(f'{label}: cannot be read')
+        except ValueError:  # of the settings, so of every video
+            raise
+        except FAILURES as error:
+            bad.append(f'{source} cannot be read: {cli.describe(error)}')
+        else:
+            save(path, arrays, settings)
+            shapes = ', '.join(f'{name} {arrays[name].shape}'
+                               for name in arrays if name.startswith('stage'))
+            print(f'{label}: {shapes}')
             continue
-        save(path, arrays, settings)
-        shapes = ', '.join(f'{name} {arrays[name].shape}' for name in arrays
-                           if name.startswith('stage'))
-        print(f'{label}: {shapes}')
+        print(f'{label}: cannot be read')
     print(f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
           f'{args.out}')
     return report_bad(bad, len(videos), 'videos', args.skip_bad)
@@ -171,9 +180,9 @@ def is_done(path: Path, settings: Dict[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        with np.load(path) as content:
-            found = json.loads(str(content['settings']))
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        found = read_settings_of(path)
+    except (OSError, EOFError, KeyError, RecursionError, ValueError,
+            BadZipFile) as error:
         raise ValueError(f'{path} holds no features that this tool wrote '
                          f'({error}): remove it, or add --force') from None
     if found != settings:
@@ -185,6 +194,22 @@ def is_done(path: Path, settings: Dict[str, Any]) -> bool:
             f'{path} was written with other settings (there, now): {differ}. '
             'Give another folder by --out, or add --force')
     return True
+
+
+def read_settings_of(path: Path) -> Any:
+    """Read the settings that `save` wrote, and nothing else of the file.
+
+    Raises:
+        ValueError: They are no JSON text of a sensible length.
+    """
+    with open_regular(path) as file, ZipFile(file) as archive, archive.open(
+            'settings.npy') as entry:
+        np.lib.format.read_magic(entry)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(entry)
+        if shape or dtype.kind != 'U' or dtype.itemsize > MOST_BYTES:
+            raise ValueError(f'its settings are {dtype} of shape {shape}')
+        text, = np.frombuffer(entry.read(dtype.itemsize), dtype)
+    return json.loads(text)
 
 
 def save(path: Path, arrays: Dict[str, np.ndarray],

@@ -13,6 +13,7 @@ as predictions.json beside a small labelled clip of each.
 """
 import argparse
 import sys
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -24,8 +25,8 @@ from mmengine.utils import ProgressBar
 from swin_dense.datasets.decoders import VideoError
 from swin_dense.datasets.images import image_size
 from swin_dense.engine import cli
-from swin_dense.engine.inputs import (check_outputs, find_images, find_videos,
-                                      name_outputs, report_bad)
+from swin_dense.engine.inputs import (FAILURES, check_outputs, find_images,
+                                      find_videos, name_outputs, report_bad)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.prediction import read_image
 from swin_dense.engine.tasks import task_of
@@ -126,15 +127,17 @@ def predict(args: argparse.Namespace) -> int:
     progress.task_num = count_steps(images, predictor, args.tile)
     progress.start()
     bad: List[str] = []
-    for batch in _read_batches(images, args.batch_size, bad):
-        found = predictor(list(batch.values()))
-        for (index, pixels), entry in zip(batch.items(), found):
-            results.add(index, images[index], pixels, entry)
-        if not args.tile:
-            progress.update(len(batch))
+    # What is found is written as it comes: whatever ends the run, the results
+    # of all images so far are complete.
+    with closing(results):
+        for batch in _read_batches(images, args.batch_size, bad):
+            for index, found in _predict_batch(predictor, images, batch, bad):
+                results.add(index, images[index], batch[index], found)
+            if not args.tile:
+                progress.update(len(batch))
     print(file=sys.stderr)
 
-    print(results.finish())
+    print(results.summary())
     return report_bad(bad, len(images), 'images', args.skip_bad)
 
 
@@ -166,16 +169,21 @@ def predict_videos(config: Config, checkpoint: str,
         fps=args.fps)
     results = VideoResults(paths, Path(args.out), predictor.classes, topk)
     bad: List[str] = []
-    for index, video in enumerate(videos):
-        print(f'{video} ({index + 1} of {len(videos)})', file=sys.stderr)
-        try:
-            found = predictor.predict(video)
-            results.add(index, found)
-        except VideoError as error:
-            bad.append(str(error))
-            continue
-        print(time_table(found, predictor.classes, topk))
-    print(results.finish())
+    with closing(results):
+        for index, video in enumerate(videos):
+            print(f'{video} ({index + 1} of {len(videos)})', file=sys.stderr)
+            try:
+                found = predictor.predict(video)
+                results.add(index, found)
+            except VideoError as error:
+                bad.append(str(error))
+                continue
+            except FAILURES as error:
+                bad.append(f'{video} cannot be predicted: '
+                           f'{cli.describe(error)}')
+                continue
+            print(time_table(found, predictor.classes, topk))
+    print(results.summary())
     return report_bad(bad, len(videos), 'videos', args.skip_bad)
 
 
@@ -248,13 +256,37 @@ def _read_batches(images: Sequence[Path], size: int,
     for index, image in enumerate(images):
         try:
             batch[index] = read_image(image)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             bad.append(str(error))
         if len(batch) == size:
             yield batch
             batch = {}
     if batch:
         yield batch
+
+
+def _predict_batch(predictor: Any, images: Sequence[Path],
+                   batch: Dict[int, np.ndarray],
+                   bad: List[str]) -> Iterator[Tuple[int, Any]]:
+    """Yield what is found in each image of a batch; note those that fail.
+
+    An image may be too small or too narrow for the pipeline of a config, or
+    too large for the memory. It must not take the others with it.
+    """
+    try:
+        found = predictor.predict(list(batch.values()))
+    except FAILURES as error:
+        if len(batch) > 1:
+            for index, pixels in batch.items():
+                yield from _predict_batch(predictor, images, {index: pixels},
+                                          bad)
+            return
+        (index, pixels), = batch.items()
+        height, width = pixels.shape[:2]
+        bad.append(f'{images[index]} ({width}×{height} pixels) cannot be '
+                   f'predicted: {cli.describe(error)}')
+        return
+    yield from zip(batch, found)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,11 @@
 """Instances in photographs from a config and a checkpoint."""
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
+from swin_dense.detection.masks import BoxMasks, keep_in_boxes
 from swin_dense.engine.prediction import BasePredictor, Picture
 
 __all__ = ['Predictor']
@@ -14,6 +15,10 @@ class Predictor(BasePredictor):
     """A trained detector that takes files or arrays; see BasePredictor."""
 
     scope = 'mmdet'
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keep_in_boxes(self.model)
 
     def __call__(self, images: Sequence[Picture]) -> List[InstanceData]:
         """Predict for one batch.
@@ -28,6 +33,19 @@ class Predictor(BasePredictor):
 
         Raises:
             ValueError: If a file is no readable image.
+        """
+        found = self.predict(images)
+        for instances in found:
+            if isinstance(instances.get('masks'), BoxMasks):
+                instances.masks = torch.from_numpy(
+                    instances.masks.to_ndarray())
+        return found
+
+    def predict(self, images: Sequence[Picture]) -> List[InstanceData]:
+        """Predict for one batch, in memory that large images do not need.
+
+        As by calling the predictor, but `masks` are `BoxMasks` where the
+        model has mask heads of mmdet's usual kind.
         """
         batch = pseudo_collate(self._prepare(images))
         with torch.no_grad():

@@ -1,19 +1,28 @@
 """Predictions in the format of COCO's results."""
+import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+import cv2
 import numpy as np
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
+from swin_dense.detection.masks import BoxMasks
 from swin_dense.engine import cli
+from swin_dense.engine.json_stream import JsonStream
 from swin_dense.visualization import draw_instances
+from swin_dense.visualization.instances import Arrays
+
+# Pictures are for people: the longer side of a larger one is made this, in
+# pixels.
+LARGEST = 4096
 
 __all__ = ['CocoResults', 'coco_results', 'coco_summary']
 
 
 class CocoResults:
-    """Writes pictures, `predictions.json` and `images.json`.
+    """Writes pictures, `predictions.json` and `images.json` as they come.
 
     Args:
         out: Folder for the JSON files.
@@ -28,12 +37,15 @@ class CocoResults:
         self.paths = list(pictures)
         self.classes = classes
         self.score_thr = score_thr
-        self.images: List[Dict[str, Any]] = []
-        self.entries: List[Dict[str, Any]] = []
+        self.shown = 0
+        head, tail = json.dumps(coco_summary([], classes)).split('[]', 1)
+        self.images = JsonStream(out / 'images.json', f'{head}[\n',
+                                 f'\n]{tail}\n')
+        self.entries = JsonStream(out / 'predictions.json')
 
     def add(self, index: int, image: Path, pixels: np.ndarray,
             instances: InstanceData) -> None:
-        """Draw what is found in the image of an index, and keep it.
+        """Write what is found in the image of an index.
 
         Args:
             index: Into the pictures.
@@ -42,26 +54,42 @@ class CocoResults:
             instances: See `coco_results`.
         """
         height, width = pixels.shape[:2]
-        self.images.append({
+        entry = {
             'id': index + 1,
             'file_name': str(image),
             'width': width,
             'height': height
-        })
-        self.entries += coco_results(instances, self.images[-1], self.classes)
-        cli.write_image(
-            self.paths[index],
-            draw_instances(pixels, instances, self.classes, self.score_thr))
+        }
+        entries = coco_results(instances, entry, self.classes)
+        cli.write_image(self.paths[index], self._draw(pixels, instances))
+        self.shown += sum(e['score'] >= self.score_thr for e in entries)
+        self.images.add([entry])
+        self.entries.add(entries)
+        self.images.publish()
+        self.entries.publish()
 
-    def finish(self) -> str:
-        """Write what is about all images; returns a summary."""
-        cli.write_json(self.out / 'images.json',
-                       coco_summary(self.images, self.classes))
-        cli.write_json(self.out / 'predictions.json', self.entries)
-        shown = sum(e['score'] >= self.score_thr for e in self.entries)
-        return (f'{len(self.images)} images, {len(self.entries)} predictions, '
-                f'{shown} of them with a score of {self.score_thr} or more: '
-                f'{self.out}')
+    def close(self) -> None:
+        """Write what is about all images so far."""
+        self.images.close()
+        self.entries.close()
+
+    def summary(self) -> str:
+        """Say how much was found, and where it is."""
+        return (f'{self.images.count} images, {self.entries.count} '
+                f'predictions, {self.shown} of them with a score of '
+                f'{self.score_thr} or more: {self.out}')
+
+    def _draw(self, pixels: np.ndarray, instances: InstanceData) -> np.ndarray:
+        """Draw instances, those of a large image onto a smaller one."""
+        found = Arrays.read(instances)
+        found = found.keep(found.scores >= self.score_thr)
+        factor = LARGEST / max(pixels.shape[:2])
+        if factor < 1:
+            size = tuple(
+                max(1, round(side * factor)) for side in pixels.shape[1::-1])
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            found = found.resized(size, factor)
+        return draw_instances(pixels, found, self.classes, self.score_thr)
 
 
 def coco_results(instances: InstanceData, image: Dict[str, Any],
@@ -70,7 +98,7 @@ def coco_results(instances: InstanceData, image: Dict[str, Any],
 
     Args:
         instances: `bboxes` (N, 4) as x0 y0 x1 y1 in pixels, `labels`,
-            `scores`, and optionally `masks` (N, H, W).
+            `scores`, and optionally `masks` (N, H, W), a tensor or `BoxMasks`.
         image: Its entry in `coco_summary`.
         classes: Names, in the order of the labels.
 
@@ -92,14 +120,20 @@ def coco_results(instances: InstanceData, image: Dict[str, Any],
             'score': round(float(instances.scores[i]), 5)
         }
         if 'masks' in instances:
-            mask = np.asfortranarray(instances.masks[i].numpy(), np.uint8)
-            rle = coco_mask.encode(mask)
+            rle = _encode(instances.masks, i)
             entry['segmentation'] = {
                 'size': rle['size'],
                 'counts': rle['counts'].decode('ascii')
             }
         entries.append(entry)
     return entries
+
+
+def _encode(masks: Any, index: int) -> Dict[str, Any]:
+    """Encode a mask of `BoxMasks` or of a tensor (N, H, W)."""
+    if isinstance(masks, BoxMasks):
+        return masks.rle(index)
+    return coco_mask.encode(np.asfortranarray(masks[index].numpy(), np.uint8))
 
 
 def coco_summary(images: Sequence[Dict[str, Any]],

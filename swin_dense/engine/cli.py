@@ -1,12 +1,16 @@
 """What the command lines share: options, and errors a user can read."""
 import argparse
 import json
+import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, Iterator, Union
 
 import cv2
 import numpy as np
@@ -16,8 +20,9 @@ from mmengine.config import DictAction
 from swin_dense.files import replacing
 
 __all__ = [
-    'add_config_arguments', 'add_run_arguments', 'make_parser', 'run',
-    'write_bytes', 'write_image', 'write_json'
+    'add_config_arguments', 'add_run_arguments', 'describe', 'finite',
+    'make_parser', 'printable', 'run', 'write_bytes', 'write_image',
+    'write_json'
 ]
 
 # What a user's input can cause; anything else is a defect and is shown with
@@ -76,20 +81,29 @@ def run(command: Callable[[argparse.Namespace], int],
         args: Parsed arguments, `debug` among them.
 
     Returns:
-        The exit status: 1 after an error, 130 after Ctrl-C.
+        The exit status: 1 after an error, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     name = Path(sys.argv[0]).name
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            # Names of files need not be texts.
+            stream.reconfigure(errors='backslashreplace')
     # The host copies a tensor in a way that PyTorch comments on.
     warnings.filterwarnings('ignore', 'To copy construct from a tensor')
     try:
-        return command(args)
+        with _terminable():
+            return command(args)
     except KeyboardInterrupt:
         print(f'{name}: interrupted', file=sys.stderr)
         return 130
+    except Terminated:
+        print(f'{name}: terminated', file=sys.stderr)
+        return 143
     except Exception as error:
         if args.debug or not _is_expected(error):
             traceback.print_exc()
-        print(f'{name}: error: {_message(error)}', file=sys.stderr)
+        print(f'{name}: error: {printable(_message(error))}', file=sys.stderr)
         if not args.debug:
             print('(--debug shows where)', file=sys.stderr)
         return 1
@@ -98,12 +112,41 @@ def run(command: Callable[[argparse.Namespace], int],
             torch.distributed.destroy_process_group()
 
 
+class Terminated(BaseException):
+    """SIGTERM came: files and locks are to be left in order, as by Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM would end the process at once."""
+
+    def stop(*_: Any) -> None:
+        if os.getpid() == process:
+            raise Terminated
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a loader's process
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    process = os.getpid()
+    # A distributed launcher stops processes that wait for one another; its
+    # signal must not wait, too.
+    if threading.current_thread() is not threading.main_thread(
+    ) or signal.getsignal(
+            signal.SIGTERM) != signal.SIG_DFL or 'RANK' in os.environ:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def write_json(path: Union[str, Path], content: Any) -> None:
     """Write JSON in one piece; a number that is none becomes null.
 
     Of a list, each entry has a line.
     """
-    content = _finite(content)
+    content = finite(content)
     if isinstance(content, list):
         lines = [json.dumps(entry, allow_nan=False) for entry in content]
         text = '[\n' + ',\n'.join(lines) + '\n]\n'
@@ -137,6 +180,18 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, _EXPECTED)
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would obey in place of showing it."""
+    return ''.join(
+        sign if sign == '\n' or sign.isprintable() else repr(sign)[1:-1]
+        for sign in text)
+
+
+def describe(error: BaseException) -> str:
+    """Return the text of an error on one line, or its kind if it has none."""
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
 def _message(error: Exception) -> str:
     """An error's text, without the traceback a loader's process adds."""
     text = str(error.args[0] if isinstance(error, KeyError) else error)
@@ -147,14 +202,14 @@ def _message(error: Exception) -> str:
     return text.strip() or type(error).__name__
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
     """Without NaN, infinity and NumPy's numbers, which JSON does not have."""
     if isinstance(content, np.generic):
         content = content.item()
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): finite(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not abs(content) < float('inf'):
         return None
     return content

@@ -1,23 +1,36 @@
 """Files that a command line names, and where its results go."""
 import glob
+import hashlib
 import os
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence, Union
+
+import cv2
 
 from swin_dense.datasets.decoders import PICTURES
 from swin_dense.datasets.video_lists import VIDEOS
+from swin_dense.engine.cli import printable
 
 __all__ = [
-    'check_outputs', 'drawn_name', 'find_images', 'find_videos',
-    'name_outputs', 'report_bad'
+    'FAILURES', 'check_outputs', 'distinct_paths', 'drawn_name', 'find_images',
+    'find_videos', 'name_outputs', 'report_bad'
 ]
 
 DRAWN_AS = ('.jpg', '.jpeg', '.png')
+# What an image or a video can make a pipeline or a model raise.
+FAILURES = (ValueError, ArithmeticError, AssertionError, IndexError,
+            MemoryError, RuntimeError, cv2.error)
+# Bytes that a name may have in nearly every file system.
+MAX_NAME = 255
 
 
 def find_images(inputs: Sequence[str]) -> List[Path]:
-    """The image files of paths, folders and patterns, each once.
+    """List the images of paths, folders and patterns, each once.
+
+    What has the name of an image but is none, such as a named pipe or a
+    broken link, is listed too: reading it says what it is.
 
     Raises:
         FileNotFoundError: If an input leads to no image.
@@ -26,55 +39,77 @@ def find_images(inputs: Sequence[str]) -> List[Path]:
 
 
 def find_videos(inputs: Sequence[str]) -> List[Path]:
-    """The videos of paths, folders and patterns, each once.
+    """List the videos of paths, folders and patterns, each once.
 
     A folder that holds images and no videos is a video itself.
 
     Raises:
         FileNotFoundError: If an input leads to no video.
     """
-    found: Dict[Path, Path] = {}
+    found: Dict[str, Path] = {}
     for entry in inputs:
-        path = Path(entry)
-        if path.is_dir() and not _inside(path, VIDEOS) and _inside(
-                path, PICTURES):
-            found.setdefault(path.resolve(), path)
+        if os.path.isdir(entry) and not _inside(entry, VIDEOS) and _inside(
+                entry, PICTURES):
+            found.setdefault(os.path.realpath(entry), Path(entry))
             continue
         for file in _find([entry], VIDEOS, 'video'):
-            found.setdefault(file.resolve(), file)
+            found.setdefault(os.path.realpath(file), file)
     return list(found.values())
 
 
 def _find(inputs: Sequence[str], suffixes: Sequence[str],
           what: str) -> List[Path]:
-    found: Dict[Path, Path] = {}
+    found: Dict[str, Path] = {}
     for entry in inputs:
-        path = Path(entry)
-        if path.is_dir():
-            files = _inside(path, suffixes)
-        elif path.is_file():
-            files = [path]
+        if os.path.isdir(entry):
+            files = _inside(entry, suffixes)
+        elif os.path.lexists(entry):
+            files = [Path(entry)]
         else:
             files = [
-                Path(match)
-                for match in sorted(glob.glob(entry, recursive=True))
-                if _is_file(Path(match), suffixes)
+                Path(match) for match in sorted({*_matches(entry)})
+                if _has_suffix(match, suffixes)
             ]
         if not files:
             raise FileNotFoundError(
                 f'{entry}: no {what} there; expected a file, a folder or a '
                 f'pattern that leads to {", ".join(suffixes)}')
         for file in files:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(os.path.realpath(file), file)
     return list(found.values())
 
 
-def _inside(folder: Path, suffixes: Sequence[str]) -> List[Path]:
-    return sorted(p for p in folder.iterdir() if _is_file(p, suffixes))
+def _inside(folder: str, suffixes: Sequence[str]) -> List[Path]:
+    return sorted(
+        path for path in Path(folder).iterdir() if _has_suffix(path, suffixes))
 
 
-def _is_file(path: Path, suffixes: Sequence[str]) -> bool:
-    return path.is_file() and path.suffix.lower() in suffixes
+def _has_suffix(path: Union[str, Path], suffixes: Sequence[str]) -> bool:
+    return Path(path).suffix.lower() in suffixes
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield the paths that match a pattern, in which `**` may stand.
+
+    Unlike by `glob`, a folder is searched once: with two links that lead
+    back, there would be no end to it.
+    """
+    before, stars, after = pattern.partition(f'**{os.sep}')
+    if not stars:
+        yield from glob.iglob(pattern)
+        return
+    seen = set()
+    for top in glob.iglob(before) if before else ['']:
+        for folder, inner, _ in os.walk(top or '.', followlinks=True):
+            place = os.path.realpath(folder)
+            if place in seen:
+                inner.clear()
+                continue
+            seen.add(place)
+            inner[:] = sorted(name for name in inner if name[0] != '.')
+            start = folder if top else os.path.relpath(folder)
+            place = '' if start == '.' else glob.escape(start)
+            yield from _matches(os.path.join(place, after))
 
 
 def drawn_name(name: Path) -> Path:
@@ -87,10 +122,11 @@ def drawn_name(name: Path) -> Path:
 def name_outputs(inputs: Sequence[Path],
                  out: Path,
                  rename: Callable[[Path], Path] = drawn_name) -> List[Path]:
-    """A path for the result of each input, none twice.
+    """Return a path for the result of each input, none twice.
 
     Results are named as their inputs; where two inputs share a name, all keep
-    their folders below the one that holds them all.
+    their folders below the one that holds them all. See `distinct_paths` for
+    names that are too long, or that only `rename` makes the same.
 
     Args:
         inputs: Files.
@@ -101,20 +137,48 @@ def name_outputs(inputs: Sequence[Path],
         ValueError: If a result would overwrite an input.
     """
     names = [Path(entry.name) for entry in inputs]
-    if len(set(map(rename, names))) < len(names):
-        files = [entry.absolute() for entry in inputs]
+    if len({*names}) < len(names):
+        files = [Path(os.path.abspath(entry)) for entry in inputs]
         top = os.path.commonpath([file.parent for file in files])
         names = [file.relative_to(top) for file in files]
-    results = [out / rename(name) for name in names]
+    results = distinct_paths([out / name for name in names], rename)
     check_outputs(results, inputs)
     return results
 
 
+def distinct_paths(paths: Sequence[Path],
+                   rename: Callable[[Path], Path]) -> List[Path]:
+    """Rename files so that no two share a name and none is too long.
+
+    A name that would be is shortened, and ends in a digest of the name before:
+    it is the same in every run, whatever else there is.
+
+    Args:
+        paths: Paths, each once.
+        rename: Returns the new path.
+    """
+    renamed = [rename(path) for path in paths]
+    times = Counter(renamed)
+    return [
+        after if after == path
+        or times[after] == 1 and len(os.fsencode(after.name)) <= MAX_NAME else
+        _with_digest(after, path.name) for path, after in zip(paths, renamed)
+    ]
+
+
+def _with_digest(path: Path, before: str) -> Path:
+    """Put a digest of the name before at the end of a name that may be cut."""
+    digest = hashlib.sha256(os.fsencode(before)).hexdigest()[:8]
+    end = f'-{digest}{path.suffix}'
+    stem = os.fsencode(path.stem)[:MAX_NAME - len(os.fsencode(end))]
+    return path.with_name(stem.decode(errors='ignore') + end)
+
+
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raise if a file would overwrite an input, or another file."""
-    sources = {entry.resolve() for entry in inputs}
+    sources = {os.path.realpath(entry) for entry in inputs}
     for output in outputs:
-        if output.resolve() in sources:
+        if os.path.realpath(output) in sources:
             raise ValueError(f'{output} would overwrite the input of this '
                              'name: give another folder by --out')
     if len({*outputs}) < len(outputs):
@@ -135,7 +199,7 @@ def report_bad(bad: Sequence[str], count: int, what: str, skip: bool) -> int:
         ValueError: There are any, and they may not.
     """
     for problem in bad:
-        print(f'skipped: {problem}', file=sys.stderr)
+        print(f'skipped: {printable(problem)}', file=sys.stderr)
     if bad and not skip:
         raise ValueError(
             f'{len(bad)} of {count} {what} could not be read, see above; '

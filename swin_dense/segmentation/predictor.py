@@ -6,12 +6,17 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
+from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
 from swin_dense.engine.prediction import BasePredictor, Picture, as_pixels
-from swin_dense.segmentation.tiles import blend, check_tiling, count_tiles
+from swin_dense.segmentation.tiles import (blend, check_tiling, count_tiles,
+                                           resize_in_strips)
 
 __all__ = ['Predictor']
+
+# Logits of images that are held at the size of the image: 256 MB of them.
+AT_ONCE = 2**26
 
 
 class Predictor(BasePredictor):
@@ -78,6 +83,10 @@ class Predictor(BasePredictor):
         return names
 
     def __call__(self, images: Sequence[Picture]) -> List[np.ndarray]:
+        """See `predict`."""
+        return self.predict(images)
+
+    def predict(self, images: Sequence[Picture]) -> List[np.ndarray]:
         """Predict for some images; those of one size form a batch.
 
         Args:
@@ -95,10 +104,7 @@ class Predictor(BasePredictor):
         labels: List[np.ndarray] = []
         for _, batch in groupby(
                 self._prepare(images), lambda data: data['inputs'].shape):
-            labels += [
-                self._labels(sample.seg_logits.data)
-                for sample in self._test(list(batch))
-            ]
+            labels += self._predict_whole(list(batch))
         return labels
 
     def logits(self, image: Picture) -> Iterator[Tuple[slice, slice, Tensor]]:
@@ -126,6 +132,50 @@ class Predictor(BasePredictor):
         """How many tiles an image of this size has."""
         shape = height, width
         return count_tiles(shape, self.tile or shape, self.overlap)
+
+    def _predict_whole(self, batch: List[dict]) -> List[np.ndarray]:
+        """Predict images as a whole.
+
+        Logits of a large image, at its size, would need 4 C bytes for each of
+        its pixels: they are resized strip by strip.
+        """
+        shape = batch[0]['data_samples'].ori_shape
+        numbers = len(batch) * len(self.classes) * shape[0] * shape[1]
+        if numbers <= AT_ONCE or not isinstance(self.model, EncoderDecoder):
+            return [
+                self._labels(sample.seg_logits.data)
+                for sample in self._test(batch)
+            ]
+        data = self.model.data_preprocessor(pseudo_collate(batch), False)
+        metas = [sample.metainfo for sample in data['data_samples']]
+        with torch.no_grad():
+            logits = self.model.inference(data['inputs'], metas)
+            return [
+                self._resized_labels(entry, meta)
+                for entry, meta in zip(logits, metas)
+            ]
+
+    def _resized_labels(self, logits: Tensor, meta: dict) -> np.ndarray:
+        """Resize logits (C, h, w) as mmseg does, and take the labels.
+
+        Args:
+            logits: Of the image as the model saw it.
+            meta: Its padding and its original size (H, W).
+
+        Returns:
+            Labels (H, W).
+        """
+        left, right, top, bottom = meta.get('img_padding_size',
+                                            meta.get('padding_size', [0] * 4))
+        logits = logits[:, top:logits.shape[1] - bottom,
+                        left:logits.shape[2] - right]
+        labels = np.empty(meta['ori_shape'][:2], self._dtype)
+        strips = resize_in_strips(logits, labels.shape,
+                                  self.model.align_corners, AT_ONCE)
+        for rows, strip in strips:
+            labels[rows] = self._labels(
+                strip if len(strip) > 1 else strip.sigmoid())
+        return labels
 
     def _predict_tiled(self, pixels: np.ndarray) -> np.ndarray:
         labels = np.empty(pixels.shape[:2], self._dtype)

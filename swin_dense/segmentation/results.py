@@ -1,4 +1,5 @@
 """What is written of label maps: pictures, PNG files and areas."""
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -7,6 +8,8 @@ import cv2
 import numpy as np
 
 from swin_dense.engine import cli
+from swin_dense.engine.inputs import distinct_paths
+from swin_dense.engine.json_stream import JsonStream
 from swin_dense.visualization import draw_labels
 
 __all__ = ['LabelResults', 'class_areas', 'label_paths']
@@ -36,8 +39,10 @@ class LabelResults:
         self.pictures = pictures
         self.maps = label_paths(pictures, out)
         self.predictor = predictor
-        self.areas = areas
-        self.images: List[Dict[str, Any]] = []
+        classes = json.dumps(list(predictor.classes))
+        self.images = JsonStream(out / 'areas.json',
+                                 f'{{"classes": {classes}, "images": [\n',
+                                 '\n]}\n') if areas else None
         self.count = 0
 
     @property
@@ -60,15 +65,16 @@ class LabelResults:
         # The smallest type that a PNG has.
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
         cli.write_image(self.maps[index], values[labels])
-        if self.areas:
+        if self.images is not None:
             height, width = labels.shape
-            self.images.append({
+            self.images.add([{
                 'file_name': str(image),
                 'label_map': str(self.maps[index]),
                 'width': width,
                 'height': height,
                 'areas': class_areas(labels, classes)
-            })
+            }])
+            self.images.publish()
         small = min(1, LARGEST / max(labels.shape))
         if small < 1:
             size = tuple(max(1, round(n * small)) for n in labels.shape[::-1])
@@ -79,13 +85,13 @@ class LabelResults:
             draw_labels(pixels, labels, classes, self.predictor.palette))
         self.count += 1
 
-    def finish(self) -> str:
-        """Write what is about all images; returns a summary."""
-        if self.areas:
-            cli.write_json(self.out / 'areas.json', {
-                'classes': self.predictor.classes,
-                'images': self.images
-            })
+    def close(self) -> None:
+        """Write what is about all images so far."""
+        if self.images is not None:
+            self.images.close()
+
+    def summary(self) -> str:
+        """Say how much was done, and where it is."""
         return (f'{self.count} images, pictures and label maps: {self.out}, '
                 f'{self.out / "labels"}')
 
@@ -119,8 +125,10 @@ def label_paths(pictures: Sequence[Path], out: Path) -> List[Path]:
     """
     names = [picture.relative_to(out) for picture in pictures]
     times = Counter(name.with_suffix('.png') for name in names)
-    return [
-        out / 'labels' /
-        (name.with_suffix('.png') if times[name.with_suffix('.png')] == 1 else
-         name.with_name(f'{name.name}.png')) for name in names
-    ]
+
+    def rename(path: Path) -> Path:
+        name = path.relative_to(out / 'labels').with_suffix('.png')
+        return path.with_suffix('.png') if times[name] == 1 else (
+            path.with_name(f'{path.name}.png'))
+
+    return distinct_paths([out / 'labels' / name for name in names], rename)

@@ -6,9 +6,10 @@ import math
 from typing import Callable, Iterator, List, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['blend', 'check_tiling', 'count_tiles']
+__all__ = ['blend', 'check_tiling', 'count_tiles', 'resize_in_strips']
 
 Block = Tuple[slice, slice, Tensor]
 
@@ -100,6 +101,42 @@ def blend(predict: Callable[[slice, slice], Tensor],
             strip[:, :height - done, left:right] = block[:, done:]
             beside = beside.clone()  # lets go of the rest
         above = height - done
+
+
+def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
+                     most: int) -> Iterator[Tuple[slice, Tensor]]:
+    """Resize logits by bilinear interpolation, some rows at a time.
+
+    Args:
+        logits: (C, h, w).
+        shape: The new size (H, W).
+        align_corners: See `torch.nn.functional.interpolate`.
+        most: How many numbers to hold at a time.
+
+    Yields:
+        Rows of the new size, and their logits (C, rows, W).
+    """
+    classes, old, _ = logits.shape
+    height, width = shape
+    rows = torch.arange(height, dtype=torch.float64)
+    if align_corners:
+        place = rows * (old - 1) / max(height - 1, 1)
+    else:
+        place = ((rows + .5) * old / height - .5).clamp(min=0)
+    above = place.long().clamp(max=old - 1)
+    below = (above + 1).clamp(max=old - 1)
+    share = (place - above).to(logits)
+    step = max(1, most // (classes * width))
+    for start in range(0, height, step):
+        part = slice(start, min(start + step, height))
+        first, second = (
+            logits[:, index[part].to(logits.device)]
+            for index in (above, below))
+        strip = torch.lerp(first, second, share[part, None])  # (C, rows, w)
+        yield part, F.interpolate(
+            strip[None], (strip.shape[1], width),
+            mode='bilinear',
+            align_corners=align_corners)[0]
 
 
 def _starts(length: int, side: int, overlap: float) -> List[int]:

@@ -1,6 +1,6 @@
 """What is written of videos: scores in time, labelled clips, strips."""
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from swin_dense.datasets.encoding import write_video
 from swin_dense.datasets.video import Video
 from swin_dense.engine import cli
+from swin_dense.engine.json_stream import JsonStream
 from swin_dense.video.predictor import Scores, VideoPrediction
 from swin_dense.visualization.labels import INK, PAPER
 from swin_dense.visualization.palette import class_colour
@@ -41,7 +42,8 @@ class VideoResults:
         self.out = out
         self.classes = classes
         self.topk = min(topk, len(classes))
-        self.entries: List[Dict[str, Any]] = []
+        self.windows = 0
+        self.entries = JsonStream(out / 'predictions.json')
 
     def add(self, index: int, prediction: VideoPrediction) -> None:
         """Write the picture of a video.
@@ -53,7 +55,6 @@ class VideoResults:
         Raises:
             VideoError: A frame cannot be decoded.
         """
-        self.entries.append(prediction.to_dict(self.classes, self.topk))
         path = self.paths[index]
         path.parent.mkdir(parents=True, exist_ok=True)
         with Video(prediction.path) as video:
@@ -63,6 +64,9 @@ class VideoResults:
             else:
                 strip = draw_strip(video, prediction, self.classes)
                 cli.write_image(path, strip[..., ::-1])
+        self.windows += len(prediction.windows)
+        self.entries.add([prediction.to_dict(self.classes, self.topk)])
+        self.entries.publish()
 
     def _labelled(self, video: Video,
                   prediction: VideoPrediction) -> Iterator[np.ndarray]:
@@ -76,12 +80,14 @@ class VideoResults:
                 yield draw_scores(frame, prediction.windows[nearest],
                                   self.classes)
 
-    def finish(self) -> str:
-        """Write what is about all videos; returns a summary."""
-        cli.write_json(self.out / 'predictions.json', self.entries)
-        windows = sum(len(entry['windows']) for entry in self.entries)
-        return (f'{len(self.entries)} videos, {windows} windows, pictures and '
-                f'scores: {self.out}')
+    def close(self) -> None:
+        """Write what is about all videos so far."""
+        self.entries.close()
+
+    def summary(self) -> str:
+        """Say how much was done, and where it is."""
+        return (f'{self.entries.count} videos, {self.windows} windows, '
+                f'pictures and scores: {self.out}')
 
 
 def time_table(prediction: VideoPrediction, classes: Sequence[str],

@@ -1,5 +1,5 @@
 """Boxes, masks, labels and scores drawn onto a photograph."""
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,6 +9,8 @@ from swin_dense.visualization.text import put_text, text_size
 
 _MASK_OPACITY = 0.42
 _CHIP_OPACITY = 0.88
+# Of a mask, tinted at a time.
+_ROWS = 256
 # Grey level that a repeated class's tint is mixed with, and how much.
 _SHADES = ((0, 0.), (255, 0.4), (0, 0.35))
 
@@ -20,22 +22,26 @@ class Arrays(NamedTuple):
         bboxes: (N, 4), x0 y0 x1 y1 in pixels.
         labels: (N,), indices into the classes.
         scores: (N,), or None for ground truth.
-        masks: (N, H, W) bool, or None.
+        masks: (N, H, W) bool, or what yields them in parts, as
+            `swin_dense.detection.masks.BoxMasks` does; or None.
     """
     bboxes: np.ndarray
     labels: np.ndarray
     scores: Optional[np.ndarray]
-    masks: Optional[np.ndarray]
+    masks: Any
 
     @classmethod
     def read(cls, instances: Any) -> 'Arrays':
         """From an `InstanceData` or anything with the same attributes."""
-        masks = _array(getattr(instances, 'masks', None))
+        masks = getattr(instances, 'masks', None)
+        if not hasattr(masks, 'parts'):
+            masks = _array(masks)
+            masks = None if masks is None else masks.astype(bool)
         return cls(
             bboxes=_array(instances.bboxes).astype(np.float64).reshape(-1, 4),
             labels=_array(instances.labels).astype(int),
             scores=_array(getattr(instances, 'scores', None)),
-            masks=None if masks is None else masks.astype(bool))
+            masks=masks)
 
     def keep(self, chosen: np.ndarray) -> 'Arrays':
         """The instances of an index or a boolean array, in its order."""
@@ -45,7 +51,9 @@ class Arrays(NamedTuple):
     def resized(self, size: Tuple[int, int], factor: float) -> 'Arrays':
         """For the same image at another (width, height)."""
         masks = self.masks
-        if masks is not None:
+        if hasattr(masks, 'parts'):
+            masks = masks.resized(size, factor)
+        elif masks is not None:
             masks = np.array([
                 cv2.resize(mask.astype(np.float32), size) > 0.5
                 for mask in masks
@@ -131,17 +139,33 @@ def _draw_masks(picture: np.ndarray, found: Arrays, width: int) -> None:
     Neighbours of one class take turns in light and dark tints.
     """
     turns = np.zeros(found.labels.max(initial=0) + 1, int)
-    for mask, label in zip(found.masks, found.labels):
+    for index, label in enumerate(found.labels):
         grey, share = _SHADES[turns[label] % len(_SHADES)]
         turns[label] += 1
         colour = np.multiply(class_colour(label), 1 - share) + grey * share
-        tint = picture[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY
-        picture[mask] = (tint + 0.5).astype(np.uint8)
-    for mask, label in zip(found.masks, found.labels):
-        outline, _ = cv2.findContours(
-            mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for place, mask in _parts(found.masks, index):
+            region = picture[place]
+            tint = region[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY
+            region[mask] = (tint + 0.5).astype(np.uint8)
+    whole = np.zeros(picture.shape[:2], np.uint8)
+    for index, label in enumerate(found.labels):
+        whole[:] = 0
+        for place, mask in _parts(found.masks, index):
+            whole[place] = mask
+        outline, _ = cv2.findContours(whole, cv2.RETR_CCOMP,
+                                      cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outline, -1, class_colour(label), width,
                          cv2.LINE_AA)
+
+
+def _parts(masks: Any, index: int) -> Iterator[Tuple[Any, np.ndarray]]:
+    """Yield places in the image, and which of their pixels are of a mask."""
+    if hasattr(masks, 'parts'):
+        yield from masks.parts(index)
+        return
+    for top in range(0, masks.shape[1], _ROWS):
+        place = slice(top, top + _ROWS), slice(None)
+        yield place, masks[index][place]
 
 
 def _draw_labels(picture: np.ndarray, found: Arrays, classes: Sequence[str],

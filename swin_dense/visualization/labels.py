@@ -9,6 +9,8 @@ from swin_dense.visualization.text import put_text, text_size
 
 PAPER = (250, 250, 250)
 INK = (40, 40, 40)
+# Of a picture, tinted at a time.
+ROWS = 256
 
 
 def colours(count: int,
@@ -67,13 +69,16 @@ def draw_labels(image: np.ndarray,
             f'labels are {labels.shape}, the image is {image.shape[:2]} '
             '(height, width); resize them to the image first')
     table = np.array(colours(len(classes), palette), np.float32)
-    known = (labels >= 0) & (labels < len(classes))
-    shown = table[np.where(known, labels, 0)]
-    picture = image * (1 - opacity) + shown * opacity
     edges = _edges(labels, max(1, round(np.sqrt(labels.size) / 400)))
-    picture[edges] = shown[edges]
-    picture[~known] = image[~known]
-    picture = (picture + 0.5).astype(np.uint8)
+    picture = image.copy()
+    # In parts, as fractions take eight times the memory of the picture.
+    for top in range(0, len(labels), ROWS):
+        rows = slice(top, top + ROWS)
+        known = (labels[rows] >= 0) & (labels[rows] < len(classes))
+        shown = table[np.where(known, labels[rows], 0)]
+        mixed = image[rows] * (1 - opacity) + shown * opacity
+        mixed[edges[rows]] = shown[edges[rows]]
+        picture[rows][known] = (mixed[known] + 0.5).astype(np.uint8)
     if not legend:
         return picture
     strip = draw_legend([labels], classes, image.shape[1], palette)

@@ -1,9 +1,10 @@
 """Tiles: weights, blending and the memory it takes."""
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from swin_dense.segmentation.tiles import blend, count_tiles
+from swin_dense.segmentation.tiles import blend, count_tiles, resize_in_strips
 
 # Sums of a few products in float32.
 ROUNDING = 1e-5
@@ -117,3 +118,17 @@ def test_memory_does_not_grow_with_the_longer_side(turned):
 def test_bad_tiles(tile, overlap, message):
     with pytest.raises(ValueError, match=message):
         next(blend(lambda r, c: torch.ones(1, 8, 8), (8, 8), tile, overlap))
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('shape', [(31, 47), (7, 9), (3, 4), (1, 1)])
+def test_strips_are_what_resizing_gives(shape, align_corners):
+    logits = torch.randn(3, 7, 9)
+    expected = F.interpolate(
+        logits[None], shape, mode='bilinear', align_corners=align_corners)[0]
+    for most in (1, 3 * shape[1] * 5, 10**6):
+        found = torch.full_like(expected, torch.nan)
+        for rows, strip in resize_in_strips(logits, shape, align_corners,
+                                            most):
+            found[:, rows] = strip
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -13,6 +13,7 @@ from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
 from swin_dense.datasets.encoding import write_video
 from swin_dense.datasets.video import VideoError
 from swin_dense.engine.launch import load_config
+from swin_dense.files import read_json
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
@@ -141,7 +142,8 @@ def test_clip_and_strip(predictor, video, tmp_path):
     written = results.VideoResults(paths, tmp_path / 'out', CLASSES, 5)
     for index in range(2):
         written.add(index, found)
-    assert '2 videos, 6 windows' in written.finish()
+    written.close()
+    assert '2 videos, 6 windows' in written.summary()
     with Video(str(paths[0])) as clip, Video(found.path) as source:
         assert clip.num_frames == 20 and clip.fps == 10
         first, = clip.frames([0])
@@ -153,7 +155,8 @@ def test_clip_and_strip(predictor, video, tmp_path):
         assert first[48:].mean() > first[:48].mean()
         strip = results.draw_strip(source, found, CLASSES)
     assert strip.shape[1] == 3 * 64
-    assert len(written.entries[0]['top']) == 2  # there are no more
+    first, _ = read_json(tmp_path / 'out' / 'predictions.json')
+    assert len(first['top']) == 2  # there are no more
 
 
 def test_folders_of_frames(predictor, tmp_path):

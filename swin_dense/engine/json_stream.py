@@ -1,0 +1,81 @@
+"""JSON files that grow with a run and are valid all the time."""
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, Iterable, Optional
+
+from swin_dense.engine.cli import finite
+from swin_dense.files import replacing
+
+__all__ = ['JsonStream']
+
+# The share of the time that may be spent on bringing the file up to date.
+SHARE = .05
+
+
+class JsonStream:
+    """A JSON file with a list to which entries are added.
+
+    Entries wait in a temporary file without a name. `publish` replaces the
+    JSON file by all so far, atomically: whenever the run ends, and however, a
+    complete file is there. `close` writes the rest.
+
+    Args:
+        path: The JSON file.
+        head: What comes before the entries.
+        tail: What comes after them.
+    """
+
+    def __init__(self,
+                 path: Path,
+                 head: str = '[\n',
+                 tail: str = '\n]\n') -> None:
+        self.path = Path(path)
+        self.count = 0
+        self._head = head
+        self._tail = tail
+        self._entries: Optional[IO[bytes]] = None
+        self._due = 0.
+
+    def add(self, entries: Iterable[Any]) -> None:
+        """Add entries, each on a line; NaN and infinity become null."""
+        file = self._open()
+        for entry in entries:
+            line = json.dumps(finite(entry), allow_nan=False)
+            file.write((',\n' if self.count else '').encode() + line.encode())
+            self.count += 1
+
+    def publish(self) -> None:
+        """Bring the file up to date, unless that was done very recently.
+
+        The more there is, the longer it takes: it is put off until no more
+        than `SHARE` of the time goes into it.
+        """
+        start = time.monotonic()
+        if start < self._due:
+            return
+        self._write()
+        end = time.monotonic()
+        self._due = end + (end - start) / SHARE
+
+    def close(self) -> None:
+        """Bring the file up to date for the last time."""
+        self._write()
+        self._open().close()
+        self._entries = None
+
+    def _open(self) -> IO[bytes]:
+        if self._entries is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._entries = tempfile.TemporaryFile(dir=self.path.parent)
+        return self._entries
+
+    def _write(self) -> None:
+        entries = self._open()
+        with replacing(self.path) as partial, partial.open('wb') as file:
+            file.write(self._head.encode())
+            entries.seek(0)
+            shutil.copyfileobj(entries, file)
+            file.write(self._tail.encode())
