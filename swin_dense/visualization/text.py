@@ -1,27 +1,101 @@
-"""Antialiased text on images, in a font that every installation has."""
+"""Antialiased text on images, in a font that has its letters."""
+import logging
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Tuple
+from typing import FrozenSet, List, Tuple
 
 import matplotlib
 import numpy as np
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
+from mmengine.logging import print_log
 from PIL import ImageFont
 
 from swin_dense.visualization.palette import Colour
 
+# It draws a box with a code for every letter there is.
+PLACEHOLDER = 'LastResort'
 
-@lru_cache(maxsize=16)
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings, at a height in pixels."""
+
+@lru_cache(maxsize=64)
+def font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    """Load a font at a height in pixels."""
+    return ImageFont.truetype(path, size)
+
+
+def default_font(bold: bool = False) -> str:
+    """Return the path of DejaVu Sans, which matplotlib brings."""
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
-    folder = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf'
-    return ImageFont.truetype(str(folder / name), size)
+    return str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name)
+
+
+@lru_cache(maxsize=None)
+def _letters(path: str) -> FrozenSet[str]:
+    """Return the characters that a font draws."""
+    try:
+        return frozenset(map(chr, FT2Font(path).get_charmap()))
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+@lru_cache(maxsize=None)
+def installed_fonts() -> List[str]:
+    """Return the paths of all fonts that matplotlib finds, sorted."""
+    paths = {entry.fname for entry in fontManager.ttflist}
+    return sorted(path for path in paths if PLACEHOLDER not in path)
+
+
+@lru_cache(maxsize=None)
+def _report_missing(letters: str) -> None:
+    print_log(
+        f'no installed font has the letters {letters!r}: pictures show their '
+        'numbers in Unicode. Install a font that has them, such as Noto Sans '
+        'or Noto Sans CJK', 'current', logging.WARNING)
+
+
+def _spell(letter: str) -> str:
+    """Write a letter that no font has in letters that all have."""
+    plain = unicodedata.normalize('NFKD', letter)
+    if plain.isascii() and plain.isprintable():
+        return plain
+    if unicodedata.category(letter).startswith('Z'):
+        return ' '
+    return f'U+{ord(letter):04X} '
+
+
+@lru_cache(maxsize=4096)
+def choose_font(text: str, bold: bool = False) -> Tuple[str, str]:
+    """Find a font for a text.
+
+    DejaVu Sans is taken if it has all letters, else the first installed font
+    that has. Failing that, letters that DejaVu Sans lacks are written by
+    their numbers in Unicode, which the log says once.
+
+    Returns:
+        Path of the font, and the text to draw.
+    """
+    path = default_font(bold)
+    missing = [letter for letter in text if letter not in _letters(path)]
+    if not missing:
+        return path, text
+    for other in installed_fonts():
+        if _letters(other).issuperset(text):
+            return other, text
+    spelled = ''.join(
+        _spell(letter) if letter in missing else letter for letter in text)
+    if 'U+' in spelled:
+        _report_missing(''.join(sorted({*missing})))
+    return path, spelled.rstrip()
 
 
 def text_size(text: str, size: int, bold: bool = False) -> Tuple[int, int]:
-    """Width and line height of a text in pixels."""
-    face = font(size, bold)
-    return int(np.ceil(face.getlength(text))), sum(face.getmetrics())
+    """Return width and line height of a text in pixels."""
+    path, text = choose_font(text, bold)
+    face = font(path, size)
+    # Lines of one picture are equally high, whatever font they need.
+    height = sum(font(default_font(bold), size).getmetrics())
+    return int(np.ceil(face.getlength(text))), height
 
 
 def put_text(image: np.ndarray,
@@ -40,7 +114,8 @@ def put_text(image: np.ndarray,
         colour: (blue, green, red).
         bold: Whether to use the bold face.
     """
-    glyphs, (left, top) = font(size, bold).getmask2(text, mode='L')
+    path, text = choose_font(text, bold)
+    glyphs, (left, top) = font(path, size).getmask2(text, mode='L')
     width, height = glyphs.size
     if not width or not height:
         return
