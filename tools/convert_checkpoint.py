@@ -13,7 +13,7 @@ from typing import Optional, Sequence
 from swin_dense.checkpoints.conversion import convert_checkpoint, format_lists
 from swin_dense.checkpoints.download import sha256
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.formats import TARGETS
+from swin_dense.checkpoints.formats import TARGETS, describe_choice
 from swin_dense.checkpoints.read import local_file, read_checkpoint
 from swin_dense.checkpoints.write import check_destination, write_checkpoint
 from swin_dense.engine import cli
@@ -45,6 +45,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         metavar='PATTERN',
         help='official names that may hold NaN or infinite numbers')
+    parser.add_argument(
+        '--weights',
+        metavar='KEY',
+        help='where SRC has the weights, such as state_dict_ema for averaged '
+        'ones (default: state_dict, or model)')
     parser.add_argument('--dry-run', action='store_true', help='write nothing')
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists')
@@ -59,13 +64,17 @@ def convert(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     source = local_file(args.src)
     target = check_destination(args.dst, args.force or args.dry_run, source)
+    checkpoint = read_checkpoint(source, mmap=True)
+    if not args.weights and describe_choice(checkpoint):
+        print(f'{args.src}: {describe_choice(checkpoint)}')
     try:
         result = convert_checkpoint(
-            read_checkpoint(source, mmap=True),
+            checkpoint,
             args.to,
             label=args.src,
             forgive=args.forgive,
-            allow_nonfinite=args.allow_nonfinite)
+            allow_nonfinite=args.allow_nonfinite,
+            weights=args.weights)
     except CheckpointError as error:
         if error.report:
             print(format_lists(error.report, args.verbose))

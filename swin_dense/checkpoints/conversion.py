@@ -55,7 +55,8 @@ def convert_checkpoint(
     *,
     label: str = 'the checkpoint',
     forgive: Sequence[str] = (),
-    allow_nonfinite: Sequence[str] = ()
+    allow_nonfinite: Sequence[str] = (),
+    weights: Optional[str] = None
 ) -> Conversion:
     """Give a checkpoint the names and layout of another implementation.
 
@@ -72,6 +73,7 @@ def convert_checkpoint(
             or unexpected. What is unexpected is never written.
         allow_nonfinite: Patterns likewise for names that may hold NaN or
             infinite numbers.
+        weights: Where the checkpoint has the weights, see `unwrap`.
 
     Raises:
         CheckpointError: If the format is unknown, the target has no such
@@ -79,8 +81,8 @@ def convert_checkpoint(
             are missing or unexpected. The last has the five lists as its
             `report`.
     """
-    state_dict = unwrap(checkpoint)
     try:
+        state_dict = unwrap(checkpoint, weights)
         converted = convert(state_dict, keep=CLASSIFIER)
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
@@ -100,7 +102,7 @@ def convert_checkpoint(
         allow_nonfinite=allow_nonfinite,
         origin=converted.origin)
     try:
-        weights = _export(converted, report, target)
+        exported = _export(converted, report, target)
     except ValueError as error:
         raise CheckpointError(f'{label} ({source}): {error}') from error
     whole = source.kind in _WHOLE and target in _HOSTS
@@ -108,9 +110,9 @@ def convert_checkpoint(
         prefix = source.prefix if whole else _PREFIX
         # A classifier for mmpretrain has its head next to the backbone.
         outside = (_PREFIX, 'head.')
-        weights = {
+        exported = {
             name if name.startswith(outside) else prefix + name: value
-            for name, value in weights.items()
+            for name, value in exported.items()
         }
     if whole:
         around = {
@@ -118,11 +120,11 @@ def convert_checkpoint(
             for name in report.dropped if not name.startswith(source.prefix)
         }
         check_numbers(around, f'{label} ({source})', around, allow_nonfinite)
-        weights.update(around)
+        exported.update(around)
         report.loaded += list(around)
         report.dropped = [n for n in report.dropped if n not in around]
     return Conversion(
-        _wrap(weights, checkpoint, target, whole), weights, {
+        _wrap(exported, checkpoint, target, whole), exported, {
             **recorded,
             **windows
         }, report, arch)

@@ -21,10 +21,15 @@ from swin_dense.checkpoints.values import StateDict
 
 __all__ = [
     'CLASSIFIER', 'EVERYTHING', 'RECOMPUTED', 'TARGETS', 'Converted', 'Source',
-    'StateDict', 'convert', 'export', 'family', 'is_output_norm', 'recognise',
-    'rename', 'to_mmdet', 'to_native', 'unplaced', 'unwrap'
+    'StateDict', 'convert', 'describe_choice', 'export', 'family',
+    'is_output_norm', 'lora_problem', 'recognise', 'rename', 'to_mmdet',
+    'to_native', 'unplaced', 'unwrap'
 ]
 
+# Names of averaged weights (EMA) beside the raw ones, in files of timm and of
+# Microsoft's style. mmengine's `ema_state_dict` is the raw weights.
+AVERAGED = ('state_dict_ema', 'model_ema')
+_LORA = re.compile(r'(^|[._])lora_|\.lora\.')
 _LEFT_OUT = re.compile(r'norm\.|head\.|mask_token$')
 # A classifier's own norm and head, for `keep`.
 CLASSIFIER = ('norm.weight', 'norm.bias', 'head.weight', 'head.bias')
@@ -59,22 +64,74 @@ class Converted(NamedTuple):
     source: Source
 
 
-def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
-    """The state_dict inside a checkpoint, without wrappers' prefixes.
+def unwrap(checkpoint: Mapping[str, Any],
+           weights: Optional[str] = None) -> StateDict:
+    """Return the state_dict inside a checkpoint, without wrappers' prefixes.
 
-    Looks under `state_dict` (OpenMMLab) and `model` (Microsoft); a bare
-    state_dict is taken as it is. The prefix `module.` of data parallel models
-    goes; what is no tensor goes.
+    Looks under `state_dict` (OpenMMLab) and `model` (Microsoft), then for
+    averaged weights; a bare state_dict is taken as it is. The prefix `module.`
+    of data parallel models goes; what is no tensor goes.
+
+    Args:
+        checkpoint: As `read_checkpoint` returns it.
+        weights: Where to look instead, such as `state_dict_ema`.
+
+    Raises:
+        ValueError: If there is nothing by the name `weights`.
     """
-    inner: Any = checkpoint
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(key), Mapping):
-            inner = checkpoint[key]
-            break
+    key = weights or _weights_key(checkpoint)
+    inner: Any = checkpoint if key is None else checkpoint.get(key)
+    if not isinstance(inner, Mapping):
+        found = [k for k, v in checkpoint.items() if isinstance(v, Mapping)]
+        raise ValueError(f'a checkpoint without {key!r}: it holds {found}')
     state_dict = {k: v for k, v in inner.items() if torch.is_tensor(v)}
     if state_dict and all(k.startswith('module.') for k in state_dict):
         state_dict = {k[len('module.'):]: v for k, v in state_dict.items()}
     return state_dict
+
+
+def _weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
+    """Return where a checkpoint has its weights; None for a state_dict."""
+    for key in ('state_dict', 'model', *AVERAGED):
+        if isinstance(checkpoint.get(key), Mapping):
+            return key
+    return None
+
+
+def describe_choice(checkpoint: Mapping[str, Any]) -> str:
+    """Say which weights `unwrap` takes where there are averaged ones, too."""
+    taken = _weights_key(checkpoint)
+    others = [
+        key for key in AVERAGED
+        if key != taken and isinstance(checkpoint.get(key), Mapping)
+    ]
+    if not others:
+        return ''
+    return (f'the weights under {taken!r} are taken; the file also holds '
+            f'{others[0]!r}, averaged over the training (EMA). '
+            'tools/convert_checkpoint.py SRC DST --to official --weights '
+            f'{others[0]} writes a file of these')
+
+
+def lora_problem(
+    state_dict: Mapping[str,
+                        Any], known: Container[str] = ()) -> Optional[str]:
+    """Say that a state_dict has low-rank updates beside its weights (LoRA).
+
+    Args:
+        state_dict: Of a file.
+        known: Names of a model, which may have such parameters itself.
+
+    Returns:
+        A phrase to follow "is", or None.
+    """
+    names_ = [n for n in state_dict if _LORA.search(n) and n not in known]
+    if not names_:
+        return None
+    return (f'an unmerged LoRA checkpoint: {len(names_)} tensors such as '
+            f'{names_[0]!r} are low-rank updates of others. Merge it first: '
+            'load it with the library that trained it, add the updates to the '
+            'weights (merge_and_unload() in PEFT), and save the model')
 
 
 def convert(state_dict: StateDict,
@@ -92,6 +149,9 @@ def convert(state_dict: StateDict,
         ValueError: If the format is not known, there are several backbones,
             or two names stand for one tensor.
     """
+    problem = lora_problem(state_dict)
+    if problem:
+        raise ValueError(problem)
     source = recognise(state_dict, prefix)
     naming = source.naming
     own = native_names(state_dict, naming, source.prefix)

@@ -17,8 +17,9 @@ from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.fit import fit_backbone
 from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
-                                            family, is_output_norm, rename,
-                                            unwrap)
+                                            describe_choice, family,
+                                            is_output_norm, lora_problem,
+                                            rename, unwrap)
 from swin_dense.checkpoints.heads import FittedHeads, explain_counts, fit_heads
 from swin_dense.checkpoints.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
@@ -177,6 +178,9 @@ def load_model(
     label = label or path
     own = model.state_dict()
     stored = unwrap(checkpoint)
+    problem = lora_problem(stored, own)
+    if problem:
+        raise CheckpointError(f'{label} is {problem}')
     recorded = metadata_of(checkpoint)
     coordinates, told = fit_coordinates(model,
                                         windows_for(model, stored, recorded),
@@ -243,8 +247,11 @@ def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
     if isinstance(source, Mapping):
         return 'the given state_dict', source
     # What is taken is copied into the model.
-    return os.fspath(source), read_checkpoint(
-        source, mmap=True, without=TRAINING_STATE)
+    checkpoint = read_checkpoint(source, mmap=True, without=TRAINING_STATE)
+    choice = describe_choice(checkpoint)
+    if choice:
+        MMLogger.get_current_instance().info(f'{source}: {choice}')
+    return os.fspath(source), checkpoint
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

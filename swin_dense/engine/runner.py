@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from swin_dense.checkpoints.coordinates import record_of
-from swin_dense.checkpoints.formats import unwrap
+from swin_dense.checkpoints.formats import describe_choice, unwrap
 from swin_dense.checkpoints.load import (CheckpointError, load_model,
                                          read_checkpoint)
 from swin_dense.checkpoints.write import with_record
@@ -159,6 +159,8 @@ class DenseRunner(Runner):
         if self._resumed is not None:
             self._check_resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        if describe_choice(checkpoint):
+            self.logger.info(f'{filename}: {describe_choice(checkpoint)}')
         weights = unwrap(checkpoint)
         for pattern, replacement in revise_keys:
             weights = {
