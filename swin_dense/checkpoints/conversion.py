@@ -49,15 +49,13 @@ class Conversion:
     arch: str
 
 
-def convert_checkpoint(
-    checkpoint: Mapping[str, Any],
-    target: str,
-    *,
-    label: str = 'the checkpoint',
-    forgive: Sequence[str] = (),
-    allow_nonfinite: Sequence[str] = (),
-    weights: Optional[str] = None
-) -> Conversion:
+def convert_checkpoint(checkpoint: Mapping[str, Any],
+                       target: str,
+                       *,
+                       label: str = 'the checkpoint',
+                       forgive: Sequence[str] = (),
+                       allow_nonfinite: Sequence[str] = (),
+                       weights: Optional[str] = None) -> Conversion:
     """Give a checkpoint the names and layout of another implementation.
 
     A classifier keeps its norm and head. A detector, segmentor or recognizer
