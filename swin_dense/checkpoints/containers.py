@@ -53,8 +53,8 @@ def _explain_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return ''  # broken: reading it says so
+    except Exception:  # a broken one can fail anywhere: reading says so
+        return ''
     leaves = {name.rpartition('/')[2] for name in names}
     if 'constants.pkl' in leaves:
         return ('is a TorchScript program, no checkpoint: have its maker save '
