@@ -24,6 +24,7 @@ from swin_dense.engine.launch import build_runner, configure, load_config
 from swin_dense.engine.prediction import read_image
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import SEGMENTATION, VIDEO, task_of
+from swin_dense.engine.work_dir_lock import check_not_training
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
 from swin_dense.visualization.clips import clip_sheet
@@ -65,6 +66,7 @@ def demo(args: argparse.Namespace) -> int:
     """Train unless that is done, test, draw; print metrics and paths."""
     start = time.monotonic()
     work_dir = Path(args.work_dir)
+    check_not_training(work_dir)
     cfg = load_config(args.config, args.cfg_options)
     resume = None if args.fresh else 'auto'
     configure(cfg, work_dir=args.work_dir, resume=resume)

@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.work_dir_lock import check_not_training
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -42,6 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
 def train(args: argparse.Namespace) -> int:
     """Train, then say where the results are."""
     cfg = load_config(args.config, args.cfg_options)
+    # Here, before anything is read or built; held from when training starts.
+    check_not_training(args.work_dir or cfg.work_dir)
     configure(
         cfg,
         work_dir=args.work_dir,

@@ -14,6 +14,7 @@ from swin_dense.checkpoints.load import CheckpointError
 from swin_dense.engine.options import apply_options, nearest
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
+from swin_dense.engine.work_dir_lock import check_not_training
 
 __all__ = [
     'build_runner', 'configure', 'find_checkpoint', 'load_config',
@@ -91,6 +92,8 @@ def configure(cfg: Config,
     Raises:
         CheckpointError: If a checkpoint to load does not exist, or all of
             those to resume from are damaged.
+        WorkDirInUseError: If it is to resume in a folder where another
+            process trains.
         ValueError: If an option cannot be met by this config or machine.
     """
     if work_dir is not None:
@@ -106,6 +109,8 @@ def configure(cfg: Config,
         cfg.copy_classes = True
     if resume is not None:
         auto = resume == 'auto'
+        # Files of a run that goes on are removed while they are read.
+        check_not_training(cfg.work_dir)
         source = find_latest(Path(
             cfg.work_dir)) if auto else find_checkpoint(resume)
         if source or not cfg.get('load_from'):

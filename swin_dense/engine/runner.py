@@ -1,11 +1,13 @@
 """The runner: strict loading, checkpoints that survive a kill."""
+import os
 import re
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.model import (BaseTTAModel, is_model_wrapper,
                             revert_sync_batchnorm)
@@ -24,6 +26,8 @@ from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.loading import explain_time_limit, with_time_limit
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.training_state import check_state, trim
+from swin_dense.engine.work_dir_lock import (WorkDirInUseError, WorkDirLock,
+                                             check_not_training, hold_work_dir)
 from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
@@ -61,6 +65,8 @@ class DenseRunner(Runner):
       back; the previous one is removed afterwards. `CheckpointHook` in a
       config means `SafeCheckpointHook`.
     - Automatic resuming takes the newest intact checkpoint.
+    - One run at a time trains in a work folder; tests beside it have logs of
+      their own and leave its config alone.
     - Data loaders wait for a batch for ten minutes at most, unless their
       `timeout` says otherwise.
     - On CPUs SyncBN becomes BN, with several processes as with one: each
@@ -70,6 +76,7 @@ class DenseRunner(Runner):
     # What is resumed besides the weights; None outside of `resume`.
     _resumed: Optional[dict[str, Any]] = None
     _other_classes = 'refuse'
+    _lock: Optional[WorkDirLock] = None
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
         """Register a hook; checkpoint hooks become safe ones."""
@@ -77,6 +84,50 @@ class DenseRunner(Runner):
                 'CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
             hook = {**hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, *args, **kwargs)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the processes; give the run a log folder of its own."""
+        super().setup_env(env_cfg)
+        stamps = [self._timestamp]
+        if is_main_process():
+            folder = Path(self.work_dir, self._timestamp)
+            for number in count(2):
+                try:
+                    folder.mkdir(parents=True)
+                    break
+                except FileExistsError:  # another run began in this second
+                    folder = Path(self.work_dir, f'{self._timestamp}_{number}')
+            stamps = [folder.name]
+        broadcast_object_list(stamps)
+        self._timestamp = stamps[0]
+
+    def dump_config(self) -> None:
+        """Do nothing yet: in the folder, another run may be training."""
+
+    def _write_config(self) -> None:
+        """Write the config into the work folder."""
+        if not is_main_process():
+            return
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        with replacing(Path(self.work_dir, name)) as partial:
+            # The format is told by the suffix.
+            draft = partial.with_suffix(Path(name).suffix)
+            self.cfg.dump(str(draft))
+            os.replace(draft, partial)
+
+    def _write_config_beside(self) -> None:
+        """Write the config, unless it would replace that of a training."""
+        try:
+            check_not_training(self.work_dir)
+        except WorkDirInUseError:
+            return
+        self._write_config()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call hooks; give a sign of life to other hosts now and then."""
+        if self._lock is not None:
+            self._lock.give_sign_of_life()
+        super().call_hook(fn_name, **kwargs)
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict],
                    model: nn.Module) -> nn.Module:
@@ -90,18 +141,23 @@ class DenseRunner(Runner):
         copying = self.cfg.get('copy_classes')
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
-            with explain_time_limit():
-                return super().train()
+            with hold_work_dir(self.work_dir) as self._lock:
+                self._write_config()
+                with explain_time_limit():
+                    return super().train()
         finally:
+            self._lock = None
             self._other_classes = 'refuse'
 
     def val(self) -> dict:
         """Validate."""
+        self._write_config_beside()
         with explain_time_limit():
             return super().val()
 
     def test(self) -> dict:
         """Test."""
+        self._write_config_beside()
         with explain_time_limit():
             return super().test()
 

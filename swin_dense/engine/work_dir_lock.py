@@ -1,0 +1,283 @@
+"""One training at a time in a work folder.
+
+A file in the folder names the host and the process that trains there. It is
+locked (`flock`) while the process lives: the system unlocks it at its death,
+however that comes, and a file that is not locked is a leftover. Where the file
+system cannot lock, or does not tell other hosts, the process is looked for by
+its number, and on another host by the age of its last sign of life.
+"""
+import errno
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Set, Tuple, Union
+
+from mmengine.dist import broadcast_object_list, is_main_process
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    'WorkDirInUseError', 'WorkDirLock', 'check_not_training', 'hold_work_dir'
+]
+
+NAME = 'training.lock'
+# Seconds from one sign of life to the next, and without any until a process
+# on another host counts as gone.
+SIGN_OF_LIFE = 30
+GONE = 600
+# Whoever only looks holds the lock for an instant.
+TRIES, PAUSE = 5, .05
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+# Of all locks that this process holds. A process forked from it closes them:
+# otherwise the locks would live as long as the last of these processes.
+_descriptors: Set[int] = set()
+
+
+class WorkDirInUseError(ValueError):
+    """Another process trains in a work folder."""
+
+
+class WorkDirLock:
+    """The right to train in a folder.
+
+    Args:
+        folder: The work folder.
+    """
+
+    def __init__(self, folder: Union[str, Path]) -> None:
+        self.path = Path(folder, NAME)
+        self._descriptor: Optional[int] = None
+        self._process = 0
+        self._next_sign = 0.
+
+    def acquire(self) -> None:
+        """Take the lock; create the folder where needed.
+
+        Raises:
+            WorkDirInUseError: If another process trains there.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left in reversed(range(TRIES)):
+            descriptor, is_new = self._open()
+            try:
+                locked, problem = _look(self.path, descriptor, is_new)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            is_free = problem is None
+            if is_free and (locked or is_new) and self._keep(descriptor):
+                return
+            if is_free and not locked:  # a leftover: who creates it anew wins
+                self.path.unlink(missing_ok=True)
+            os.close(descriptor)
+            if problem and not left:
+                raise WorkDirInUseError(problem)
+            time.sleep(PAUSE)
+        raise WorkDirInUseError(f'{self.path} changes all the time: several '
+                                'trainings seem to start there at once')
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None or os.getpid() != self._process:
+            return
+        if _is_same(self.path, descriptor):
+            self.path.unlink()
+        _descriptors.discard(descriptor)
+        os.close(descriptor)
+
+    def give_sign_of_life(self) -> None:
+        """Tell other hosts that this process lives; often does nothing."""
+        now = time.monotonic()
+        if self._descriptor is None or now < self._next_sign:
+            return
+        self._next_sign = now + SIGN_OF_LIFE
+        try:
+            os.utime(self.path)
+        except OSError:  # the file was removed by hand
+            pass
+
+    def _open(self) -> Tuple[int, bool]:
+        """Open the file; the second value is True if it was created."""
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
+        except FileExistsError:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT), False
+
+    def _keep(self, descriptor: int) -> bool:
+        """Note the owner in a file that is locked; False if it was removed."""
+        if not _is_same(self.path, descriptor):
+            return False
+        record = dict(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=time.strftime('%Y-%m-%d %H:%M:%S'))
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(record).encode())
+        _descriptors.add(descriptor)
+        self._descriptor, self._process = descriptor, os.getpid()
+        return True
+
+
+@contextmanager
+def hold_work_dir(folder: Union[str, Path]) -> Iterator[WorkDirLock]:
+    """Keep other trainings out of a folder.
+
+    The processes of a distributed run share the lock: the main one takes it,
+    and all of them raise if it cannot.
+
+    Raises:
+        WorkDirInUseError: If another run trains there.
+    """
+    lock = WorkDirLock(folder)
+    problems: list = [None]
+    if is_main_process():
+        try:
+            lock.acquire()
+        except WorkDirInUseError as error:
+            problems = [str(error)]
+    broadcast_object_list(problems)
+    if problems[0]:
+        raise WorkDirInUseError(problems[0])
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def check_not_training(folder: Union[str, Path]) -> None:
+    """Raise if a process trains in a folder; changes nothing there.
+
+    In a distributed run only the first process looks, before the lock is
+    taken: to the others, it may be that of their own run.
+
+    Raises:
+        WorkDirInUseError: If one does.
+    """
+    path = Path(folder, NAME)
+    if _rank() or not path.is_file():
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        _, problem = _look(path, descriptor, False)
+    finally:
+        os.close(descriptor)
+    if problem:
+        raise WorkDirInUseError(problem)
+
+
+def _rank() -> int:
+    """Return the number that a launcher gave this process."""
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        if os.environ.get(name, '').isdecimal():
+            return int(os.environ[name])
+    return 0
+
+
+def _look(path: Path, descriptor: int,
+          is_new: bool) -> Tuple[Optional[bool], Optional[str]]:
+    """Try to lock an open lock file.
+
+    Returns:
+        Whether it is locked now, see `_try_lock`; and a sentence on who has
+        it, None if it is free.
+    """
+    locked = _try_lock(descriptor)
+    owner = _read_owner(descriptor)
+    if locked is False:
+        return locked, _sentence(path, owner)
+    if is_new or not _is_same(path, descriptor):
+        return locked, None
+    age = time.time() - os.fstat(descriptor).st_mtime
+    if owner is None:
+        # Without locks, it may be about to be written.
+        is_alive = locked is None and age < SIGN_OF_LIFE
+    elif owner['host'] == socket.gethostname():
+        # Where there are locks, its process is dead, or this would have
+        # failed: the number may be another one's by now.
+        is_alive = locked is None and _is_alive(owner['pid'])
+    else:
+        is_alive = age < GONE
+    return locked, _sentence(path, owner, age) if is_alive else None
+
+
+def _try_lock(descriptor: int) -> Optional[bool]:
+    """Lock a file until it is closed; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def _read_owner(descriptor: int) -> Optional[Dict[str, Any]]:
+    """Return what a lock file says; None if it is empty or damaged."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        owner = json.loads(os.read(descriptor, 4096))
+        return dict(
+            host=str(owner['host']),
+            pid=int(owner['pid']),
+            started=str(owner['started']))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    """Return True if an open file is still the one of its path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    """Return True if there is a process of this number, or none can tell."""
+    if os.name == 'nt':  # to ask would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sentence(path: Path,
+              owner: Optional[Dict[str, Any]],
+              age: Optional[float] = None) -> str:
+    who = 'another process' if owner is None else (
+        f'process {owner["pid"]} on {owner["host"]}, since {owner["started"]}')
+    sentence = (f'{path.parent} is in use: a training runs there ({who}). '
+                'Wait until it ends, or choose another folder by --work-dir')
+    if age is not None:
+        sentence += (f'. If that process, whose last sign of life came '
+                     f'{max(age, 0):.0f} s ago, is gone, delete {path}')
+    return sentence
+
+
+def _forget() -> None:
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget)
