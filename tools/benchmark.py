@@ -60,6 +60,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='other than float32: the type of autocast')
     parser.add_argument('--device', default=defaults.device)
     parser.add_argument('--threads', type=int, help='threads on the CPU')
+    parser.add_argument(
+        '--busy',
+        type=int,
+        default=0,
+        metavar='N',
+        help='let N other programs use processors and caches meanwhile')
     parser.add_argument('--repeats', type=int, default=defaults.repeats)
     parser.add_argument(
         '--no-peer', action='store_true', help='measure ours alone')
@@ -76,6 +82,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def _benchmark(args: argparse.Namespace) -> int:
     if args.repeats < 1 or args.batch < 1 or min(args.shape) < 1:
         raise ValueError('--repeats, --batch and --shape must be positive')
+    if args.busy < 0:
+        raise ValueError('--busy must not be negative')
     if args.no_time and args.no_memory:
         raise ValueError('--no-time with --no-memory leaves nothing to do')
     if args.frames is not None and (args.frames < 1 or args.config):
@@ -90,7 +98,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     setting = Setting(args.arch, args.config, tuple(args.shape), args.batch,
                       args.dtype, args.device, args.window, args.repeats,
-                      args.frames, args.v2, args.with_cp, args.sequential)
+                      args.frames, args.v2, args.with_cp, args.sequential,
+                      args.busy)
     device = torch.device(args.device)
     where = (
         torch.cuda.get_device_name(device) if device.type == 'cuda' else
@@ -100,7 +109,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         f'{args.arch}')
     size = by_axis(setting.size)
     print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
-          f'torch {torch.__version__}, median of {args.repeats}\n')
+          f'torch {torch.__version__}, median of {args.repeats}'
+          f'{f", beside {args.busy} other programs" if args.busy else ""}\n')
     rows = measure(setting, not args.no_peer, not args.no_memory,
                    not args.no_time,
                    lambda line: print(line, file=sys.stderr, flush=True))

@@ -2,14 +2,16 @@
 import ctypes
 import gc
 import json
+import os
 import re
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -40,6 +42,7 @@ class Setting(NamedTuple):
         v2: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
         with_cp: Whether our V2 recomputes activations.
         sequential: Whether our V2 works on a few windows at a time.
+        busy: Other processes that work meanwhile, see `other_programs`.
     """
     arch: str = 'tiny'
     config: Optional[str] = None
@@ -53,6 +56,7 @@ class Setting(NamedTuple):
     v2: Optional[str] = None
     with_cp: bool = False
     sequential: bool = False
+    busy: int = 0
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -238,6 +242,35 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
+# Goes through 16 MiB again and again, which is more than its share of a cache.
+_OTHER_PROGRAM = ('import numpy\nnumbers = numpy.ones(2**22, numpy.float32)\n'
+                  'while True:\n    numbers *= 1')
+
+
+@contextmanager
+def other_programs(count: int) -> Iterator[None]:
+    """Run processes that keep the processors and their caches busy.
+
+    A model is seldom alone on a machine: data is loaded, others work there.
+
+    Args:
+        count: Processes; each asks for a processor of its own.
+    """
+    command = [sys.executable, '-c', _OTHER_PROGRAM]
+    # One thread each, whatever numpy's library would take.
+    processes = [
+        subprocess.Popen(command, env={
+            **os.environ, 'OMP_NUM_THREADS': '1'
+        }) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def _seconds(task: Callable[[], None], device: str) -> float:
     _synchronize(device)
     start = time.perf_counter()
@@ -333,11 +366,12 @@ def measure(setting: Setting,
                 'missing, or leave it out with --no-peer') from error
         for quantity in MEASURES:
             seconds: dict[str, list[float]] = {name: [] for name in names}
-            for repeat in range(setting.repeats + 1):
-                for name in names:
-                    taken = _seconds(tasks[name][quantity], setting.device)
-                    if repeat:
-                        seconds[name].append(taken)
+            with other_programs(setting.busy):
+                for repeat in range(setting.repeats + 1):
+                    for name in names:
+                        taken = _seconds(tasks[name][quantity], setting.device)
+                        if repeat:
+                            seconds[name].append(taken)
             add(f'{quantity}, time',
                 {name: statistics.median(seconds[name])
                  for name in names})

@@ -122,8 +122,26 @@ def test_memory_alone(monkeypatch, capsys):
     (['--with-cp'], '--with-cp and --sequential need --v2'),
     (['--frames', '0'], '--frames must be positive'),
     (['--repeats', '0'], 'must be positive'),
+    (['--busy', '-1'], '--busy must not be negative'),
     (['nowhere.py'], 'there is no config nowhere.py'),
 ])
 def test_bad_arguments(arguments, message, capsys):
     assert tool.main(arguments) == 1
     assert message in capsys.readouterr().err
+
+
+def test_beside_other_programs(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, '_OTHER_PROGRAM',
+                        'import time; time.sleep(600)')
+    started, start = [], benchmark.subprocess.Popen
+
+    def popen(*args, **kwargs):
+        started.append(start(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(benchmark.subprocess, 'Popen', popen)
+    arguments = '--shape 32 32 --repeats 1 --no-peer --no-memory --busy 2'
+    assert tool.main(arguments.split()) == 0
+    assert 'beside 2 other programs' in capsys.readouterr().out
+    assert len(started) == 4  # two for each measure
+    assert all(process.poll() is not None for process in started)
