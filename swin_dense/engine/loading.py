@@ -1,8 +1,12 @@
-"""A limit on how long a run waits for its data."""
+"""What a run asks of its data loaders: something to load, in limited time."""
 from contextlib import contextmanager
 from typing import Any, Iterator
 
-__all__ = ['TIME_LIMIT', 'explain_time_limit', 'with_time_limit']
+from torch.utils.data import DataLoader
+
+__all__ = [
+    'TIME_LIMIT', 'check_length', 'explain_time_limit', 'with_time_limit'
+]
 
 # Seconds for the next batch. Processes that load data hang where a library
 # does not survive a fork, or a disk does not answer; without a limit the run
@@ -16,6 +20,24 @@ def with_time_limit(dataloader: Any) -> Any:
     if isinstance(dataloader, dict) and dataloader.get('num_workers'):
         return {'timeout': TIME_LIMIT, **dataloader}
     return dataloader
+
+
+def check_length(loader: DataLoader) -> None:
+    """Raise unless a data loader has a batch.
+
+    An endless sampler of no items would search for one for ever, and an epoch
+    of no batches would train nothing and say nothing.
+    """
+    size = len(loader.dataset)
+    if not size:
+        raise ValueError(f'the data set {type(loader.dataset).__name__} is '
+                         'empty: nothing is left after its filters and '
+                         'indices')
+    if not len(loader):
+        raise ValueError(
+            f'the data set has {size} items, which is no full batch, and '
+            'drop_last=True leaves incomplete ones out: use a smaller '
+            'batch_size or drop_last=False')
 
 
 @contextmanager

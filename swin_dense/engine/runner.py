@@ -23,7 +23,8 @@ from swin_dense.checkpoints.load import (CheckpointError, load_model,
 from swin_dense.checkpoints.write import with_record
 from swin_dense.datasets.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
-from swin_dense.engine.loading import explain_time_limit, with_time_limit
+from swin_dense.engine.loading import (check_length, explain_time_limit,
+                                       with_time_limit)
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.training_state import check_state, trim
 from swin_dense.engine.work_dir_lock import (WorkDirInUseError, WorkDirLock,
@@ -164,9 +165,12 @@ class DenseRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any,
                          **kwargs: Any) -> DataLoader:
-        """Build a data loader that waits for a batch for a limited time."""
-        return Runner.build_dataloader(
+        """Build a data loader that has batches, and waits for each for a
+        limited time."""
+        loader = Runner.build_dataloader(
             with_time_limit(dataloader), *args, **kwargs)
+        check_length(loader)
+        return loader
 
     def load_or_resume(self) -> None:
         """Load or resume as configured, once."""

@@ -40,3 +40,26 @@ def test_a_run_does_not_wait_for_ever(tmp_path):
             match='timed out after 1 seconds: the processes that load data '
             'gave no batch for so long. .*num_workers=0'):
         run.train()
+
+
+class Empty(Points):
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
+def test_an_empty_data_set_is_refused(sampler):
+    """An endless sampler would look for its first item for ever."""
+    settings = loader(Empty())
+    settings['sampler'] = dict(type=sampler, shuffle=True)
+    with pytest.raises(ValueError, match='the data set Empty is empty'):
+        DenseRunner.build_dataloader(settings)
+
+
+def test_an_epoch_without_a_batch_is_refused():
+    settings = loader(Points(), drop_last=True)
+    assert len(DenseRunner.build_dataloader(settings)) == 4
+    settings['batch_size'] = 33
+    with pytest.raises(ValueError, match='32 items, which is no full batch'):
+        DenseRunner.build_dataloader(settings)
