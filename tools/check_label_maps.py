@@ -9,10 +9,10 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from swin_dense.datasets.label_checks import LabelReport, check_label_maps
 from swin_dense.datasets.label_maps import scan_label_maps
+from swin_dense.datasets.segmentation import CheckedSegDataset
+from swin_dense.datasets.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
-
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -123,31 +123,43 @@ def check_config(
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
     seen: List[Any] = []
-    for loader in LOADERS:
-        settings = (config.get(loader) or {}).get('dataset')
-        if settings is None or settings in seen:
+    found = False
+    for name, settings in settings_by_name(config):
+        if settings in seen:
             continue
         seen.append(settings)
-        # The files alone: problems are collected here, not raised there.
-        settings = {**settings, 'pipeline': []}
-        if 'swin_dense.' in settings['type']:
-            settings['check_labels'] = False
-        dataset = DATASETS.build(settings)
-        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
-        pairs = [(info['seg_map_path'], info['img_path']) for info in infos
-                 if 'seg_map_path' in info]
-        if pairs:
-            classes = dataset.metainfo['classes']
-            yield loader.removesuffix('_dataloader'), classes, \
-                check_label_maps(
-                    scan_label_maps(pairs),
-                    classes,
-                    ignore_index=dataset.ignore_index,
-                    reduce_zero_label=dataset.reduce_zero_label,
-                    label_map=dataset.label_map,
-                    training=not dataset.test_mode)
-    if not seen:
-        raise ValueError(f'{args.source} has no data set')
+        for classes, report in check_settings(settings):
+            found = True
+            yield name, classes, report
+    if not found:
+        raise ValueError(f'{args.source} has no data set with label maps')
+
+
+def check_settings(
+        settings: Dict[str,
+                       Any]) -> Iterator[Tuple[Sequence[str], LabelReport]]:
+    """Yield the classes and findings of a data set, if it has label maps."""
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        kind = registry.get(settings['type'])
+    if not hasattr(kind, 'get_label_map'):  # mmseg's data sets have it
+        return
+    # The files alone: problems are collected here, not raised there.
+    settings = {**settings, 'pipeline': []}
+    if issubclass(kind, CheckedSegDataset):
+        settings['check_labels'] = False
+    dataset = DATASETS.build(settings)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    pairs = [(info['seg_map_path'], info['img_path']) for info in infos
+             if info.get('seg_map_path')]
+    if pairs:
+        classes = dataset.metainfo['classes']
+        yield classes, check_label_maps(
+            scan_label_maps(pairs),
+            classes,
+            ignore_index=dataset.ignore_index,
+            reduce_zero_label=dataset.reduce_zero_label,
+            label_map=dataset.label_map,
+            training=not dataset.test_mode)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

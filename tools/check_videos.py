@@ -17,11 +17,11 @@ from mmengine.utils import ProgressBar
 
 from swin_dense.datasets.video_checks import VideoReport, check_clips
 from swin_dense.datasets.video_lists import Clip, class_names, read_clips
+from swin_dense.datasets.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 from swin_dense.files import read_text
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 SHOWN = 20
 Source = Tuple[str, Sequence[Clip], Sequence[str], int]
 
@@ -189,18 +189,19 @@ def from_config(args: argparse.Namespace) -> Iterator[Source]:
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
     seen: List[dict] = []
-    for loader in LOADERS:
-        settings = (config.get(loader) or {}).get('dataset')
-        if settings is None or {**settings, 'pipeline': []} in seen:
+    found = False
+    for name, settings in settings_by_name(config):
+        files = {**settings, 'pipeline': []}
+        if files in seen:
             continue
-        min_frames = spanned(settings.get('pipeline') or ())
-        seen.append({**settings, 'pipeline': []})
-        dataset = DATASETS.build({**seen[-1], 'lazy_init': True})
+        seen.append(files)
+        dataset = DATASETS.build({**files, 'lazy_init': True})
         if hasattr(dataset, 'list_clips'):
-            yield (loader.removesuffix('_dataloader'), *dataset.list_clips(),
-                   min_frames)
-    if not seen:
-        raise ValueError(f'{args.source} has no data set')
+            found = True
+            min_frames = spanned(settings.get('pipeline') or ())
+            yield (name, *dataset.list_clips(), min_frames)
+    if not found:
+        raise ValueError(f'{args.source} has no data set of clips')
 
 
 def spanned(pipeline: Sequence[dict]) -> int:

@@ -248,6 +248,11 @@ class CheckedVideoDataset(VideoDataset):
         classes = self._metainfo['classes']
         counts = Counter(labels)
         fewest, *_, most = sorted(counts.values()) * 2
+        if len(counts) == 1 < len(classes) and not self.test_mode:
+            raise ValueError(
+                f'{self._source}: all {len(labels)} clips are of class '
+                f'{classes[labels[0]]!r}, of {len(classes)} classes: there is '
+                'nothing to tell apart. Is this the right list?')
         absent = [name for i, name in enumerate(classes) if not counts[i]]
         note = f'; none of {some(absent)}' if absent else ''
         print_log(

@@ -3,13 +3,13 @@
 A wrapper shows the class names of its first data set. Labels of the others
 are only right if they mean the same, which is checked here.
 """
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
 
 __all__ = [
     'check_mixing', 'class_names_of', 'inner_datasets', 'number_labels',
-    'share_labels'
+    'settings_by_name', 'share_labels'
 ]
 
 # Transforms of mmdet that move boxes and forget their masks.
@@ -35,6 +35,30 @@ def _walk(dataset: Any) -> Iterator[Any]:
 def inner_datasets(dataset: Any) -> List[Any]:
     """Return the data sets inside wrappers, however nested; at least one."""
     return [inner for inner in _walk(dataset) if not _children(inner)]
+
+
+def _inner_settings(settings: Any) -> Iterator[Any]:
+    """Yield the settings of the data sets inside wrappers."""
+    children = list(settings.get('datasets') or ())
+    if settings.get('dataset') is not None:
+        children.append(settings['dataset'])
+    if not children:
+        yield settings
+    for child in children:
+        yield from _inner_settings(child)
+
+
+def settings_by_name(config: Any) -> Iterator[Tuple[str, Any]]:
+    """Yield names and settings of all data sets of a config.
+
+    Names are 'train', 'val' and 'test', with a number where a wrapper holds
+    several.
+    """
+    for name in ('train', 'val', 'test'):
+        outer = (config.get(f'{name}_dataloader') or {}).get('dataset')
+        inner = [*_inner_settings(outer)] if outer else []
+        for number, settings in enumerate(inner, 1):
+            yield f'{name} {number}' if inner[1:] else name, settings
 
 
 def class_names_of(dataset: Any) -> Optional[Sequence[str]]:

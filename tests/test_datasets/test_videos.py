@@ -161,6 +161,23 @@ def test_classes_without_clips_are_named(folder, logged):
     assert '6 to 6 of each; none of sit, lie' in logged.text
 
 
+def test_clips_of_one_class_alone(folder):
+    (folder / 'one.txt').write_text('run/0.mp4 1\nrun/1.mp4 1\n')
+    with pytest.raises(
+            ValueError, match="all 2 clips are of class 'run', of 2 classes"):
+        build(folder, 'one.txt')
+    assert len(build(folder, 'one.txt', test_mode=True)) == 2
+
+
+def test_clips_listed_by_another_system(folder):
+    (folder / 'list.txt').write_text('D:\\me\\0.mp4 0\nD:\\me\\x.mp4 1\n')
+    with pytest.raises(
+            FileNotFoundError,
+            match='2 names are absolute paths.*By name alone, without '
+            'folders, 1 of 2 are in or below .*videos'):
+        build(folder)
+
+
 def test_absent_clips(folder, logged):
     (folder / 'videos/run/3.mp4').unlink()
     for test_mode in (False, True):

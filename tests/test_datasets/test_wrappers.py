@@ -7,7 +7,7 @@ from tiny_coco import dataset_config, tiny_data, write_data
 
 from swin_dense.datasets.wrappers import (check_mixing, class_names_of,
                                           inner_datasets, number_labels,
-                                          share_labels)
+                                          settings_by_name, share_labels)
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -170,3 +170,14 @@ def test_mixing_that_forgets_masks_is_refused(tmp_path, name):
         DATASETS.build(
             config(tmp_path)
             | dict(pipeline=[*PIPELINE[:2], cached, PIPELINE[2]])))
+
+
+def test_settings_inside_wrappers_of_a_config():
+    first, second = dict(type='A'), dict(type='B')
+    both = dict(type='ConcatDataset', datasets=[first, second])
+    config = dict(
+        train_dataloader=dict(dataset=dict(type='Repeat', dataset=both)),
+        val_dataloader=dict(dataset=first),
+        test_dataloader=None)
+    assert [*settings_by_name(config)] == [('train 1', first),
+                                           ('train 2', second), ('val', first)]

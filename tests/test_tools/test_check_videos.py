@@ -103,3 +103,17 @@ def test_what_cannot_be_done(data, monkeypatch, capsys, arguments, message):
     assert run('check_videos', *arguments) == 1
     assert message in capsys.readouterr().err
     assert not (data / 'table.xls').exists()
+
+
+@pytest.mark.parametrize('tool, what',
+                         [('check_videos', 'of clips'),
+                          ('check_label_maps', 'with label maps')])
+def test_a_config_without_such_data(tmp_path, capsys, tool, what):
+    """To check nothing is no success."""
+    config = tmp_path / 'config.py'
+    config.write_text(
+        "default_scope = 'mmdet'\n"
+        "train_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=["
+        "dict(type='swin_dense.CheckedCocoDataset', ann_file='a.json')]))\n")
+    assert run(tool, config) == 1
+    assert f'has no data set {what}' in capsys.readouterr().err
