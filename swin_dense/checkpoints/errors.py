@@ -14,3 +14,7 @@ class CheckpointError(ValueError):
 
 class MalformedError(ValueError):
     """Content of a file that no honest tool writes, in a few words."""
+
+
+class DeviceError(RuntimeError):
+    """Tensors belong on a device that is not here."""

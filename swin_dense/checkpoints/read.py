@@ -14,7 +14,8 @@ from swin_dense.checkpoints.archives import (max_bytes, open_archive,
 from swin_dense.checkpoints.containers import (explain_other, is_archive,
                                                is_safetensors)
 from swin_dense.checkpoints.download import download
-from swin_dense.checkpoints.errors import CheckpointError, MalformedError
+from swin_dense.checkpoints.errors import (CheckpointError, DeviceError,
+                                           MalformedError)
 from swin_dense.checkpoints.pickles import Call
 from swin_dense.checkpoints.records import MapLocation, Storages
 from swin_dense.checkpoints.restore import Restorer
@@ -140,6 +141,8 @@ def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
         raise CheckpointError(_refusal(path, str(error))) from error
     except LimitError as error:
         raise CheckpointError(f'{path} is refused: {error}') from error
+    except DeviceError as error:
+        raise CheckpointError(f'{path}: {error}') from error
     except MemoryError:
         raise
     except Exception as error:  # a broken file can fail anywhere

@@ -6,7 +6,7 @@ from typing import IO, Any, Callable, Mapping, NamedTuple, Optional, Union
 
 import torch
 
-from swin_dense.checkpoints.errors import MalformedError
+from swin_dense.checkpoints.errors import DeviceError, MalformedError
 
 MapLocation = Union[str, torch.device, Callable, Mapping[str, str], None]
 
@@ -160,11 +160,17 @@ class Storages:
             if result is not None:
                 return result
             target = None
-        device = torch.device(location if target is None else target)
-        if device == storage.device:
-            return storage
-        content = torch.empty(0, dtype=torch.uint8).set_(storage)
-        return content.to(device).untyped_storage()
+        try:
+            device = torch.device(location if target is None else target)
+            if device == storage.device:
+                return storage
+            content = torch.empty(0, dtype=torch.uint8).set_(storage)
+            return content.to(device).untyped_storage()
+        except (RuntimeError, AssertionError) as error:
+            wanted = location if target is None else target
+            raise DeviceError(
+                f'its tensors belong on {wanted}, which is not here: read it '
+                'with map_location="cpu"') from error
 
 
 def _map_file(path: Path) -> Any:

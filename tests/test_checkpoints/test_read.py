@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import zipfile
@@ -242,3 +243,69 @@ def test_code_is_refused_by_name(tmp_path, name, function, zipped):
     assert 'torch.save(model.state_dict(), FILE)' in text
     assert 'weights_only' not in text
     assert not trace.exists()
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('mmap', [True, False])
+@pytest.mark.parametrize('value', [
+    torch.zeros(0),
+    torch.zeros(2, 0, 3),
+    torch.tensor(3.),
+    torch.arange(3, dtype=torch.uint8),
+    torch.arange(3).to(torch.uint16),
+    torch.ones(2, dtype=torch.bfloat16),
+    torch.ones(2, dtype=torch.complex64),
+    torch.tensor([True, False]),
+    torch.arange(6.).view(2, 3).T,
+    torch.nn.Parameter(torch.ones(2)),
+    torch.ones(2).to(torch.float8_e4m3fn),
+])
+def test_kinds_of_tensors(tmp_path, value, mmap, zipped):
+    path = save(
+        tmp_path / 'a.pth', {'w': value},
+        _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(path, mmap=mmap)['w']
+    assert type(found) is torch.Tensor and not found.requires_grad
+    assert found.dtype == value.dtype and found.shape == value.shape
+    assert found.stride() == value.stride()
+    assert found.tolist() == value.tolist()
+
+
+@pytest.mark.parametrize('place', [
+    'cpu', None,
+    torch.device('cpu'), {
+        'cpu': 'cpu'
+    }, lambda storage, location: storage if location == 'cpu' else None
+])
+def test_map_location(tmp_path, place):
+    path = save(tmp_path / 'a.pth')
+    found = read_checkpoint(path, map_location=place)['state_dict']['w']
+    assert found.device.type == 'cpu' and found.sum() == 6
+    found = read_checkpoint(path, map_location='meta')['state_dict']['w']
+    assert found.is_meta and found.shape == (4, )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='CUDA is there')
+def test_device_that_is_not_here(tmp_path):
+    path = save(tmp_path / 'a.pth')
+    with pytest.raises(
+            CheckpointError,
+            match='a.pth: its tensors belong on '
+            'cuda:0.*map_location="cpu"'):
+        read_checkpoint(path, map_location='cuda:0')
+
+
+def test_the_other_byte_order(tmp_path):
+    path = save(tmp_path / 'a.pth', {'w': torch.arange(4.)})
+    big = tmp_path / 'b.pth'
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(big, 'w') as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith('byteorder'):
+                content = b'big'
+            elif name.endswith('data/0'):
+                content = struct.pack('>4f', 0, 1, 2, 3)
+            copy.writestr(name, content)
+    for mmap in (True, False):
+        found = read_checkpoint(big, mmap=mmap)['w']
+        assert found.tolist() == [0, 1, 2, 3]
