@@ -65,6 +65,9 @@ class PyAVDecoder(Decoder):
         if not streams:
             raise VideoError(f'{self.path} holds no video')
         self._stream = streams[0]
+        if self._stream.codec_context is None:
+            raise VideoError(f'{self.path} is of a codec that PyAV does not '
+                             'know')
         self._stream.codec_context.thread_count = self.num_threads
 
     def _list_packets(self) -> int:

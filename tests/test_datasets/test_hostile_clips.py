@@ -1,5 +1,6 @@
 """Clips that strangers give: kinds, names and contents."""
 import os
+from pathlib import Path
 
 import pytest
 from hostile_paths import write_hostile_paths
@@ -58,3 +59,10 @@ def test_frames_of_too_many_pixels(tmp_path, monkeypatch, name):
         assert len(video.frames(range(6))) == 6
         with pytest.raises(VideoError, match='more than the 36,864 pixels'):
             video.frames(range(7))
+
+
+def test_a_codec_that_nobody_knows(tmp_path):
+    path = Path(write_clip(tmp_path / 'x.mp4', 3))
+    path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
+    with pytest.raises(VideoError, match='of a codec that PyAV does not know'):
+        Video(path)
