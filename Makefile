@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 CODE := swin_dense tools tests $(wildcard projects/*/*.py)
 
-.PHONY: help setup demo demo-seg demo-video test lint format clean
+.PHONY: help setup demo demo-seg demo-video test lint format audit clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test    lint, then the test suite'
 	@echo 'make lint    style, types, spelling, docstrings'
 	@echo 'make format  rewrite the sources in the house style'
+	@echo 'make audit   known vulnerabilities of what constraints.txt pins'
 
 # The stamp makes pip run again only when what it reads has changed.
 setup: $(VENV)/.installed
@@ -50,6 +51,13 @@ lint: setup
 format: setup
 	$(BIN)/isort --quiet $(CODE)
 	$(BIN)/yapf --in-place --recursive --parallel $(CODE)
+
+# In an environment of its own; asks the advisory database of PyPI.
+audit:
+	test -x $(VENV)/audit/bin/python || $(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --disable-pip-version-check --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip \
+		-r constraints.txt
 
 clean:
 	rm -rf $(VENV) work_dirs/demo work_dirs/demo_seg work_dirs/demo_video
