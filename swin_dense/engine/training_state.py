@@ -8,8 +8,8 @@ import math
 from collections import Counter
 from typing import Any, Mapping
 
+import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
@@ -114,9 +114,6 @@ def _check_hub(hub: Any) -> None:
             isinstance(hub.get(name), Mapping) and all(
                 type(key) is str for key in hub[name]) for name in _HUB):
         raise ValueError('its message_hub is not one of mmengine')
-    for name, history in hub['log_scalars'].items():
-        if not isinstance(history, HistoryBuffer):
-            raise ValueError(f'what it logged as {_short(name)} is no history')
     info = hub['runtime_info']
     kept = info.get('keep_ckpt_ids', [])
     if type(kept) is not list or not all(
@@ -325,7 +322,7 @@ def _is_finite(value: Tensor) -> bool:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 0
+    return isinstance(value, (Tensor, np.generic)) and value.ndim == 0
 
 
 def _short(value: Any) -> str:
