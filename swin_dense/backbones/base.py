@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from swin_dense.backbones.host_arguments import InitCfg, split_init_cfg
 from swin_dense.backbones.pyramid_config import PyramidConfig
 from swin_dense.checkpoints.load import load_backbone
-from swin_dense.layers import AttentionCore, PatchEmbed, SwinBlock, SwinStage
+from swin_dense.kernels import choose
+from swin_dense.layers import PatchEmbed, SwinBlock, SwinStage, WindowMixer
+from swin_dense.ops import SizeCache, grid_of
 from swin_dense.ops.grid import Grid
 
 
@@ -46,6 +48,7 @@ class SwinPyramid(BaseModule):
                  init_cfg: InitCfg = None) -> None:
         split_init_cfg(init_cfg)  # refuses what is incomplete
         super().__init__(init_cfg)
+        self._size_cache = SizeCache()
         norm, count = config.norm, len(config.stages)
         patch_size, embed_dims = config.patch_size, config.embed_dims
         self.out_indices = tuple(config.out_indices)
@@ -86,7 +89,7 @@ class SwinPyramid(BaseModule):
                     zip(stage.mixers, stage.feedforwards), start=1)
             ]
             self.layers.append(
-                SwinStage(blocks, blocks[0].attn.window_size,
+                SwinStage(blocks,
                           config.merging(dim) if index < count - 1 else None,
                           stage.shrink, stage.mask_padding, stage.with_cp))
         output_norm = config.output_norm or norm
@@ -105,35 +108,36 @@ class SwinPyramid(BaseModule):
             For each of `out_indices` a contiguous map `(B, C, *grid)`.
             Sizes round up at the embedding and at each merging.
         """
-        return self.climb(self.embed(x))
+        return self.forward_stages(self.embed_patches(x))
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed_patches(self, x: Tensor) -> Tensor:
         """The map `(B, *grid, C)` that the first stage takes."""
         x = self.patch_embed(x)
         if self.pretrain_grid:
-            x = x + self._position_embedding(tuple(x.shape[1:-1]))
+            x = x + self._position_embedding(grid_of(x))
         return self.pos_drop(x)
 
-    def climb(
+    def forward_stages(
         self,
         x: Tensor,
-        enrich: Optional[Callable[[int, Tensor], Tensor]] = None
+        before_stage: Optional[Callable[[int, Tensor], Tensor]] = None
     ) -> tuple[Tensor, ...]:
         """Compute the pyramid of an embedded input.
 
         Args:
-            x: What `embed` returned.
-            enrich: Takes the number of a stage and its input `(B, *grid, C)`,
-                and returns what the stage gets instead.
+            x: What `embed_patches` returned.
+            before_stage: Takes the number of a stage and its input
+                `(B, *grid, C)`, and returns what the stage gets instead.
 
         Returns:
             See `forward`.
         """
         outputs = []
+        kernels = choose(x, self._size_cache)
         for index, stage in enumerate(self.layers):
-            if enrich is not None:
-                x = enrich(index, x)
-            out, x = stage(x)
+            if before_stage is not None:
+                x = before_stage(index, x)
+            out, x = stage(x, kernels)
             if self.out_after_merging:
                 out = x
             if index in self.out_indices:
@@ -181,8 +185,8 @@ class SwinPyramid(BaseModule):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-            elif isinstance(module, AttentionCore):
-                module.init_position()
+            elif isinstance(module, WindowMixer):
+                module.reset_parameters()
         for module in self.modules():
             if isinstance(module, SwinBlock) and module.post_norm:
                 for norm in (module.norm1, module.norm2):

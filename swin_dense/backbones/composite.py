@@ -96,11 +96,11 @@ class CompositeBackbone(BaseModule):
             do.
         """
         assistant, lead = self.cb_modules
-        tokens = assistant.embed(x)
-        helping = assistant.climb(tokens)
+        tokens = assistant.embed_patches(x)
+        helping = assistant.forward_stages(tokens)
         if not self.shares_embedding:
-            tokens = lead.embed(x)
-        outputs = lead.climb(
+            tokens = lead.embed_patches(x)
+        outputs = lead.forward_stages(
             tokens, lambda index, x: x + self._help(index, helping, x))
         return [tuple(helping[i] for i in self.out_indices), outputs]
 
@@ -142,7 +142,8 @@ class CompositeBackbone(BaseModule):
         for one, other in zip(first, second):
             same = (one.window_size, one.pretrained_window_size) == (
                 other.window_size, other.pretrained_window_size)
-            if not (same or one.cpb_mlp.told and other.cpb_mlp.told):
+            if not (same or one.cpb_mlp.window_was_given
+                    and other.cpb_mlp.window_was_given):
                 raise ValueError(
                     'two Swin V2 of different windows need '
                     'pretrained_window_sizes in both configs: a checkpoint '
@@ -154,7 +155,7 @@ class CompositeBackbone(BaseModule):
 
 def _log_mlps(backbone: SwinPyramid) -> list:
     """An attention of each stage, if they are those of Swin V2."""
-    parts = [stage.blocks[0].attn for stage in backbone.layers]
+    parts = [stage.blocks[0].mixer for stage in backbone.layers]
     return [part for part in parts if hasattr(part, 'pretrained_window_size')]
 
 

@@ -4,7 +4,7 @@ from typing import Any, Callable, Optional
 
 from torch import nn
 
-from swin_dense.layers import AttentionCore, FeedForward
+from swin_dense.layers import FeedForward, WindowMixer
 from swin_dense.ops.grid import Grid
 
 
@@ -21,7 +21,7 @@ class StageConfig:
         with_cp: Whether the activations of a block are recomputed in the
             backward pass instead of kept.
     """
-    mixers: tuple[Callable[[int], AttentionCore], ...]
+    mixers: tuple[Callable[[int], WindowMixer], ...]
     feedforwards: tuple[Callable[[int], nn.Module], ...]
     shrink: bool = False
     mask_padding: bool = False

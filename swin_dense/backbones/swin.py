@@ -56,7 +56,7 @@ class SwinTransformer(SwinPyramid):
         with_cp: Whether activations are recomputed in the backward pass
             (less memory, more time).
         sequential_attention: Whether windows are worked on a few at a time,
-            in training too, see `AttentionCore` (less memory, more time).
+            in training too (less memory, more time).
         pretrained: Old spelling of `init_cfg`: the file or address.
         convert_weights: Kept for the hosts' configs; the format of a
             checkpoint is always recognised.

@@ -58,7 +58,7 @@ class SwinTransformerV2(SwinPyramid):
         with_cp: Whether activations are recomputed in the backward pass
             (less memory, more time).
         sequential_attention: Whether windows are worked on a few at a time,
-            in training too, see `AttentionCore` (less memory, more time).
+            in training too (less memory, more time).
         frozen_stages: -1 for none; k freezes the embedding and stages 0 to k
             with their output norms, as in mmpretrain. (`SwinTransformer`
             counts as mmdet does: there 0 freezes the embedding alone.)

@@ -116,7 +116,7 @@ def fit_coordinates(
         unit: Optional[Grid] = windows[path]
         if unit is not None and not any(unit):
             unit = trained.get(stage_of(path))
-        if part.cpb_mlp.told:
+        if part.cpb_mlp.window_was_given:
             if unit and told != unit:
                 notes['log-MLP reads offsets in units of '
                       f'{by_axis(told)} windows as the model says, though the '

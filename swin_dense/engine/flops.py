@@ -1,8 +1,9 @@
 """Parameters and FLOPs of a whole model, part by part.
 
 One FLOP here is one multiply-accumulate of a convolution or of a matrix
-product, attention included: what the published columns count. The model runs
-on the meta device, so that nothing is computed and no memory is needed.
+product, attention included: what the published columns count, with the linear
+layers of padding, which our kernels leave out. The model runs on the meta
+device, so that nothing is computed and no memory is needed.
 """
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -14,6 +15,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from swin_dense.engine.tasks import SEGMENTATION, VIDEO, find_task
+from swin_dense.kernels import PlainKernels, use
+from swin_dense.layers import SwinBlock, WindowMixer
+from swin_dense.ops import WindowLayout
 
 __all__ = ['Complexity', 'Part', 'count', 'published_shape']
 
@@ -75,6 +79,29 @@ class Complexity:
             for row in rows
         ]
         return '\n'.join(lines)
+
+
+class _OfficialKernels(PlainKernels):
+    """Mix windows that are cut before any linear layer, as official code does.
+
+    Queries, keys, values and the projection of padding then count too.
+    """
+
+    name = 'official'
+
+    def can_run_block(self, block: SwinBlock, x: torch.Tensor) -> bool:
+        return True
+
+    def run_block(self, block: SwinBlock, x: torch.Tensor,
+                  layout: WindowLayout) -> torch.Tensor:
+        mixer, mlp = block.mixer, block.mlp
+        if block.post_norm:
+            x = x + block.norm1(WindowMixer.forward(mixer, x, layout, self))
+            x = x + block.norm2(mlp(x, self))
+        else:
+            x = x + WindowMixer.forward(mixer, block.norm1(x), layout, self)
+            x = x + mlp(block.norm2(x), self)
+        return x if block.norm3 is None else block.norm3(x)
 
 
 def published_shape(config: Config) -> List[int]:
@@ -143,7 +170,7 @@ def count(model: nn.Module,
     model = deepcopy(model, shapes).eval().to('meta')
     image = torch.empty(1, 3, *shape, device='meta')
     parts = []
-    with torch.no_grad():
+    with torch.no_grad(), use(_OfficialKernels):
         for name, module, inputs in _calls(model, image, proposals, masks):
             runs = name not in TRAINING_HEADS
             parts.append(

@@ -1,15 +1,16 @@
-"""Modules of the Swin family, built from `swin_dense.ops`."""
-from swin_dense.layers.attention import (AttentionCore, CosineAttention,
-                                         WindowAttention)
+"""Modules of the Swin family, built from `swin_dense.kernels`."""
+from swin_dense.layers.attention import (CosineAttention, WindowAttention,
+                                         WindowAttentionBase)
 from swin_dense.layers.block import SwinBlock
 from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
+from swin_dense.layers.log_position_bias import LogPositionBias
+from swin_dense.layers.mixer import WindowMixer
 from swin_dense.layers.patch import PatchEmbed, PatchMerging
-from swin_dense.layers.position_bias import LogPositionBias
 from swin_dense.layers.stage import SwinStage
 
 __all__ = [
-    'AttentionCore', 'CosineAttention', 'DropPath', 'FeedForward',
-    'LogPositionBias', 'PatchEmbed', 'PatchMerging', 'SwinBlock', 'SwinStage',
-    'WindowAttention'
+    'CosineAttention', 'DropPath', 'FeedForward', 'LogPositionBias',
+    'PatchEmbed', 'PatchMerging', 'SwinBlock', 'SwinStage', 'WindowAttention',
+    'WindowAttentionBase', 'WindowMixer'
 ]

@@ -1,31 +1,26 @@
 """Self-attention inside windows with a relative position bias."""
-from functools import partial
 from math import log, prod
 from typing import Optional
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.layers.position_bias import LogPositionBias
-from swin_dense.ops import (WindowMask, cpu_linear, in_blocks, prefers_blocks,
-                            relative_index)
+from swin_dense.kernels import AttentionTerms, Kernels, attend
+from swin_dense.layers.log_position_bias import LogPositionBias
+from swin_dense.layers.mixer import WindowMixer
+from swin_dense.ops import (HARD_MASK_VALUE, OFFICIAL_MASK_VALUE, SizeCache,
+                            WindowLayout, relative_index)
 from swin_dense.ops.grid import Grid
-from swin_dense.ops.shift import EXCLUDED, HIDDEN
 
 # The largest factor of the cosines (V2 paper, section 3.2).
 MAX_LOGIT_SCALE = 100.
-# Shorter vectors count as shorter, not as unit vectors: float16, whose
-# smallest normal number is 6e-5, leaves them no direction, and the gradient
-# of the normalisation is up to one over this.
-MIN_LENGTH = 1e-4
 
 
-class AttentionCore(nn.Module):
+class WindowAttentionBase(WindowMixer):
     """Multi-head self-attention of each window; what the versions share.
 
-    A version adds `position_bias` and says how queries and keys compare.
-    Parameter names are those of the official checkpoints.
+    A version adds the layer `qkv` of queries, keys and values, and
+    `position_bias`. Parameter names are those of the official checkpoints.
 
     Args:
         dim: Channels C.
@@ -40,15 +35,15 @@ class AttentionCore(nn.Module):
 
     Attributes:
         scale: Factor of the products of queries and keys.
-        excluded: What hides a key, see `window_mask`.
 
     Raises:
         ValueError: If `num_heads` does not divide `dim`, or dropout would be
             repeated.
     """
 
+    mask_value = OFFICIAL_MASK_VALUE
     scale = 1.
-    excluded = EXCLUDED
+    qkv: nn.Linear
 
     def __init__(self,
                  dim: int,
@@ -57,7 +52,7 @@ class AttentionCore(nn.Module):
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  sequential: bool = False) -> None:
-        super().__init__()
+        super().__init__(window_size)
         if dim % num_heads:
             raise ValueError(
                 f'num_heads must divide the channels, got {num_heads=} for '
@@ -67,109 +62,68 @@ class AttentionCore(nn.Module):
                 f'sequential attention computes attention weights twice, so '
                 f'they cannot be dropped at random, got {attn_drop=}: set it '
                 'to 0')
-        self.window_size = window_size
+        self.dim = dim
         self.num_heads = num_heads
         self.sequential = sequential
         self.attn_drop = nn.Dropout(attn_drop)
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def position_bias(self, window: Grid) -> Tensor:
-        """Bias `(heads, N, N)` for windows of a size up to the nominal."""
-        raise NotImplementedError
+    def position_bias(self,
+                      window: Grid,
+                      cache: Optional[SizeCache] = None) -> Tensor:
+        """Return the bias `(heads, N, N)` for windows up to the nominal.
 
-    def init_position(self) -> None:
-        """Draw the weights of the position bias anew."""
+        Args:
+            window: Window in use, in tokens per axis.
+            cache: Keeps what depends on sizes alone.
+        """
         raise NotImplementedError
 
     def _qkv_bias(self) -> Optional[Tensor]:
-        """Bias of queries, keys and values, `(3 * C, )`."""
+        """Return the bias of queries, keys and values, `(3 * C, )`."""
         return self.qkv.bias
 
-    def _factors(self) -> tuple[Tensor, ...]:
-        """Tensors that `_compare` takes, the same for all windows."""
-        return ()
+    def _cosine(self) -> Optional[Tensor]:
+        """Return the factor of the cosines, None for products."""
+        return None
 
-    def _compare(self, qk: Tensor, *factors: Tensor) -> Tensor:
-        """Queries and keys whose products times `scale` are the logits.
+    def prepare(self, window: Grid, cache: SizeCache) -> AttentionTerms:
+        """Return what all windows share."""
+        drop = self.attn_drop
+        return AttentionTerms(
+            self.position_bias(window, cache), self._qkv_bias(), self.scale,
+            self._cosine(), drop.p if drop.training else 0., self.sequential)
 
-        Args:
-            qk: Queries and keys `(n, 2 * heads, N, C / heads)`, heads of
-                the queries first; the result is laid out alike.
-            factors: What `_factors` gives.
+    def forward(self, x: Tensor, layout: WindowLayout,
+                kernels: Kernels) -> Tensor:
+        """Attend within the windows of maps `(B, *grid, C)`.
+
+        Queries, keys and values are linear in single tokens, so they are
+        computed on the map.
         """
-        return qk
+        terms = self.prepare(layout.window, kernels.cache)
+        qkv = kernels.linear(x, self.qkv.weight, terms.padding)
+        x = kernels.window_attention(qkv, layout, terms)  # (B, *grid, C)
+        return self._project(x, kernels)
 
-    def forward(self,
-                windows: Tensor,
-                bias: Tensor,
-                mask: Optional[WindowMask] = None) -> Tensor:
-        """Attend within each window.
+    def mix(self, windows: Tensor, shared: AttentionTerms,
+            mask: Optional[Tensor], kernels: Kernels) -> Tensor:
+        """Attend within windows `(n, N, C)`."""
+        qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
+        return self._project(attend(qkv, mask, shared), kernels)
 
-        Args:
-            windows: Tokens `(B * K, N, C)`.
-            bias: What `position_bias` gives for these windows.
-            mask: Masks of the K windows of a map.
+    def _project(self, x: Tensor, kernels: Kernels) -> Tensor:
+        return self.proj_drop(
+            kernels.linear(x, self.proj.weight, self.proj.bias))
 
-        Returns:
-            Tokens `(B * K, N, C)`.
-        """
-        if mask is not None:
-            mask = WindowMask(
-                mask.masks, mask.kinds.repeat(len(windows) // len(mask.kinds)))
-        mix = partial(self._mix, mask)
-        shared = (bias, *self._factors())
-        on_cpu = prefers_blocks(windows)
-        linear = cpu_linear if on_cpu else F.linear
-        qkv = linear(windows, self.qkv.weight, self._qkv_bias())
-        if self.sequential or (on_cpu and torch.is_grad_enabled()
-                               and not self._drops()):
-            x = in_blocks(mix, self.widest(windows), qkv, *shared)
-        else:
-            x = mix(slice(None), qkv, *shared)
-        return self.proj_drop(linear(x, self.proj.weight, self.proj.bias))
-
-    def _drops(self) -> bool:
-        """Whether dropout acts on the attention weights."""
-        return self.attn_drop.training and self.attn_drop.p > 0
-
-    def widest(self, windows: Tensor) -> int:
-        """Elements per window of the intermediate results, see `blocks_of`."""
-        tokens, channels = windows.shape[1:]
-        return tokens * (3 * channels + self.num_heads * tokens)
-
-    def _mix(self, mask: Optional[WindowMask], rows: slice, qkv: Tensor,
-             bias: Tensor, *factors: Tensor) -> Tensor:
-        """Values `(n, N, C)` mixed by attention, for some of the windows.
-
-        Args:
-            mask: Masks of all windows.
-            rows: Which windows these are.
-            qkv: Queries, keys and values of these, `(n, N, 3 * C)`.
-            bias: Position bias `(heads, N, N)`.
-            factors: What `_factors` gives.
-        """
-        heads = qkv.unflatten(-1, (3 * self.num_heads, -1)).transpose(1, 2)
-        qk, v = heads.split([2 * self.num_heads, self.num_heads], 1)
-        q, k = self._compare(qk, *factors).chunk(2, 1)
-        bias = bias[None]
-        if mask is not None:
-            bias = bias + mask.read(rows)[:, None]
-        if self._drops() or torch.is_grad_enabled() and bias.requires_grad:
-            # No fused kernel returns the gradient of a bias.
-            logits = (q * self.scale) @ k.transpose(-2, -1) + bias
-            x = self.attn_drop(logits.softmax(-1)).to(v.dtype) @ v
-        else:
-            x = F.scaled_dot_product_attention(
-                q,
-                k,
-                v,
-                bias.expand(len(q), -1, -1, -1).to(q.dtype),
-                scale=self.scale)
-        return x.transpose(1, 2).flatten(2)
+    def elements_per_window(self, window: Grid) -> int:
+        """Return the size of queries, keys, values and attention weights."""
+        tokens = prod(window)
+        return tokens * (3 * self.dim + self.num_heads * tokens)
 
 
-class WindowAttention(AttentionCore):
+class WindowAttention(WindowAttentionBase):
     """Attention by scaled dot products (Swin V1 paper, section 3.2).
 
     The position bias is a learned table: a number per head and offset.
@@ -183,7 +137,7 @@ class WindowAttention(AttentionCore):
             where None.
         attn_drop: Dropout of the attention weights.
         proj_drop: Dropout of the output.
-        sequential: See `AttentionCore`.
+        sequential: See `WindowAttentionBase`.
 
     Raises:
         ValueError: If `num_heads` does not divide `dim`, or dropout would be
@@ -206,17 +160,21 @@ class WindowAttention(AttentionCore):
             torch.zeros(prod(2 * w - 1 for w in window_size), num_heads))
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
 
-    def position_bias(self, window: Grid) -> Tensor:
-        """Bias `(heads, N, N)` for windows of a size up to the table's."""
-        return _lay_out(self.relative_position_bias_table,
-                        relative_index(window, self.window_size))
+    def position_bias(self,
+                      window: Grid,
+                      cache: Optional[SizeCache] = None) -> Tensor:
+        """Return the bias `(heads, N, N)` for windows up to the table's."""
+        table = self.relative_position_bias_table
+        index = (SizeCache() if cache is None else cache).get(
+            relative_index, window, self.window_size, device=table.device)
+        return _gather_bias(table, index)
 
-    def init_position(self) -> None:
+    def reset_parameters(self) -> None:
         """Draw the bias table anew."""
         nn.init.trunc_normal_(self.relative_position_bias_table, std=.02)
 
 
-class CosineAttention(AttentionCore):
+class CosineAttention(WindowAttentionBase):
     """Attention by scaled cosines (Swin V2 paper, sections 3.2 and 3.3).
 
     The factor of the cosines is learned per head and at most 100. A network
@@ -229,7 +187,7 @@ class CosineAttention(AttentionCore):
         qkv_bias: Whether queries and values have a bias; keys have none.
         attn_drop: Dropout of the attention weights.
         proj_drop: Dropout of the output.
-        sequential: See `AttentionCore`.
+        sequential: See `WindowAttentionBase`.
         pretrained_window_size: See `LogPositionBias`.
         logit_scale_init: Factor of the cosines that training starts from.
 
@@ -239,7 +197,7 @@ class CosineAttention(AttentionCore):
     """
 
     # The logits of a window differ by up to 216.
-    excluded = HIDDEN
+    mask_value = HARD_MASK_VALUE
 
     def __init__(self,
                  dim: int,
@@ -271,11 +229,16 @@ class CosineAttention(AttentionCore):
         """Window that the weights were trained with, see `LogPositionBias`."""
         return self.cpb_mlp.pretrained_window_size
 
-    def position_bias(self, window: Grid) -> Tensor:
-        """Bias `(heads, N, N)`, evaluated for windows of this size."""
-        return _lay_out(self.cpb_mlp(window), relative_index(window))
+    def position_bias(self,
+                      window: Grid,
+                      cache: Optional[SizeCache] = None) -> Tensor:
+        """Return the bias `(heads, N, N)`, evaluated for this window."""
+        cache = SizeCache() if cache is None else cache
+        table = self.cpb_mlp(window, cache)
+        index = cache.get(relative_index, window, device=table.device)
+        return _gather_bias(table, index)
 
-    def init_position(self) -> None:
+    def reset_parameters(self) -> None:
         """Start the factor of the cosines as asked, the biases at 0.
 
         The layers of the network are drawn as all linear layers are.
@@ -292,24 +255,14 @@ class CosineAttention(AttentionCore):
             [self.q_bias,
              torch.zeros_like(self.q_bias), self.v_bias])
 
-    def _factors(self) -> tuple[Tensor, ...]:
+    def _cosine(self) -> Tensor:
         dtype = torch.promote_types(self.logit_scale.dtype, torch.float32)
         scale = self.logit_scale.to(dtype)
-        scale = scale.clamp(max=log(MAX_LOGIT_SCALE)).exp()
-        return torch.cat([scale, torch.ones_like(scale)]),
-
-    def _compare(self, qk: Tensor, *factors: Tensor) -> Tensor:
-        # The square of a short float16 vector is 0, that of a long one
-        # infinite.
-        wide = qk.to(torch.promote_types(qk.dtype, torch.float32))
-        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        # One product does both: unit length, and the factor of the queries.
-        return (wide * (factors[0] / length.clamp(min=MIN_LENGTH))).to(
-            qk.dtype)
+        return scale.clamp(max=log(MAX_LOGIT_SCALE)).exp()
 
 
-def _lay_out(table: Tensor, index: Tensor) -> Tensor:
-    """Rows `(N, N)` of a bias table as biases `(heads, N, N)`."""
+def _gather_bias(table: Tensor, index: Tensor) -> Tensor:
+    """Return rows `(N, N)` of a bias table as biases `(heads, N, N)`."""
     # Head by head: ten times faster than by rows, the gradient too.
-    bias = table.t().index_select(1, index.flatten().to(table.device))
+    bias = table.t().index_select(1, index.flatten())  # (heads, N * N)
     return bias.view(-1, *index.shape)

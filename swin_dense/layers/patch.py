@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.ops import cpu_linear, pad_to_multiple, prefers_blocks
+from swin_dense.kernels import Kernels, choose
+from swin_dense.ops import pad_to_multiple
 from swin_dense.ops.grid import Grid
 
 
@@ -71,18 +72,20 @@ class PatchMerging(nn.Module):
         self.norm = norm(channels) if norm else nn.Identity()
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, ..., H, W, C)` to `(B, ..., ceil(H/2), ceil(W/2), 2C)`."""
+    def forward(self, x: Tensor, kernels: Optional[Kernels] = None) -> Tensor:
+        """Map `(B, ..., H, W, C)` to `(B, ..., ceil(H/2), ceil(W/2), 2C)`.
+
+        Args:
+            x: Maps.
+            kernels: What carries it out; chosen here where None.
+        """
+        kernels = choose(x) if kernels is None else kernels
         x = pad_to_multiple(x, (1, ) * (x.ndim - 4) + (2, 2))
         x = torch.cat([
             x[..., row::2, column::2, :]
             for column, row in product(range(2), repeat=2)
-        ], -1)
+        ], -1)  # (B, ..., H/2, W/2, 4C)
+        weight = self.reduction.weight
         if self.post_norm:
-            return self.norm(self._reduce(x))
-        return self._reduce(self.norm(x))
-
-    def _reduce(self, x: Tensor) -> Tensor:
-        if prefers_blocks(x):
-            return cpu_linear(x, self.reduction.weight, None)
-        return self.reduction(x)
+            return self.norm(kernels.linear(x, weight, None))
+        return kernels.linear(self.norm(x), weight, None)

@@ -1,14 +1,15 @@
 """A stage: blocks of one resolution, then optional merging."""
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from swin_dense.kernels import Kernels, choose
+from swin_dense.layers.block import SwinBlock
 from swin_dense.layers.patch import PatchMerging
-from swin_dense.ops import fit_window, window_mask
+from swin_dense.ops import HARD_MASK_VALUE, WindowLayout, fit_window, grid_of
 from swin_dense.ops.grid import Grid
-from swin_dense.ops.shift import HIDDEN
 
 
 class SwinStage(nn.Module):
@@ -16,51 +17,67 @@ class SwinStage(nn.Module):
 
     Args:
         blocks: The blocks; every second one shifts by half a window.
-        window_size: Window in tokens per axis.
         downsample: Merging at the end, None in the last stage.
         shrink: Whether windows shrink to small maps, see `fit_window`.
         mask_padding: Whether padding is hidden from real tokens.
         with_cp: Whether the activations of a block are recomputed in the
             backward pass instead of kept.
+
+    Raises:
+        ValueError: If padding is to be hidden from a mixer without masks.
     """
 
     def __init__(self,
-                 blocks: list[nn.Module],
-                 window_size: Grid,
+                 blocks: Sequence[SwinBlock],
                  downsample: Optional[PatchMerging] = None,
                  shrink: bool = False,
                  mask_padding: bool = False,
                  with_cp: bool = False) -> None:
         super().__init__()
+        if mask_padding and blocks[0].mixer.mask_value is None:
+            raise ValueError(
+                f'{type(blocks[0].mixer).__name__} takes no masks, so padding '
+                'cannot be hidden from it: set mask_padding to False')
         self.blocks = nn.ModuleList(blocks)
-        self.window_size = window_size
+        self.window_size = blocks[0].mixer.window_size
         self.downsample = downsample
         self.shrink = shrink
         self.mask_padding = mask_padding
         self.with_cp = with_cp
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the blocks on a map `(B, *grid, C)`.
+    def forward(self,
+                x: Tensor,
+                kernels: Optional[Kernels] = None) -> tuple[Tensor, Tensor]:
+        """Run the blocks on maps `(B, *grid, C)`.
+
+        Args:
+            x: Maps.
+            kernels: What carries it out; chosen here where None.
 
         Returns:
-            The map after the blocks, which the pyramid puts out, and the one
+            The maps after the blocks, which the pyramid puts out, and those
             after merging, which the next stage takes.
         """
-        grid = tuple(x.shape[1:-1])
+        kernels = choose(x) if kernels is None else kernels
+        grid = grid_of(x)
         half = tuple(w // 2 for w in self.window_size)
-        excluded = HIDDEN if self.mask_padding else (
-            self.blocks[0].attn.excluded)
-        layouts = []  # window, shift and mask of even and odd blocks
-        for shift in ((0, ) * len(grid), half):
-            window, shift = fit_window(grid, self.window_size, shift,
-                                       self.shrink)
-            layouts.append((window, shift,
-                            window_mask(grid, window, shift, x,
-                                        self.mask_padding, excluded)))
+        layouts = [self._layout(grid, s) for s in ((0, ) * len(grid), half)]
         for index, block in enumerate(self.blocks):
+            layout = layouts[index % 2]
             if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint(
-                    block, x, *layouts[index % 2], use_reentrant=False)
+                x = checkpoint(block, x, layout, kernels, use_reentrant=False)
             else:
-                x = block(x, *layouts[index % 2])
-        return x, x if self.downsample is None else self.downsample(x)
+                x = block(x, layout, kernels)
+        if self.downsample is None:
+            return x, x
+        return x, self.downsample(x, kernels)
+
+    def _layout(self, grid: Grid, shift: Grid) -> WindowLayout:
+        """Return how windows of a nominal shift lie on a map."""
+        mixer = self.blocks[0].mixer
+        window, shift = fit_window(grid, self.window_size, shift, self.shrink)
+        mask_value = mixer.mask_value
+        if mask_value is not None and self.mask_padding:
+            mask_value = HARD_MASK_VALUE
+        return WindowLayout(grid, window, shift, mixer.shifts_by,
+                            self.mask_padding, mask_value)

@@ -1,6 +1,7 @@
 """Sizes per axis, and padding and cropping of channels-last maps."""
-from typing import Sequence, Union
+from typing import Optional, Sequence, Union
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,6 +12,12 @@ IntOrGrid = Union[int, Sequence[int]]
 def by_axis(grid: Sequence[int]) -> str:
     """A size for people, such as 7x7."""
     return 'x'.join(map(str, grid))
+
+
+def grid_of(x: Tensor) -> Grid:
+    """Return the sizes of a map `(B, *grid, C)`, which a tracer hides."""
+    grid = tuple(x.shape[1:-1])
+    return tuple(map(int, grid)) if torch.jit.is_tracing() else grid
 
 
 def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
@@ -53,11 +60,22 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
     return F.pad(x, amounts)
 
 
-def crop(x: Tensor, grid: Grid) -> Tensor:
-    """Undo `pad_to_multiple`: a view of the first `grid` tokens per axis."""
+def crop(x: Tensor, grid: Grid, before: Optional[Grid] = None) -> Tensor:
+    """Return a view of `grid` tokens per axis, from `before` or the first."""
     for axis, size in enumerate(grid, start=1):
-        x = x.narrow(axis, 0, size)
+        x = x.narrow(axis, before[axis - 1] if before else 0, size)
     return x
+
+
+def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
+    """Roll a map `(B, *grid, C)` so that `shift` becomes its origin.
+
+    Negative shifts roll it back.
+    """
+    if not any(shift):
+        return x
+    axes = tuple(range(1, len(shift) + 1))
+    return x.roll(tuple(-s for s in shift), axes)
 
 
 def fit_window(grid: Grid, window: Grid, shift: Grid,

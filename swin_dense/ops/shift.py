@@ -1,122 +1,100 @@
-"""Cyclic shift, and which tokens of a shifted window may see each other."""
+"""Which tokens of a shifted window may see each other."""
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-from swin_dense.ops.blocks import prefers_blocks
-from swin_dense.ops.cache import cached_by_size
-from swin_dense.ops.grid import Grid
+from swin_dense.ops.size_cache import is_traced
+from swin_dense.ops.windows import WindowLayout
 
-# Finite, as in the official code: a token all of whose keys are excluded
-# gets an average instead of NaN. The official number hides a key unless its
-# logit is some 80 above the others'; the other always does, and is a number
-# in float16 too.
-EXCLUDED = -100.
-HIDDEN = -1e4
+# Finite, as in the official code: a token all of whose keys are hidden gets
+# an average instead of NaN. The official number hides a key unless its logit
+# is some 80 above the others'; the hard one always does, and is a number in
+# float16 too.
+OFFICIAL_MASK_VALUE = -100.
+HARD_MASK_VALUE = -1e4
 
 
 class WindowMask(NamedTuple):
-    """Additive masks of the windows of one map.
+    """Additive masks of the windows of a batch of maps.
 
-    Only windows at the far borders differ from one another, so a map of any
-    size has a handful of distinct masks and each window points to its own.
+    Only windows at the borders differ from one another, so a map of any size
+    has a handful of distinct masks and each window points to its own.
 
     Attributes:
         masks: Distinct masks `(M, N, N)`, 0 where a query, the row, sees a
             key.
-        kinds: Index of the mask of each window, `(K, )`.
+        mask_index: Mask of each window, `(B * K, )`.
     """
     masks: Tensor
-    kinds: Tensor
+    mask_index: Tensor
 
-    def read(self, rows: slice) -> Tensor:
-        """Masks `(n, N, N)` of some windows, `(1, N, N)` if they share it."""
-        kinds = self.kinds[rows]
-        # Without blocks windows are many and differ, and looking costs time.
-        if prefers_blocks(kinds) and (kinds == kinds[0]).all():
-            kinds = kinds[:1]
-        return self.masks[kinds]
+    def for_windows(self, rows: Optional[slice] = None) -> Tensor:
+        """Return the masks `(n, N, N)` of some windows, or of all."""
+        index = self.mask_index if rows is None else self.mask_index[rows]
+        return self.masks.index_select(0, index)
 
 
-def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
-    """Roll a map `(B, *grid, C)` so that `shift` becomes its origin.
-
-    Negative shifts roll it back.
-    """
-    if not any(shift):
-        return x
-    axes = tuple(range(1, len(shift) + 1))
-    return x.roll(tuple(-s for s in shift), axes)
-
-
-def _axis_kinds(size: int, window: int, shift: int,
-                mask_padding: bool) -> tuple[Tensor, Tensor]:
-    """Distinct windows along one axis and which of them each window is.
+def _axis_labels(layout: WindowLayout, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the distinct windows along one axis, and which each window is.
 
     Returns:
         Labels `(M, window)`, where tokens with different labels must not see
-        each other and padding has -1 if it is to be masked; and the kind of
-        each window `(size_padded / window, )`.
+        each other and padding has -1 if it is to be masked; and the index of
+        each window `(padded / window, )`.
     """
-    position = torch.arange(size + -size % window)
-    wrapped = (position < shift).long()
-    if mask_padding:
-        wrapped[position >= size] = -1
-    labels = wrapped.roll(-shift).view(-1, window)
-    kinds, index = labels.unique(dim=0, return_inverse=True)
-    return kinds, index
+    size, window = layout.grid[axis], layout.window[axis]
+    shift, before = layout.shift[axis], layout.before[axis]
+    padded = layout.padded[axis]
+    position = torch.arange(padded) - before
+    labels = torch.zeros_like(position)
+    if layout.shifts_by == 'roll':
+        labels = (position < shift).long()
+    if layout.mask_padding:
+        inside = (position >= 0) & (position < size)
+        labels = torch.where(inside, labels, -1)
+    if layout.shifts_by == 'roll':
+        labels = labels.roll(-shift)
+    labels = labels.view(padded // window, window)
+    if is_traced():  # how many are distinct depends on values
+        return labels, torch.arange(padded // window)
+    return labels.unique(dim=0, return_inverse=True)
 
 
-@cached_by_size(64)
-def _window_mask(grid: Grid, window: Grid, shift: Grid,
-                 mask_padding: bool) -> Optional[WindowMask]:
-    """The cached part of `window_mask`: what is hidden, on the CPU."""
-    visible = torch.ones(1, 1, 1, dtype=torch.bool)
-    kinds = torch.zeros(1, dtype=torch.long)
-    for size, w, s in zip(grid, window, shift):
-        labels, index = _axis_kinds(size, w, s, mask_padding)
-        same = (labels[:, :, None] == labels[:, None, :])
-        same &= (labels >= 0)[:, None, :]
-        # The masks and windows so far, each combined with those of this axis.
-        tokens = visible.shape[-1] * w
-        visible = (
-            visible[:, None, :, None, :, None]
-            & same[None, :, None, :, None, :])
-        visible = visible.reshape(-1, tokens, tokens)
-        kinds = (kinds[:, None] * len(labels) + index).flatten()
-    if visible.all():
-        return None
-    return WindowMask(~visible, kinds)
-
-
-def window_mask(grid: Grid,
-                window: Grid,
-                shift: Grid,
-                like: Tensor,
-                mask_padding: bool = False,
-                excluded: float = EXCLUDED) -> Optional[WindowMask]:
-    """Masks for the windows of a padded and shifted map.
+def window_mask(layout: WindowLayout,
+                batch: int = 1,
+                dtype: torch.dtype = torch.float32) -> Optional[WindowMask]:
+    """Make the masks for the windows of padded and shifted maps.
 
     After a cyclic shift the windows at the far border hold tokens from
     opposite sides of the map, which must not see each other (Swin V1 paper,
     section 3.2).
 
     Args:
-        grid: Size of the map before padding, in tokens per axis.
-        window: Window per axis.
-        shift: Shift per axis, below the window.
-        like: Tensor whose device and type the masks get.
-        mask_padding: If true no token sees padding. If false padding is a
-            token like others, as in the official dense code.
-        excluded: What hides a key, when it is added to its logit.
+        layout: How the windows lie, and what is hidden.
+        batch: Number of maps B.
+        dtype: Type of the masks.
 
     Returns:
         The masks, or None where every token sees its whole window.
     """
-    mask = _window_mask(grid, window, shift, mask_padding)
-    if mask is None:
+    rolls = layout.shifts_by == 'roll' and any(layout.shift)
+    hides_padding = layout.mask_padding and layout.padded != layout.grid
+    if layout.mask_value is None or not (rolls or hides_padding):
         return None
-    hidden = mask.masks.to(like.device)
-    return WindowMask(
-        hidden.to(like.dtype) * excluded, mask.kinds.to(like.device))
+    visible = torch.ones(1, 1, 1, dtype=torch.bool)
+    mask_index = torch.zeros(1, dtype=torch.long)
+    for axis, window in enumerate(layout.window):
+        labels, index = _axis_labels(layout, axis)
+        same = labels[:, :, None] == labels[:, None, :]  # (M, window, window)
+        same = same & (labels >= 0)[:, None, :]
+        # The masks and windows so far, each combined with those of this axis.
+        masks, tokens = len(visible) * len(labels), visible.shape[-1] * window
+        visible = (
+            visible[:, None, :, None, :, None]
+            & same[None, :, None, :, None, :])
+        visible = visible.reshape(masks, tokens, tokens)  # (M, N, N)
+        mask_index = mask_index[:, None] * len(labels) + index  # (K, axis)
+        mask_index = mask_index.flatten()
+    return WindowMask((~visible).to(dtype) * layout.mask_value,
+                      mask_index.repeat(batch))

@@ -1,14 +1,53 @@
 """Cutting a map into windows and putting it together again."""
 from math import prod
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from swin_dense.ops.cache import cached_by_size
-from swin_dense.ops.grid import Grid, pad_to_multiple
-from swin_dense.ops.shift import WindowMask, cyclic_shift, window_mask
+from swin_dense.ops.grid import Grid, crop, cyclic_shift
+
+
+class WindowLayout(NamedTuple):
+    """How the windows of a map lie: numbers alone, the same for all maps.
+
+    Attributes:
+        grid: Size of the map, in tokens per axis.
+        window: Window per axis.
+        shift: Shift per axis, below the window.
+        shifts_by: `roll` rolls the padded map, so that the last windows hold
+            tokens of opposite sides; `pad` inserts zeros before the first
+            token, so that the first and last windows are filled up by them.
+        mask_padding: Whether tokens do not see padding. If not, padding is a
+            token like others, as in the official dense code.
+        mask_value: Number that hides a key when it is added to its logit;
+            None where nothing can be hidden.
+    """
+    grid: Grid
+    window: Grid
+    shift: Grid
+    shifts_by: str = 'roll'
+    mask_padding: bool = False
+    mask_value: Optional[float] = None
+
+    @property
+    def before(self) -> Grid:
+        """Padding before the first token of each axis."""
+        if self.shifts_by == 'roll':
+            return (0, ) * len(self.grid)
+        return tuple(w - s if s else 0
+                     for w, s in zip(self.window, self.shift))
+
+    @property
+    def padded(self) -> Grid:
+        """Size of the padded map per axis, a multiple of the window."""
+        sizes = [size + b for size, b in zip(self.grid, self.before)]
+        return tuple(size + -size % w for size, w in zip(sizes, self.window))
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows of a map."""
+        return prod(p // w for p, w in zip(self.padded, self.window))
 
 
 def partition_windows(x: Tensor, window: Grid) -> Tensor:
@@ -23,14 +62,14 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
         row-major order.
     """
     batch, *grid, channels = x.shape
-    split = [batch]
-    for size, w in zip(grid, window):
-        split += [size // w, w]
+    counts = [size // w for size, w in zip(grid, window)]
+    split = [size for pair in zip(counts, window) for size in pair]
     rank = len(window)
     order = (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2),
              2 * rank + 1)
-    x = x.reshape(*split, channels).permute(order)
-    return x.reshape(-1, prod(window), channels)
+    # For images: (B, H/h, h, W/w, w, C), then (B, H/h, W/w, h, w, C).
+    x = x.reshape(batch, *split, channels).permute(order)
+    return x.reshape(batch * prod(counts), prod(window), channels)
 
 
 def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
@@ -39,87 +78,53 @@ def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
     The inverse of `partition_windows`; `grid` is the padded size.
     """
     counts = [size // w for size, w in zip(grid, window)]
+    batch, channels = len(windows) // prod(counts), windows.shape[-1]
     rank = len(window)
     order = [0]
     for axis in range(1, rank + 1):
         order += [axis, axis + rank]
-    x = windows.reshape(-1, *counts, *window, windows.shape[-1])
-    return x.permute(*order, 2 * rank + 1).reshape(-1, *grid,
-                                                   windows.shape[-1])
+    # For images: (B, H/h, W/w, h, w, C), then (B, H/h, h, W/w, w, C).
+    x = windows.reshape(batch, *counts, *window, channels)
+    x = x.permute(*order, 2 * rank + 1)
+    return x.reshape(batch, *grid, channels)
 
 
-class WindowSlots(NamedTuple):
-    """Where the tokens of a batch of maps go when it is cut into windows.
+def cut_windows(x: Tensor,
+                layout: WindowLayout,
+                padding: Optional[Tensor] = None) -> Tensor:
+    """Pad, shift and partition maps, in the official order.
 
-    Reading by these indices does what padding, shift and partition do, and
-    back, in one pass instead of three. Windows with the same mask come one
-    after the other, so that a block of them mostly needs one.
+    Args:
+        x: Maps `(B, *grid, C)`.
+        layout: Where their windows lie.
+        padding: What padding holds, `(C, )`; zeros where None.
 
-    Attributes:
-        order: Place of each window in row-major order, `(B * K, )`.
-        tokens: Token in each slot of each window, `(B * K, N)`.
-        padding: True where a slot holds no token (its index is arbitrary),
-            `(B * K, N)`; None where there is no padding.
-        places: Slot of each token, `(B * prod(grid), )`.
+    Returns:
+        Windows `(B * K, N, C)`.
     """
-    order: Tensor
-    tokens: Tensor
-    padding: Optional[Tensor]
-    places: Tensor
-
-    def sort(self, mask: Optional[WindowMask]) -> Optional[WindowMask]:
-        """The mask of a map for the windows of all maps, in this order."""
-        if mask is None:
-            return None
-        maps = len(self.order) // len(mask.kinds)
-        return WindowMask(mask.masks, mask.kinds.repeat(maps)[self.order])
-
-
-@cached_by_size(16)
-def window_slots(shape: Grid, window: Grid, shift: Grid) -> WindowSlots:
-    """Indices of the padded, shifted and partitioned maps `(B, *grid)`."""
-    number = torch.arange(1, prod(shape) + 1).view(*shape, 1)
-    number = cyclic_shift(pad_to_multiple(number, window), shift)
-    number = partition_windows(number, window).squeeze(-1)  # 0 is padding
-    mask = window_mask(shape[1:], window, shift, number, mask_padding=True)
-    kinds = number.new_zeros(1) if mask is None else mask.kinds
-    order = kinds.repeat(len(number) // len(kinds)).argsort(stable=True)
-    number = number[order]
-    places = torch.empty(prod(shape) + 1, dtype=torch.long)
-    places[number.flatten()] = torch.arange(number.numel())
-    padding = number == 0
-    return WindowSlots(order, (number - 1).clamp_(min=0),
-                       padding if padding.any() else None, places[1:])
+    before = layout.before
+    for axis, (front, size) in enumerate(zip(before, layout.padded), start=1):
+        back = size - front - layout.grid[axis - 1]
+        if front or back:
+            x = torch.cat([
+                _filler(x, axis, front, padding), x,
+                _filler(x, axis, back, padding)
+            ], axis)
+    if layout.shifts_by == 'roll':
+        x = cyclic_shift(x, layout.shift)
+    return partition_windows(x, layout.window)
 
 
-def read_windows(x: Tensor, slots: WindowSlots) -> Tensor:
-    """Windows `(B * K, N, C)` of tokens `(B * prod(grid), C)`, padded by 0."""
-    return _Move.apply(x, slots, True)
+def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
+    """Return maps `(B, *grid, C)`; undoes `cut_windows`."""
+    x = merge_windows(windows, layout.window, layout.padded)
+    if layout.shifts_by == 'roll':
+        x = cyclic_shift(x, tuple(-s for s in layout.shift))
+    return crop(x, layout.grid, layout.before)
 
 
-def read_tokens(windows: Tensor, slots: WindowSlots) -> Tensor:
-    """Tokens `(B * prod(grid), C)` of windows; undoes `read_windows`."""
-    return _Move.apply(windows, slots, False)
-
-
-class _Move(torch.autograd.Function):
-    """Reads by index both ways: what one reads, the other's gradient reads.
-
-    Every token has one slot, so nothing is added up.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slots: WindowSlots,
-                to_windows: bool) -> Tensor:
-        ctx.slots, ctx.to_windows = slots, to_windows
-        if not to_windows:
-            return x.flatten(0, 1).index_select(0, slots.places)
-        windows = x.index_select(0, slots.tokens.flatten())
-        if slots.padding is not None:
-            windows.index_fill_(0, slots.padding.flatten().nonzero()[:, 0], 0)
-        return windows.view(*slots.tokens.shape, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple:
-        return _Move.apply(grad, ctx.slots, not ctx.to_windows), None, None
+def _filler(x: Tensor, axis: int, size: int,
+            padding: Optional[Tensor]) -> Tensor:
+    """Return padding of some size for one side of a map."""
+    shape = [*x.shape[:axis], size, *x.shape[axis + 1:]]
+    return x.new_zeros(shape) if padding is None else padding.expand(shape)

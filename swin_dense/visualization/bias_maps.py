@@ -8,7 +8,7 @@ from torch import Tensor
 from swin_dense.checkpoints.coordinates import LOG_MLP
 from swin_dense.checkpoints.resizing import Resized
 from swin_dense.checkpoints.transfer import TABLE, resize_bias_table
-from swin_dense.layers.position_bias import LogPositionBias
+from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.ops.grid import Grid
 from swin_dense.visualization.position_bias import BiasMap
 

@@ -1,7 +1,7 @@
 """The composite backbone, against the composition written out by hand."""
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 from swin_files import classifier, random_swin
 
 from swin_dense.backbones import (CompositeBackbone, SwinTransformer,

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from helpers.reference import assert_close, randomize
 from mmengine.registry import MODELS
-from reference import assert_close, randomize
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
 
 NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
@@ -144,18 +145,19 @@ def test_freezing(stages):
         assert torch.equal(parameter, before[name]) == (name in frozen), name
 
 
-def test_blocks_equal_the_plain_path(monkeypatch):
+@pytest.mark.skipif(
+    'cpu' not in kernels.available(), reason='no kernels for a CPU')
+def test_kernels_for_a_cpu_equal_the_plain_ones():
     model = randomize(SwinTransformer('tiny')).eval()
     x = torch.randn(1, 3, 100, 165)
     with torch.no_grad():
-        blocked = model(x)
-        for layer in ('block', 'attention', 'feedforward'):
-            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                                lambda x: False)
-        plain = model(x)
-    for one, other in zip(blocked, plain):
-        assert not torch.equal(one, other)  # there are two paths
-        assert_close(one, other, 1e-6 * other.abs().max())
+        with kernels.use('cpu'):
+            chunked = model(x)
+        with kernels.use('plain'):
+            plain = model(x)
+    for one, other in zip(chunked, plain):
+        assert not torch.equal(one, other)  # there are two ways
+        assert_close(one, other, 2e-6 * other.abs().max())
 
 
 def test_masked_padding_hides_what_is_beyond_the_border():

@@ -1,11 +1,11 @@
 """The same weights give the outputs and gradients of mmdet's class."""
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
 from swin_dense.checkpoints.formats import to_mmdet, to_native
-from swin_dense.ops import blocks
 
 mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 
@@ -13,6 +13,13 @@ mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 # float32 per layer.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 NARROW = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
+
+
+@pytest.fixture(params=kernels.available(), autouse=True)
+def each_kernels(request):
+    """All sets of kernels in turn."""
+    with kernels.use(request.param):
+        yield
 
 
 def make_pair(dtype, **kwargs):
@@ -61,8 +68,10 @@ def test_sizes_and_windows(dtype, size, window):
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
-def test_in_many_blocks(dtype, monkeypatch):
-    monkeypatch.setattr(blocks, 'BLOCK_BYTES', 2**16)
+def test_in_many_chunks(dtype, monkeypatch):
+    if 'cpu' in kernels.available():
+        from swin_dense.kernels.cpu import chunks
+        monkeypatch.setattr(chunks, 'CHUNK_BYTES', 2**16)
     compare(*make_pair(dtype), torch.randn(2, 3, 65, 97, dtype=dtype))
 
 

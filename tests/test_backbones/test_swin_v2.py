@@ -6,14 +6,16 @@ from math import log
 
 import pytest
 import torch
+from helpers.reference import assert_close, randomize
 from mmengine.registry import MODELS
-from reference import assert_close, randomize
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
-from swin_dense.layers import CosineAttention, LogPositionBias, SwinBlock
+from swin_dense.layers import (CosineAttention, LogPositionBias, SwinBlock,
+                               WindowAttentionBase)
+from swin_dense.ops import WindowLayout
 
 NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
-BLOCKED = ('block', 'attention', 'feedforward', 'patch')
 
 
 def make(arch=None, **kwargs):
@@ -25,11 +27,10 @@ def attentions(model):
 
 
 @pytest.fixture
-def plain(monkeypatch):
-    """No blocks anywhere: what runs off the CPU."""
-    for layer in BLOCKED:
-        monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                            lambda x: False)
+def plain():
+    """No chunks anywhere: what runs off the CPU."""
+    with kernels.use('plain'):
+        yield
 
 
 @pytest.mark.parametrize('window', [8, (3, 5), [8, 4, (2, 3), 1]])
@@ -109,7 +110,7 @@ def test_initialisation():
     assert model.norm2.weight.eq(1).all()
     assert_close(block.attn.logit_scale, torch.full((2, 1, 1), log(10)), 1e-6)
     x = torch.randn(1, 4, 4, 32)
-    assert torch.equal(block(x, (4, 4), (0, 0), None), x)
+    assert torch.equal(block(x, WindowLayout((4, 4), (4, 4), (0, 0))), x)
 
 
 def test_start_with_branches():
@@ -141,19 +142,17 @@ def test_start_of_attention_out_of_range(value):
 
 @pytest.mark.parametrize('size', [(96, 128), (65, 97), (20, 250)])
 @pytest.mark.parametrize('window', [8, 7, (6, 16)])
-def test_blocks_equal_the_plain_path(window, size, monkeypatch):
+def test_kernels_agree(window, size):
     model = make(window_size=window).double().eval()
     x = torch.randn(2, 3, *size, dtype=torch.float64)
-    training = model(x)
-    with torch.no_grad():
-        blocked = model(x)
-        for layer in BLOCKED:
-            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                                lambda x: False)
-        plain = model(x)
-    for one, two, three in zip(blocked, plain, training):
-        assert_close(one, two, 1e-11)
-        assert_close(one, three, 1e-11)
+    results = []
+    for name in kernels.available():
+        for grad in (False, True):
+            with kernels.use(name), torch.set_grad_enabled(grad):
+                results.append([out.detach() for out in model(x)])
+    for outputs in results[1:]:
+        for one, other in zip(outputs, results[0]):
+            assert_close(one, other, 1e-11)
 
 
 @pytest.mark.parametrize('cls, kwargs', [
@@ -162,33 +161,38 @@ def test_blocks_equal_the_plain_path(window, size, monkeypatch):
     (SwinTransformer, dict(mask_padding=True)),
 ])
 @pytest.mark.parametrize('scale', [2., log(100)])
-def test_what_is_beyond_the_border_is_not_seen(cls, kwargs, scale, plain,
+def test_what_is_beyond_the_border_is_not_seen(cls, kwargs, scale,
                                                monkeypatch):
     sizes = dict(arch=NARROW) if cls is SwinTransformerV2 else NARROW
     model = randomize(cls(**sizes, window_size=8, **kwargs)).eval()
     for attention in attentions(model):
         attention.logit_scale.data.fill_(scale)
     x = torch.randn(2, 3, 90, 113)
-    expected = model(x)
-    junk = [0]
+    expected = {}
+    for name in kernels.available():
+        with kernels.use(name):
+            expected[name] = model(x)
+    prepare = WindowAttentionBase.prepare
 
-    def pad_with_junk(x, multiple):
-        amounts = [-s % m for s, m in zip(x.shape[1:-1], multiple)]
-        junk[0] += sum(amounts)
-        shape = [s + a for s, a in zip(x.shape[1:-1], amounts)]
-        padded = 100 * torch.randn(len(x), *shape, x.shape[-1])
-        padded[:, :x.shape[1], :x.shape[2]] = x
-        return padded
+    def pad_with_junk(self, window, cache):
+        terms = prepare(self, window, cache)
+        return terms._replace(padding=100 * torch.randn(len(terms.padding)))
 
-    monkeypatch.setattr('swin_dense.layers.block.pad_to_multiple',
-                        pad_with_junk)
-    for out, other in zip(model(x), expected):
-        assert_close(out, other, 1e-5)
-    assert junk[0] > 0
-    model.mask_padding = False
+    def attend(self, x, layout, kernels):
+        bias = prepare(self, layout.window, kernels.cache).padding
+        qkv = kernels.linear(x, self.qkv.weight, bias)
+        terms = pad_with_junk(self, layout.window, kernels.cache)
+        x = kernels.window_attention(qkv, layout, terms)
+        return self._project(x, kernels)
+
+    monkeypatch.setattr(WindowAttentionBase, 'forward', attend)
+    for name in kernels.available():
+        with kernels.use(name):
+            for out, other in zip(model(x), expected[name]):
+                assert_close(out, other, 1e-5)
     for stage in model.layers:
         stage.mask_padding = False
-    assert (model(x)[0] - expected[0]).abs().max() > 1e-2
+    assert (model(x)[0] - expected['plain'][0]).abs().max() > 1e-2
 
 
 def test_small_maps_shrink_the_window_per_axis():
@@ -311,9 +315,9 @@ def count_tables(monkeypatch):
     computed = []
     compute = LogPositionBias._compute
 
-    def counted(self, window):
+    def counted(self, window, cache):
         computed.append(window)
-        return compute(self, window)
+        return compute(self, window, cache)
 
     monkeypatch.setattr(LogPositionBias, '_compute', counted)
     return computed
@@ -373,7 +377,7 @@ def test_tables_of_few_windows_are_kept(monkeypatch):
         for size in (*range(1, 15), 14, 13):
             bias((size, size))
     assert len(computed) == 14
-    assert len(bias._kept.tables) == 8
+    assert len(bias._tables.tables) == 8
 
 
 def test_tables_do_not_leave_with_the_model():
@@ -382,7 +386,7 @@ def test_tables_do_not_leave_with_the_model():
         table = bias((4, 4))
         assert set(bias.state_dict()) == {'0.weight', '0.bias', '2.weight'}
         for other in (copy.deepcopy(bias), pickle.loads(pickle.dumps(bias))):
-            assert other._kept is None
+            assert other._tables is None
             assert torch.equal(other((4, 4)), table)
         assert bias((4, 4)) is table
 

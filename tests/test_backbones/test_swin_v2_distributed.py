@@ -17,7 +17,7 @@ TOLERANCE = 1e-10
 
 
 def make(**kwargs):
-    from reference import randomize
+    from helpers.reference import randomize
 
     from swin_dense.backbones import SwinTransformerV2
     torch.manual_seed(0)

@@ -1,9 +1,10 @@
 """The same weights give the outputs and gradients of other packages."""
 import pytest
 import torch
-from reference import assert_close, randomize
-from v2_peers import hugging_face, mmpretrain
+from helpers.reference import assert_close, randomize
+from helpers.v2_peers import hugging_face, mmpretrain
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformerV2
 
 # Values are of order 5, so 1e-5 leaves a few units in the last place of
@@ -21,6 +22,13 @@ SETTINGS = {
     'window just above all maps': (17, 0, 64),
     'window of one token': (8, 0, 32),
 }
+
+
+@pytest.fixture(params=kernels.available(), autouse=True)
+def each_kernels(request):
+    """All sets of kernels in turn."""
+    with kernels.use(request.param):
+        yield
 
 
 def make(dtype, arch=None, **kwargs):

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from helpers.reference import assert_close, randomize, window_attention
 from mmengine.registry import MODELS
-from reference import assert_close, randomize, window_attention
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 
 NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
@@ -167,16 +168,13 @@ def test_checkpointing_changes_nothing(training):
         assert torch.equal(one.grad, other.grad)
 
 
-def test_blocks_equal_the_plain_path(monkeypatch):
+def test_kernels_agree():
     model = make(window_size=(4, 7, 7)).eval()
     x = torch.randn(2, 3, 12, 70, 100)
     results = []
-    for plain in (False, True):
-        for layer in ('block', 'attention', 'feedforward') * plain:
-            monkeypatch.setattr(f'swin_dense.layers.{layer}.prefers_blocks',
-                                lambda x: False)
+    for name in kernels.available():
         for grad in (False, True):
-            with torch.set_grad_enabled(grad):
+            with kernels.use(name), torch.set_grad_enabled(grad):
                 results.append(model(x).detach())
     for other in results[1:]:
         assert_close(results[0], other, 1e-5)

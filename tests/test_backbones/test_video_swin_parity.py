@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.reference import assert_close, randomize
 from mmengine.config import Config
-from reference import assert_close, randomize
 
+from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer3D
 
 mmaction = pytest.importorskip('mmaction', reason='mmaction2 is not installed')
@@ -18,6 +19,13 @@ from mmaction.registry import MODELS  # noqa: E402
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 NARROW = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 4))
 ALL = (0, 1, 2, 3)
+
+
+@pytest.fixture(params=kernels.available(), autouse=True)
+def each_kernels(request):
+    """All sets of kernels in turn."""
+    with kernels.use(request.param):
+        yield
 
 
 def make_pair(dtype, arch=None, **kwargs):

@@ -3,8 +3,8 @@ from importlib import import_module
 
 import pytest
 import torch
+from helpers.reference import assert_close, randomize
 from placeholders import partly
-from reference import assert_close, randomize
 from torch.nn.functional import layer_norm
 
 from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,

@@ -3,7 +3,7 @@ import re
 
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 from swin_dense.checkpoints.load import CheckpointError, load_backbone

@@ -5,10 +5,10 @@ import cv2
 import mmdet
 import numpy as np
 import torch
+from helpers.reference import randomize
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
-from reference import randomize
 
 MODEL_CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
 MMDET_CONFIGS = Path(mmdet.__file__).parent / '.mim' / 'configs'

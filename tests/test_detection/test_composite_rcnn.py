@@ -3,11 +3,11 @@ from copy import deepcopy
 
 import pytest
 import torch
+from helpers.reference import randomize
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import MODELS
 from mmengine.structures import InstanceData, PixelData
-from reference import randomize
 from small_detectors import (BACKBONE, CLASSES, PIPELINE, ROI_BASES, load,
                              settings, write_image)
 

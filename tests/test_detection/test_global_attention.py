@@ -1,9 +1,9 @@
 """Global self-attention keeps the pyramid, and starts without effect."""
 import pytest
 import torch
+from helpers.reference import assert_close, randomize
 from mmdet.models.necks import FPN
 from mmengine.registry import MODELS as ROOT_MODELS
-from reference import assert_close, randomize
 
 from swin_dense.detection.global_attention import (GlobalAttention,
                                                    GlobalAttentionFPN)

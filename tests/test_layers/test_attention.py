@@ -1,15 +1,20 @@
 import pytest
 import torch
-from reference import assert_close, randomize, window_attention
+from helpers.reference import assert_close, randomize, window_attention
 
-from swin_dense.layers import SwinBlock, WindowAttention
-from swin_dense.layers.feedforward import FeedForward
-from swin_dense.ops import window_mask
+from swin_dense.kernels import choose
+from swin_dense.layers import FeedForward, SwinBlock, WindowAttention
+from swin_dense.ops import WindowLayout
 
 EXACT = 1e-12  # float64, sums in another order
 SHAPES = [((6, ), (4, ), (0, )), ((9, ), (4, ), (2, )),
           ((7, 5), (4, 3), (2, 1)), ((8, 6), (4, 3), (2, 0)),
           ((3, 2), (4, 4), (2, 2)), ((3, 5, 4), (2, 4, 2), (1, 2, 1))]
+
+
+def lay_out(grid, window, shift, masked=False):
+    return WindowLayout(grid, window, shift, 'roll', masked,
+                        WindowAttention.mask_value)
 
 
 def make_block(window, dim=8, heads=2):
@@ -20,7 +25,7 @@ def make_block(window, dim=8, heads=2):
 
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_equals_the_token_by_token_reference(path, grid, window, shift,
+def test_equals_the_token_by_token_reference(each_kernels, grid, window, shift,
                                              masked):
     block = make_block(window).eval()
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
@@ -30,21 +35,19 @@ def test_equals_the_token_by_token_reference(path, grid, window, shift,
     ])
     hidden = block.mlp.fc1(block.norm2(expected))
     expected = expected + block.mlp.fc2(torch.nn.functional.gelu(hidden))
-    mask = window_mask(grid, window, shift, x, masked)
-    assert_close(block(x, window, shift, mask), expected, EXACT)
+    layout = lay_out(grid, window, shift, masked)
+    assert_close(block(x, layout), expected, EXACT)
     with torch.no_grad():
-        assert_close(block(x, window, shift, mask), expected, EXACT)
+        assert_close(block(x, layout), expected, EXACT)
 
 
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_gradients_equal_the_reference(path, grid, window, shift):
+def test_gradients_equal_the_reference(each_kernels, grid, window, shift):
     block = make_block(window)
     x = torch.randn(1, *grid, 8, dtype=torch.float64, requires_grad=True)
     inputs = [x, *block.attn.parameters()]
     grad = torch.randn(1, *grid, 8, dtype=torch.float64)
-    mask = window_mask(grid, window, shift, x)
-    bias = block.attn.position_bias(window)
-    fast = block._mix_windows(x, window, shift, bias, mask)
+    fast = block.attn(x, lay_out(grid, window, shift), choose(x))
     slow = window_attention(x[0], block.attn, window, shift)[None]
     for one, other in zip(
             torch.autograd.grad(fast, inputs, grad),
@@ -52,12 +55,11 @@ def test_gradients_equal_the_reference(path, grid, window, shift):
         assert_close(one, other, EXACT * 10)
 
 
-def test_gradcheck(path):
+def test_gradcheck(each_kernels):
     block = make_block((2, 2), dim=4)
     x = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    mask = window_mask((3, 4), (2, 2), (1, 1), x)
-    assert torch.autograd.gradcheck(lambda x: block(x, (2, 2), (1, 1), mask),
-                                    x)
+    layout = lay_out((3, 4), (2, 2), (1, 1))
+    assert torch.autograd.gradcheck(lambda x: block(x, layout), x)
 
 
 def test_tokens_beyond_the_window_change_nothing():
@@ -66,8 +68,8 @@ def test_tokens_beyond_the_window_change_nothing():
     other = x.clone()
     other[:, 4:] += 1  # the windows below
     with torch.no_grad():
-        before = block(x, (4, 4), (0, 0), None)
-        after = block(other, (4, 4), (0, 0), None)
+        layout = lay_out((8, 8), (4, 4), (0, 0))
+        before, after = block(x, layout), block(other, layout)
     assert torch.equal(before[:, :4], after[:, :4])
     assert (before[:, 4:] != after[:, 4:]).any(-1).all()
 
@@ -87,23 +89,25 @@ def test_heads_must_divide_the_channels():
         WindowAttention(8, (4, 4), 3)
 
 
-def test_dropout_of_weights_acts_in_training_only():
+def test_dropout_of_weights_acts_in_training_only(each_kernels):
     attention = randomize(WindowAttention(8, (2, 2), 2, attn_drop=.5))
-    x = torch.randn(3, 4, 8)
-    bias = attention.position_bias((2, 2))
-    assert not torch.equal(attention(x, bias), attention(x, bias))
+    x = torch.randn(1, 4, 6, 8)
+    layout, kernels = lay_out((4, 6), (2, 2), (0, 0)), choose(x)
+    first, second = (attention(x, layout, kernels) for _ in range(2))
+    assert not torch.equal(first, second)
     attention.eval()
-    assert torch.equal(attention(x, bias), attention(x, bias))
+    first, second = (attention(x, layout, kernels) for _ in range(2))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_stays_close_and_finite(dtype):
     block = make_block((4, 4)).float()
     x = torch.randn(1, 6, 7, 8, requires_grad=True)
-    mask = window_mask((6, 7), (4, 4), (2, 2), x)
-    expected = block(x, (4, 4), (2, 2), mask)
+    layout = lay_out((6, 7), (4, 4), (2, 2))
+    expected = block(x, layout)
     with torch.autocast('cpu', dtype):
-        out = block(x, (4, 4), (2, 2), mask)
+        out = block(x, layout)
     out.float().sum().backward()
     assert_close(out.float(), expected, .1)
     for parameter in block.parameters():

@@ -3,18 +3,30 @@ from math import log
 
 import pytest
 import torch
-from reference import assert_close, log_bias, randomize, window_attention
+from helpers.reference import (assert_close, log_bias, randomize,
+                               window_attention)
 from torch.nn import functional as F
 
+from swin_dense.kernels import choose, plain, use
 from swin_dense.layers import (CosineAttention, FeedForward, PatchMerging,
                                SwinBlock, WindowAttention)
-from swin_dense.ops import blocks, window_mask
+from swin_dense.ops import SizeCache, WindowLayout, window_mask
 
 EXACT = 1e-12  # float64, sums in another order
 SHAPES = [((6, ), (4, ), (0, )), ((9, ), (4, ), (2, )),
           ((7, 5), (4, 3), (2, 1)), ((8, 6), (4, 3), (2, 0)),
           ((3, 1), (3, 1), (0, 0)), ((3, 5, 4), (2, 4, 2), (1, 2, 1))]
-EXCLUDED = CosineAttention.excluded
+
+
+def lay_out(grid, window, shift, masked=False):
+    return WindowLayout(grid, window, shift, 'roll', masked,
+                        CosineAttention.mask_value)
+
+
+def mix(attention, windows, window, mask=None):
+    """Attend within windows that are cut already."""
+    shared = attention.prepare(window, SizeCache())
+    return attention.mix(windows, shared, mask, choose(windows))
 
 
 def make_attention(window, dim=8, heads=2, **kwargs):
@@ -43,29 +55,27 @@ def slow_block(block, x, window, shift, masked):
 
 @pytest.mark.parametrize('masked, extra_norm', [(False, False), (True, True)])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_equals_the_token_by_token_reference(path, grid, window, shift, masked,
-                                             extra_norm):
+def test_equals_the_token_by_token_reference(each_kernels, grid, window, shift,
+                                             masked, extra_norm):
     block = make_block(window, extra_norm=extra_norm).eval()
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
     expected = slow_block(block, x, window, shift, masked)
-    mask = window_mask(grid, window, shift, x, masked, EXCLUDED)
-    assert_close(block(x, window, shift, mask), expected, EXACT)
+    layout = lay_out(grid, window, shift, masked)
+    assert_close(block(x, layout), expected, EXACT)
     with torch.no_grad():
-        assert_close(block(x, window, shift, mask), expected, EXACT)
+        assert_close(block(x, layout), expected, EXACT)
 
 
 @pytest.mark.parametrize('sequential', [False, True])
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_gradients_equal_the_reference(path, grid, window, shift, masked,
-                                       sequential):
+def test_gradients_equal_the_reference(each_kernels, grid, window, shift,
+                                       masked, sequential):
     block = make_block(window, sequential=sequential)
     x = torch.randn(1, *grid, 8, dtype=torch.float64, requires_grad=True)
     inputs = [x, *block.attn.parameters()]
     grad = torch.randn(1, *grid, 8, dtype=torch.float64)
-    mask = window_mask(grid, window, shift, x, masked, EXCLUDED)
-    bias = block.attn.position_bias(window)
-    fast = block._mix_windows(x, window, shift, bias, mask)
+    fast = block.attn(x, lay_out(grid, window, shift, masked), choose(x))
     slow = window_attention(x[0], block.attn, window, shift, masked)[None]
     for one, other in zip(
             torch.autograd.grad(fast, inputs, grad),
@@ -73,12 +83,11 @@ def test_gradients_equal_the_reference(path, grid, window, shift, masked,
         assert_close(one, other, EXACT * 100)
 
 
-def test_gradcheck(path):
+def test_gradcheck(each_kernels):
     block = make_block((2, 2), dim=4)
     x = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    mask = window_mask((3, 4), (2, 2), (1, 1), x, True, EXCLUDED)
-    assert torch.autograd.gradcheck(lambda x: block(x, (2, 2), (1, 1), mask),
-                                    x)
+    layout = lay_out((3, 4), (2, 2), (1, 1), True)
+    assert torch.autograd.gradcheck(lambda x: block(x, layout), x)
 
 
 @pytest.mark.parametrize('window, pretrained', [((2, 3), None), ((4, 4), None),
@@ -130,15 +139,14 @@ def test_keys_have_no_bias_and_the_factor_is_clamped():
         'proj.bias', 'cpb_mlp.0.weight', 'cpb_mlp.0.bias', 'cpb_mlp.2.weight'
     }
     x = torch.randn(3, 4, 4, dtype=torch.float64)
-    bias = attention.position_bias((2, 2))
     outputs = []
     for scale in (log(100), 9):
         torch.nn.init.constant_(attention.logit_scale, scale)
-        outputs.append(attention(x, bias))
+        outputs.append(mix(attention, x, (2, 2)))
     assert_close(*outputs, EXACT)
     without = CosineAttention(4, (2, 2), 1, qkv_bias=False)
     assert 'q_bias' not in without.state_dict()
-    assert without(x.float(), bias.float()).shape == x.shape
+    assert mix(without, x.float(), (2, 2)).shape == x.shape
 
 
 def test_masked_keys_stay_hidden_at_the_clamp():
@@ -151,20 +159,21 @@ def test_masked_keys_stay_hidden_at_the_clamp():
         attention.proj.weight.copy_(torch.eye(2))
         attention.proj.bias.zero_()
     windows = torch.tensor([[[-1., 3], [1, 7]]], dtype=torch.float64)
-    mask = window_mask((1, ), (2, ), (0, ), windows, True, attention.excluded)
-    bias = torch.zeros(1, 2, 2, dtype=torch.float64)
+    mask = window_mask(lay_out((1, ), (2, ), (0, ), True)).for_windows()
     with torch.no_grad():
-        assert attention(windows, bias)[0, 1].tolist() == [7, 7]
+        for layer in (attention.cpb_mlp[0], attention.cpb_mlp[2]):
+            layer.weight.zero_()
+        assert mix(attention, windows, (2, ))[0, 1].tolist() == [7, 7]
         hidden = windows.clone()
         hidden[:, 0, 0] = 1  # now the query is like the hidden key
-        assert attention(hidden, bias, mask)[0, 0].tolist() == [3, 3]
+        mixed = mix(attention, hidden, (2, ), mask.double())
+        assert mixed[0, 0].tolist() == [3, 3]
 
 
 def test_short_vectors_have_bounded_gradients():
-    attention = CosineAttention(4, (2, ), 1)
     q = torch.tensor([[0., 0], [1e-6, 0], [3, 4]], requires_grad=True)
-    unit, _ = attention._compare(torch.stack([q, q]), *attention._factors())
-    unit = unit / 10
+    unit, _ = plain._scaled_directions(
+        torch.stack([q, q])[None], torch.ones(1, 1, 1))[0]
     assert_close(unit[2], torch.tensor([.6, .8]), 1e-6)
     unit.sum().backward()
     assert q.grad.isfinite().all() and q.grad.abs().max() <= 1.01e4
@@ -179,17 +188,16 @@ def test_sequential_attention_does_not_drop_weights(cls):
 @pytest.mark.parametrize('cls', [WindowAttention, CosineAttention])
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16, torch.float16])
 def test_sequential_equals_plain(cls, dtype, monkeypatch):
-    monkeypatch.setattr(blocks, 'BLOCK_BYTES', 3000)
-    monkeypatch.setattr('swin_dense.layers.attention.prefers_blocks',
-                        lambda x: False)
+    monkeypatch.setattr(plain, 'CPU_CHUNK_BYTES', 5000)  # 2 windows
     attention = randomize(cls(8, (4, 4), 2))
-    x = torch.randn(9, 16, 8, requires_grad=True)
-    mask = window_mask((9, 10), (4, 4), (2, 2), x)
+    x = torch.randn(1, 9, 10, 8, requires_grad=True)
+    layout = lay_out((9, 10), (4, 4), (2, 2))
     results = []
     for sequential in (False, True):
         attention.sequential = sequential
         with torch.autocast('cpu', dtype, enabled=dtype is not None):
-            out = attention(x, attention.position_bias((4, 4)), mask)
+            with use('plain'):
+                out = attention(x, layout, choose(x))
         assert out.dtype == (dtype or torch.float32)
         grads = torch.autograd.grad(out.float().square().sum(),
                                     [x, *attention.parameters()])

@@ -1,26 +1,19 @@
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 from torch.nn import functional as F
 
 from swin_dense.layers import DropPath, FeedForward
-from swin_dense.ops import blocks
 
 
 def plain(network, x):
     return network.fc2(network.act(network.fc1(x)))
 
 
-@pytest.fixture(params=[None, 500], ids=['one block', 'many blocks'])
-def block_bytes(request, monkeypatch):
-    if request.param:
-        monkeypatch.setattr(blocks, 'BLOCK_BYTES', request.param)
-
-
 @pytest.mark.parametrize(
     'activation',
     [torch.nn.GELU, lambda: torch.nn.GELU(approximate='tanh'), torch.nn.ReLU])
-def test_equal_to_the_plain_path(block_bytes, activation):
+def test_equal_to_the_plain_path(each_kernels, activation):
     network = randomize(FeedForward(6, 24, activation=activation).double())
     x = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     inputs = [x, *network.parameters()]
@@ -36,7 +29,7 @@ def test_equal_to_the_plain_path(block_bytes, activation):
         assert_close(network(x), expected, 1e-12)
 
 
-def test_gradcheck(block_bytes):
+def test_gradcheck(each_kernels):
     network = randomize(FeedForward(3, 6).double())
     x = torch.randn(11, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(network, x)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 
 from swin_dense.layers import PatchEmbed, PatchMerging
 

@@ -3,13 +3,19 @@ from itertools import product
 import pytest
 import torch
 
-from swin_dense.ops import cyclic_shift, window_mask
-from swin_dense.ops.shift import EXCLUDED
+from swin_dense.ops import WindowLayout, cyclic_shift, window_mask
+
+VALUE = -100.
+
+
+def make_mask(grid, window, shift, masked=False, **kwargs):
+    layout = WindowLayout(grid, window, shift, 'roll', masked, VALUE)
+    return window_mask(layout, **kwargs)
 
 
 def of_windows(mask):
     """The mask of each window, `(K, N, N)`."""
-    return mask.masks[mask.kinds]
+    return mask.masks[mask.mask_index]
 
 
 def test_shift_by_hand():
@@ -26,24 +32,24 @@ def test_no_shift_is_no_copy():
 def test_mask_by_hand():
     # Five tokens in windows of four, padded to eight, shifted by two:
     # 2 3 4 . | . . 0 1, of which 0 and 1 came over the border.
-    mask = of_windows(window_mask((5, ), (4, ), (2, ), torch.empty(1)))
+    mask = of_windows(make_mask((5, ), (4, ), (2, )))
     assert (mask[0] == 0).all()
     stranger = torch.tensor([0, 0, 1, 1])
-    expected = (stranger[:, None] != stranger[None]) * EXCLUDED
+    expected = (stranger[:, None] != stranger[None]) * VALUE
     assert torch.equal(mask[1], expected)
 
 
 def test_masked_padding_by_hand():
-    mask = of_windows(window_mask((5, ), (4, ), (2, ), torch.empty(1), True))
+    mask = of_windows(make_mask((5, ), (4, ), (2, ), True))
     assert mask[0, :3].eq(0).all(0).tolist() == [True, True, True, False]
     assert mask[1, 2:].eq(0).all(0).tolist() == [False, False, True, True]
 
 
 def test_no_mask_without_shift_or_padding():
-    like = torch.empty(1)
-    assert window_mask((8, 8), (4, 4), (0, 0), like, True) is None
-    assert window_mask((7, 8), (4, 4), (0, 0), like) is None
-    assert window_mask((7, 8), (4, 4), (0, 0), like, True) is not None
+    assert make_mask((8, 8), (4, 4), (0, 0), True) is None
+    assert make_mask((7, 8), (4, 4), (0, 0)) is None
+    assert make_mask((7, 8), (4, 4), (0, 0), True) is not None
+    assert window_mask(WindowLayout((7, 8), (4, 4), (2, 2))) is None
 
 
 @pytest.mark.parametrize('masked', [False, True])
@@ -52,7 +58,7 @@ def test_no_mask_without_shift_or_padding():
                           ((8, 6), (4, 3), (0, 1)), ((3, 2), (4, 4), (2, 2)),
                           ((3, 5, 4), (2, 4, 2), (1, 2, 1))])
 def test_mask_equals_pairwise_rule(grid, window, shift, masked):
-    mask = window_mask(grid, window, shift, torch.empty(1), masked)
+    mask = make_mask(grid, window, shift, masked)
     padded = [size + -size % w for size, w in zip(grid, window)]
     counts = [size // w for size, w in zip(padded, window)]
     mask = of_windows(mask)
@@ -72,16 +78,31 @@ def test_mask_equals_pairwise_rule(grid, window, shift, masked):
                 hidden_query = any(a >= g for a, g in zip(query, grid))
                 if masked and hidden_query:
                     continue  # what padding sees does not matter
-                expected = EXCLUDED * (strangers or masked and outside)
+                expected = VALUE * (strangers or masked and outside)
                 assert mask[index, q, k] == expected
 
 
 def test_few_distinct_masks_on_a_large_map():
-    mask = window_mask((200, 334), (7, 7), (3, 3), torch.empty(1))
+    mask = make_mask((200, 334), (7, 7), (3, 3))
     assert len(mask.masks) <= 4
-    assert len(mask.kinds) == 29 * 48
+    assert len(mask.mask_index) == 29 * 48
 
 
-def test_mask_follows_the_type():
-    like = torch.empty(1, dtype=torch.float64)
-    assert window_mask((8, ), (4, ), (2, ), like).masks.dtype == like.dtype
+def test_masks_of_a_batch_and_type():
+    one = make_mask((9, 8), (4, 4), (2, 2))
+    mask = make_mask((9, 8), (4, 4), (2, 2), batch=3, dtype=torch.float64)
+    assert mask.masks.dtype == torch.float64
+    assert torch.equal(mask.mask_index, one.mask_index.repeat(3))
+    assert torch.equal(
+        mask.for_windows(slice(6, 12)),
+        of_windows(one).double())
+    assert len(mask.for_windows()) == 18
+
+
+def test_padding_that_shifts_is_hidden_on_request():
+    # . . 0 1 | 2 3 4 . of five tokens, shifted by two.
+    layout = WindowLayout((5, ), (4, ), (2, ), 'pad', True, VALUE)
+    mask = of_windows(window_mask(layout))
+    assert mask[0, 2:].eq(0).all(0).tolist() == [False, False, True, True]
+    assert mask[1, :3].eq(0).all(0).tolist() == [True, True, True, False]
+    assert window_mask(layout._replace(mask_padding=False)) is None

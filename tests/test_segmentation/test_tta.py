@@ -4,11 +4,11 @@ import weakref
 import cv2
 import pytest
 import torch
+from helpers.reference import randomize
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from reference import randomize
 from small_ade import write_ade
 
 from swin_dense.engine.tta import add_tta

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from reference import assert_close, randomize
+from helpers.reference import assert_close, randomize
 from small_videos import moving_square
 from torch import nn
 

@@ -6,7 +6,7 @@ from window_files import TABLE, weights
 
 from swin_dense.checkpoints.resizing import resize_checkpoint
 from swin_dense.checkpoints.transfer import resize_bias_table
-from swin_dense.layers.position_bias import LogPositionBias
+from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.visualization.bias_maps import head_maps
 from swin_dense.visualization.position_bias import BiasMap, draw_position_bias
 

@@ -3,7 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swin_dense.ops import infer_linear, pack_weights_once
+pytest.importorskip('swin_dense.kernels.cpu')
+from swin_dense.kernels.cpu import onednn  # noqa: E402
+
+linear, linear_no_grad = onednn.linear, onednn.linear_no_grad
+pack_weights_once = onednn.pack_weights_once
 
 SHAPES = [(5, 3, 7), (200, 96, 288), (64, 130, 33)]
 
@@ -26,7 +30,7 @@ def test_packed_weights_give_the_plain_result(shape, transposed):
     with pack_weights_once():
         for rows in (slice(0, 3), slice(3, None), slice(0, 3)):
             torch.testing.assert_close(
-                infer_linear(x[rows], weight, bias),
+                linear_no_grad(x[rows], weight, bias),
                 wanted[rows],
                 atol=1e-4,
                 rtol=1e-5)
@@ -38,7 +42,7 @@ def test_each_weight_is_packed_for_itself():
     with pack_weights_once(), pack_weights_once():
         for other in (square, square.t(), weight):
             torch.testing.assert_close(
-                infer_linear(x, other, None),
+                linear_no_grad(x, other, None),
                 x @ other.t(),
                 atol=1e-4,
                 rtol=1e-5)
@@ -47,11 +51,11 @@ def test_each_weight_is_packed_for_itself():
 def test_changed_weights_count_in_the_next_loop():
     x, weight, bias = make(*SHAPES[0])
     with pack_weights_once():
-        infer_linear(x, weight, bias)
+        linear_no_grad(x, weight, bias)
     weight.data.mul_(2)
     with pack_weights_once():
         torch.testing.assert_close(
-            infer_linear(x, weight, bias), F.linear(x, weight, bias))
+            linear_no_grad(x, weight, bias), F.linear(x, weight, bias))
 
 
 def test_no_weight_stays_packed_after_the_loop(monkeypatch):
@@ -61,11 +65,18 @@ def test_no_weight_stays_packed_after_the_loop(monkeypatch):
                         lambda *args: calls.append(1) or pack(*args))
     x, weight, bias = make(*SHAPES[1])
     with pack_weights_once():
-        infer_linear(x, weight, bias)
-        infer_linear(x, weight, bias)
+        linear_no_grad(x, weight, bias)
+        linear_no_grad(x, weight, bias)
     assert len(calls) == 1
     with pack_weights_once():
-        infer_linear(x, weight, bias)
+        linear_no_grad(x, weight, bias)
     assert len(calls) == 2
-    infer_linear(x, weight, bias)
+    linear_no_grad(x, weight, bias)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize('bias', [False, True])
+def test_gradients_of_a_linear_layer(bias):
+    tensors = [t.double().requires_grad_() for t in make(5, 3, 7)[:2 + bias]]
+    assert torch.autograd.gradcheck(
+        lambda x, weight, bias=None: linear(x, weight, bias), tensors)

@@ -17,9 +17,9 @@ _packed: ContextVar[Optional[_Packed]] = ContextVar('packed', default=None)
 
 @contextmanager
 def pack_weights_once() -> Iterator[None]:
-    """Let `infer_linear` rearrange each weight once, not at each call.
+    """Let `linear_no_grad` rearrange each weight once, not at each call.
 
-    For a loop over blocks with the same weights, which must not change inside
+    For a loop over chunks with the same weights, which must not change inside
     of it.
     """
     if _packed.get() is not None:
@@ -60,10 +60,10 @@ def _fused() -> Optional[torch._ops.OpOverloadPacket]:
     return operator
 
 
-def infer_linear(x: Tensor,
-                 weight: Tensor,
-                 bias: Optional[Tensor],
-                 gelu: Optional[str] = None) -> Tensor:
+def linear_no_grad(x: Tensor,
+                   weight: Tensor,
+                   bias: Optional[Tensor],
+                   gelu: Optional[str] = None) -> Tensor:
     """Compute `x @ weight.T + bias`, then perhaps GELU, without gradients.
 
     Args:
@@ -85,7 +85,7 @@ def infer_linear(x: Tensor,
     return x if gelu is None else torch.ops.aten.gelu_(x, approximate=gelu)
 
 
-def cpu_linear(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
     """Compute `x @ weight.T + bias` for `x` on the CPU, differentiably.
 
     Args:
@@ -100,13 +100,13 @@ def cpu_linear(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    """The autograd side of `cpu_linear`."""
+    """The autograd side of `linear`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor,
                 bias: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return infer_linear(x, weight, bias)
+        return linear_no_grad(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -114,6 +114,6 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad
         rows = grad.flatten(0, -2)
-        return (infer_linear(grad, weight.t(), None) if need_x else None,
+        return (linear_no_grad(grad, weight.t(), None) if need_x else None,
                 rows.t() @ x.flatten(0, -2) if need_weight else None,
                 rows.sum(0) if need_bias else None)

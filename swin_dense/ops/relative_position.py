@@ -5,11 +5,9 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from swin_dense.ops.cache import cached_by_size
 from swin_dense.ops.grid import Grid
 
 
-@cached_by_size(64)
 def relative_index(window: Grid,
                    table_window: Optional[Grid] = None) -> Tensor:
     """Row of the bias table for every pair of tokens of a window.
@@ -24,7 +22,7 @@ def relative_index(window: Grid,
 
     Returns:
         Index `(N, N)` into a table of `prod(2 * w - 1)` rows. Entry `(q, k)`
-        belongs to the offset `q - k`. The tensor is shared: do not change it.
+        belongs to the offset `q - k`.
 
     Raises:
         ValueError: If the window in use is larger than the table's.
@@ -43,8 +41,9 @@ def relative_index(window: Grid,
     return index
 
 
-@cached_by_size(64)
-def log_coordinates(window: Grid, unit_window: Grid) -> Tensor:
+def log_coordinates(window: Grid,
+                    unit_window: Grid,
+                    dtype: torch.dtype = torch.float32) -> Tensor:
     """Offsets between the tokens of a window, on a logarithmic scale.
 
     Swin V2 paper, equation 4: `sign(d) * log2(1 + |d|) / log2(8)` of offsets
@@ -54,11 +53,12 @@ def log_coordinates(window: Grid, unit_window: Grid) -> Tensor:
         window: Window in use, in tokens per axis.
         unit_window: Window that sets the scale. An axis of one token, which
             has no offset but 0, counts as two.
+        dtype: Type of the result.
 
     Returns:
-        Coordinates `(prod(2 * w - 1), axes)` in float32, in which the
-        official code computes them whatever the type of the weights; rows in
-        the order of `relative_index`. The tensor is shared: do not change it.
+        Coordinates `(prod(2 * w - 1), axes)`, computed in float32, as the
+        official code does whatever the type of the weights; rows in
+        the order of `relative_index`.
     """
     axes = [
         torch.arange(1. - w, w) / max(unit - 1, 1) * 8
@@ -66,4 +66,5 @@ def log_coordinates(window: Grid, unit_window: Grid) -> Tensor:
     ]
     offsets = torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)
     offsets = offsets.flatten(0, -2)
-    return offsets.sign() * (offsets.abs() + 1).log2() / log2(8)
+    offsets = offsets.sign() * (offsets.abs() + 1).log2() / log2(8)
+    return offsets.to(dtype)

@@ -4,15 +4,14 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
-from swin_dense.ops import log_coordinates
+from swin_dense.ops import SizeCache, is_traced, log_coordinates
 from swin_dense.ops.grid import Grid
 
-# Windows whose tables are kept: images of many sizes make small maps, and
-# with them windows, of many sizes.
-KEPT = 8
+# Images of many sizes make small maps, and with them windows, of many sizes.
+MAX_CACHED_TABLES = 8
 
 
-class _Kept(NamedTuple):
+class _TableCache(NamedTuple):
     """Tables by window, and the state of the weights they are for."""
     state: tuple
     tables: dict[Grid, Tensor]
@@ -39,8 +38,8 @@ class LogPositionBias(nn.Sequential):
             where None.
 
     Attributes:
-        told: Whether the pretrained window was given, so that it is not
-            replaced by what a file says.
+        window_was_given: True if the caller set the pretrained window.
+            Loading a checkpoint then keeps it.
     """
 
     def __init__(self,
@@ -54,49 +53,56 @@ class LogPositionBias(nn.Sequential):
             nn.Linear(hidden_dim, num_heads, bias=False))
         self.pretrained_window_size = (
             pretrained_window_size or (0, ) * len(window_size))
-        self.told = any(self.pretrained_window_size)
+        self.window_was_given = any(self.pretrained_window_size)
         self.bound = bound
-        self._kept: Optional[_Kept] = None
+        self._tables: Optional[_TableCache] = None
 
-    def forward(self, window: Grid) -> Tensor:
-        """Biases of all offsets of a window.
+    def forward(self,
+                window: Grid,
+                cache: Optional[SizeCache] = None) -> Tensor:
+        """Return the biases of all offsets of a window.
+
+        Args:
+            window: Window in use, in tokens per axis.
+            cache: Keeps the offsets.
 
         Returns:
             Table `(prod(2 * w - 1), heads)`, rows in the order of
             `relative_index(window)`; float32, or float64 if the weights are.
         """
-        if self.training or torch.compiler.is_compiling() or (
-                torch.jit.is_tracing()):
-            return self._compute(window)
+        cache = SizeCache() if cache is None else cache
+        if self.training or is_traced():
+            return self._compute(window, cache)
         weights = list(self.parameters())
         if any(weight.is_inference()
                for weight in weights) or (torch.is_grad_enabled()
                                           and any(weight.requires_grad
                                                   for weight in weights)):
-            return self._compute(window)
+            return self._compute(window, cache)
         state = tuple(
             (weight.data_ptr(), weight._version, weight.dtype, weight.device)
             for weight in weights)
         # Read and replaced whole, so that threads may share the module.
-        kept = self._kept
+        kept = self._tables
         if kept is None or kept.state != state:
-            kept = _Kept(state, {})
+            kept = _TableCache(state, {})
         table = kept.tables.get(window)
         if table is None:
             # An ordinary tensor, since the next caller may need gradients.
             with torch.inference_mode(False), torch.no_grad():
-                table = self._compute(window)
-            others = list(kept.tables.items())[-(KEPT - 1):]
-            self._kept = _Kept(state, {**dict(others), window: table})
+                table = self._compute(window, cache)
+            others = list(kept.tables.items())[-(MAX_CACHED_TABLES - 1):]
+            self._tables = _TableCache(state, {**dict(others), window: table})
         return table
 
-    def _compute(self, window: Grid) -> Tensor:
-        """The table, computed anew."""
+    def _compute(self, window: Grid, cache: SizeCache) -> Tensor:
+        """Return the table, computed anew."""
         first, _, last = self
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
         unit = tuple(p or w
                      for p, w in zip(self.pretrained_window_size, window))
-        offsets = log_coordinates(window, unit).to(first.weight.device, dtype)
+        offsets = cache.get(
+            log_coordinates, window, unit, dtype, device=first.weight.device)
         # In half precision neighbouring offsets would share a bias.
         device = first.weight.device.type
         device = 'cpu' if device == 'meta' else device  # has no autocast
@@ -110,21 +116,21 @@ class LogPositionBias(nn.Sequential):
 
     def train(self, mode: bool = True) -> 'LogPositionBias':
         """Set the mode and forget the tables."""
-        self._kept = None
+        self._tables = None
         return super().train(mode)
 
     def _apply(self, *args: Any, **kwargs: Any) -> 'LogPositionBias':
         """Forget the tables whenever the weights move or change type."""
-        self._kept = None
+        self._tables = None
         return super()._apply(*args, **kwargs)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._kept = None
+        self._tables = None
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or pickle holds: everything but the tables."""
-        return {**self.__dict__, '_kept': None}
+        return {**self.__dict__, '_tables': None}
 
     def extra_repr(self) -> str:
         """The window of the weights, for `print(model)`."""

@@ -1,0 +1,105 @@
+"""Kernels for a CPU: chunks that fit its cache, read from the map by index."""
+from math import prod
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from swin_dense.kernels.cpu.attention import attend_in_chunks
+from swin_dense.kernels.cpu.block import run_block
+from swin_dense.kernels.cpu.chunks import chunk_length, fits_one_chunk
+from swin_dense.kernels.cpu.feed_forward import ChunkedGELUNetwork
+from swin_dense.kernels.cpu.onednn import linear, pack_weights_once
+from swin_dense.kernels.cpu.window_index import (WindowIndex, gather_windows,
+                                                 make_window_index,
+                                                 scatter_windows)
+from swin_dense.kernels.interface import AttentionTerms, Block, MixFunction
+from swin_dense.kernels.plain import PlainKernels, attend
+from swin_dense.ops import WindowLayout, is_traced
+
+
+class CPUKernels(PlainKernels):
+    """Chunks that fit the cache, and oneDNN's fused linear layers."""
+
+    name = 'cpu'
+
+    @classmethod
+    def refuses(cls, x: Tensor) -> Optional[str]:
+        """Return why chunks do not help here, or None."""
+        if x.device.type != 'cpu':
+            return f'the tensor is on {x.device.type}'
+        if torch.is_autocast_enabled('cpu'):  # casts each plain operation
+            return 'autocast is on'
+        return 'the model is traced' if is_traced() else None
+
+    def linear(self, x: Tensor, weight: Tensor,
+               bias: Optional[Tensor]) -> Tensor:
+        """Compute `x @ weight.T + bias`."""
+        return linear(x, weight, bias)
+
+    def feed_forward(self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear,
+                     approximate: str) -> Tensor:
+        """Run linear, GELU, linear, keeping what is wide in the cache."""
+        grad = torch.is_grad_enabled()
+        tokens = x.flatten(0, -2)  # (B * H * W, C)
+        if grad and fits_one_chunk(tokens, fc1.out_features):
+            # Chunks have nothing to save in the backward pass.
+            return super().feed_forward(x, fc1, fc2, approximate)
+        out = ChunkedGELUNetwork.apply(tokens, fc1.weight, fc1.bias,
+                                       fc2.weight, fc2.bias, approximate, grad)
+        return out.view_as(x)
+
+    def mix_windows(self, x: Tensor, layout: WindowLayout,
+                    mix: MixFunction) -> Tensor:
+        """Mix all windows at once, read by index."""
+        index, size = self._index(x, layout), prod(layout.window)
+        windows = gather_windows(x.flatten(0, -2), index, size)
+        mask = index.chunks[0].mask(self._mask(x, layout, x.dtype))
+        return scatter_windows(mix(windows, mask), index).view_as(x)
+
+    def window_attention(self, qkv: Tensor, layout: WindowLayout,
+                         terms: AttentionTerms) -> Tensor:
+        """Attend chunk by chunk, reading windows from the map."""
+        if terms.dropout:  # chunks are computed twice
+            return super().window_attention(qkv, layout, terms)
+        mask = self._mask(qkv, layout, terms.bias.dtype)
+        tokens = qkv.flatten(0, -2)  # (B * H * W, 3 * C)
+        size, windows = prod(layout.window), len(qkv) * layout.num_windows
+        length = chunk_length(qkv,
+                              size * (qkv.shape[-1] + len(terms.bias) * size))
+        if torch.is_grad_enabled() and windows <= length:
+            # The backward pass has no chunk to compute anew.
+            index = self._index(qkv, layout)
+            slots = gather_windows(tokens, index, size, terms.padding)
+            x = attend(slots, index.chunks[0].mask(mask), terms)
+            x = scatter_windows(x, index)  # (B * H * W, C)
+        else:
+            index = self._index(qkv, layout, length)
+            x = attend_in_chunks(tokens, index, mask, terms)
+        return x.view(*qkv.shape[:-1], -1)
+
+    def can_run_block(self, block: Block, x: Tensor) -> bool:
+        """Return True in evaluation without gradients."""
+        return not (block.training or torch.is_grad_enabled()
+                    or block.mlp.elements_per_token is None)
+
+    def run_block(self, block: Block, x: Tensor,
+                  layout: WindowLayout) -> Tensor:
+        """Run a block while its windows are in the cache."""
+        widest = block.mixer.elements_per_window(layout.window)
+        index = self._index(x, layout, chunk_length(x, widest))
+        mask = self._mask(x, layout, x.dtype)
+        with pack_weights_once():
+            return run_block(block, x, layout.window, index, mask, self)
+
+    def _index(self,
+               x: Tensor,
+               layout: WindowLayout,
+               length: Optional[int] = None) -> WindowIndex:
+        windows = len(x) * layout.num_windows
+        length = min(length or windows, windows)
+        return self.cache.get(
+            make_window_index, layout, len(x), length, device=x.device)
+
+
+KERNELS = CPUKernels

@@ -1,0 +1,175 @@
+"""Reading windows by index.
+
+It does what padding, shift and partition do, and back, in one pass instead of
+three. Windows with the same mask come one after the other, so that a chunk of
+them mostly needs one.
+"""
+from math import prod
+from typing import Any, NamedTuple, Optional
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from swin_dense.ops import WindowLayout, WindowMask, cut_windows, window_mask
+
+
+class WindowChunk(NamedTuple):
+    """Some windows of a batch of maps.
+
+    Attributes:
+        rows: Which windows these are.
+        token_of_slot: Token in each slot of each window, `(n * N, )`.
+        padding: Slots that hold no token (where `token_of_slot` is
+            arbitrary); None where there are none.
+        inside: Slots that hold a token; None where all do.
+        mask_index: Mask of each window, `(n, )`, or `(1, )` if they share
+            it; None where nothing is hidden.
+    """
+    rows: slice
+    token_of_slot: Tensor
+    padding: Optional[Tensor]
+    inside: Optional[Tensor]
+    mask_index: Optional[Tensor]
+
+    def mask(self, mask: Optional[WindowMask]) -> Optional[Tensor]:
+        """Return the masks `(n or 1, N, N)` of these windows."""
+        if mask is None or self.mask_index is None:
+            return None
+        return mask.masks.index_select(0, self.mask_index)
+
+    def gather(self,
+               tokens: Tensor,
+               window_tokens: int,
+               filler: Optional[Tensor] = None) -> Tensor:
+        """Read these windows `(n, N, C)` from tokens `(B * H * W, C)`.
+
+        Args:
+            tokens: All tokens of all maps.
+            window_tokens: Tokens N of a window.
+            filler: What padding holds, `(C, )`; zeros where None.
+        """
+        windows = tokens.index_select(0, self.token_of_slot)  # (n * N, C)
+        self.fill(windows, filler)
+        return windows.view(-1, window_tokens, tokens.shape[-1])
+
+    def fill(self, slots: Tensor, filler: Optional[Tensor] = None) -> None:
+        """Write what padding holds into slots `(n * N, C)`, in place."""
+        if self.padding is None:
+            return
+        if filler is None:
+            slots.index_fill_(0, self.padding, 0)
+        else:
+            slots[self.padding] = filler.to(slots.dtype)
+
+
+class WindowIndex(NamedTuple):
+    """Where the tokens of a batch of maps go when it is cut into windows.
+
+    Attributes:
+        chunks: All windows, in an order of their own.
+        slot_of_token: Slot of each token, `(B * H * W, )`.
+    """
+    chunks: tuple[WindowChunk, ...]
+    slot_of_token: Tensor
+
+
+def make_window_index(layout: WindowLayout,
+                      batch: int,
+                      length: Optional[int] = None) -> WindowIndex:
+    """Make the index of a batch of maps.
+
+    Args:
+        layout: How the windows of a map lie.
+        batch: Number of maps B.
+        length: Windows of a chunk; all where None.
+    """
+    tokens = batch * prod(layout.grid)
+    number = torch.arange(1, tokens + 1).view(batch, *layout.grid, 1)
+    number = cut_windows(number, layout).squeeze(-1)  # (B * K, N), 0: padding
+    # Padding makes windows differ as well.
+    kinds = window_mask(
+        layout._replace(mask_padding=True, mask_value=0.), batch)
+    if kinds is None:
+        order = torch.arange(len(number))
+    else:
+        order = kinds.mask_index.argsort(stable=True)
+    number = number[order]
+    slot_of_token = torch.empty(tokens + 1, dtype=torch.long)
+    slot_of_token[number.flatten()] = torch.arange(number.numel())
+    mask = window_mask(layout, batch)
+    mask_index = None if mask is None else mask.mask_index[order]
+    chunks = []
+    length = length or len(number)
+    for start in range(0, len(number), length):
+        rows = slice(start, min(start + length, len(number)))
+        chunks.append(_chunk(rows, number[rows].flatten(), mask_index))
+    return WindowIndex(tuple(chunks), slot_of_token[1:])
+
+
+def _chunk(rows: slice, number: Tensor,
+           mask_index: Optional[Tensor]) -> WindowChunk:
+    padding = (number == 0).nonzero().flatten()
+    if mask_index is not None:
+        mask_index = mask_index[rows]
+        if (mask_index == mask_index[0]).all():
+            mask_index = mask_index[:1]
+    has_padding = len(padding) > 0
+    return WindowChunk(rows, (number - 1).clamp(min=0),
+                       padding if has_padding else None,
+                       number.nonzero().flatten() if has_padding else None,
+                       mask_index)
+
+
+def gather_windows(tokens: Tensor,
+                   index: WindowIndex,
+                   window_tokens: int,
+                   filler: Optional[Tensor] = None) -> Tensor:
+    """Read the windows `(B * K, N, C)` of an index with one chunk.
+
+    Args:
+        tokens: Tokens `(B * H * W, C)`.
+        index: Where they go.
+        window_tokens: Tokens N of a window.
+        filler: What padding holds, `(C, )`; zeros where None.
+    """
+    return _Gather.apply(tokens, filler, index, window_tokens)
+
+
+def scatter_windows(windows: Tensor, index: WindowIndex) -> Tensor:
+    """Return the tokens `(B * H * W, C)`; undoes `gather_windows`."""
+    return _Scatter.apply(windows, index)
+
+
+class _Gather(torch.autograd.Function):
+    """Reads by index both ways: every token has one slot, nothing adds up."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, filler: Optional[Tensor],
+                index: WindowIndex, window_tokens: int) -> Tensor:
+        ctx.index = index
+        return index.chunks[0].gather(tokens, window_tokens, filler)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        slots, padding = grad.flatten(0, 1), ctx.index.chunks[0].padding
+        grad_filler = None
+        if ctx.needs_input_grad[1]:
+            grad_filler = slots.new_zeros(slots.shape[-1]) if (
+                padding is None) else slots.index_select(0, padding).sum(0)
+        return (slots.index_select(0, ctx.index.slot_of_token), grad_filler,
+                None, None)
+
+
+class _Scatter(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor, index: WindowIndex) -> Tensor:
+        ctx.index, ctx.window_tokens = index, windows.shape[1]
+        return windows.flatten(0, 1).index_select(0, index.slot_of_token)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        return ctx.index.chunks[0].gather(grad, ctx.window_tokens), None

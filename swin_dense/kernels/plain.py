@@ -1,0 +1,139 @@
+"""The reference kernels: plain PyTorch, on any device, for any tracer."""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from swin_dense.kernels.interface import AttentionTerms, Kernels, MixFunction
+from swin_dense.ops import (WindowLayout, WindowMask, cut_windows,
+                            join_windows, window_mask)
+
+# Shorter vectors count as shorter, not as unit vectors: float16, whose
+# smallest normal number is 6e-5, leaves them no direction, and the gradient
+# of the normalisation is up to one over this.
+MIN_LENGTH = 1e-4
+# Bytes of the attention weights of windows that are worked on at a time, if
+# few are to be: a CPU's cache, and enough for a GPU to be busy.
+CPU_CHUNK_BYTES = 8 * 2**20
+DEVICE_CHUNK_BYTES = 256 * 2**20
+
+
+class PlainKernels(Kernels):
+    """Pad, roll, partition, attend, and back, as the papers say."""
+
+    name = 'plain'
+
+    @classmethod
+    def refuses(cls, x: Tensor) -> Optional[str]:
+        """Return None: these work on every tensor."""
+        return None
+
+    def linear(self, x: Tensor, weight: Tensor,
+               bias: Optional[Tensor]) -> Tensor:
+        """Compute `x @ weight.T + bias`."""
+        return F.linear(x, weight, bias)
+
+    def feed_forward(self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear,
+                     approximate: str) -> Tensor:
+        """Run linear, GELU, linear."""
+        return fc2(F.gelu(fc1(x), approximate=approximate))
+
+    def mix_windows(self, x: Tensor, layout: WindowLayout,
+                    mix: MixFunction) -> Tensor:
+        """Mix all windows at once."""
+        mask = self._mask(x, layout, x.dtype)
+        windows = cut_windows(x, layout)  # (B * K, N, C)
+        windows = mix(windows, None if mask is None else mask.for_windows())
+        return join_windows(windows, layout)  # (B, *grid, C)
+
+    def window_attention(self, qkv: Tensor, layout: WindowLayout,
+                         terms: AttentionTerms) -> Tensor:
+        """Attend within windows of the padded and shifted maps."""
+        mask = self._mask(qkv, layout, terms.bias.dtype)
+        padding = None if terms.padding is None else terms.padding.to(
+            qkv.dtype)
+        qkv = cut_windows(qkv, layout, padding)  # (B * K, N, 3 * C)
+        if terms.sequential:
+            x = _attend_sequentially(qkv, mask, terms)
+        else:
+            x = attend(qkv, None if mask is None else mask.for_windows(),
+                       terms)
+        return join_windows(x, layout)  # (B, *grid, C)
+
+    def _mask(self, x: Tensor, layout: WindowLayout,
+              dtype: torch.dtype) -> Optional[WindowMask]:
+        return self.cache.get(
+            window_mask, layout, len(x), dtype, device=x.device)
+
+
+def attend(qkv: Tensor, mask: Optional[Tensor],
+           terms: AttentionTerms) -> Tensor:
+    """Attend within windows.
+
+    Args:
+        qkv: Queries, keys and values `(n, N, 3 * C)`.
+        mask: Added to the logits, `(n or 1, N, N)` or None.
+        terms: What all windows share.
+
+    Returns:
+        Mixed values `(n, N, C)`.
+    """
+    windows, tokens, channels = qkv.shape
+    heads = len(terms.bias)
+    qkv = qkv.view(windows, tokens, 3 * heads, channels // (3 * heads))
+    qk, v = qkv.transpose(1, 2).split([2 * heads, heads], 1)  # (n, h, N, D)
+    if terms.cosine is not None:
+        qk = _scaled_directions(qk, terms.cosine)
+    q, k = qk.chunk(2, 1)  # (n, h, N, D)
+    bias = terms.bias[None]  # (1, h, N, N)
+    if mask is not None:
+        bias = bias + mask[:, None]  # (n or 1, h, N, N)
+    if terms.dropout or torch.is_grad_enabled() and bias.requires_grad:
+        # No fused kernel of a CPU returns the gradient of a bias.
+        logits = (q * terms.scale) @ k.transpose(-2, -1) + bias
+        weights = F.dropout(logits.softmax(-1), terms.dropout)
+        x = weights.to(v.dtype) @ v  # (n, h, N, D)
+    else:
+        bias = bias.expand(windows, heads, tokens, tokens).to(q.dtype)
+        x = F.scaled_dot_product_attention(q, k, v, bias, scale=terms.scale)
+    return x.transpose(1, 2).reshape(windows, tokens, channels // 3)
+
+
+def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:
+    """Bring queries and keys `(n, 2 * heads, N, D)` to the form of V2.
+
+    Returns:
+        Queries as long as the factor of their cosines, and keys of length 1.
+    """
+    # The square of a short float16 vector is 0, that of a long one infinite.
+    wide = qk.to(torch.promote_types(qk.dtype, torch.float32))
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    lengths = torch.cat([cosine, torch.ones_like(cosine)])  # (2 * heads, 1, 1)
+    # One product does both.
+    return (wide * (lengths / length.clamp(min=MIN_LENGTH))).to(qk.dtype)
+
+
+def _attend_sequentially(qkv: Tensor, mask: Optional[WindowMask],
+                         terms: AttentionTerms) -> Tensor:
+    """Attend within a few windows at a time, keeping no attention weights."""
+    windows, tokens, _ = qkv.shape
+    limit = CPU_CHUNK_BYTES if qkv.device.type == 'cpu' else DEVICE_CHUNK_BYTES
+    size = len(terms.bias) * tokens**2 * qkv.element_size()  # of a window
+    length = max(1, limit // size)
+    parts = []
+    for start in range(0, windows, length):
+        rows = slice(start, min(start + length, windows))
+        parts.append(
+            checkpoint(
+                attend,
+                qkv[rows],
+                None if mask is None else mask.for_windows(rows),
+                terms,
+                use_reentrant=False,
+                preserve_rng_state=False))
+    return torch.cat(parts)  # (B * K, N, C)
+
+
+KERNELS = PlainKernels

@@ -1,0 +1,103 @@
+"""Which kernels are chosen, and how to overrule that."""
+import pytest
+import torch
+
+from swin_dense import kernels
+from swin_dense.backbones import SwinTransformer
+from swin_dense.ops import SizeCache
+
+NARROW = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2), out_indices=(1, ))
+X = torch.zeros(1, 4, 4, 8)
+has_cpu = pytest.mark.skipif(
+    'cpu' not in kernels.available(), reason='no kernels for a CPU')
+
+
+@pytest.fixture(autouse=True)
+def undecided(monkeypatch):
+    monkeypatch.delenv(kernels.VARIABLE, raising=False)
+    kernels._log.cache_clear()
+
+
+@has_cpu
+def test_a_cpu_has_its_own(logged):
+    assert kernels.choose(X).name == 'cpu'
+    assert kernels.choose(X).name == 'cpu'
+    lines = [line for line in logged.messages if 'kernels' in line]
+    assert lines == ['kernels: cpu (float32 on cpu)']
+
+
+@has_cpu
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_takes_the_plain_ones(dtype, logged):
+    with torch.autocast('cpu', dtype):
+        assert kernels.choose(X).name == 'plain'
+    assert ('kernels: plain (float32 on cpu); not cpu: autocast is on'
+            in logged.messages)
+
+
+def test_other_devices_take_the_plain_ones(logged):
+    assert kernels.choose(X.to('meta')).name == 'plain'
+    assert any('plain (float32 on meta)' in m for m in logged.messages)
+
+
+def test_compilers_take_the_plain_ones():
+    names = []
+
+    def function(x):
+        names.append(kernels.choose(x).name)
+        return x + 1
+
+    with kernels.use(list(kernels.available())[0]):
+        torch.compile(function, backend='eager', fullgraph=True)(X)
+        torch.jit.trace(function, X, check_trace=False)
+    assert names == ['plain', 'plain']
+
+
+def test_overruled_by_context_and_environment(monkeypatch, logged):
+    monkeypatch.setenv(kernels.VARIABLE, 'plain')
+    assert kernels.choose(X).name == 'plain'
+    assert ('kernels: plain (float32 on cpu), as SWIN_DENSE_KERNELS asks for'
+            in logged.messages)
+    best = list(kernels.available())[0]
+    with kernels.use(best):
+        assert kernels.choose(X).name == best
+        with kernels.use('auto'):
+            assert kernels.choose(X).name == best
+        with kernels.use('plain'):
+            assert kernels.choose(X).name == 'plain'
+        assert kernels.choose(X).name == best
+    assert kernels.choose(X).name == 'plain'
+
+
+def test_unknown_names_are_refused(monkeypatch):
+    with pytest.raises(
+            ValueError,
+            match="kernels.use must be one of .*plain "
+            "or auto, got 'fast'"):
+        with kernels.use('fast'):
+            pass
+    monkeypatch.setenv(kernels.VARIABLE, 'fast')
+    with pytest.raises(ValueError, match='SWIN_DENSE_KERNELS must be one of'):
+        kernels.choose(X)
+
+
+@has_cpu
+def test_kernels_that_cannot_work_say_why():
+    message = "kernels.use asks for the kernels 'cpu', .* tensor is on meta"
+    with kernels.use('cpu'), pytest.raises(ValueError, match=message):
+        kernels.choose(X.to('meta'))
+
+
+def test_a_pyramid_chooses_once(monkeypatch):
+    model, chosen = SwinTransformer(**NARROW), []
+    choose = kernels.choose
+
+    def counted(x, cache=None):
+        chosen.append(cache)
+        return choose(x, cache)
+
+    for module in ('backbones.base', 'layers.stage', 'layers.block',
+                   'layers.patch', 'layers.feedforward'):
+        monkeypatch.setattr(f'swin_dense.{module}.choose', counted)
+    model(torch.randn(1, 3, 32, 32))
+    assert len(chosen) == 1 and isinstance(chosen[0], SizeCache)
