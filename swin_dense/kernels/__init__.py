@@ -96,7 +96,7 @@ def choose(x: Tensor, cache: Optional[SizeCache] = None) -> Kernels:
                 f'here: {reason}. Ask for "plain", or for "auto"')
         _log(f'kernels: {name} ({place}), as {origin} asks for')
         return kernels(cache)
-    refusals = []
+    refusals: list[str] = []
     for name, kernels in available().items():
         reason = kernels.refuses(x)
         if reason is None:
