@@ -30,6 +30,9 @@ def each_kernels(request):
 
 def make_pair(dtype, arch=None, **kwargs):
     """Ours and mmaction2's with the same random weights."""
+    # From some seeds mmaction2's own float32 is 1.4e-5 off float64, with 40
+    # frames; ours 5e-6.
+    torch.manual_seed(1)
     kwargs = {'drop_path_rate': 0., 'out_indices': ALL, **kwargs}
     kwargs['arch'] = arch or NARROW
     ours = randomize(SwinTransformer3D(**kwargs).to(dtype))
