@@ -2,7 +2,8 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
-from . import checkpoints, mmaction, mmcv_ops, mmengine_packages
+from . import (checkpoints, mmaction, mmcv_ops, mmdet_checkpointing,
+               mmdet_language, mmengine_packages)
 
 
 def apply() -> None:
@@ -10,4 +11,6 @@ def apply() -> None:
     mmcv_ops.install()
     checkpoints.install()
     mmaction.install()
+    mmdet_checkpointing.install()
+    mmdet_language.install()
     mmengine_packages.install()

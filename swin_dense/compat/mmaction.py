@@ -15,11 +15,14 @@ file once such a wheel is published.
 """
 import importlib.metadata
 import sys
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
+
+from . import mending
 
 BACK_PORT = 'importlib_metadata'
 DEPENDENCY = 'mmaction.utils.dependency'
@@ -32,30 +35,50 @@ def install() -> None:
 
     Imports nothing, and does nothing when called again.
     """
-    if not any(isinstance(finder, MendingFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, MendingFinder())
+    mending.install({DEPENDENCY: provide_back_port, VINDLU: forgive_vindlu})
+    if not any(isinstance(finder, DRNFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, DRNFinder())
 
 
-class MendingFinder(MetaPathFinder):
-    """Finds the modules to be mended as Python would, and mends them."""
+@contextmanager
+def provide_back_port(module: ModuleType) -> Iterator[None]:
+    """Let the standard library be the back-port while a module runs."""
+    if find_spec(BACK_PORT) is not None:
+        yield
+        return
+    sys.modules[BACK_PORT] = importlib.metadata
+    try:
+        yield
+    finally:
+        del sys.modules[BACK_PORT]
+
+
+@contextmanager
+def forgive_vindlu(module: ModuleType) -> Iterator[None]:
+    """Put refusals in the place of what cannot be imported."""
+    try:
+        yield
+    except ImportError as error:
+        for name in ('VindLUVQA', 'VindLURetrievalMC', 'VindLURetrieval'):
+            _register_refusal(
+                name, 'mmaction2 1.2.0 was written for transformers 4.28 '
+                'and timm of that time; with what is installed its import '
+                f'ends in {type(error).__name__}: {error}')
+
+
+class DRNFinder(MetaPathFinder):
+    """Finds the missing package, and the module of the same name in it."""
 
     def find_spec(self,
                   fullname: str,
                   path: Any = None,
                   target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
-        """Return the specification of a mended module, for its name only."""
-        if fullname not in (DEPENDENCY, DRN, f'{DRN}.drn', VINDLU):
+        """Return the specification of the stand-in, for its names only."""
+        if fullname not in (DRN, f'{DRN}.drn'):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is None and fullname.startswith(DRN):
-            return ModuleSpec(
-                fullname, DRNLoader(), origin=__name__, is_package=True)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            if fullname == DEPENDENCY:
-                spec.loader = DependencyLoader(fullname, spec.loader.path)
-            elif fullname == VINDLU:
-                spec.loader = VindLULoader(fullname, spec.loader.path)
-        return spec
+        return spec or ModuleSpec(
+            fullname, DRNLoader(), origin=__name__, is_package=True)
 
 
 class DRNLoader(Loader):
@@ -71,36 +94,6 @@ class DRNLoader(Loader):
                 'DRN', 'its code is missing from the wheel of mmaction2 '
                 '1.2.0. Install mmaction2 from its repository instead: `pip '
                 'install git+https://github.com/open-mmlab/mmaction2`.')
-
-
-class DependencyLoader(SourceFileLoader):
-    """Runs a module for which the standard library is the back-port."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
-        if find_spec(BACK_PORT) is not None:
-            super().exec_module(module)
-            return
-        sys.modules[BACK_PORT] = importlib.metadata
-        try:
-            super().exec_module(module)
-        finally:
-            del sys.modules[BACK_PORT]
-
-
-class VindLULoader(SourceFileLoader):
-    """Runs the package of VindLU, or puts refusals in its place."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
-        try:
-            super().exec_module(module)
-        except ImportError as error:
-            for name in ('VindLUVQA', 'VindLURetrievalMC', 'VindLURetrieval'):
-                _register_refusal(
-                    name, 'mmaction2 1.2.0 was written for transformers 4.28 '
-                    'and timm of that time; with what is installed its import '
-                    f'ends in {type(error).__name__}: {error}')
 
 
 def _register_refusal(name: str, reason: str) -> Callable:

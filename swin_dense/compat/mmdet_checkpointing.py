@@ -1,0 +1,54 @@
+"""Recomputes activations in mmdet's transformers without fairscale.
+
+mmdet 3.3 takes `checkpoint_wrapper` from fairscale, which is no longer kept
+up, wherever a config says `num_cp` (Grounding DINO, DINO and others). Where
+fairscale is absent, PyTorch's own checkpointing stands in.
+
+Remove this file once mmdet calls PyTorch itself.
+"""
+from contextlib import contextmanager
+from types import MethodType, ModuleType
+from typing import Any, Iterator
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from . import mending
+
+MODULES = ('detr_layers', 'deformable_detr_layers', 'grounding_dino_layers')
+
+
+def install() -> None:
+    """Mend mmdet's transformers when they are imported, if they are."""
+    mending.install({
+        f'mmdet.models.layers.transformer.{name}': provide_wrapper
+        for name in MODULES
+    })
+
+
+@contextmanager
+def provide_wrapper(module: ModuleType) -> Iterator[None]:
+    """Fill in the function that a module of mmdet found no fairscale for."""
+    yield
+    if getattr(module, 'checkpoint_wrapper', None) is None:
+        vars(module)['checkpoint_wrapper'] = checkpoint_wrapper
+
+
+def checkpoint_wrapper(module: nn.Module) -> nn.Module:
+    """Make a module recompute its activations in the backward pass.
+
+    The module itself is changed and returned, so that names of parameters
+    stay. Random numbers, as of dropout, are drawn alike both times.
+    """
+    # A bound method: a deep copy of the module is bound to the copy.
+    module.forward = MethodType(  # type: ignore[method-assign]
+        _forward_checkpointed, module)
+    return module
+
+
+def _forward_checkpointed(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    forward = type(self).forward
+    if not torch.is_grad_enabled():
+        return forward(self, *args, **kwargs)
+    return checkpoint(forward, self, *args, use_reentrant=False, **kwargs)
