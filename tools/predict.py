@@ -33,7 +33,7 @@ from swin_dense.engine.tasks import task_of
 
 # Options that are for one kind of model alone.
 OPTIONS = dict(
-    detectors=('score_thr', ),
+    detectors=('score_thr', 'texts'),
     segmentors=('areas', 'tile', 'overlap'),
     recognizers=('topk', 'stride', 'window', 'fps', 'strip'))
 
@@ -58,6 +58,11 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         help='draw predictions from this score on (default: 0.3); the JSON '
         'holds all (detectors)')
+    parser.add_argument(
+        '--texts',
+        metavar='NAMES',
+        help='what to look for, for models that read text (GLIP, Grounding '
+        'DINO): names separated by dots, as in "person . traffic light"')
     parser.add_argument(
         '--areas',
         action='store_true',
@@ -202,9 +207,10 @@ def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
                   args: argparse.Namespace,
                   progress: ProgressBar) -> Tuple[Any, Any]:
     """A detector, and what writes its results."""
-    from swin_dense.detection.predictor import Predictor
+    from swin_dense.detection.predictor import Predictor, split_texts
     from swin_dense.detection.results import CocoResults
-    predictor = Predictor(config, checkpoint, device=args.device)
+    texts = None if args.texts is None else split_texts(args.texts)
+    predictor = Predictor(config, checkpoint, device=args.device, texts=texts)
     threshold = 0.3 if args.score_thr is None else args.score_thr
     return predictor, CocoResults(
         Path(args.out), pictures, predictor.classes, threshold)

@@ -16,15 +16,27 @@ _EXEMPT = {'RPNHead', 'FusedSemanticHead', 'VGG', 'EncoderDecoder'}
 def class_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The parts of a model that know a number of classes of the data set.
 
+    A model that reads text has none: its numbers are those of tokens.
+
     Yields:
         Path in the model and part; an outer part comes before an inner one.
     """
+    if reads_text(model):
+        return
     for path, module in model.named_modules():
         count = getattr(module, 'num_classes', None)
         kinds = {kind.__name__ for kind in type(module).__mro__}
         if (isinstance(count, int) and not path.endswith('rpn_head')
                 and not kinds & _EXEMPT):
             yield path, module
+
+
+def reads_text(model: nn.Module) -> bool:
+    """Return whether a model is given the names of its classes as text.
+
+    So are GLIP and Grounding DINO: any classes will do, in any order.
+    """
+    return hasattr(getattr(model, 'module', model), 'language_model')
 
 
 def stored_classes(checkpoint: Mapping[str, Any]) -> Optional[list[str]]:

@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from swin_dense.checkpoints.classes import (check_names, class_names,
-                                            stored_classes)
+                                            reads_text, stored_classes)
 from swin_dense.checkpoints.coordinates import (fit_coordinates,
                                                 set_coordinates, windows_for)
 from swin_dense.checkpoints.errors import CheckpointError
@@ -192,7 +192,7 @@ def load_model(
         del stored[name]
     given, source_format = rename(stored, own)
     report = LoadReport(source_format, label, dropped=recomputed)
-    trained = stored_classes(checkpoint)
+    trained = None if reads_text(model) else stored_classes(checkpoint)
     if classes is None:
         classes = class_names(
             {'dataset_meta': getattr(model, 'dataset_meta', None)})

@@ -7,9 +7,11 @@ from torch import Tensor
 from swin_dense.checkpoints.naming import Naming
 from swin_dense.checkpoints.values import StateDict
 
-# Computed anew by every model from its own window and image size.
+# Computed anew by every model from its own window and image size; the last is
+# that of a language model.
 RECOMPUTED = re.compile(
-    r'(^|\.)(relative_position_index|relative_coords_table|attn_mask)$')
+    r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
+    r'embeddings\.position_ids)$')
 FAMILIES = dict(
     v1='Swin',
     v2='Swin V2',

@@ -1,22 +1,38 @@
 """Instances in photographs from a config and a checkpoint."""
-from typing import Any, List, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
+from torch import nn
 
+from swin_dense.checkpoints.classes import reads_text, stored_classes
 from swin_dense.detection.masks import BoxMasks, keep_in_boxes
-from swin_dense.engine.prediction import BasePredictor, Picture
+from swin_dense.engine.prediction import (BasePredictor, Picture,
+                                          configured_classes)
 
-__all__ = ['Predictor']
+__all__ = ['Predictor', 'split_texts']
 
 
 class Predictor(BasePredictor):
-    """A trained detector that takes files or arrays; see BasePredictor."""
+    """A trained detector that takes files or arrays; see BasePredictor.
+
+    Args:
+        texts: Names of what to look for, for a model that reads text (GLIP,
+            Grounding DINO); by default the classes of the config's test set
+            or, where it names none, of the checkpoint.
+
+    Raises:
+        ValueError: If `texts` are given to a model that reads none.
+    """
 
     scope = 'mmdet'
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self,
+                 *args: Any,
+                 texts: Optional[Sequence[str]] = None,
+                 **kwargs: Any) -> None:
+        self._texts = texts
         super().__init__(*args, **kwargs)
         keep_in_boxes(self.model)
 
@@ -51,3 +67,46 @@ class Predictor(BasePredictor):
         with torch.no_grad():
             samples = self.model.test_step(batch)
         return [sample.pred_instances.cpu() for sample in samples]
+
+    def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
+                      dataset: Any) -> Optional[List[str]]:
+        if not reads_text(model):
+            if self._texts is not None:
+                raise ValueError(
+                    'texts are for models that read the names of what they '
+                    'look for, as GLIP and Grounding DINO do; a '
+                    f'{type(model).__name__} knows the classes that it was '
+                    'trained on')
+            return super()._find_classes(model, checkpoint, dataset)
+        classes = (
+            self._texts or configured_classes(dataset)
+            or stored_classes(checkpoint))
+        if not classes:
+            raise ValueError(
+                f'a {type(model).__name__} is told what to look for: give '
+                'the names, as in --texts "person . traffic light"')
+        return list(classes)
+
+    def _prepare(self, images: Sequence[Picture]) -> List[dict]:
+        prepared = super()._prepare(images)
+        if reads_text(self.model):
+            for data in prepared:
+                data['data_samples'].set_metainfo({
+                    'text': tuple(self.classes),
+                    'custom_entities': True
+                })
+        return prepared
+
+
+def split_texts(texts: str) -> List[str]:
+    """Split names separated by dots, as in 'person . traffic light'.
+
+    Raises:
+        ValueError: If there is none, or a name is there twice.
+    """
+    names = [name.strip() for name in texts.split('.') if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f'got the texts {texts!r}: expected one or more different names, '
+            'separated by dots, as in "person . traffic light"')
+    return names

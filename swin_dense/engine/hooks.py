@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from swin_dense.checkpoints.classes import (check_names, class_heads,
-                                            stored_classes)
+                                            reads_text, stored_classes)
 from swin_dense.datasets.checks import some
 from swin_dense.datasets.wrappers import (check_mixing, class_names_of,
                                           inner_datasets, number_labels,
@@ -197,7 +197,8 @@ class ClassCheckHook(Hook):
         The runner then compares them with those of its data set, so data
         that may follow is numbered here.
         """
-        self.trained = stored_classes(checkpoint)
+        if not reads_text(runner.model):
+            self.trained = stored_classes(checkpoint)
         for loop in _loops(runner):
             self._follow(runner, loop)
 

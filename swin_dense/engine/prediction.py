@@ -8,6 +8,7 @@ from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from swin_dense.checkpoints.classes import check_names, stored_classes
 from swin_dense.checkpoints.load import load_model, read_checkpoint
@@ -60,12 +61,17 @@ class BasePredictor:
         model = revert_sync_batchnorm(MODELS.build(config.model))
         dataset = _innermost(config.test_dataloader.dataset)
         content = read_checkpoint(checkpoint)
-        classes = _agreed_classes(content, dataset)
+        classes = self._find_classes(model, content, dataset)
         self.classes = self._open_data(dataset, classes)
         check_classes(model, self.classes, checkpoint)
         load_model(model, content, classes=self.classes, label=checkpoint)
         self.model = model.to(device or get_device()).eval()
         self._open_pipeline(dataset.pipeline)
+
+    def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
+                      dataset: Any) -> Optional[List[str]]:
+        """Return the names on which checkpoint and config agree, if any."""
+        return _agreed_classes(checkpoint, dataset)
 
     def _open_data(self, dataset: Any,
                    classes: Optional[List[str]]) -> List[str]:
@@ -126,13 +132,19 @@ def _innermost(dataset: Any) -> Any:
     return dataset
 
 
+def configured_classes(dataset: Any) -> Optional[List[str]]:
+    """Return the names of the classes that a data set's config gives."""
+    given = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(given, str):  # a file with one name a line
+        return read_text(given).splitlines()
+    return given
+
+
 def _agreed_classes(checkpoint: Mapping[str, Any],
                     dataset: Any) -> Optional[List[str]]:
     """The names of the labels, on which all who know them agree."""
     trained = stored_classes(checkpoint)
-    given = (dataset.get('metainfo') or {}).get('classes')
-    if isinstance(given, str):  # a file with one name a line
-        given = read_text(given).splitlines()
+    given = configured_classes(dataset)
     if trained and given:
         check_names(trained, given, 'the config')
     classes = trained or given

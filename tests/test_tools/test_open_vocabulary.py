@@ -1,0 +1,97 @@
+"""A detector that reads text: trained, tested and asked for by name."""
+import json
+
+import pytest
+from small_bert import make_bert
+from tiny_coco import tiny_data, write_data
+from tiny_runs import run
+
+pytest.importorskip('mmdet', reason='a config of mmdet')
+pytest.importorskip('transformers', reason='the model reads text')
+
+CONFIG = '''
+_base_ = 'mmdet::grounding_dino/grounding_dino_swin-t_finetune_8xb2_20e_cat.py'
+lang_model_name = {bert!r}
+classes = ('cat', 'dog')
+load_from = None
+model = dict(
+    num_queries=20,
+    language_model=dict(name=lang_model_name),
+    backbone=dict(
+        type='swin_dense.SwinTransformer', embed_dims=12, depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 4], window_size=4, init_cfg=None),
+    neck=dict(in_channels=[24, 48, 96]),
+    encoder=dict(num_layers=1, num_cp=1),
+    decoder=dict(num_layers=1),
+    test_cfg=dict(max_per_img=20))
+data = dict(
+    data_root={root!r}, metainfo=dict(classes=classes),
+    ann_file='annotations/train.json', data_prefix=dict(img='train/'))
+train_dataloader = dict(
+    batch_size=1, num_workers=0, persistent_workers=False,
+    dataset=dict(filter_cfg=dict(filter_empty_gt=False), **data))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(**data))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file={root!r} + '/annotations/train.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=1, val_interval=1)
+default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))
+'''
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Config and checkpoint of a run of one epoch."""
+    folder = tmp_path_factory.mktemp('open_vocabulary')
+    write_data(folder, tiny_data())
+    config = folder / 'config.py'
+    config.write_text(
+        CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder)))
+    assert run('train', config, '--work-dir', folder / 'work') == 0
+    return config, folder / 'work' / 'epoch_1.pth'
+
+
+def predict(trained, out, *options):
+    config, checkpoint = trained
+    image = config.parent / 'train' / '7.png'
+    status = run('predict', config, checkpoint, image, '--out', out, *options)
+    if status:
+        return status
+    names = json.loads((out / 'images.json').read_text())['categories']
+    found = json.loads((out / 'predictions.json').read_text())
+    assert (out / '7.png').exists() or (out / '7.jpg').exists()
+    return [c['name'] for c in names], found
+
+
+def test_tested_on_its_data(trained, tmp_path):
+    config, checkpoint = trained
+    out = tmp_path / 'metrics.json'
+    assert run('test', config, checkpoint, '--work-dir', tmp_path, '--out',
+               out) == 0
+    assert 'coco/bbox_mAP' in out.read_text()
+
+
+def test_asked_for_by_name(trained, tmp_path):
+    names, found = predict(trained, tmp_path, '--texts',
+                           'person . traffic light')
+    assert names == ['person', 'traffic light']
+    assert len(found) == 20
+    assert {entry['category_name'] for entry in found} <= set(names)
+
+
+def test_its_own_classes_by_default(trained, tmp_path):
+    names, found = predict(trained, tmp_path)
+    assert names == ['cat', 'dog'] and len(found) == 20
+
+
+def test_more_names_than_it_was_trained_on(trained, tmp_path):
+    names, _ = predict(trained, tmp_path, '--texts',
+                       'dog . cat . person . light .')
+    assert names == ['dog', 'cat', 'person', 'light']
+
+
+@pytest.mark.parametrize('texts', ['', ' . ', 'dog . dog'])
+def test_texts_that_name_nothing_or_twice(trained, tmp_path, texts, capsys):
+    assert predict(trained, tmp_path, '--texts', texts) != 0
+    assert 'different names, separated by dots' in capsys.readouterr().err
