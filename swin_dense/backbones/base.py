@@ -53,6 +53,7 @@ class SwinPyramid(BaseModule):
         patch_size, embed_dims = config.patch_size, config.embed_dims
         self.out_indices = tuple(config.out_indices)
         self.frozen_stages = config.frozen_stages
+        self.frozen_offset = config.frozen_offset
         self.branch_norm_init = config.branch_norm_init
         self.stage_dims = dims = [embed_dims * 2**i for i in range(count)]
         self.out_after_merging = config.out_after_merging
@@ -91,7 +92,8 @@ class SwinPyramid(BaseModule):
             self.layers.append(
                 SwinStage(blocks,
                           config.merging(dim) if index < count - 1 else None,
-                          stage.shrink, stage.mask_padding, stage.with_cp))
+                          stage.shrink, stage.mask_padding, stage.with_cp,
+                          stage.shift_together))
         output_norm = config.output_norm or norm
         for index in self.out_indices:
             self.add_module(f'norm{index}',
@@ -198,15 +200,42 @@ class SwinPyramid(BaseModule):
             initialize(self, others)
         self._is_init = True
 
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter, for learning rates that decay.
+
+        Args:
+            param_name: Its name in the model.
+            prefix: What names of the backbone start with there.
+
+        Returns:
+            0 for the embedding, 1 for the first block and so on, a merging
+            counts as the block before it; all else is one deeper than the
+            last block. And the number of depths.
+        """
+        depths = [len(stage.blocks) for stage in self.layers]
+        last = sum(depths) + 1
+        part, *path = param_name.removeprefix(prefix).split('.')
+        if not param_name.startswith(prefix) or part not in ('patch_embed',
+                                                             'layers'):
+            return last, last + 1
+        if part == 'patch_embed':
+            return 0, last + 1
+        before = sum(depths[:int(path[0])])
+        block = int(path[2]) + 1 if path[1] == 'blocks' else depths[int(
+            path[0])]
+        return before + block, last + 1
+
     def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
         """Return what `frozen_stages` freezes."""
-        return self._first_stages(self.frozen_stages)
+        if self.frozen_stages < 0:
+            return []
+        return self._first_stages(self.frozen_stages + self.frozen_offset)
 
     def _first_stages(self,
                       stages: int) -> list[Union[nn.Module, nn.Parameter]]:
-        """Return the embedding and the first stages, if not -1."""
-        if stages < 0:
-            return []
+        """Return the embedding and the first stages."""
         parts: list = [self.patch_embed, self.pos_drop]
         if self.pretrain_grid:
             parts.append(self.absolute_pos_embed)

@@ -20,12 +20,15 @@ class StageConfig:
         mask_padding: Whether padding is hidden from real tokens.
         with_cp: Whether the activations of a block are recomputed in the
             backward pass instead of kept.
+        shift_together: Whether axes are shifted all or none, see
+            `fit_window`.
     """
     mixers: tuple[Callable[[int], WindowMixer], ...]
     feedforwards: tuple[Callable[[int], nn.Module], ...]
     shrink: bool = False
     mask_padding: bool = False
     with_cp: bool = False
+    shift_together: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class PyramidConfig:
             merging instead of before.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages and their output norms.
+        frozen_offset: How many stages more: 1 where a host counts from 0.
 
     Raises:
         ValueError: If numbers of stages do not agree.
@@ -80,6 +84,7 @@ class PyramidConfig:
     interpolate_mode: str = 'bicubic'
     out_after_merging: bool = False
     frozen_stages: int = -1
+    frozen_offset: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.stages)
@@ -89,10 +94,12 @@ class PyramidConfig:
             raise ValueError(
                 f'out_indices must be rising stage numbers below {count}, '
                 f'got {self.out_indices}')
-        if not -1 <= self.frozen_stages <= count:
+        last = count - self.frozen_offset
+        if not -1 <= self.frozen_stages <= last:
             raise ValueError(
-                f'frozen_stages must be between -1 and {count}, the number '
-                f'of stages, got {self.frozen_stages}')
+                f'frozen_stages must be between -1 and {last}, '
+                f'{"the last stage" if self.frozen_offset else "all stages"}, '
+                f'got {self.frozen_stages}')
 
 
 def feed_forward(dim: int, mlp_ratio: float, drop: float,

@@ -1,13 +1,12 @@
 """Swin Transformer V1 for images."""
 from functools import partial
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Union
 
 from swin_dense.backbones.base import SwinPyramid
-from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
-                                                 depths_and_heads,
-                                                 layer_from_cfg,
-                                                 pretrained_cfg,
-                                                 reject_unknown)
+from swin_dense.backbones.host_arguments import (
+    Arch, InitCfg, arch_sizes, depths_and_heads, has_patch_norm,
+    is_of_mmpretrain, layer_from_cfg, pretrained_cfg, reject_unknown,
+    stage_settings)
 from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
                                                  feed_forward)
 from swin_dense.layers import PatchMerging, WindowAttention
@@ -16,15 +15,24 @@ from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN
 
+# Settings of single stages that `stage_cfgs` may have.
+STAGE_SETTINGS = ('window_size', 'with_cp', 'pad_small_map')
+
 
 @MODELS.register_module()
 class SwinTransformer(SwinPyramid):
     """Swin Transformer backbone (arXiv 2103.14030) with feature pyramid.
 
-    Takes the arguments of the classes of the same name in mmdet and mmseg, so
-    a config of theirs works by changing `type` alone. Numerics are those of
-    the official detection and segmentation code: padding comes after the
-    norm, takes part in attention, and windows larger than the map are padded.
+    Takes the arguments of the classes of the same name in mmdet, mmseg and
+    mmpretrain, so a config of theirs works by changing `type` alone. Numerics
+    are those of the official detection and segmentation code: padding comes
+    after the norm, takes part in attention, and windows larger than the map
+    are padded.
+
+    In a config of mmpretrain, told by an argument that it alone has (those
+    after `init_cfg`) or by the default scope, what is not given is as in its
+    class: the last stage alone is put out, windows shrink to small maps,
+    dropout is in the embedding alone, and `frozen_stages` counts from 0.
 
     Args:
         arch: `tiny`, `small`, `base`, `large` or their first letter, or a
@@ -42,7 +50,8 @@ class SwinTransformer(SwinPyramid):
         num_heads: Attention heads of each stage.
         strides: Kept for the hosts' configs: patch size, then 2 for each
             merging; nothing else exists in the family.
-        out_indices: Stages whose maps are put out.
+        out_indices: Stages whose maps are put out; by default all, in a
+            config of mmpretrain the last.
         qkv_bias: Whether queries, keys and values have a bias.
         qk_scale: Factor of the dot products; one over the square root of the
             head's channels where None.
@@ -66,6 +75,17 @@ class SwinTransformer(SwinPyramid):
             official weights were trained without.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, a list of these, or None.
+        img_size: mmpretrain's name of `pretrain_img_size`.
+        out_after_downsample: Whether the map of a stage is put out after its
+            merging instead of before.
+        interpolate_mode: How the absolute position embedding is resized,
+            `bicubic` or `bilinear`.
+        norm_eval: Concerns batch norms, and there are none.
+        pad_small_map: Whether maps smaller than the window are padded and
+            shifted like others.
+        stage_cfgs: Settings of all stages, or of each: `window_size`,
+            `with_cp`, `pad_small_map`, also within `block_cfgs`.
+        patch_cfg: Settings of the embedding: `norm_cfg`, None for no norm.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -84,7 +104,7 @@ class SwinTransformer(SwinPyramid):
             depths: Optional[Sequence[int]] = None,
             num_heads: Optional[Sequence[int]] = None,
             strides: Optional[Sequence[int]] = None,
-            out_indices: Sequence[int] = (0, 1, 2, 3),
+            out_indices: Optional[Sequence[int]] = None,
             qkv_bias: bool = True,
             qk_scale: Optional[float] = None,
             patch_norm: bool = True,
@@ -101,14 +121,32 @@ class SwinTransformer(SwinPyramid):
             frozen_stages: int = -1,
             mask_padding: bool = False,
             init_cfg: InitCfg = None,
+            img_size: Optional[IntOrGrid] = None,
+            out_after_downsample: Optional[bool] = None,
+            interpolate_mode: Optional[str] = None,
+            norm_eval: Optional[bool] = None,
+            pad_small_map: Optional[bool] = None,
+            stage_cfgs: Union[dict, Sequence[dict], None] = None,
+            patch_cfg: Optional[dict] = None,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
+        of_mmpretrain = is_of_mmpretrain(img_size, out_after_downsample,
+                                         interpolate_mode, norm_eval,
+                                         pad_small_map, stage_cfgs, patch_cfg)
         sizes = arch_sizes(arch or 'tiny', SWIN)
         changes = dict(
             embed_dims=embed_dims, depths=depths, num_heads=num_heads)
         sizes.update({k: v for k, v in changes.items() if v is not None})
+        count = len(sizes['depths'])
+        if out_indices is None:
+            out_indices = (count - 1, ) if of_mmpretrain else range(count)
+        if interpolate_mode not in (None, 'bicubic', 'bilinear'):
+            raise ValueError("interpolate_mode must be 'bicubic' or "
+                             f"'bilinear', got {interpolate_mode!r}")
+        settings = stage_settings(stage_cfgs or {}, count, STAGE_SETTINGS)
+        branch_drop = 0. if of_mmpretrain else drop_rate
         patch = to_tuple(patch_size, 2, 'patch_size')
-        merging = (2, ) * (len(sizes['depths']) - 1)
+        merging = (2, ) * (count - 1)
         if strides is not None and tuple(strides) != (patch[0], *merging):
             raise ValueError(
                 f'strides must be the patch size and 2 for each merging, '
@@ -117,37 +155,50 @@ class SwinTransformer(SwinPyramid):
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         attention = partial(
             WindowAttention,
-            window_size=to_tuple(window_size, 2, 'window_size'),
             qkv_bias=qkv_bias,
             qk_scale=qk_scale,
             attn_drop=attn_drop_rate,
-            proj_drop=drop_rate,
+            proj_drop=branch_drop,
             sequential=sequential_attention)
         mlp = partial(
             feed_forward,
             mlp_ratio=mlp_ratio,
-            drop=drop_rate,
+            drop=branch_drop,
             activation=layer_from_cfg(act_cfg, 'act_cfg'))
-        image = to_tuple(pretrain_img_size, 2, 'pretrain_img_size')
+        image = to_tuple(pretrain_img_size if img_size is None else img_size,
+                         2, 'img_size')
+        stages = []
+        for setting, (depth, heads) in zip(settings, depths_and_heads(sizes)):
+            window = setting.get('window_size', window_size)
+            mixer = partial(
+                attention,
+                window_size=to_tuple(window, 2, 'window_size'),
+                num_heads=heads)
+            pads = setting.get('pad_small_map', pad_small_map)
+            stages.append(
+                StageConfig(
+                    mixers=(mixer, ) * depth,
+                    feedforwards=(mlp, ) * depth,
+                    shrink=of_mmpretrain and not pads,
+                    mask_padding=mask_padding,
+                    with_cp=setting.get('with_cp', with_cp),
+                    shift_together=of_mmpretrain))
         super().__init__(
             PyramidConfig(
                 patch_size=patch,
                 in_channels=in_channels,
                 embed_dims=sizes['embed_dims'],
-                stages=tuple(
-                    StageConfig(
-                        mixers=(partial(attention, num_heads=heads), ) * depth,
-                        feedforwards=(mlp, ) * depth,
-                        mask_padding=mask_padding,
-                        with_cp=with_cp)
-                    for depth, heads in depths_and_heads(sizes)),
+                stages=tuple(stages),
                 out_indices=tuple(out_indices),
                 norm=norm,
                 merging=partial(
                     PatchMerging, norm=norm if patch_norm else None),
-                patch_norm=patch_norm,
+                patch_norm=patch_norm and has_patch_norm(patch_cfg or {}),
                 drop_rate=drop_rate,
                 drop_path_rate=drop_path_rate,
                 pretrain_grid=(image[0] // patch[0], image[1] //
                                patch[1]) if use_abs_pos_embed else None,
-                frozen_stages=frozen_stages), init_cfg)
+                interpolate_mode=interpolate_mode or 'bicubic',
+                out_after_merging=bool(out_after_downsample),
+                frozen_stages=frozen_stages,
+                frozen_offset=int(of_mmpretrain)), init_cfg)

@@ -5,10 +5,9 @@ from typing import Any, Optional, Sequence, Union
 from torch import nn
 
 from swin_dense.backbones.base import SwinPyramid
-from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
-                                                 depths_and_heads,
-                                                 layer_from_cfg,
-                                                 reject_unknown)
+from swin_dense.backbones.host_arguments import (
+    Arch, InitCfg, arch_sizes, depths_and_heads, has_patch_norm,
+    is_of_mmpretrain, layer_from_cfg, reject_unknown, stage_settings)
 from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
                                                  feed_forward)
 from swin_dense.layers import CosineAttention, PatchMerging
@@ -36,12 +35,16 @@ class SwinTransformerV2(SwinPyramid):
     window shrinks to a map that is not larger, axis by axis, that axis is not
     shifted, and the position bias is evaluated for the smaller window.
 
+    In a config of mmpretrain, told by `img_size` or by the default scope,
+    what is not given is as in its class: the last stage alone is put out,
+    padding is seen, and where one axis is not shifted, none is.
+
     Args:
         arch: `tiny`, `small`, `base`, `large`, `huge`, `giant` or their first
             letter, or a dictionary of `embed_dims`, `depths`, `num_heads` and
             perhaps `extra_norm_every_n_blocks`.
         img_size: Image size in pixels that the absolute position embedding
-            was made for; unused without one.
+            was made for, 256 by default; unused without one.
         patch_size: Patch in pixels.
         in_channels: Channels of the input.
         window_size: Window in tokens: one number, (height, width), or one of
@@ -52,7 +55,8 @@ class SwinTransformerV2(SwinPyramid):
         drop_rate: Dropout rate after the embedding.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last block.
-        out_indices: Stages whose maps are put out.
+        out_indices: Stages whose maps are put out; by default all, in a
+            config of mmpretrain the last.
         use_abs_pos_embed: Whether to add an absolute position embedding.
         interpolate_mode: How it is resized, `bicubic` or `bilinear`.
         with_cp: Whether activations are recomputed in the backward pass
@@ -66,7 +70,8 @@ class SwinTransformerV2(SwinPyramid):
             there are none.
         pad_small_map: Whether maps smaller than the window are padded and
             shifted like others.
-        mask_padding: Whether padding is hidden from real tokens.
+        mask_padding: Whether padding is hidden from real tokens; by default
+            it is, but not in a config of mmpretrain.
         norm_cfg: Norm of the outputs, `LN` with its arguments; None for none.
         stage_cfgs: Settings of all stages, or of each: `window_size`,
             `pretrained_window_size`, `with_cp`, `pad_small_map`.
@@ -98,7 +103,7 @@ class SwinTransformerV2(SwinPyramid):
     def __init__(
             self,
             arch: Arch = 'tiny',
-            img_size: IntOrGrid = 256,
+            img_size: Optional[IntOrGrid] = None,
             patch_size: IntOrGrid = 4,
             in_channels: int = 3,
             window_size: Windows = 8,
@@ -107,7 +112,7 @@ class SwinTransformerV2(SwinPyramid):
             drop_rate: float = 0.,
             attn_drop_rate: float = 0.,
             drop_path_rate: float = 0.1,
-            out_indices: Sequence[int] = (0, 1, 2, 3),
+            out_indices: Optional[Sequence[int]] = None,
             use_abs_pos_embed: bool = False,
             interpolate_mode: str = 'bicubic',
             with_cp: bool = False,
@@ -115,7 +120,7 @@ class SwinTransformerV2(SwinPyramid):
             frozen_stages: int = -1,
             norm_eval: bool = False,
             pad_small_map: bool = False,
-            mask_padding: bool = True,
+            mask_padding: Optional[bool] = None,
             norm_cfg: Optional[dict] = dict(type='LN'),  # noqa: B006, B008
             stage_cfgs: Union[dict, Sequence[dict]] = (),
             patch_cfg: Optional[dict] = None,
@@ -127,14 +132,15 @@ class SwinTransformerV2(SwinPyramid):
         reject_unknown(type(self), unknown)
         sizes = arch_sizes(arch, SWIN_V2)
         count = len(sizes['depths'])
+        of_mmpretrain = is_of_mmpretrain(img_size)
+        if out_indices is None:
+            out_indices = (count - 1, ) if of_mmpretrain else range(count)
+        if mask_padding is None:
+            mask_padding = not of_mmpretrain
         if interpolate_mode not in ('bicubic', 'bilinear'):
             raise ValueError("interpolate_mode must be 'bicubic' or "
                              f"'bilinear', got {interpolate_mode!r}")
-        if not -1 <= frozen_stages < count:
-            raise ValueError(
-                f'frozen_stages must be between -1 and {count - 1}, the last '
-                f'stage, got {frozen_stages}')
-        settings = _stage_settings(stage_cfgs, count)
+        settings = stage_settings(stage_cfgs, count, STAGE_SETTINGS)
         windows = _windows(window_size, count, 'window_size')
         pretrained = _windows(pretrained_window_sizes, count,
                               'pretrained_window_sizes')
@@ -145,7 +151,7 @@ class SwinTransformerV2(SwinPyramid):
                 pretrained[index] = _window(setting['pretrained_window_size'],
                                             'pretrained_window_size')
         patch = to_tuple(patch_size, 2, 'patch_size')
-        image = to_tuple(img_size, 2, 'img_size')
+        image = to_tuple(256 if img_size is None else img_size, 2, 'img_size')
         mlp = partial(
             feed_forward, mlp_ratio=mlp_ratio, drop=0., activation=nn.GELU)
         stages = []
@@ -166,7 +172,8 @@ class SwinTransformerV2(SwinPyramid):
                     feedforwards=(mlp, ) * depth,
                     shrink=not setting.get('pad_small_map', pad_small_map),
                     mask_padding=mask_padding,
-                    with_cp=setting.get('with_cp', with_cp)))
+                    with_cp=setting.get('with_cp', with_cp),
+                    shift_together=of_mmpretrain))
         super().__init__(
             PyramidConfig(
                 patch_size=patch,
@@ -178,7 +185,7 @@ class SwinTransformerV2(SwinPyramid):
                 merging=partial(PatchMerging, post_norm=True),
                 output_norm=layer_from_cfg(norm_cfg, 'norm_cfg')
                 if norm_cfg else nn.Identity,
-                patch_norm=_has_patch_norm(patch_cfg or {}),
+                patch_norm=has_patch_norm(patch_cfg or {}),
                 post_norm=True,
                 branch_norm_init=branch_norm_init,
                 extra_norm_every=sizes.get('extra_norm_every_n_blocks', 0),
@@ -187,19 +194,15 @@ class SwinTransformerV2(SwinPyramid):
                 pretrain_grid=tuple(-(-s // p) for s, p in zip(image, patch))
                 if use_abs_pos_embed else None,
                 interpolate_mode=interpolate_mode,
-                frozen_stages=frozen_stages), init_cfg)
+                frozen_stages=frozen_stages,
+                frozen_offset=1), init_cfg)
 
     def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
-        """Return what is frozen: as in the host, k means k + 1 stages.
-
-        The merging of the last of them stays.
-        """
-        if self.frozen_stages < 0:
-            return []
+        """Return what is frozen; the merging of the last stage is not."""
         last = self.layers[self.frozen_stages]
         return [
             last.blocks if part is last else part
-            for part in self._first_stages(self.frozen_stages + 1)
+            for part in super()._frozen()
         ]
 
 
@@ -220,31 +223,3 @@ def _windows(value: Windows, count: int, name: str) -> list[Grid]:
                 f'{name} must be one number, (height, width), or one of these '
                 f'for each of the {count} stages, got {value!r}')
     return [_window(value, name)] * count  # type: ignore[arg-type]
-
-
-def _stage_settings(cfgs: Union[dict, Sequence[dict]],
-                    count: int) -> list[dict]:
-    """The settings of each stage."""
-    settings = [cfgs] * count if isinstance(cfgs, dict) else list(cfgs)
-    settings = settings or [{}] * count
-    if len(settings) != count:
-        raise ValueError(
-            f'stage_cfgs must be one dictionary or one for each of the '
-            f'{count} stages, got {len(settings)}')
-    for key in sorted(set().union(*settings)):
-        if key not in STAGE_SETTINGS:
-            raise ValueError(
-                f'stage_cfgs cannot set {key!r}, only '
-                f'{", ".join(STAGE_SETTINGS)}: sizes are set by arch, the '
-                'blocks by mlp_ratio, qkv_bias and attn_drop_rate')
-    return settings
-
-
-def _has_patch_norm(cfg: dict) -> bool:
-    """Whether the embedding has a norm."""
-    if set(cfg) - {'norm_cfg'} or cfg.get(
-            'norm_cfg', dict(type='LN')) not in (None, dict(type='LN')):
-        raise ValueError(
-            "patch_cfg can only set norm_cfg to None or dict(type='LN'), got "
-            f'{cfg!r}: set patch_size and in_channels as such')
-    return cfg.get('norm_cfg', True) is not None

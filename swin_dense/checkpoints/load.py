@@ -120,7 +120,7 @@ def load_backbone(
         given,
         report,
         forgiven,
-        hints=lambda shapes: _guess(converted.state_dict, own),
+        hints=lambda shapes, lacking: _guess(converted.state_dict, own),
         origin=converted.origin,
         allow_nonfinite=allow_nonfinite)
     set_coordinates(model, fitted.coordinates)
@@ -213,9 +213,16 @@ def load_model(
         return (_matches(name, forgive) or name in heads.fresh
                 or bool(RECOMPUTED.search(name)))
 
-    def hints(shapes: Shapes) -> list[str]:
+    def hints(shapes: Shapes, lacking: Sequence[str]) -> list[str]:
         found = explain_counts(model, shapes)
-        if source_format.endswith((' classifier', ' backbone')):
+        if lacking and all(
+                is_output_norm(_in_backbone(name)) for name in lacking):
+            found.append(
+                'Only norms of outputs are missing: the file has those of '
+                f'{_norms(given)}, the model of {_norms(own)}. Set '
+                'backbone.out_indices to the outputs that the file has, or '
+                'give it as backbone.init_cfg, where new norms may start.')
+        elif source_format.endswith((' classifier', ' backbone')):
             found.append(
                 'It holds a backbone only: give it as backbone.init_cfg='
                 "dict(type='Pretrained', checkpoint=...) in the config.")
@@ -258,6 +265,20 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def _in_backbone(name: str) -> str:
+    """Return the name that a parameter of a model has in its backbone."""
+    return name.removeprefix('backbone.')
+
+
+def _norms(state: Iterable[str]) -> str:
+    """Return the outputs that have norms, for a message."""
+    numbers = sorted(
+        _in_backbone(name).removeprefix('norm').partition('.')[0]
+        for name in state
+        if is_output_norm(_in_backbone(name)) and name.endswith('.weight'))
+    return ', '.join(numbers) or 'none'
+
+
 def _guess(theirs: StateDict, mine: StateDict) -> list[str]:
     """A sentence on which variants do not fit each other."""
     looks, model = describe(theirs), describe(mine)
@@ -271,7 +292,7 @@ def _load(
     given: StateDict,
     report: LoadReport,
     forgiven: Callable[[str], bool],
-    hints: Callable[[Shapes], list[str]],
+    hints: Callable[[Shapes, Sequence[str]], list[str]],
     origin: Optional[Mapping[str, str]] = None,
     allow_nonfinite: Sequence[str] = ()
 ) -> LoadReport:
@@ -300,7 +321,7 @@ def _load(
     if lacking or extra or wrong:
         raise mismatch_error(f'{report.label} ({report.source_format})',
                              len(own), lacking, theirs(extra), wrong,
-                             hints(wrong))
+                             hints(wrong, lacking))
     check_numbers(fits, f'{report.label} ({report.source_format})', own,
                   allow_nonfinite, origin)
     report.loaded = [name for name in fits if name not in report.resized]

@@ -3,8 +3,6 @@
 - `mmaction.models.localizers.drn`, a package that its build left out and that
   `mmaction.models` imports. The stand-in registers a DRN that says so when it
   is built.
-- `importlib_metadata`, a back-port that it imports without requiring it. It
-  gets the standard library's `importlib.metadata`; nobody else sees that.
 - VindLU, its multimodal models. They import whenever `transformers` is
   installed, and fail with a `transformers` of today. Then they are replaced by
   what mmaction2 itself puts in their place without `transformers`: entries of
@@ -13,19 +11,15 @@
 A wheel that has these parts, or can import them, is left as it is. Remove this
 file once such a wheel is published.
 """
-import importlib.metadata
 import sys
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Callable, Iterator, Optional
 
 from . import mending
 
-BACK_PORT = 'importlib_metadata'
-DEPENDENCY = 'mmaction.utils.dependency'
 DRN = 'mmaction.models.localizers.drn'
 VINDLU = 'mmaction.models.multimodal.vindlu'
 
@@ -35,22 +29,9 @@ def install() -> None:
 
     Imports nothing, and does nothing when called again.
     """
-    mending.install({DEPENDENCY: provide_back_port, VINDLU: forgive_vindlu})
+    mending.install({VINDLU: forgive_vindlu})
     if not any(isinstance(finder, DRNFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, DRNFinder())
-
-
-@contextmanager
-def provide_back_port(module: ModuleType) -> Iterator[None]:
-    """Let the standard library be the back-port while a module runs."""
-    if find_spec(BACK_PORT) is not None:
-        yield
-        return
-    sys.modules[BACK_PORT] = importlib.metadata
-    try:
-        yield
-    finally:
-        del sys.modules[BACK_PORT]
 
 
 @contextmanager

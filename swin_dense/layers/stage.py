@@ -22,6 +22,8 @@ class SwinStage(nn.Module):
         mask_padding: Whether padding is hidden from real tokens.
         with_cp: Whether the activations of a block are recomputed in the
             backward pass instead of kept.
+        shift_together: Whether axes are shifted all or none, see
+            `fit_window`.
 
     Raises:
         ValueError: If padding is to be hidden from a mixer without masks.
@@ -32,7 +34,8 @@ class SwinStage(nn.Module):
                  downsample: Optional[PatchMerging] = None,
                  shrink: bool = False,
                  mask_padding: bool = False,
-                 with_cp: bool = False) -> None:
+                 with_cp: bool = False,
+                 shift_together: bool = False) -> None:
         super().__init__()
         if mask_padding and blocks[0].mixer.mask_value is None:
             raise ValueError(
@@ -44,6 +47,7 @@ class SwinStage(nn.Module):
         self.shrink = shrink
         self.mask_padding = mask_padding
         self.with_cp = with_cp
+        self.shift_together = shift_together
 
     def forward(self,
                 x: Tensor,
@@ -75,7 +79,8 @@ class SwinStage(nn.Module):
     def _layout(self, grid: Grid, shift: Grid) -> WindowLayout:
         """Return how windows of a nominal shift lie on a map."""
         mixer = self.blocks[0].mixer
-        window, shift = fit_window(grid, self.window_size, shift, self.shrink)
+        window, shift = fit_window(grid, self.window_size, shift, self.shrink,
+                                   self.shift_together)
         mask_value = mixer.mask_value
         if mask_value is not None and self.mask_padding:
             mask_value = HARD_MASK_VALUE

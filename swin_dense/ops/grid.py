@@ -78,8 +78,11 @@ def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
     return x.roll(tuple(-s for s in shift), axes)
 
 
-def fit_window(grid: Grid, window: Grid, shift: Grid,
-               shrink: bool) -> tuple[Grid, Grid]:
+def fit_window(grid: Grid,
+               window: Grid,
+               shift: Grid,
+               shrink: bool,
+               shift_together: bool = False) -> tuple[Grid, Grid]:
     """Window and shift that are used on a map of this size.
 
     Args:
@@ -90,10 +93,14 @@ def fit_window(grid: Grid, window: Grid, shift: Grid,
             window of its own size and no shift (Swin V2 and Video Swin). If
             false nothing changes, since the map will be padded to the window
             (the official dense V1 code).
+        shift_together: If true, no axis is shifted where one is not (as
+            mmpretrain has it for windows that shrink).
     """
     if not shrink:
         return window, shift
     fitted = tuple(min(size, w) for size, w in zip(grid, window))
     shifts = tuple(0 if size <= w else s
                    for size, w, s in zip(grid, window, shift))
+    if shift_together and 0 in shifts:
+        shifts = (0, ) * len(shifts)
     return fitted, shifts

@@ -112,10 +112,9 @@ def test_fused_layer_is_berts():
     served.eval(), expected.eval()
     hidden = torch.randn(2, 5, 16)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
-    result = served(
-        dict(visual=None, lang=dict(hidden=hidden, masks=mask)))
-    bias = torch.zeros(2, 1, 1, 5).masked_fill(
-        mask[:, None, None] == 0, -torch.inf)
+    result = served(dict(visual=None, lang=dict(hidden=hidden, masks=mask)))
+    bias = torch.zeros(2, 1, 1, 5).masked_fill(mask[:, None, None] == 0,
+                                               -torch.inf)
     output = expected(hidden, attention_mask=bias)
     output = output[0] if isinstance(output, tuple) else output
     torch.testing.assert_close(result['lang']['hidden'], output)
