@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
     config = folder / 'config.py'
     config.write_text(
         CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder)))
-    assert run('train', config, '--work-dir', folder / 'work') == 0
+    assert run('train', config, '--work-dir', folder / 'work', '--debug') == 0
     return config, folder / 'work' / 'epoch_1.pth'
 
 

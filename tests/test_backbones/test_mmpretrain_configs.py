@@ -1,0 +1,198 @@
+"""mmpretrain's own Swin configs, with nothing but our type of backbone."""
+import copy
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from placeholders import partly
+
+from swin_dense.backbones import SwinTransformer, SwinTransformerV2
+from swin_dense.checkpoints.load import CheckpointError, load_model
+
+TOLERANCE = 1e-5
+FOLDERS = ('swin_transformer', 'swin_transformer_v2', 'simmim/benchmarks',
+           'glip')
+# These two of the host refer to a variable that their base does not have.
+BROKEN = {
+    'swinv2-base-w12_8xb128_in21k-192px', 'swinv2-large-w12_8xb128_in21k-192px'
+}
+QUICK = ('swin-tiny_16xb64_in1k', 'swin-large_16xb64_in1k-384px',
+         'swin-base-w6_8xb256-coslr-100e_in1k-192px',
+         'swinv2-tiny-w16_16xb64_in1k-256px')
+
+
+def configs():
+    """Paths of the installed configs that name a Swin Transformer."""
+    spec = find_spec('mmpretrain')
+    if spec is None:
+        return []
+    root = Path(spec.origin).parent / '.mim' / 'configs'
+    paths = [
+        p for folder in FOLDERS for p in sorted((root / folder).glob('*'))
+        if p.suffix == '.py' and (folder == 'glip' or 'swin' in p.name)
+    ]
+    return [p for p in paths if p.stem not in BROKEN]
+
+
+def narrow(path):
+    """A model's config with narrow stages; the rest is the host's."""
+    model = Config.fromfile(path).model
+    if model.type != 'ImageClassifier':  # a backbone and its wrapper
+        model = Config(dict(type='ImageClassifier', backbone=model.backbone))
+    backbone = model.backbone
+    arch = dict(embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 1, 2, 2])
+    if backbone.type == 'SwinTransformerV2':
+        arch['extra_norm_every_n_blocks'] = 0
+    backbone.update(arch=arch, init_cfg=None)
+    if model.get('head'):
+        model.head.update(in_channels=64, num_classes=5)
+    model.pop('train_cfg', None)
+    return model
+
+
+def build(model):
+    registry = partly('mmpretrain.registry').MODELS
+    partly('mmpretrain.models')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return registry.build(copy.deepcopy(model)).eval()
+
+
+def randomize(model):
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and 'coords_table' not in name:
+            noise = torch.randn_like(value)
+            if value.ndim > 1:
+                value.copy_(noise / max(1, value[0].numel())**.5)
+            else:
+                value.copy_(name.endswith('weight') + noise / 10)
+
+
+def check(path, tmp_path):
+    """Load the host's file and compare at odd sizes and at both orders."""
+    config = narrow(path)
+    host = build(config)
+    randomize(host)
+    config.backbone.type = f'swin_dense.{config.backbone.type}'
+    ours = build(config)
+    torch.save({'state_dict': host.state_dict()}, tmp_path / 'host.pth')
+    report = load_model(ours, tmp_path / 'host.pth')
+    assert len(report.loaded) == len(ours.state_dict())
+    windows = [max(stage.window_size) for stage in ours.backbone.layers]
+    least = max(4 * 2**i * window for i, window in enumerate(windows))
+    # The last stage has the size of a window along an axis, or more.
+    for size in ((least + 1, least + 1), (least, least + 71), (least + 33,
+                                                               least)):
+        x = torch.randn(1, 3, *size)
+        with torch.no_grad():
+            expected, outputs = host.backbone(x), ours.backbone(x)
+        assert len(outputs) == len(expected)
+        for output, value in zip(outputs, expected):
+            torch.testing.assert_close(
+                output, value, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize('name', QUICK)
+def test_config(name, tmp_path):
+    paths = {path.stem: path for path in configs()}
+    if not paths:
+        pytest.skip('mmpretrain is not installed')
+    check(paths[name], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', configs(), ids=lambda path: path.stem)
+def test_every_config(path, tmp_path):
+    check(path, tmp_path)
+
+
+def test_all_configs_are_found():
+    if find_spec('mmpretrain') is None:
+        pytest.skip('mmpretrain is not installed')
+    assert len(configs()) == 22
+
+
+@pytest.mark.parametrize('cls', [SwinTransformer, SwinTransformerV2])
+def test_who_is_asking(cls):
+    """The defaults are those of the host that the config is of."""
+    arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
+    dense = cls(arch=arch)
+    assert dense.out_indices == (0, 1, 2, 3)
+    assert not any(stage.shift_together for stage in dense.layers)
+    by_argument = cls(arch=arch, img_size=64)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        by_scope = cls(arch=arch)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert cls(arch=arch).out_indices == (0, 1, 2, 3)
+    for model in (by_argument, by_scope):
+        assert model.out_indices == (3, )
+        assert all(
+            stage.shrink and stage.shift_together and not stage.mask_padding
+            for stage in model.layers)
+        x = torch.randn(1, 3, 70, 60)
+        model(x)[0].sum().backward()
+        assert all(p.grad is not None for p in model.parameters())
+    given = cls(arch=arch, img_size=64, out_indices=(0, 2))
+    assert given.out_indices == (0, 2)
+
+
+def test_v1_freezes_as_its_host_does():
+    arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
+    model = SwinTransformer(
+        arch=arch, img_size=64, frozen_stages=1, out_indices=(1, 3))
+    frozen = {
+        name.split('.')[0] +
+        name.split('.')[1] if 'layers' in name else name.split('.')[0]
+        for name, p in model.named_parameters() if not p.requires_grad
+    }
+    assert frozen == {'patch_embed', 'layers0', 'layers1', 'norm1'}
+
+
+def test_v1_puts_out_maps_after_merging():
+    arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
+    model = SwinTransformer(
+        arch=arch, out_after_downsample=True, out_indices=(0, 1, 2, 3))
+    outputs = model(torch.randn(1, 3, 64, 96))
+    assert [tuple(out.shape[1:]) for out in outputs] == [
+        (16, 8, 12), (32, 4, 6), (64, 2, 3), (64, 2, 3)]  # yapf: disable
+
+
+def test_settings_that_stage_cfgs_do_not_have():
+    with pytest.raises(ValueError, match="stage_cfgs cannot set 'ffn_cfgs'"):
+        SwinTransformer(stage_cfgs=dict(block_cfgs=dict(ffn_cfgs={})))
+    with pytest.raises(ValueError, match='patch_cfg can only set norm_cfg'):
+        SwinTransformer(patch_cfg=dict(stride=2))
+
+
+@pytest.mark.parametrize('cls', [SwinTransformer, SwinTransformerV2])
+def test_learning_rates_by_depth(cls):
+    arch = dict(embed_dims=8, depths=[1, 2, 1, 1], num_heads=[1] * 4)
+    model = cls(arch=arch)
+    depths = {
+        name: model.get_layer_depth(f'backbone.{name}', 'backbone.')
+        for name, _ in model.named_parameters()
+    }
+    assert depths['patch_embed.proj.weight'] == (0, 7)
+    assert depths['layers.0.blocks.0.attn.qkv.weight'] == (1, 7)
+    assert depths['layers.1.blocks.1.attn.qkv.weight'] == (3, 7)
+    assert depths['layers.1.downsample.reduction.weight'] == (3, 7)
+    assert depths['layers.3.blocks.0.norm1.bias'] == (5, 7)
+    assert depths['norm3.weight'] == (6, 7)
+    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (6, 7)
+
+
+def test_missing_norms_are_named(tmp_path):
+    """A file of the last output, for a model of all."""
+    arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
+    model = torch.nn.Module()
+    model.backbone = SwinTransformerV2(arch=arch, out_indices=(3, ))
+    torch.save(model.state_dict(), tmp_path / 'last.pth')
+    model.backbone = SwinTransformerV2(arch=arch)
+    with pytest.raises(CheckpointError) as error:
+        load_model(model, tmp_path / 'last.pth')
+    message = str(error.value)
+    assert ('Only norms of outputs are missing: the file has those of 3, the '
+            'model of 0, 1, 2, 3. Set backbone.out_indices') in message
+    assert 'backbone only' not in message
