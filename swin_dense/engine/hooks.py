@@ -73,6 +73,22 @@ def _check_outputs(name: str, head: nn.Module) -> None:
             'out_channels out. Only two classes can share 1 channel')
 
 
+def _check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
+    """Raise if a model that reads text trains on more classes than it embeds.
+
+    Grounding DINO has an embedding of every class of the training set.
+    """
+    generator = getattr(
+        getattr(model, 'module', model), 'dn_query_generator', None)
+    if not reads_text(model) or generator is None:
+        return
+    if generator.num_classes < len(classes):
+        raise ValueError(
+            f'the training set has {len(classes)} classes, and model.bbox_head'
+            f' has num_classes={generator.num_classes}: set it to '
+            f'{len(classes)} or more')
+
+
 def check_stuff(model: nn.Module, dataset: Any) -> None:
     """Check that HTC's semantic branch has label maps of its classes.
 
@@ -207,6 +223,7 @@ class ClassCheckHook(Hook):
         train = inner_datasets(runner.train_dataloader.dataset)[0]
         classes = train.metainfo.get('classes')
         check_classes(runner.model, classes, 'the training set')
+        _check_denoising(runner.model, classes)
         for inner in inner_datasets(runner.train_dataloader.dataset):
             check_stuff(runner.model, inner)
         if self.trained and runner._resume:

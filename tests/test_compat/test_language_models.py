@@ -109,7 +109,8 @@ def test_fused_layer_is_berts():
     config._attn_implementation = 'eager'
     served, expected = BertEncoderLayer(config), BertLayer(config)
     expected.load_state_dict(served.state_dict())
-    served.eval(), expected.eval()
+    for layer in (served, expected):
+        layer.eval()
     hidden = torch.randn(2, 5, 16)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     result = served(dict(visual=None, lang=dict(hidden=hidden, masks=mask)))

@@ -1,10 +1,16 @@
 """A detector that reads text: trained, tested and asked for by name."""
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.registry import MODELS, DefaultScope
 from small_bert import make_bert
 from tiny_coco import tiny_data, write_data
 from tiny_runs import run
+
+from swin_dense.engine import hooks
+from swin_dense.engine.launch import load_config
 
 pytest.importorskip('mmdet', reason='a config of mmdet')
 pytest.importorskip('transformers', reason='the model reads text')
@@ -21,15 +27,25 @@ model = dict(
         type='swin_dense.SwinTransformer', embed_dims=12, depths=[1, 1, 1, 1],
         num_heads=[1, 2, 2, 4], window_size=4, init_cfg=None),
     neck=dict(in_channels=[24, 48, 96]),
+    bbox_head=dict(num_classes=2),
     encoder=dict(num_layers=1, num_cp=1),
     decoder=dict(num_layers=1),
     test_cfg=dict(max_per_img=20))
+pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=(80, 60), keep_ratio=True),
+    dict(type='PackDetInputs', meta_keys=(
+        'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
+        'text', 'custom_entities'))
+]
 data = dict(
+    pipeline=pipeline,
     data_root={root!r}, metainfo=dict(classes=classes),
     ann_file='annotations/train.json', data_prefix=dict(img='train/'))
 train_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
-    dataset=dict(filter_cfg=dict(filter_empty_gt=False), **data))
+    dataset=dict(filter_cfg=dict(min_size=1), **data))
 val_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(**data))
 test_dataloader = val_dataloader
@@ -42,14 +58,18 @@ default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """Config and checkpoint of a run of one epoch."""
+    """Config and checkpoint as a training leaves them."""
     folder = tmp_path_factory.mktemp('open_vocabulary')
     write_data(folder, tiny_data())
-    config = folder / 'config.py'
-    config.write_text(
+    path = folder / 'config.py'
+    path.write_text(
         CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder)))
-    assert run('train', config, '--work-dir', folder / 'work', '--debug') == 0
-    return config, folder / 'work' / 'epoch_1.pth'
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(load_config(path).model)
+    meta = dict(dataset_meta=dict(classes=('cat', 'dog')))
+    torch.save(
+        dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth')
+    return path, folder / 'model.pth'
 
 
 def predict(trained, out, *options):
@@ -64,6 +84,23 @@ def predict(trained, out, *options):
     return [c['name'] for c in names], found
 
 
+def test_more_classes_than_embeddings():
+    model = torch.nn.Module()
+    model.language_model = torch.nn.Identity()
+    model.dn_query_generator = SimpleNamespace(num_classes=1)
+    hooks._check_denoising(model, ['cat'])
+    with pytest.raises(ValueError, match='has 2 classes, and model.bbox_head'):
+        hooks._check_denoising(model, ['cat', 'dog'])
+
+
+@pytest.mark.slow
+def test_trained(trained, tmp_path):
+    config, _ = trained
+    assert run('train', config, '--work-dir', tmp_path) == 0
+    assert (tmp_path / 'epoch_1.pth').exists()
+
+
+@pytest.mark.slow
 def test_tested_on_its_data(trained, tmp_path):
     config, checkpoint = trained
     out = tmp_path / 'metrics.json'
