@@ -18,4 +18,5 @@ def using(case, chunk_bytes=400):
         if small:
             from swin_dense.kernels.cpu import chunks
             patch.setattr(chunks, 'CHUNK_BYTES', chunk_bytes)
+            patch.setattr(chunks, 'SHARED_BYTES', 0)
         yield

@@ -1,26 +1,60 @@
+"""Chunks fit a cache, and each worker has as many."""
 import pytest
 import torch
 
-chunks = pytest.importorskip('swin_dense.kernels.cpu.chunks')
+pytest.importorskip('swin_dense.kernels.cpu', reason='CPU kernels are absent')
+from swin_dense.kernels.cpu import chunks as module  # noqa: E402
+from swin_dense.kernels.cpu.sums import Sums  # noqa: E402
+
+CHUNK_BYTES, slices = module.CHUNK_BYTES, module.slices
+cut_chunks, num_chunks = module.cut_chunks, module.num_chunks
 
 
 @pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
-    monkeypatch.setattr(chunks, 'CHUNK_BYTES', 3 * 8 * 4)  # 3 rows of 4
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
-def test_chunks_cover_all_rows_once():
-    x = torch.empty(8, 4, dtype=torch.float64)
-    assert [(rows.start, rows.stop)
-            for rows in chunks.iter_chunks(x, 4)] == [(0, 3), (3, 6), (6, 8)]
+def test_small_batches_are_one_chunk():
+    assert num_chunks(16, 1024, torch.float32) == 1
 
 
-def test_a_chunk_has_at_least_one_row():
-    assert len(list(chunks.iter_chunks(torch.empty(2, 4), 10**9))) == 2
+@pytest.mark.parametrize('rows', [1001, 10_000, 66_800])
+def test_chunks_fit_and_their_number_is_even(rows):
+    chunks = cut_chunks(rows, 384, torch.float32)
+    longest = max(chunk.stop - chunk.start for chunk in chunks)
+    assert longest * 384 * 4 <= CHUNK_BYTES + 384 * 4
+    assert len(chunks) % 2 == 0
 
 
-def test_what_fits_one_chunk():
-    x = torch.empty(4, 4, dtype=torch.float64)
-    assert chunks.fits_one_chunk(x[:3], 4)
-    assert not chunks.fits_one_chunk(x, 4)
-    assert chunks.fits_one_chunk(x, 3)
+def test_no_more_chunks_than_rows():
+    assert num_chunks(1, 2**20, torch.float64) == 1
+
+
+def test_slices_cover_all_rows():
+    assert slices(7, 3) == [slice(0, 2), slice(2, 4), slice(4, 7)]
+
+
+def test_sums_add_up_whoever_comes_first():
+    big, small = torch.tensor([2.**24]), torch.tensor([1.])
+    totals = []
+    for order in ((0, 1), (1, 0)):
+        sums = Sums()
+        for worker in order:
+            for value in (big, -big) if worker else (small, small):
+                sums.add(worker, 'bias', value.clone())
+        totals.append(sums.total('bias', torch.float64))
+    assert totals[0].item() == totals[1].item() == 2
+    assert totals[0].dtype == torch.float64
+    assert sums.total('other', torch.float32) is None
+
+
+def test_sums_of_products():
+    sums = Sums()
+    a, b = torch.ones(2, 3), torch.ones(3, 4)
+    for worker in (0, 0, 1):
+        sums.add_product(worker, 'weight', a, b)
+    assert sums.total('weight', torch.float32).tolist() == [[9.] * 4] * 2

@@ -25,12 +25,12 @@ def window_order(layout, batch):
 
 
 @pytest.mark.parametrize('shifts_by', ['roll', 'pad'])
-@pytest.mark.parametrize('length', [None, 1, 3])
+@pytest.mark.parametrize('count', [1, 3])
 @pytest.mark.parametrize('grid, window, shift', LAYOUTS)
-def test_chunks_do_what_the_steps_do(grid, window, shift, length, shifts_by):
+def test_chunks_do_what_the_steps_do(grid, window, shift, count, shifts_by):
     x, filler = torch.randn(2, *grid, 3), torch.tensor([7., 8, 9])
     layout = WindowLayout(grid, window, shift, shifts_by)
-    index = make_window_index(layout, 2, length)
+    index = make_window_index(layout, 2, count)
     tokens, size = x.flatten(0, -2), torch.Size(window).numel()
     for padding in (None, filler):
         read = torch.cat(
@@ -38,8 +38,7 @@ def test_chunks_do_what_the_steps_do(grid, window, shift, length, shifts_by):
         expected = cut_windows(x, layout, padding)[window_order(layout, 2)]
         assert torch.equal(read, expected)
     assert torch.equal(read.flatten(0, 1)[index.slot_of_token], tokens)
-    assert [c.rows.start for c in index.chunks
-            ] == list(range(0, len(read), length or len(read)))
+    assert len(index.chunks) == count
 
 
 @pytest.mark.parametrize('mask_padding', [True, False])
@@ -47,7 +46,7 @@ def test_windows_with_the_same_mask_come_together(mask_padding):
     layout = WindowLayout((11, 14), (4, 4), (2, 2), 'roll', mask_padding, -9.)
     mask = window_mask(layout, 2)
     masks = mask.for_windows()[window_order(layout, 2)]
-    index = make_window_index(layout, 2, 2)
+    index = make_window_index(layout, 2, 12)
     read = [chunk.mask(mask) for chunk in index.chunks]
     assert 1 in {len(part) for part in read}  # some chunks share a mask
     for chunk, part in zip(index.chunks, read):

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from swin_dense.kernels.cpu.attention import attend_in_chunks
 from swin_dense.kernels.cpu.block import run_block
-from swin_dense.kernels.cpu.chunks import chunk_length, fits_one_chunk
+from swin_dense.kernels.cpu.chunks import cut_chunks, num_chunks
 from swin_dense.kernels.cpu.feed_forward import ChunkedGELUNetwork
-from swin_dense.kernels.cpu.onednn import linear, pack_weights_once
+from swin_dense.kernels.cpu.linear_layers import (compute_dtype, linear,
+                                                  pack_weights_once)
 from swin_dense.kernels.cpu.window_index import (WindowIndex, gather_windows,
                                                  make_window_index,
                                                  scatter_windows)
@@ -19,7 +20,7 @@ from swin_dense.ops import WindowLayout, is_traced
 
 
 class CPUKernels(PlainKernels):
-    """Chunks that fit the cache, and oneDNN's fused linear layers."""
+    """Chunks that fit the cache, shared out among threads."""
 
     name = 'cpu'
 
@@ -28,8 +29,6 @@ class CPUKernels(PlainKernels):
         """Return why chunks do not help here, or None."""
         if x.device.type != 'cpu':
             return f'the tensor is on {x.device.type}'
-        if torch.is_autocast_enabled('cpu'):  # casts each plain operation
-            return 'autocast is on'
         return 'the model is traced' if is_traced() else None
 
     def linear(self, x: Tensor, weight: Tensor,
@@ -42,11 +41,13 @@ class CPUKernels(PlainKernels):
         """Run linear, GELU, linear, keeping what is wide in the cache."""
         grad = torch.is_grad_enabled()
         tokens = x.flatten(0, -2)  # (B * H * W, C)
-        if grad and fits_one_chunk(tokens, fc1.out_features):
+        chunks = cut_chunks(len(tokens), fc1.out_features, compute_dtype(x))
+        if grad and len(chunks) == 1:
             # Chunks have nothing to save in the backward pass.
             return super().feed_forward(x, fc1, fc2, approximate)
         out = ChunkedGELUNetwork.apply(tokens, fc1.weight, fc1.bias,
-                                       fc2.weight, fc2.bias, approximate, grad)
+                                       fc2.weight, fc2.bias, approximate,
+                                       chunks, grad)
         return out.view_as(x)
 
     def mix_windows(self, x: Tensor, layout: WindowLayout,
@@ -64,17 +65,15 @@ class CPUKernels(PlainKernels):
             return super().window_attention(qkv, layout, terms)
         mask = self._mask(qkv, layout, terms.bias.dtype)
         tokens = qkv.flatten(0, -2)  # (B * H * W, 3 * C)
-        size, windows = prod(layout.window), len(qkv) * layout.num_windows
-        length = chunk_length(qkv,
-                              size * (qkv.shape[-1] + len(terms.bias) * size))
-        if torch.is_grad_enabled() and windows <= length:
+        size = prod(layout.window)
+        index = self._index(qkv, layout,
+                            size * (qkv.shape[-1] + len(terms.bias) * size))
+        if torch.is_grad_enabled() and len(index.chunks) == 1:
             # The backward pass has no chunk to compute anew.
-            index = self._index(qkv, layout)
             slots = gather_windows(tokens, index, size, terms.padding)
             x = attend(slots, index.chunks[0].mask(mask), terms)
             x = scatter_windows(x, index)  # (B * H * W, C)
         else:
-            index = self._index(qkv, layout, length)
             x = attend_in_chunks(tokens, index, mask, terms)
         return x.view(*qkv.shape[:-1], -1)
 
@@ -87,7 +86,7 @@ class CPUKernels(PlainKernels):
                   layout: WindowLayout) -> Tensor:
         """Run a block while its windows are in the cache."""
         widest = block.mixer.elements_per_window(layout.window)
-        index = self._index(x, layout, chunk_length(x, widest))
+        index = self._index(x, layout, widest)
         mask = self._mask(x, layout, x.dtype)
         with pack_weights_once():
             return run_block(block, x, layout.window, index, mask, self)
@@ -95,11 +94,14 @@ class CPUKernels(PlainKernels):
     def _index(self,
                x: Tensor,
                layout: WindowLayout,
-               length: Optional[int] = None) -> WindowIndex:
+               widest: Optional[int] = None) -> WindowIndex:
+        """Return an index with chunks for results so wide, or of one chunk."""
         windows = len(x) * layout.num_windows
-        length = min(length or windows, windows)
+        count = 1
+        if widest is not None:
+            count = num_chunks(windows, widest, compute_dtype(x))
         return self.cache.get(
-            make_window_index, layout, len(x), length, device=x.device)
+            make_window_index, layout, len(x), count, device=x.device)
 
 
 KERNELS = CPUKernels

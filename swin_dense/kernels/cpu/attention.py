@@ -5,6 +5,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swin_dense.kernels.cpu.linear_layers import compute_dtype
+from swin_dense.kernels.cpu.sums import Sums
+from swin_dense.kernels.cpu.threads import share_out
 from swin_dense.kernels.cpu.window_index import WindowIndex
 from swin_dense.kernels.interface import AttentionTerms
 from swin_dense.kernels.plain import attend
@@ -38,45 +41,59 @@ class _ChunkedAttention(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, bias: Tensor, padding: Optional[Tensor],
                 cosine: Optional[Tensor], index: WindowIndex,
                 mask: Optional[WindowMask], scale: float) -> Tensor:
-        ctx.index, ctx.mask, ctx.scale = index, mask, scale
+        dtype = compute_dtype(qkv)
         ctx.save_for_backward(qkv, bias, padding, cosine)
+        ctx.settings = index, mask, scale, dtype
         tokens = bias.shape[-1]
         # Detached, so that `attend` sees that no gradient is asked for.
         terms = AttentionTerms(bias.detach(), None, scale,
                                None if cosine is None else cosine.detach())
         slots = sum(len(chunk.token_of_slot) for chunk in index.chunks)
         out = qkv.new_empty(slots // tokens, tokens, qkv.shape[-1] // 3)
-        for chunk in index.chunks:
-            windows = chunk.gather(qkv, tokens, padding)
+
+        def work(worker: int, number: int) -> None:
+            chunk = index.chunks[number]
+            windows = chunk.gather(qkv, tokens, padding).to(dtype)
             out[chunk.rows] = attend(windows, chunk.mask(mask), terms)
+
+        share_out(work, len(index.chunks))
         return out.flatten(0, 1).index_select(0, index.slot_of_token)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
         qkv, bias, padding, cosine = ctx.saved_tensors
+        index, mask, scale, dtype = ctx.settings
         tokens = bias.shape[-1]
         shared = [bias] if cosine is None else [bias, cosine]
-        shared = [tensor.detach().requires_grad_() for tensor in shared]
-        grads = [torch.zeros_like(tensor) for tensor in shared]
-        terms = AttentionTerms(shared[0], None, ctx.scale, *shared[1:])
-        grad_padding = None if padding is None else torch.zeros_like(padding)
         grad_qkv = torch.empty_like(qkv)
-        for chunk in ctx.index.chunks:
-            windows = chunk.gather(qkv, tokens, padding).requires_grad_()
+        sums = Sums()
+
+        def work(worker: int, number: int) -> None:
+            chunk = index.chunks[number]
+            windows = chunk.gather(qkv, tokens, padding).to(dtype)
+            inputs = [x.detach().requires_grad_() for x in (windows, *shared)]
+            terms = AttentionTerms(inputs[1], None, scale, *inputs[2:])
             with torch.enable_grad():
-                out = attend(windows, chunk.mask(ctx.mask), terms)
-            part, *parts = torch.autograd.grad(out, [windows, *shared],
-                                               chunk.gather(grad, tokens))
-            for total, new in zip(grads, parts):
-                total += new
+                out = attend(inputs[0], chunk.mask(mask), terms)
+            part, *parts = torch.autograd.grad(
+                out, inputs,
+                chunk.gather(grad, tokens).to(out.dtype))
+            for name, value in zip(('bias', 'cosine'), parts):
+                sums.add(worker, name, value)
             part = part.flatten(0, 1)  # (n * N, 3 * C)
             slots = chunk.token_of_slot
             if chunk.padding is not None:
-                if grad_padding is not None:
-                    grad_padding += part.index_select(0, chunk.padding).sum(0)
+                if padding is not None:
+                    sums.add(worker, 'padding',
+                             part.index_select(0, chunk.padding).sum(0))
                 part = part.index_select(0, chunk.inside)
                 slots = slots.index_select(0, chunk.inside)
-            grad_qkv.index_copy_(0, slots, part)
-        return (grad_qkv, grads[0], grad_padding,
-                grads[1] if cosine is not None else None, None, None, None)
+            # Every token has one slot, so workers do not meet.
+            grad_qkv.index_copy_(0, slots, part.to(qkv.dtype))
+
+        share_out(work, len(index.chunks))
+        grads = (
+            sums.total(name, bias.dtype)
+            for name in ('bias', 'padding', 'cosine'))
+        return grad_qkv, *grads, None, None, None

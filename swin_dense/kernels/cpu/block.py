@@ -2,7 +2,9 @@
 import torch
 from torch import Tensor
 
-from swin_dense.kernels.cpu.chunks import iter_chunks
+from swin_dense.kernels.cpu.chunks import cut_chunks
+from swin_dense.kernels.cpu.linear_layers import compute_dtype, output_dtype
+from swin_dense.kernels.cpu.threads import share_out
 from swin_dense.kernels.cpu.window_index import WindowIndex
 from swin_dense.kernels.interface import Block, Kernels
 from swin_dense.ops import WindowMask
@@ -29,27 +31,36 @@ def run_block(block: Block, x: Tensor, window: Grid, index: WindowIndex,
     tokens = x.reshape(-1, x.shape[-1])  # (B * H * W, C)
     size = torch.Size(window).numel()
     slots = sum(len(chunk.token_of_slot) for chunk in index.chunks)
-    windows = x.new_empty(slots // size, size, x.shape[-1])
-    for chunk in index.chunks:
-        rows = tokens.index_select(0, chunk.token_of_slot)  # (n * N, C)
+    dtype, out_dtype = compute_dtype(x), output_dtype(x)
+    windows = x.new_empty(slots, x.shape[-1], dtype=out_dtype)
+
+    def mix(worker: int, number: int) -> None:
+        chunk = index.chunks[number]
+        rows = tokens.index_select(0, chunk.token_of_slot).to(dtype)
         if not block.post_norm:
             rows = block.norm1(rows)
         chunk.fill(rows)  # padding comes after the norm
-        windows[chunk.rows] = mixer.mix(
+        mixed = mixer.mix(
             rows.view(-1, size, x.shape[-1]), shared, chunk.mask(mask),
             kernels)
-    windows = windows.flatten(0, 1)  # (B * K * N, C)
-    out = torch.empty_like(tokens)
-    for part in iter_chunks(tokens, mlp.elements_per_token):
-        rows = windows.index_select(0, index.slot_of_token[part])
+        start, stop = chunk.rows.start, chunk.rows.stop
+        windows[start * size:stop * size] = mixed.flatten(0, 1)
+
+    out = torch.empty_like(tokens, dtype=out_dtype)
+    parts = cut_chunks(len(tokens), mlp.elements_per_token, dtype)
+
+    def feed_forward(worker: int, number: int) -> None:
+        part = parts[number]
+        rows = windows.index_select(0, index.slot_of_token[part]).to(dtype)
         if block.post_norm:
             rows = block.norm1(rows)
         rows += tokens[part]
         if block.post_norm:
-            branch = block.norm2(mlp(rows, kernels))
+            rows += block.norm2(mlp(rows, kernels))
         else:
-            branch = mlp(block.norm2(rows), kernels)
-        torch.add(rows, branch, out=out[part])
-        if block.norm3 is not None:
-            out[part] = block.norm3(out[part])
-    return out.view_as(x)
+            rows += mlp(block.norm2(rows), kernels)
+        out[part] = rows if block.norm3 is None else block.norm3(rows)
+
+    share_out(mix, len(index.chunks))
+    share_out(feed_forward, len(parts))
+    return out.view(x.shape)

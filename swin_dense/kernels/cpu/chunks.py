@@ -5,32 +5,39 @@ network. On a CPU both run faster in chunks: intermediate results of a chunk
 stay in the processor's cache and reuse the same memory, instead of streaming
 through fresh buffers as large as the map.
 """
-from typing import Iterator
+import torch
 
-from torch import Tensor
+from swin_dense.kernels.cpu.threads import num_workers
 
-# Bytes of the widest intermediate result of a chunk. Large enough for matrix
-# products to run at full speed, small enough for a shared last-level cache.
-CHUNK_BYTES = 8 * 2**20
+# Bytes of the widest intermediate result of a chunk: large enough for matrix
+# products to run at full speed, small enough for a worker's share of a cache.
+CHUNK_BYTES = 4 * 2**20
+# Less than this is done before another thread has begun.
+SHARED_BYTES = 2**18
 
 
-def chunk_length(x: Tensor, widest: int) -> int:
-    """Return the number of rows of a chunk.
+def num_chunks(rows: int, widest: int, dtype: torch.dtype) -> int:
+    """Return the number of chunks to cut a batch into.
 
     Args:
-        x: Batch, first axis rows, whose type counts.
+        rows: Length of the first axis.
         widest: Elements per row of the widest intermediate result.
+        dtype: Their type.
     """
-    return max(1, CHUNK_BYTES // (widest * x.element_size()))
+    size = rows * widest * dtype.itemsize
+    if size <= SHARED_BYTES:
+        return 1
+    workers = num_workers()
+    rounds = -(-size // (CHUNK_BYTES * workers))
+    return min(rows, rounds * workers)  # each worker has as many
 
 
-def iter_chunks(x: Tensor, widest: int) -> Iterator[slice]:
-    """Yield consecutive slices of the first axis, see `chunk_length`."""
-    length = chunk_length(x, widest)
-    for start in range(0, len(x), length):
-        yield slice(start, min(start + length, len(x)))
+def slices(rows: int, count: int) -> list[slice]:
+    """Return `count` consecutive slices of nearly equal length."""
+    edges = [rows * number // count for number in range(count + 1)]
+    return [slice(*edge) for edge in zip(edges, edges[1:])]
 
 
-def fits_one_chunk(x: Tensor, widest: int) -> bool:
-    """Return True if one chunk is enough, see `chunk_length`."""
-    return len(x) <= chunk_length(x, widest)
+def cut_chunks(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
+    """Return the slices of a batch, see `num_chunks`."""
+    return slices(rows, num_chunks(rows, widest, dtype))

@@ -6,8 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swin_dense.kernels.cpu.chunks import iter_chunks
-from swin_dense.kernels.cpu.onednn import linear_no_grad, pack_weights_once
+from swin_dense.kernels.cpu.linear_layers import (compute_dtype,
+                                                  linear_no_grad, output_dtype,
+                                                  pack_weights_once)
+from swin_dense.kernels.cpu.sums import Sums
+from swin_dense.kernels.cpu.threads import share_out
 
 
 class ChunkedGELUNetwork(torch.autograd.Function):
@@ -22,40 +25,54 @@ class ChunkedGELUNetwork(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor,
                 weight2: Tensor, bias2: Tensor, approximate: str,
-                keep: bool) -> Tensor:
-        hidden = []  # one tensor for each chunk, to copy nothing
-        out = torch.empty_like(x)
+                chunks: list[slice], keep: bool) -> Tensor:
+        dtype = compute_dtype(x)
+        out = x.new_empty(x.shape, dtype=output_dtype(x))
+        hidden = [out] * len(chunks)  # one for each chunk, to copy nothing
+
+        def work(worker: int, number: int) -> None:
+            rows = chunks[number]
+            tokens = x[rows].to(dtype)
+            if keep:
+                wide = linear_no_grad(tokens, weight1, bias1)
+                hidden[number] = wide.to(out.dtype)
+                wide = F.gelu(wide, approximate=approximate)
+            else:
+                wide = linear_no_grad(tokens, weight1, bias1, approximate)
+            out[rows] = linear_no_grad(wide, weight2, bias2)
+
         with pack_weights_once():
-            for rows in iter_chunks(x, len(weight1)):
-                if keep:
-                    hidden.append(linear_no_grad(x[rows], weight1, bias1))
-                    chunk = F.gelu(hidden[-1], approximate=approximate)
-                else:
-                    chunk = linear_no_grad(x[rows], weight1, bias1,
-                                           approximate)
-                out[rows] = linear_no_grad(chunk, weight2, bias2)
+            share_out(work, len(chunks))
         if keep:
             ctx.save_for_backward(x, weight1, weight2, *hidden)
-            ctx.approximate = approximate
+            ctx.settings = chunks, approximate, dtype
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
         x, weight1, weight2, *hidden = ctx.saved_tensors
-        grad = grad.contiguous()
+        chunks, approximate, dtype = ctx.settings
         grad_x = torch.empty_like(x)
-        grad1, grad2 = torch.zeros_like(weight1), torch.zeros_like(weight2)
-        grad_bias1 = weight1.new_zeros(len(weight1))
+        sums = Sums()
+
+        def work(worker: int, number: int) -> None:
+            rows = chunks[number]
+            grad_out = grad[rows].to(dtype)
+            wide = hidden[number].to(dtype)
+            sums.add_product(worker, 'weight2', grad_out.t(),
+                             F.gelu(wide, approximate=approximate))
+            sums.add(worker, 'bias2', grad_out.sum(0))
+            wide = torch.ops.aten.gelu_backward(
+                linear_no_grad(grad_out, weight2.t(), None),
+                wide,
+                approximate=approximate)
+            sums.add_product(worker, 'weight1', wide.t(), x[rows].to(dtype))
+            sums.add(worker, 'bias1', wide.sum(0))
+            grad_x[rows] = linear_no_grad(wide, weight1.t(), None)
+
         with pack_weights_once():
-            for rows, chunk in zip(iter_chunks(x, len(weight1)), hidden):
-                active = F.gelu(chunk, approximate=ctx.approximate)
-                grad2.addmm_(grad[rows].t(), active)
-                wide = torch.ops.aten.gelu_backward(
-                    linear_no_grad(grad[rows], weight2.t(), None),
-                    chunk,
-                    approximate=ctx.approximate)
-                grad1.addmm_(wide.t(), x[rows])
-                grad_bias1 += wide.sum(0)
-                grad_x[rows] = linear_no_grad(wide, weight1.t(), None)
-        return grad_x, grad1, grad_bias1, grad2, grad.sum(0), None, None
+            share_out(work, len(chunks))
+        names = ('weight1', 'bias1', 'weight2', 'bias2')
+        totals = (sums.total(name, weight1.dtype) for name in names)
+        return grad_x, *totals, None, None, None

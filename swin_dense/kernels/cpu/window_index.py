@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swin_dense.kernels.cpu.chunks import slices
 from swin_dense.ops import WindowLayout, WindowMask, cut_windows, window_mask
 
 
@@ -76,13 +77,13 @@ class WindowIndex(NamedTuple):
 
 def make_window_index(layout: WindowLayout,
                       batch: int,
-                      length: Optional[int] = None) -> WindowIndex:
+                      count: int = 1) -> WindowIndex:
     """Make the index of a batch of maps.
 
     Args:
         layout: How the windows of a map lie.
         batch: Number of maps B.
-        length: Windows of a chunk; all where None.
+        count: Number of chunks.
     """
     tokens = batch * prod(layout.grid)
     number = torch.arange(1, tokens + 1).view(batch, *layout.grid, 1)
@@ -99,12 +100,10 @@ def make_window_index(layout: WindowLayout,
     slot_of_token[number.flatten()] = torch.arange(number.numel())
     mask = window_mask(layout, batch)
     mask_index = None if mask is None else mask.mask_index[order]
-    chunks = []
-    length = length or len(number)
-    for start in range(0, len(number), length):
-        rows = slice(start, min(start + length, len(number)))
-        chunks.append(_chunk(rows, number[rows].flatten(), mask_index))
-    return WindowIndex(tuple(chunks), slot_of_token[1:])
+    chunks = tuple(
+        _chunk(rows, number[rows].flatten(), mask_index)
+        for rows in slices(len(number), count))
+    return WindowIndex(chunks, slot_of_token[1:])
 
 
 def _chunk(rows: slice, number: Tensor,

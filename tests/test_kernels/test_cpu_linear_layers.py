@@ -1,13 +1,13 @@
-"""Linear layers for inference."""
+"""Linear layers on the CPU."""
 import pytest
 import torch
 import torch.nn.functional as F
 
 pytest.importorskip('swin_dense.kernels.cpu')
-from swin_dense.kernels.cpu import onednn  # noqa: E402
+from swin_dense.kernels.cpu import linear_layers as module  # noqa: E402
 
-linear, linear_no_grad = onednn.linear, onednn.linear_no_grad
-pack_weights_once = onednn.pack_weights_once
+linear, linear_no_grad = module.linear, module.linear_no_grad
+pack_weights_once = module.pack_weights_once
 
 SHAPES = [(5, 3, 7), (200, 96, 288), (64, 130, 33)]
 
@@ -18,6 +18,12 @@ def make(rows, inputs, outputs):
     return (torch.randn(rows, inputs, generator=generator),
             torch.randn(outputs, inputs, generator=generator),
             torch.randn(outputs, generator=generator))
+
+
+@pytest.fixture(params=[False, True], ids=['BLAS', 'oneDNN'], autouse=True)
+def library(request, monkeypatch):
+    monkeypatch.setattr(module, '_prefers_onednn', lambda: request.param)
+    return request.param
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -58,7 +64,8 @@ def test_changed_weights_count_in_the_next_loop():
             linear_no_grad(x, weight, bias), F.linear(x, weight, bias))
 
 
-def test_no_weight_stays_packed_after_the_loop(monkeypatch):
+@pytest.mark.parametrize('library', [True], indirect=True)
+def test_no_weight_stays_packed_after_the_loop(monkeypatch, library):
     calls = []
     pack = torch.ops.mkldnn._reorder_linear_weight
     monkeypatch.setattr(torch.ops.mkldnn, '_reorder_linear_weight',
@@ -73,6 +80,37 @@ def test_no_weight_stays_packed_after_the_loop(monkeypatch):
     assert len(calls) == 2
     linear_no_grad(x, weight, bias)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize('approximate', ['none', 'tanh'])
+def test_gelu_follows(approximate):
+    x, weight, bias = make(*SHAPES[1])
+    torch.testing.assert_close(
+        linear_no_grad(x, weight, bias, approximate),
+        F.gelu(F.linear(x, weight, bias), approximate=approximate),
+        atol=1e-4,
+        rtol=1e-5)
+
+
+@pytest.mark.parametrize('in_hardware', [False, True])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_is_at_least_as_exact_as_plain(dtype, in_hardware,
+                                                monkeypatch):
+    monkeypatch.setattr(module, '_multiplies_bfloat16', lambda: in_hardware)
+    x, weight, bias = make(*SHAPES[1])
+    parameters = [weight.requires_grad_(), bias.requires_grad_()]
+    exact = F.linear(x.double(), weight.double(), bias.double())
+    exact_grads = torch.autograd.grad(exact.square().mean(), parameters)
+    errors = []
+    for function in (linear, F.linear):
+        with torch.autocast('cpu', dtype):
+            y = function(x, weight, bias)
+        assert y.dtype == dtype
+        grads = torch.autograd.grad(y.double().square().mean(), parameters)
+        errors.append([(a.double() - b).norm().item()
+                       for a, b in zip((y, *grads), (exact, *exact_grads))])
+    for ours, plain in zip(*errors):
+        assert ours <= 1.05 * plain
 
 
 @pytest.mark.parametrize('bias', [False, True])
