@@ -15,7 +15,7 @@ from small_bert import make_bert
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 
 # Configs that build with the host's class, at the least.
-COUNTS = dict(mmdet=47, mmseg=21, mmaction=6)
+COUNTS = dict(mmdet=96, mmseg=21, mmaction=6)
 QUICK = dict(
     mmdet='mask-rcnn_swin-t-p4-w7_fpn_1x_coco',
     mmseg='swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
