@@ -17,11 +17,6 @@ from mmengine.registry import RUNNERS as ROOT_RUNNERS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import Registry
 
-__all__ = [
-    'DATASETS', 'HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPER_CONSTRUCTORS',
-    'RUNNERS', 'TRANSFORMS'
-]
-
 SCOPE = 'swin_dense'
 
 
@@ -29,39 +24,39 @@ class _LazyRegistry(Registry):
     """A registry that imports a type's module when the type is asked for.
 
     Args:
-        places: Module below this package by name of the type.
+        modules_by_type: Module below this package by name of the type.
 
     Other arguments are those of mmengine's Registry.
     """
 
-    def __init__(self, *args: Any, places: dict, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, modules_by_type: dict, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._places = places
+        self._modules_by_type = modules_by_type
 
     def get(self, key: str) -> Optional[Any]:
         """The type registered as `key`, with or without its scope."""
-        place = self._places.get(key.removeprefix(f'{SCOPE}.'))
-        if place is not None:
-            import_module(f'{SCOPE}.{place}')
+        module = self._modules_by_type.get(key.removeprefix(f'{SCOPE}.'))
+        if module is not None:
+            import_module(f'{SCOPE}.{module}')
         return super().get(key)
 
 
 def _child(name: str, root: Registry, *locations: str,
-           **places: str) -> Registry:
+           **modules_by_type: str) -> Registry:
     """A registry of this scope below one of mmengine's roots.
 
     Args:
         name: Of the registry.
         root: mmengine's.
         locations: Modules to import whatever is asked for.
-        places: Modules to import for one type each.
+        modules_by_type: Modules to import for one type each.
     """
     return _LazyRegistry(
         name,
         parent=root,
         scope=SCOPE,
         locations=[f'{SCOPE}.{location}' for location in locations],
-        places=places)
+        modules_by_type=modules_by_type)
 
 
 MODELS = _child(
@@ -77,28 +72,28 @@ MODELS = _child(
 DATASETS = _child(
     'dataset',
     ROOT_DATASETS,
-    CheckedCocoDataset='datasets.coco',
-    ShapesDataset='datasets.shapes_dataset',
-    CheckedSegDataset='datasets.segmentation',
-    CheckedADE20KDataset='datasets.segmentation',
-    ShapesSegDataset='datasets.shapes_seg_dataset',
-    CheckedVideoDataset='datasets.videos',
-    MotionsDataset='datasets.motions_dataset')
+    CheckedCocoDataset='detection.dataset',
+    ShapesDataset='detection.shapes_dataset',
+    CheckedSegDataset='segmentation.dataset',
+    CheckedADE20KDataset='segmentation.dataset',
+    ShapesSegDataset='segmentation.shapes_dataset',
+    CheckedVideoDataset='video.dataset',
+    MotionsDataset='video.motions_dataset')
 TRANSFORMS = _child(
     'transform',
     ROOT_TRANSFORMS,
-    InstanceJitter='datasets.instance_jitter',
-    VideoInit='datasets.video_transforms',
-    VideoDecode='datasets.video_transforms',
-    EvenCrops='video.transforms',
-    ClipRandAugment='video.transforms')
+    InstanceJitter='detection.instance_jitter',
+    VideoInit='video.decode_transforms',
+    VideoDecode='video.decode_transforms',
+    EvenCrops='video.augmentation',
+    ClipRandAugment='video.augmentation')
 METRICS = _child(
     'metric',
     ROOT_METRICS,
-    CheckedCocoMetric='engine.metrics',
-    CheckedIoUMetric='engine.seg_metrics',
-    CheckedAccMetric='engine.video_metrics')
-HOOKS = _child('hook', ROOT_HOOKS, 'engine.hooks')
+    CheckedCocoMetric='detection.metric',
+    CheckedIoUMetric='segmentation.metric',
+    CheckedAccMetric='video.metric')
+HOOKS = _child('hook', ROOT_HOOKS, 'engine.class_check_hook')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',
-                                    ROOT_CONSTRUCTORS, 'engine.param_groups')
+                                    ROOT_CONSTRUCTORS, 'engine.layer_decay')

@@ -3,10 +3,16 @@ import json
 import os
 
 import pytest
-from hostile_paths import write_hostile_paths
 
-from swin_dense.files import (UnreadableFileError, open_regular, read_json,
-                              read_text, remove_leftovers, replacing)
+from helpers.hostile_paths import write_hostile_paths
+from swin_dense.files import (
+    UnreadableFileError,
+    open_regular,
+    read_json,
+    read_text,
+    remove_leftovers,
+    replacing,
+)
 
 
 def test_only_files_are_opened(tmp_path):

@@ -7,9 +7,9 @@ from typing import Optional, Sequence
 
 import torch
 
+from swin_dense.analysis.benchmark import BenchmarkCase, format_rows, measure
 from swin_dense.engine import cli
-from swin_dense.engine.benchmark import Setting, format_rows, measure
-from swin_dense.ops.grid import by_axis
+from swin_dense.ops.grid import format_size
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='?',
         help='measure this whole detector, with its backbone and with '
         "mmdet's, instead of the backbone alone")
-    defaults = Setting()
+    defaults = BenchmarkCase()
     parser.add_argument(
         '--arch',
         default=defaults.arch,
@@ -96,7 +96,7 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
-    setting = Setting(args.arch, args.config, tuple(args.shape), args.batch,
+    setting = BenchmarkCase(args.arch, args.config, tuple(args.shape), args.batch,
                       args.dtype, args.device, args.window, args.repeats,
                       args.frames, args.v2, args.with_cp, args.sequential,
                       args.busy)
@@ -107,7 +107,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     name = args.config or (
         f'{"Video " * bool(args.frames)}Swin{" V2" * bool(args.v2)}, '
         f'{args.arch}')
-    size = by_axis(setting.size)
+    size = format_size(setting.size)
     print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
           f'torch {torch.__version__}, median of {args.repeats}'
           f'{f", beside {args.busy} other programs" if args.busy else ""}\n')

@@ -7,12 +7,15 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.registry import DATASETS, init_default_scope
 
-from swin_dense.datasets.label_checks import LabelReport, check_label_maps
-from swin_dense.datasets.label_maps import scan_label_maps
-from swin_dense.datasets.segmentation import CheckedSegDataset
-from swin_dense.datasets.wrappers import settings_by_name
+from swin_dense.data.label_map_scan import scan_label_maps
+from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
+from swin_dense.segmentation.dataset import CheckedSegDataset
+from swin_dense.segmentation.label_map_checks import (
+    LabelReport,
+    check_label_maps,
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,12 +15,12 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import ProgressBar
 
-from swin_dense.datasets.video_checks import VideoReport, check_clips
-from swin_dense.datasets.video_lists import Clip, class_names, read_clips
-from swin_dense.datasets.wrappers import settings_by_name
+from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 from swin_dense.files import read_text
+from swin_dense.video.clip_checks import VideoReport, check_clips
+from swin_dense.video.clip_lists import Clip, class_names, read_clips
 
 SHOWN = 20
 Source = Tuple[str, Sequence[Clip], Sequence[str], int]
@@ -121,7 +121,7 @@ def inspect(args: argparse.Namespace, clips: Sequence[Clip],
         min_frames=min_frames,
         decoders=args.decoders,
         workers=args.workers,
-        tell=bar.update)
+        on_progress=bar.update)
     print(file=sys.stderr)
     return report
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.interpolation import METHODS
-from swin_dense.checkpoints.transfer import resize_bias_table
+from swin_dense.checkpoints.position import resize_bias_table
 from swin_dense.engine import cli
 
 WINDOWS = ((7, 8), (7, 12), (7, 16), (12, 7))

@@ -10,12 +10,16 @@ import time
 from pathlib import Path
 from typing import Optional, Sequence
 
-from swin_dense.checkpoints.conversion import convert_checkpoint, format_lists
-from swin_dense.checkpoints.download import sha256
+from swin_dense.checkpoints.convert import convert_checkpoint, format_lists
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.formats import TARGETS, describe_choice
-from swin_dense.checkpoints.read import local_file, read_checkpoint
-from swin_dense.checkpoints.write import check_destination, write_checkpoint
+from swin_dense.checkpoints.files.download import sha256
+from swin_dense.checkpoints.files.read import local_file, read_checkpoint
+from swin_dense.checkpoints.files.write import (
+    check_destination,
+    write_checkpoint,
+)
+from swin_dense.checkpoints.layouts.targets import TARGETS
+from swin_dense.checkpoints.layouts.translate import describe_choice
 from swin_dense.engine import cli
 from swin_dense.version import __version__
 

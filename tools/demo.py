@@ -16,18 +16,22 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from swin_dense.checkpoints.load import read_checkpoint
-from swin_dense.datasets.video import Video
-from swin_dense.detection.predictor import Predictor
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.data.image_files import read_image
+from swin_dense.data.video_reader import Video
+from swin_dense.detection.predictor import DetectionPredictor
 from swin_dense.engine import cli
-from swin_dense.engine.launch import build_runner, configure, load_config
-from swin_dense.engine.prediction import read_image
+from swin_dense.engine.launch import (
+    apply_command_line,
+    build_runner,
+    load_config,
+)
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import SEGMENTATION, VIDEO, task_of
 from swin_dense.engine.work_dir_lock import check_not_training
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
-from swin_dense.visualization.clips import clip_sheet
+from swin_dense.visualization.clip_sheet import clip_sheet
 
 TOOLS = Path(__file__).parent
 CONFIG = TOOLS.parent / 'configs/cascade_swin_nano_shapes.py'
@@ -69,7 +73,7 @@ def demo(args: argparse.Namespace) -> int:
     check_not_training(work_dir)
     cfg = load_config(args.config, args.cfg_options)
     resume = None if args.fresh else 'auto'
-    configure(cfg, work_dir=args.work_dir, resume=resume)
+    apply_command_line(cfg, work_dir=args.work_dir, resume=resume)
     if resume and is_finished(cfg):
         print(f'The training in {work_dir} is finished; --fresh trains anew')
     else:
@@ -77,7 +81,7 @@ def demo(args: argparse.Namespace) -> int:
 
     checkpoint = str(find_latest(work_dir))
     cfg = load_config(args.config, args.cfg_options)
-    configure(cfg, work_dir=args.work_dir, load_from=checkpoint)
+    apply_command_line(cfg, work_dir=args.work_dir, load_from=checkpoint)
     runner = build_runner(cfg)
     metrics = runner.test()
     cli.write_json(work_dir / 'metrics.json', metrics)
@@ -88,7 +92,7 @@ def demo(args: argparse.Namespace) -> int:
     elif task is VIDEO:
         picture = draw_clip_sheet(runner.model, dataset)
     else:
-        picture = draw_sheet(Predictor(cfg, checkpoint), dataset)
+        picture = draw_sheet(DetectionPredictor(cfg, checkpoint), dataset)
     sheet = work_dir / 'contact_sheet.png'
     cli.write_image(sheet, picture)
 
@@ -155,7 +159,7 @@ def chosen(dataset: Any) -> Iterator[Any]:
         yield dataset[index]
 
 
-def draw_sheet(predictor: Predictor, dataset: Any) -> np.ndarray:
+def draw_sheet(predictor: DetectionPredictor, dataset: Any) -> np.ndarray:
     """Ground truth beside prediction of instances."""
     pairs = []
     for sample in chosen(dataset):

@@ -17,15 +17,20 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 
 from swin_dense.checkpoints.load import load_backbone
-from swin_dense.datasets.video import Video, VideoError
+from swin_dense.data.decoders.base import VideoError
+from swin_dense.data.video_reader import Video
 from swin_dense.engine import cli
-from swin_dense.engine.inputs import (FAILURES, find_videos, name_outputs,
-                                      report_bad)
+from swin_dense.engine.input_files import (
+    FAILURES,
+    find_videos,
+    name_outputs,
+    report_unreadable,
+)
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.engine.tasks import VIDEO, task_of
 from swin_dense.files import open_regular, replacing
 from swin_dense.video.features import extract_video
-from swin_dense.video.windows import Sampling
+from swin_dense.video.sampling import Sampling
 
 # Of the settings in a file: no text is as long.
 MOST_BYTES = 1_000_000
@@ -137,7 +142,7 @@ def extract(args: argparse.Namespace) -> int:
         print(f'{label}: cannot be read')
     print(f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
           f'{args.out}')
-    return report_bad(bad, len(videos), 'videos', args.skip_bad)
+    return report_unreadable(bad, len(videos), 'videos', args.skip_bad)
 
 
 def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
@@ -150,7 +155,7 @@ def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
     if task is not VIDEO:
         raise ValueError(f'{args.config} is no config for videos, but one '
                          f'for {task.models}')
-    sampling = Sampling.of(config.test_dataloader.dataset.pipeline)
+    sampling = Sampling.from_pipeline(config.test_dataloader.dataset.pipeline)
     clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
     interval = sampling.interval if args.interval is None else args.interval
     for name, value in (('--clip-len', clip_len), ('--interval', interval)):

@@ -5,8 +5,8 @@ from typing import Optional, Sequence
 
 from mmengine.registry import MODELS, init_default_scope
 
+from swin_dense.analysis.flops import count_flops, published_shape
 from swin_dense.engine import cli
-from swin_dense.engine.flops import count, published_shape
 from swin_dense.engine.launch import load_config
 
 
@@ -51,7 +51,7 @@ def flops(args: argparse.Namespace) -> int:
         shape = published[:-2] + shape * 2
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
-    complexity = count(model, shape, args.proposals, args.masks)
+    complexity = count_flops(model, shape, args.proposals, args.masks)
     boxes = (f', {args.proposals} proposals, {args.masks} masks' if hasattr(
         model, 'roi_head') else '')
     print(f'{args.config}: {_size(complexity.shape)}{boxes}')

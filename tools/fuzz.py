@@ -194,7 +194,7 @@ class Annotations(Kind):
 
     def read(self, path: Path) -> None:
         """See Kind."""
-        from swin_dense.datasets.coco import CheckedCocoDataset
+        from swin_dense.detection.dataset import CheckedCocoDataset
         dataset = CheckedCocoDataset(
             ann_file=str(path),
             data_prefix=dict(img=str(self.folder)),
@@ -218,7 +218,7 @@ class Images(Kind):
 
     def read(self, path: Path) -> None:
         """See Kind."""
-        from swin_dense.datasets.image_files import read_image
+        from swin_dense.data.image_files import read_image
         pixels = read_image(path)
         assert pixels.ndim == 3 and pixels.shape[2] == 3
         assert pixels.dtype == np.uint8
@@ -244,7 +244,7 @@ class LabelMaps(Kind):
 
     def read(self, path: Path) -> None:
         """See Kind."""
-        from swin_dense.datasets.label_maps import read_label_map
+        from swin_dense.data.label_map_scan import read_label_map
         found = read_label_map(str(path))
         if found.problem:
             raise ValueError(found.problem)
@@ -257,14 +257,14 @@ class Clips(Kind):
 
     def samples(self) -> Dict[str, bytes]:
         """See Kind."""
-        from swin_dense.datasets.encoding import write_video
+        from swin_dense.data.video_writer import write_video
         path = self.folder / 'good.mp4'
         write_video(path, [_pixels(seed) for seed in range(6)], 5)
         return {path.name: path.read_bytes()}
 
     def read(self, path: Path) -> None:
         """See Kind."""
-        from swin_dense.datasets.video import Video
+        from swin_dense.data.video_reader import Video
         with Video(str(path)) as video:
             frames = video.frames([0, video.num_frames - 1])
             video.times()
@@ -288,7 +288,7 @@ class Checkpoints(Kind):
 
     def read(self, path: Path) -> None:
         """See Kind."""
-        from swin_dense.checkpoints.read import read_checkpoint
+        from swin_dense.checkpoints.files.read import read_checkpoint
         assert isinstance(read_checkpoint(path), dict)
 
 

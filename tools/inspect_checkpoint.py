@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from swin_dense.checkpoints.inspection import format_info, inspect_checkpoint
+from swin_dense.checkpoints.inspect_file import format_info, inspect_checkpoint
 from swin_dense.engine import cli
 
 

@@ -13,16 +13,19 @@ from typing import Optional, Sequence
 
 import cv2
 
-from swin_dense.checkpoints.download import sha256
+from swin_dense.analysis.bias_maps import head_maps
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.download import sha256
+from swin_dense.checkpoints.files.read import local_file, read_checkpoint
+from swin_dense.checkpoints.files.write import (
+    check_destination,
+    write_checkpoint,
+)
 from swin_dense.checkpoints.interpolation import METHODS
-from swin_dense.checkpoints.read import local_file, read_checkpoint
-from swin_dense.checkpoints.resizing import Resized, resize_checkpoint
-from swin_dense.checkpoints.write import check_destination, write_checkpoint
+from swin_dense.checkpoints.resize import Resized, resize_checkpoint
 from swin_dense.engine import cli
-from swin_dense.ops.grid import by_axis
+from swin_dense.ops.grid import format_size
 from swin_dense.version import __version__
-from swin_dense.visualization.bias_maps import head_maps
 from swin_dense.visualization.position_bias import draw_position_bias
 
 
@@ -132,7 +135,7 @@ def format_table(resized: Resized) -> str:
     for row in resized.rows:
         heads = str(row.heads or '-')
         lines.append(
-            (row.name, heads, by_axis(row.before), by_axis(row.after)))
+            (row.name, heads, format_size(row.before), format_size(row.after)))
     widths = [max(map(len, column)) for column in zip(*lines)]
     text = '\n'.join('  '.join([
         line[0].ljust(widths[0]), *(
@@ -156,7 +159,7 @@ def _method(resized: Resized) -> str:
 
 
 def _list(windows: Sequence[Sequence[int]]) -> str:
-    return ', '.join(map(by_axis, windows))
+    return ', '.join(map(format_size, windows))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

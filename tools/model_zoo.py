@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from swin_dense.analysis.flops import count_flops, published_shape
 from swin_dense.engine import cli
-from swin_dense.engine.flops import count, published_shape
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -53,7 +53,7 @@ def row(name: str) -> str:
     init_default_scope(config.default_scope)
     with torch.device('meta'):
         model = MODELS.build(_without_weights(config))
-    complexity = count(model, published_shape(config))
+    complexity = count_flops(model, published_shape(config))
     return (f'| [`{name}`](../configs/{name}.py) '
             f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
             f'| {"×".join(map(str, complexity.shape))} '

@@ -22,13 +22,19 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.utils import ProgressBar
 
-from swin_dense.datasets.decoders import VideoError
-from swin_dense.datasets.images import image_size
+from swin_dense.data.decoders.base import VideoError
+from swin_dense.data.image_checks import image_size
+from swin_dense.data.image_files import read_image
 from swin_dense.engine import cli
-from swin_dense.engine.inputs import (FAILURES, check_outputs, find_images,
-                                      find_videos, name_outputs, report_bad)
+from swin_dense.engine.input_files import (
+    FAILURES,
+    check_outputs,
+    find_images,
+    find_videos,
+    name_outputs,
+    report_unreadable,
+)
 from swin_dense.engine.launch import find_checkpoint, load_config
-from swin_dense.engine.prediction import read_image
 from swin_dense.engine.tasks import task_of
 
 # Options that are for one kind of model alone.
@@ -143,14 +149,14 @@ def predict(args: argparse.Namespace) -> int:
     print(file=sys.stderr)
 
     print(results.summary())
-    return report_bad(bad, len(images), 'images', args.skip_bad)
+    return report_unreadable(bad, len(images), 'images', args.skip_bad)
 
 
 def predict_videos(config: Config, checkpoint: str,
                    args: argparse.Namespace) -> int:
     """Print what happens when in each video; write clips and scores."""
-    from swin_dense.video.predictor import Predictor
-    from swin_dense.video.results import VideoResults, time_table
+    from swin_dense.video.predictor import VideoPredictor
+    from swin_dense.video.write_predictions import VideoResults, time_table
     topk = 5 if args.topk is None else args.topk
     if topk < 1:
         raise ValueError(f'--topk must be 1 or more, got {topk}')
@@ -165,7 +171,7 @@ def predict_videos(config: Config, checkpoint: str,
     paths = name_outputs(
         videos, Path(args.out), lambda name: name
         if name.suffix == suffix else name.with_name(name.name + suffix))
-    predictor = Predictor(
+    predictor = VideoPredictor(
         config,
         checkpoint,
         device=args.device,
@@ -189,7 +195,7 @@ def predict_videos(config: Config, checkpoint: str,
                 continue
             print(time_table(found, predictor.classes, topk))
     print(results.summary())
-    return report_bad(bad, len(videos), 'videos', args.skip_bad)
+    return report_unreadable(bad, len(videos), 'videos', args.skip_bad)
 
 
 def _refuse_options(args: argparse.Namespace, kind: str) -> None:
@@ -207,10 +213,10 @@ def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
                   args: argparse.Namespace,
                   progress: ProgressBar) -> Tuple[Any, Any]:
     """A detector, and what writes its results."""
-    from swin_dense.detection.predictor import Predictor, split_texts
-    from swin_dense.detection.results import CocoResults
+    from swin_dense.detection.predictor import DetectionPredictor, split_texts
+    from swin_dense.detection.write_predictions import CocoResults
     texts = None if args.texts is None else split_texts(args.texts)
-    predictor = Predictor(config, checkpoint, device=args.device, texts=texts)
+    predictor = DetectionPredictor(config, checkpoint, device=args.device, texts=texts)
     threshold = 0.3 if args.score_thr is None else args.score_thr
     return predictor, CocoResults(
         Path(args.out), pictures, predictor.classes, threshold)
@@ -220,12 +226,12 @@ def open_segmentor(config: Config, checkpoint: str, pictures: Sequence[Path],
                    args: argparse.Namespace,
                    progress: ProgressBar) -> Tuple[Any, Any]:
     """A segmentor, and what writes its results."""
-    from swin_dense.segmentation.predictor import Predictor
-    from swin_dense.segmentation.results import LabelResults
+    from swin_dense.segmentation.predictor import SegmentationPredictor
+    from swin_dense.segmentation.write_predictions import LabelResults
     if args.overlap is not None and not args.tile:
         raise ValueError('--overlap is of tiles: give their size by --tile')
     tile = args.tile * 2 if args.tile and len(args.tile) == 1 else args.tile
-    predictor = Predictor(
+    predictor = SegmentationPredictor(
         config,
         checkpoint,
         device=args.device,

@@ -4,10 +4,14 @@ import sys
 from typing import Optional, Sequence, Tuple
 
 from swin_dense.engine import cli
-from swin_dense.engine.launch import (build_runner, configure, load_config,
-                                      write_results)
+from swin_dense.engine.launch import (
+    apply_command_line,
+    build_runner,
+    enable_result_files,
+    load_config,
+)
 from swin_dense.engine.tasks import DETECTION, SEGMENTATION, find_task
-from swin_dense.engine.tta import add_tta
+from swin_dense.engine.tta_config import add_tta
 
 
 def _listed(ratios: Sequence[float]) -> str:
@@ -69,13 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
 def test(args: argparse.Namespace) -> int:
     """Evaluate, then print the metrics."""
     cfg = load_config(args.config, args.cfg_options)
-    configure(
+    apply_command_line(
         cfg,
         work_dir=args.work_dir,
         load_from=args.checkpoint,
         launcher=args.launcher)
     if args.results or args.format_only:
-        write_results(cfg, args.results, args.format_only)
+        enable_result_files(cfg, args.results, args.format_only)
     if args.tta:
         add_tta(cfg, args.tta_ratios, args.tta_scales,
                 False if args.tta_no_flip else None)

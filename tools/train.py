@@ -4,7 +4,11 @@ import sys
 from typing import Optional, Sequence
 
 from swin_dense.engine import cli
-from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.launch import (
+    apply_command_line,
+    build_runner,
+    load_config,
+)
 from swin_dense.engine.work_dir_lock import check_not_training
 
 
@@ -45,7 +49,7 @@ def train(args: argparse.Namespace) -> int:
     cfg = load_config(args.config, args.cfg_options)
     # Here, before anything is read or built; held from when training starts.
     check_not_training(args.work_dir or cfg.work_dir)
-    configure(
+    apply_command_line(
         cfg,
         work_dir=args.work_dir,
         resume=args.resume,

@@ -13,8 +13,8 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from swin_dense.analysis.flops import count_flops
 from swin_dense.engine import cli
-from swin_dense.engine.flops import count
 from swin_dense.engine.launch import load_config
 
 PROPOSALS, MASKS, STAGES = 1000, 100, 3
@@ -69,7 +69,7 @@ def build(path: str, options: Dict[str, Any], device: str) -> nn.Module:
 def size(path: str, options: Dict[str, Any],
          shape: Sequence[int]) -> Tuple[int, int]:
     """Parameters and FLOPs."""
-    complexity = count(build(path, options, 'meta'), shape, PROPOSALS, MASKS)
+    complexity = count_flops(build(path, options, 'meta'), shape, PROPOSALS, MASKS)
     return complexity.params, complexity.flops
 
 
@@ -132,7 +132,7 @@ def moving() -> Callable[[], Any]:
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
-    from swin_dense.datasets.instance_jitter import InstanceJitter
+    from swin_dense.detection.instance_jitter import InstanceJitter
     shape = (480, 640)
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     masks = np.zeros((OBJECTS, *shape), np.uint8)

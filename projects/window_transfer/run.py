@@ -18,11 +18,15 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence
 import torch
 from mmengine.config import Config
 
-from swin_dense.checkpoints.read import read_checkpoint
-from swin_dense.checkpoints.resizing import resize_checkpoint
-from swin_dense.checkpoints.write import write_checkpoint
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.files.write import write_checkpoint
+from swin_dense.checkpoints.resize import resize_checkpoint
 from swin_dense.engine import cli
-from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.launch import (
+    apply_command_line,
+    build_runner,
+    load_config,
+)
 from swin_dense.registry import DATASETS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -210,7 +214,7 @@ def make_config(plan: Plan, model: str, size: int, window: int,
     load, annotations, *rest = cfg.train_dataloader.dataset.pipeline
     cfg.train_dataloader.dataset.pipeline = [load, annotations, resize, *rest]
     cfg.test_dataloader.dataset.pipeline[1] = resize
-    configure(cfg, work_dir=str(folder))
+    apply_command_line(cfg, work_dir=str(folder))
     return cfg
 
 
@@ -229,7 +233,7 @@ def train(cfg: Config, seed: int, iterations: int) -> Path:
         begin=warm_up.end, end=iterations, T_max=iterations - warm_up.end)
     cfg.train_cfg.max_iters = iterations
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    configure(cfg, seed=seed)
+    apply_command_line(cfg, seed=seed)
     build_runner(cfg).train()
     return checkpoint
 
@@ -239,7 +243,7 @@ def evaluate(cfg: Config, checkpoint: Path, name: str) -> dict[str, float]:
     path = Path(cfg.work_dir, f'{name}.json')
     if not path.exists():
         cfg = named(cfg, name)
-        configure(cfg, load_from=str(checkpoint))
+        apply_command_line(cfg, load_from=str(checkpoint))
         cli.write_json(path, build_runner(cfg).test())
     return json.loads(path.read_text())
 

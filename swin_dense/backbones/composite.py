@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from swin_dense.backbones.base import SwinPyramid
 from swin_dense.registry import MODELS
 
-__all__ = ['CompositeBackbone']
-
 
 @MODELS.register_module()
 class CompositeBackbone(BaseModule):
@@ -24,7 +22,7 @@ class CompositeBackbone(BaseModule):
     assistant and has no embedding of its own.
 
     What comes out is the pyramid of the lead. The assistant's own pyramid,
-    for the auxiliary branch of training, is put out by `pyramids`;
+    for the auxiliary branch of training, is put out by `forward_both`;
     `swin_dense.CompositeRCNN` trains on both.
 
     Names of weights are those of the official code: `cb_modules.0` is the
@@ -69,7 +67,7 @@ class CompositeBackbone(BaseModule):
         self.shares_embedding = _shapes(assistant.patch_embed) == _shapes(
             lead.patch_embed)
         if self.shares_embedding:
-            _drop_embedding(lead, nn.Identity())
+            _remove_embedding(lead, nn.Identity())
         self.cb_modules = nn.ModuleList([assistant, lead])
         self._check_coordinates()
         self.cb_linears = nn.ModuleList(
@@ -82,9 +80,9 @@ class CompositeBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the pyramid of the lead; see there."""
-        return self.pyramids(x)[1]
+        return self.forward_both(x)[1]
 
-    def pyramids(self, x: Tensor) -> list[tuple[Tensor, ...]]:
+    def forward_both(self, x: Tensor) -> list[tuple[Tensor, ...]]:
         """Compute the pyramids of the assistant and of the lead.
 
         Args:
@@ -101,10 +99,10 @@ class CompositeBackbone(BaseModule):
         if not self.shares_embedding:
             tokens = lead.embed_patches(x)
         outputs = lead.forward_stages(
-            tokens, lambda index, x: x + self._help(index, helping, x))
+            tokens, lambda index, x: x + self._assistant_features(index, helping, x))
         return [tuple(helping[i] for i in self.out_indices), outputs]
 
-    def _help(self, index: int, helping: Sequence[Tensor],
+    def _assistant_features(self, index: int, helping: Sequence[Tensor],
               x: Tensor) -> Tensor:
         """What is added to the input `x` of a stage, `(B, *grid, C)`."""
         grid = x.shape[1:-1]
@@ -127,10 +125,10 @@ class CompositeBackbone(BaseModule):
         assistant, lead = self.cb_modules
         own = lead.patch_embed
         if self.shares_embedding:
-            _lend_embedding(assistant, lead)
+            _share_embedding(assistant, lead)
         lead.init_weights()
         if self.shares_embedding:
-            _drop_embedding(lead, own)
+            _remove_embedding(lead, own)
         # Last, so that the embedding is of its own file.
         assistant.init_weights()
         self._check_coordinates()
@@ -172,7 +170,7 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in module.named_parameters()}
 
 
-def _lend_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
+def _share_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
     """Complete a lead that has no embedding, as weights are loaded into it."""
     lead.patch_embed = assistant.patch_embed
     lead.pretrain_grid = assistant.pretrain_grid
@@ -180,7 +178,7 @@ def _lend_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
         lead.absolute_pos_embed = assistant.absolute_pos_embed
 
 
-def _drop_embedding(lead: SwinPyramid, identity: nn.Module) -> None:
+def _remove_embedding(lead: SwinPyramid, identity: nn.Module) -> None:
     """Let a backbone begin with the tokens of another."""
     lead.patch_embed = identity
     if lead.pretrain_grid:

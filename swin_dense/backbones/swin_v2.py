@@ -5,15 +5,24 @@ from typing import Any, Optional, Sequence, Union
 from torch import nn
 
 from swin_dense.backbones.base import SwinPyramid
-from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
-                                                 depths_and_heads,
-                                                 layer_from_cfg,
-                                                 reject_unknown)
-from swin_dense.backbones.mmpretrain_arguments import (has_patch_norm,
-                                                       is_of_mmpretrain,
-                                                       stage_settings)
-from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
-                                                 feed_forward)
+from swin_dense.backbones.host_arguments import (
+    Arch,
+    InitCfg,
+    arch_sizes,
+    depths_and_heads,
+    layer_from_cfg,
+    reject_unknown,
+)
+from swin_dense.backbones.mmpretrain_arguments import (
+    has_patch_norm,
+    is_of_mmpretrain,
+    stage_settings,
+)
+from swin_dense.backbones.pyramid_config import (
+    PyramidConfig,
+    StageConfig,
+    feed_forward,
+)
 from swin_dense.layers import CosineAttention, PatchMerging
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import Grid, IntOrGrid

@@ -5,13 +5,20 @@ from typing import Any, Optional, Sequence, Union
 from torch import Tensor
 
 from swin_dense.backbones.base import SwinPyramid
-from swin_dense.backbones.host_arguments import (Arch, InitCfg, arch_sizes,
-                                                 depths_and_heads,
-                                                 layer_from_cfg,
-                                                 pretrained_cfg,
-                                                 reject_unknown)
-from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
-                                                 feed_forward)
+from swin_dense.backbones.host_arguments import (
+    Arch,
+    InitCfg,
+    arch_sizes,
+    depths_and_heads,
+    layer_from_cfg,
+    pretrained_cfg,
+    reject_unknown,
+)
+from swin_dense.backbones.pyramid_config import (
+    PyramidConfig,
+    StageConfig,
+    feed_forward,
+)
 from swin_dense.layers import PatchMerging, WindowAttention
 from swin_dense.ops import to_tuple
 from swin_dense.ops.grid import IntOrGrid

@@ -1,5 +1,26 @@
-"""Reading anybody's checkpoints of Swin models: pure functions and a report.
+"""Load, convert, inspect and resize checkpoints of Swin models.
 
-`load` reads and checks, `formats` knows the sources' names, `transfer` what
-depends on the window.
+The functions are pure: they take and return state dicts, and report what
+they did. `files` reads and writes files, and runs nothing that is in them;
+`layouts` knows how each source names its parameters.
 """
+from swin_dense.checkpoints.convert import convert_checkpoint
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.files.write import write_checkpoint
+from swin_dense.checkpoints.inspect_file import inspect_checkpoint
+from swin_dense.checkpoints.load import load_backbone, load_model
+from swin_dense.checkpoints.report import LoadReport
+from swin_dense.checkpoints.resize import resize_checkpoint
+
+__all__ = [
+    'CheckpointError',
+    'LoadReport',
+    'convert_checkpoint',
+    'inspect_checkpoint',
+    'load_backbone',
+    'load_model',
+    'read_checkpoint',
+    'resize_checkpoint',
+    'write_checkpoint',
+]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.report import examples
-from swin_dense.checkpoints.translation import RECOMPUTED
+from swin_dense.checkpoints.native import RECOMPUTED
+from swin_dense.checkpoints.report import first_few
 
 _COUNTS = 'num_batches_tracked'
 
@@ -41,7 +41,7 @@ def check_numbers(weights: Mapping[str, Tensor],
     if kinds:
         raise CheckpointError(
             f'{label} holds {len(kinds)} tensors of another type '
-            f'({examples(kinds, "; ")}): it is no checkpoint of such a '
+            f'({first_few(kinds, "; ")}): it is no checkpoint of such a '
             'model, or damaged')
     infinite = [
         origin.get(name, name) for name, value in weights.items()
@@ -51,7 +51,7 @@ def check_numbers(weights: Mapping[str, Tensor],
     if infinite:
         raise CheckpointError(
             f'{label} holds NaN or infinite numbers in {len(infinite)} of '
-            f'{len(weights)} tensors ({examples(infinite)}): its training '
+            f'{len(weights)} tensors ({first_few(infinite)}): its training '
             'diverged, or it is damaged. Use an earlier checkpoint, or name '
             'what may hold them in allow_nonfinite')
 

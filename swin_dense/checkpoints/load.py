@@ -9,27 +9,39 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 from mmengine.logging import MMLogger
 from torch import nn
 
-from swin_dense.checkpoints.classes import (check_names, class_names,
-                                            reads_text, stored_classes)
-from swin_dense.checkpoints.coordinates import (fit_coordinates,
-                                                set_coordinates, windows_for)
+from swin_dense.checkpoints.adapt import fit_backbone
+from swin_dense.checkpoints.class_heads import (
+    FittedHeads,
+    explain_counts,
+    fit_heads,
+)
+from swin_dense.checkpoints.class_names import (
+    check_names,
+    class_names,
+    reads_text,
+    stored_classes,
+)
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.metadata import metadata_of
+from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.finite import check_numbers
-from swin_dense.checkpoints.fit import fit_backbone
-from swin_dense.checkpoints.formats import (RECOMPUTED, StateDict, convert,
-                                            describe_choice, family,
-                                            is_output_norm, lora_problem,
-                                            rename, unwrap)
-from swin_dense.checkpoints.heads import FittedHeads, explain_counts, fit_heads
-from swin_dense.checkpoints.read import TRAINING_STATE, read_checkpoint
+from swin_dense.checkpoints.identify import describe
+from swin_dense.checkpoints.layouts.recognise import is_output_norm
+from swin_dense.checkpoints.layouts.tensors import StateDict
+from swin_dense.checkpoints.layouts.translate import (
+    convert,
+    describe_choice,
+    extract_state_dict,
+    lora_problem,
+    rename_backbone,
+)
+from swin_dense.checkpoints.native import RECOMPUTED, family
+from swin_dense.checkpoints.pretrained_windows import (
+    fit_coordinates,
+    set_coordinates,
+    windows_for,
+)
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
-from swin_dense.checkpoints.variants import describe
-from swin_dense.checkpoints.write import metadata_of
-
-__all__ = [
-    'CheckpointError', 'LoadReport', 'load_backbone', 'load_model',
-    'read_checkpoint'
-]
 
 Checkpoint = Union[str, os.PathLike, Mapping[str, Any]]
 Shapes = dict[str, tuple[Shape, Shape]]
@@ -78,7 +90,7 @@ def load_backbone(
     """
     label, checkpoint = _open(source)
     own = model.state_dict()
-    stored = unwrap(checkpoint)
+    stored = extract_state_dict(checkpoint)
     if inflate is None:
         inflate = getattr(model, 'pretrained2d', False)
     inflate = inflate and family(own) == 'video'
@@ -177,7 +189,7 @@ def load_model(
     path, checkpoint = _open(source)
     label = label or path
     own = model.state_dict()
-    stored = unwrap(checkpoint)
+    stored = extract_state_dict(checkpoint)
     problem = lora_problem(stored, own)
     if problem:
         raise CheckpointError(f'{label} is {problem}')
@@ -190,7 +202,7 @@ def load_model(
     ]
     for name in recomputed:
         del stored[name]
-    given, source_format = rename(stored, own)
+    given, source_format = rename_backbone(stored, own)
     report = LoadReport(source_format, label, dropped=recomputed)
     trained = None if reads_text(model) else stored_classes(checkpoint)
     if classes is None:

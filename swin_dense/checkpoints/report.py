@@ -41,13 +41,13 @@ class LoadReport:
             counts.append(f'{len(self.resized)} of them resized')
         if self.missing:
             counts.append(f'{len(self.missing)} keep their initial values '
-                          f'({examples(self.missing)})')
+                          f'({first_few(self.missing)})')
         if self.unexpected:
             counts.append(f'{len(self.unexpected)} of the file without use '
-                          f'({examples(self.unexpected)})')
+                          f'({first_few(self.unexpected)})')
         if self.dropped:
             counts.append(f'{len(self.dropped)} dropped by rule '
-                          f'({examples(self.dropped)})')
+                          f'({first_few(self.dropped)})')
         line = f'{self.label} ({self.source_format}): {", ".join(counts)}'
         return '; '.join([line, *self.notes])
 
@@ -70,22 +70,22 @@ def mismatch_error(label: str, own: int, missing: Sequence[str],
     parts = []
     if missing:
         parts.append(f'{len(missing)} of {own} tensors of the model are not '
-                     f'in the file ({examples(missing)})')
+                     f'in the file ({first_few(missing)})')
     if unexpected:
         parts.append(f'{len(unexpected)} of the file are not in the model '
-                     f'({examples(unexpected)})')
+                     f'({first_few(unexpected)})')
     if shapes:
         each = [
             f'{name}: {theirs} in the file, {mine} in the model'
             for name, (theirs, mine) in shapes.items()
         ]
         parts.append(f'{len(shapes)} have another shape '
-                     f'({examples(each, "; ")})')
+                     f'({first_few(each, "; ")})')
     text = f'{label} is not for this model: ' + '; '.join(parts) + '.'
     return CheckpointError(' '.join([text, *hints]))
 
 
-def examples(names: Sequence[str], separator: str = ', ') -> str:
+def first_few(names: Sequence[str], separator: str = ', ') -> str:
     """The first three, and a sign if there are more."""
     more = separator.strip() + ' ...' if len(names) > 3 else ''
     return separator.join(names[:3]) + more

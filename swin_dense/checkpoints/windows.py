@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.ops import relative_index
-from swin_dense.ops.grid import Grid, by_axis
+from swin_dense.ops.grid import Grid, format_size
 
 _LISTED = 6  # windows in an error
 
@@ -85,7 +85,7 @@ def find_window(rows: int,
         raise ValueError(
             f'a bias table of {rows} rows fits no window of {axes} axes, '
             'since a window of M tokens has 2M - 1 offsets on each')
-    listed = ', '.join(map(by_axis, options[:_LISTED]))
+    listed = ', '.join(map(format_size, options[:_LISTED]))
     more = ', ...' if len(options) > _LISTED else ''
     raise ValueError(
         f'a bias table of {rows} rows may be for windows of {listed}{more} '

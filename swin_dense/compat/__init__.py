@@ -2,16 +2,23 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
-from . import (back_port, checkpoints, mmaction, mmcv_ops, mmdet_checkpointing,
-               mmdet_language, mmengine_packages)
+from swin_dense.compat import (
+    back_port,
+    mmaction_imports,
+    mmcv_ext,
+    mmdet_checkpointing,
+    mmdet_language,
+    package_lookup,
+    weights_only,
+)
 
 
 def apply() -> None:
     """Install every shim. Cheap, silent, and safe to call again."""
-    mmcv_ops.install()
-    checkpoints.install()
+    mmcv_ext.install()
+    weights_only.install()
     back_port.install()
-    mmaction.install()
+    mmaction_imports.install()
     mmdet_checkpointing.install()
     mmdet_language.install()
-    mmengine_packages.install()
+    package_lookup.install()

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Iterator
 
-from . import mending
+from swin_dense.compat import mending
 
 BACK_PORT = 'importlib_metadata'
 USERS = ('mmaction.utils.dependency', 'mmpretrain.utils.dependency')

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from . import mending
+from swin_dense.compat import mending
 
 MODULES = ('detr_layers', 'deformable_detr_layers', 'grounding_dino_layers')
 

@@ -26,7 +26,7 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from . import mending
+from swin_dense.compat import mending
 
 CHUNKING = 'apply_chunking_to_forward'
 

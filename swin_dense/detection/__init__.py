@@ -1,1 +1,1 @@
-"""Detection beyond the host: prediction with a config and a checkpoint."""
+"""Detection and instance segmentation: all of the task, on mmdet."""

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from swin_dense.registry import MODELS
 
-__all__ = ['CompositeRCNN']
-
 Losses = Dict[str, Any]
 
 
@@ -41,7 +39,7 @@ class CompositeRCNN(TwoStageDetector):
                  assistant_loss_weight: float = 0.5,
                  **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not hasattr(self.backbone, 'pyramids'):
+        if not hasattr(self.backbone, 'forward_both'):
             raise ValueError(
                 'CompositeRCNN needs a backbone of type '
                 'swin_dense.CompositeBackbone, got '
@@ -66,7 +64,7 @@ class CompositeRCNN(TwoStageDetector):
         """
         assistant, lead = [
             self.neck(maps) if self.with_neck else maps
-            for maps in self.backbone.pyramids(batch_inputs)
+            for maps in self.backbone.forward_both(batch_inputs)
         ]
         objects = deepcopy(batch_data_samples)
         for sample in objects:  # the RPN knows one class

@@ -21,8 +21,6 @@ from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
 from swin_dense.registry import MODELS
 
-__all__ = ['GlobalAttention', 'GlobalAttentionFPN']
-
 HEAD_DIM = 32  # channels of a head, in all stages of Swin
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from swin_dense.registry import MODELS
 
-__all__ = ['HTCRoIHead']
-
 
 @MODELS.register_module()
 class HTCRoIHead(HybridTaskCascadeRoIHead):

@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-__all__ = ['BoxMasks', 'keep_in_boxes']
-
 # Pixels that are computed at a time: some 50 MB.
 PART = 2**21
 

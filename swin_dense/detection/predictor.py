@@ -6,15 +6,16 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from torch import nn
 
-from swin_dense.checkpoints.classes import reads_text, stored_classes
+from swin_dense.checkpoints.class_names import reads_text, stored_classes
 from swin_dense.detection.masks import BoxMasks, keep_in_boxes
-from swin_dense.engine.prediction import (BasePredictor, Picture,
-                                          configured_classes)
+from swin_dense.engine.base_predictor import (
+    BasePredictor,
+    ImageLike,
+    configured_classes,
+)
 
-__all__ = ['Predictor', 'split_texts']
 
-
-class Predictor(BasePredictor):
+class DetectionPredictor(BasePredictor):
     """A trained detector that takes files or arrays; see BasePredictor.
 
     Args:
@@ -36,7 +37,7 @@ class Predictor(BasePredictor):
         super().__init__(*args, **kwargs)
         keep_in_boxes(self.model)
 
-    def __call__(self, images: Sequence[Picture]) -> List[InstanceData]:
+    def __call__(self, images: Sequence[ImageLike]) -> List[InstanceData]:
         """Predict for one batch.
 
         Args:
@@ -57,7 +58,7 @@ class Predictor(BasePredictor):
                     instances.masks.to_ndarray())
         return found
 
-    def predict(self, images: Sequence[Picture]) -> List[InstanceData]:
+    def predict(self, images: Sequence[ImageLike]) -> List[InstanceData]:
         """Predict for one batch, in memory that large images do not need.
 
         As by calling the predictor, but `masks` are `BoxMasks` where the
@@ -87,7 +88,7 @@ class Predictor(BasePredictor):
                 'the names, as in --texts "person . traffic light"')
         return list(classes)
 
-    def _prepare(self, images: Sequence[Picture]) -> List[dict]:
+    def _prepare(self, images: Sequence[ImageLike]) -> List[dict]:
         prepared = super()._prepare(images)
         if reads_text(self.model):
             for data in prepared:

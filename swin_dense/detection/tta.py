@@ -9,10 +9,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from swin_dense.detection.hosts import host_of
+from swin_dense.detection.detector_steps import detector_steps
 from swin_dense.registry import MODELS
-
-__all__ = ['DetTTAModel']
 
 # Sides of the squares between COCO's small, medium and large boxes.
 SIZES = dict(s=(0, 32), m=(32, 96), l=(96, float('inf')))
@@ -35,7 +33,7 @@ class DetTTAModel(BaseTTAModel):
     detector with masks runs its backbone twice for all views but the last.
 
     Args:
-        module: The detector, see `host_of` for which.
+        module: The detector, see `detector_steps` for which.
         sizes: For each view the sizes of boxes that count, in COCO's sense:
             letters of 'sml'. All of them by default.
         keep_features: Whether to keep the features of all views instead:
@@ -53,7 +51,7 @@ class DetTTAModel(BaseTTAModel):
                  keep_features: bool = False,
                  data_preprocessor: Any = None) -> None:
         super().__init__(module, data_preprocessor)
-        self.host = host_of(self.module)
+        self.host = detector_steps(self.module)
         if sizes is not None and not all(s and {*s} <= {*SIZES}
                                          for s in sizes):
             raise ValueError(

@@ -19,12 +19,6 @@ from mmengine.config import DictAction
 
 from swin_dense.files import replacing
 
-__all__ = [
-    'add_config_arguments', 'add_run_arguments', 'describe', 'finite',
-    'make_parser', 'printable', 'run', 'write_bytes', 'write_image',
-    'write_json'
-]
-
 # What a user's input can cause; anything else is a defect and is shown with
 # its traceback.
 _EXPECTED = (ValueError, OSError, ImportError, SyntaxError)

@@ -9,8 +9,6 @@ from typing import IO, Any, Iterable, Optional
 from swin_dense.engine.cli import finite
 from swin_dense.files import replacing
 
-__all__ = ['JsonStream']
-
 # The share of the time that may be spent on bringing the file up to date.
 SHARE = .05
 

@@ -10,16 +10,11 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from swin_dense.checkpoints.load import CheckpointError
-from swin_dense.engine.options import apply_options, nearest
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.engine.cfg_options import apply_options, nearest
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
 from swin_dense.engine.work_dir_lock import check_not_training
-
-__all__ = [
-    'build_runner', 'configure', 'find_checkpoint', 'load_config',
-    'write_results'
-]
 
 _NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 # Where mixed precision is on offer; elsewhere training runs in float32.
@@ -61,7 +56,7 @@ def load_config(path: Union[str, Path],
     return cfg
 
 
-def configure(cfg: Config,
+def apply_command_line(cfg: Config,
               *,
               work_dir: Optional[str] = None,
               resume: Optional[str] = None,
@@ -135,7 +130,7 @@ def configure(cfg: Config,
         }
 
 
-def write_results(cfg: Config,
+def enable_result_files(cfg: Config,
                   prefix: Optional[str],
                   format_only: bool = False) -> None:
     """Let a test also write its detections as COCO result files, in place.

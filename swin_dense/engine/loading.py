@@ -4,10 +4,6 @@ from typing import Any, Iterator
 
 from torch.utils.data import DataLoader
 
-__all__ = [
-    'TIME_LIMIT', 'check_length', 'explain_time_limit', 'with_time_limit'
-]
-
 # Seconds for the next batch. Processes that load data hang where a library
 # does not survive a fork, or a disk does not answer; without a limit the run
 # would wait for them for ever.

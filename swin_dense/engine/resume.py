@@ -5,7 +5,8 @@ from typing import Any, Mapping, Optional
 
 from mmengine.logging import MMLogger
 
-from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.training_state import progress_of
 
 

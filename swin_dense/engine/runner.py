@@ -9,26 +9,40 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Union
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import (BaseTTAModel, is_model_wrapper,
-                            revert_sync_batchnorm)
+from mmengine.model import (
+    BaseTTAModel,
+    is_model_wrapper,
+    revert_sync_batchnorm,
+)
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from swin_dense.checkpoints.coordinates import record_of
-from swin_dense.checkpoints.formats import describe_choice, unwrap
-from swin_dense.checkpoints.load import (CheckpointError, load_model,
-                                         read_checkpoint)
-from swin_dense.checkpoints.write import with_record
-from swin_dense.datasets.wrappers import class_names_of
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.metadata import with_record
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.layouts.translate import (
+    describe_choice,
+    extract_state_dict,
+)
+from swin_dense.checkpoints.load import load_model
+from swin_dense.checkpoints.pretrained_windows import window_record
+from swin_dense.data.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
-from swin_dense.engine.loading import (check_length, explain_time_limit,
-                                       with_time_limit)
+from swin_dense.engine.loading import (
+    check_length,
+    explain_time_limit,
+    with_time_limit,
+)
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.training_state import check_state, trim
-from swin_dense.engine.work_dir_lock import (WorkDirInUseError, WorkDirLock,
-                                             check_not_training, hold_work_dir)
+from swin_dense.engine.work_dir_lock import (
+    WorkDirInUseError,
+    WorkDirLock,
+    check_not_training,
+    hold_work_dir,
+)
 from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
@@ -221,7 +235,7 @@ class DenseRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if describe_choice(checkpoint):
             self.logger.info(f'{filename}: {describe_choice(checkpoint)}')
-        weights = unwrap(checkpoint)
+        weights = extract_state_dict(checkpoint)
         for pattern, replacement in revise_keys:
             weights = {
                 re.sub(pattern, replacement, name): value
@@ -312,7 +326,7 @@ class DenseRunner(Runner):
             optimizer.consolidate_state_dict()
         if not is_main_process():
             return
-        record = record_of(self._bare_model())
+        record = window_record(self._bare_model())
         if record:
             meta = with_record(meta or {}, record)
         rest = (file_client_args, save_optimizer, save_param_scheduler, meta,

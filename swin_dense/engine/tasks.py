@@ -54,8 +54,8 @@ DETECTION = Task(
     scope='mmdet',
     unit='images',
     heads=('roi_head', 'bbox_head', 'rpn_head', 'mask_head', 'panoptic_head'),
-    predictor='swin_dense.detection.predictor.Predictor',
-    writer='swin_dense.detection.results.CocoResults',
+    predictor='swin_dense.detection.predictor.DetectionPredictor',
+    writer='swin_dense.detection.write_predictions.CocoResults',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # None were published for detectors tested at 1333 x 800: mmdet's default.
@@ -66,8 +66,8 @@ SEGMENTATION = Task(
     scope='mmseg',
     unit='images',
     heads=('decode_head', ),
-    predictor='swin_dense.segmentation.predictor.Predictor',
-    writer='swin_dense.segmentation.results.LabelResults',
+    predictor='swin_dense.segmentation.predictor.SegmentationPredictor',
+    writer='swin_dense.segmentation.write_predictions.LabelResults',
     tta_model='swin_dense.SegTTAModel',
     tta_heads=('decode_head', ),
     # Those of the tables of Swin V1, appendix A2.3, each also flipped.
@@ -78,9 +78,9 @@ VIDEO = Task(
     scope='mmaction',
     unit='clips',
     heads=('cls_head', ),
-    predictor='swin_dense.video.predictor.Predictor',
-    writer='swin_dense.video.results.VideoResults',
-    views='swin_dense.video.windows.count_views')
+    predictor='swin_dense.video.predictor.VideoPredictor',
+    writer='swin_dense.video.write_predictions.VideoResults',
+    views='swin_dense.video.sampling.count_views')
 TASKS = (SEGMENTATION, VIDEO, DETECTION)
 
 

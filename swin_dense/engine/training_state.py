@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from swin_dense.checkpoints.errors import CheckpointError
 
-__all__ = ['check_state', 'progress_of', 'trim']
-
 _META = ('epoch', 'iter', 'seed', 'dataset_meta', 'CLASSES', 'swin_dense')
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 # The run that resumes knows better than the checkpoint.

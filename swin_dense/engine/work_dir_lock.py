@@ -22,10 +22,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    'WorkDirInUseError', 'WorkDirLock', 'check_not_training', 'hold_work_dir'
-]
-
 NAME = 'training.lock'
 # Seconds from one sign of life to the next, and without any until a process
 # on another host counts as gone.

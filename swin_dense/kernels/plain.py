@@ -7,8 +7,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from swin_dense.kernels.interface import AttentionTerms, Kernels, MixFunction
-from swin_dense.ops import (WindowLayout, WindowMask, cut_windows,
-                            join_windows, window_mask)
+from swin_dense.ops import (
+    WindowLayout,
+    WindowMask,
+    cut_windows,
+    join_windows,
+    window_mask,
+)
 
 # Shorter vectors count as shorter, not as unit vectors: float16, whose
 # smallest normal number is 6e-5, leaves them no direction, and the gradient

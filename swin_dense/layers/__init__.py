@@ -1,6 +1,9 @@
 """Modules of the Swin family, built from `swin_dense.kernels`."""
-from swin_dense.layers.attention import (CosineAttention, WindowAttention,
-                                         WindowAttentionBase)
+from swin_dense.layers.attention import (
+    CosineAttention,
+    WindowAttention,
+    WindowAttentionBase,
+)
 from swin_dense.layers.block import SwinBlock
 from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward

@@ -8,8 +8,13 @@ from torch import Tensor, nn
 from swin_dense.kernels import AttentionTerms, Kernels, attend
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.layers.mixer import WindowMixer
-from swin_dense.ops import (HARD_MASK_VALUE, OFFICIAL_MASK_VALUE, SizeCache,
-                            WindowLayout, relative_index)
+from swin_dense.ops import (
+    HARD_MASK_VALUE,
+    OFFICIAL_MASK_VALUE,
+    SizeCache,
+    WindowLayout,
+    relative_index,
+)
 from swin_dense.ops.grid import Grid
 
 # The largest factor of the cosines (V2 paper, section 3.2).

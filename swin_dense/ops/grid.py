@@ -9,7 +9,7 @@ Grid = tuple[int, ...]
 IntOrGrid = Union[int, Sequence[int]]
 
 
-def by_axis(grid: Sequence[int]) -> str:
+def format_size(grid: Sequence[int]) -> str:
     """A size for people, such as 7x7."""
     return 'x'.join(map(str, grid))
 

@@ -1,1 +1,1 @@
-"""What semantic segmentation needs beyond its host."""
+"""Semantic segmentation: all of the task, on mmsegmentation."""

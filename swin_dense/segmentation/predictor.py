@@ -9,17 +9,23 @@ from mmengine.registry import DATASETS
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
-from swin_dense.engine.prediction import BasePredictor, Picture, as_pixels
-from swin_dense.segmentation.tiles import (blend, check_tiling, count_tiles,
-                                           resize_in_strips)
-
-__all__ = ['Predictor']
+from swin_dense.engine.base_predictor import (
+    BasePredictor,
+    ImageLike,
+    load_image,
+)
+from swin_dense.segmentation.tiles import (
+    blend,
+    check_tiling,
+    count_tiles,
+    resize_in_strips,
+)
 
 # Logits of images that are held at the size of the image: 256 MB of them.
 AT_ONCE = 2**26
 
 
-class Predictor(BasePredictor):
+class SegmentationPredictor(BasePredictor):
     """A trained segmentor that takes files or arrays.
 
     Args:
@@ -82,11 +88,11 @@ class Predictor(BasePredictor):
         ])
         return names
 
-    def __call__(self, images: Sequence[Picture]) -> List[np.ndarray]:
+    def __call__(self, images: Sequence[ImageLike]) -> List[np.ndarray]:
         """See `predict`."""
         return self.predict(images)
 
-    def predict(self, images: Sequence[Picture]) -> List[np.ndarray]:
+    def predict(self, images: Sequence[ImageLike]) -> List[np.ndarray]:
         """Predict for some images; those of one size form a batch.
 
         Args:
@@ -100,14 +106,14 @@ class Predictor(BasePredictor):
             ValueError: If a file is no readable image.
         """
         if self.tile:
-            return [self._predict_tiled(as_pixels(image)) for image in images]
+            return [self._predict_tiled(load_image(image)) for image in images]
         labels: List[np.ndarray] = []
         for _, batch in groupby(
                 self._prepare(images), lambda data: data['inputs'].shape):
             labels += self._predict_whole(list(batch))
         return labels
 
-    def logits(self, image: Picture) -> Iterator[Tuple[slice, slice, Tensor]]:
+    def logits(self, image: ImageLike) -> Iterator[Tuple[slice, slice, Tensor]]:
         """Logits of an image, part by part, each pixel once.
 
         Args:
@@ -117,7 +123,7 @@ class Predictor(BasePredictor):
             Rows, columns and logits (C, rows, columns), at the size of the
             image. Of a model with one channel, they are probabilities.
         """
-        pixels = as_pixels(image)
+        pixels = load_image(image)
         shape = pixels.shape[:2]
 
         def predict(rows: slice, columns: slice) -> Tensor:

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['blend', 'check_tiling', 'count_tiles', 'resize_in_strips']
-
 Block = Tuple[slice, slice, Tensor]
 
 

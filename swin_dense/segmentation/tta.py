@@ -7,8 +7,6 @@ from torch import Tensor
 
 from swin_dense.registry import MODELS
 
-__all__ = ['SegTTAModel']
-
 
 @MODELS.register_module()
 class SegTTAModel(BaseTTAModel):

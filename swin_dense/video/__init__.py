@@ -1,1 +1,1 @@
-"""What action recognition needs beyond its host."""
+"""Action recognition: all of the task, on mmaction2."""

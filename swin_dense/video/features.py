@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.backbones import SwinTransformer3D
-from swin_dense.datasets.video import Video
-
-__all__ = ['extract_features', 'extract_video']
+from swin_dense.data.video_reader import Video
 
 # What the published models normalise by, RGB.
 MEAN = (123.675, 116.28, 103.53)

@@ -8,11 +8,9 @@ import torch
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 
-from swin_dense.datasets.video import Video
-from swin_dense.engine.prediction import BasePredictor
-from swin_dense.video.windows import Sampling, Window
-
-__all__ = ['Predictor', 'Scores', 'VideoPrediction']
+from swin_dense.data.video_reader import Video
+from swin_dense.engine.base_predictor import BasePredictor
+from swin_dense.video.sampling import Sampling, Window
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def top_classes(values: np.ndarray, classes: Sequence[str],
     } for label in order]
 
 
-class Predictor(BasePredictor):
+class VideoPredictor(BasePredictor):
     """A trained recognizer that takes videos of any length.
 
     A video is covered with windows as long as the clips that the model was
@@ -112,7 +110,7 @@ class Predictor(BasePredictor):
             a video (`UniformSample`); the whole video by default.
         fps: Rate at which videos are sampled; their own by default, as in
             training.
-        decoders: See `swin_dense.datasets.video.check_decoders`.
+        decoders: See `swin_dense.data.video_reader.check_decoders`.
 
     Other arguments, attributes and errors are those of BasePredictor.
     """
@@ -155,7 +153,7 @@ class Predictor(BasePredictor):
         Raises:
             ValueError: The pipeline does not decode.
         """
-        self.sampling = Sampling.of(pipeline)
+        self.sampling = Sampling.from_pipeline(pipeline)
         decoding = [
             index for index, step in enumerate(pipeline)
             if step['type'].endswith('Decode')
@@ -238,7 +236,7 @@ class Predictor(BasePredictor):
         return sample.pred_score.cpu().numpy()
 
     def _tell_short(self, video: Video, windows: Sequence[Window]) -> None:
-        if windows[0].loops:
+        if windows[0].wraps_around:
             print_log(
                 f'{video.path} has {video.num_frames} frames, and the model '
                 f'sees {self.sampling.clip_len} in steps of '

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from swin_dense.registry import MODELS
 
-__all__ = ['ClipRecognizer']
-
 
 @MODELS.register_module()
 class ClipRecognizer(Recognizer3D):

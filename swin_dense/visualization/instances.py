@@ -15,7 +15,7 @@ _ROWS = 256
 _SHADES = ((0, 0.), (255, 0.4), (0, 0.35))
 
 
-class Arrays(NamedTuple):
+class InstanceArrays(NamedTuple):
     """Instances as NumPy arrays, whatever held them before.
 
     Attributes:
@@ -31,7 +31,7 @@ class Arrays(NamedTuple):
     masks: Any
 
     @classmethod
-    def read(cls, instances: Any) -> 'Arrays':
+    def read(cls, instances: Any) -> 'InstanceArrays':
         """From an `InstanceData` or anything with the same attributes."""
         masks = getattr(instances, 'masks', None)
         if not hasattr(masks, 'parts'):
@@ -43,12 +43,12 @@ class Arrays(NamedTuple):
             scores=_array(getattr(instances, 'scores', None)),
             masks=masks)
 
-    def keep(self, chosen: np.ndarray) -> 'Arrays':
+    def keep(self, chosen: np.ndarray) -> 'InstanceArrays':
         """The instances of an index or a boolean array, in its order."""
-        return Arrays(*(None if field is None else field[chosen]
+        return InstanceArrays(*(None if field is None else field[chosen]
                         for field in self))
 
-    def resized(self, size: Tuple[int, int], factor: float) -> 'Arrays':
+    def resized(self, size: Tuple[int, int], factor: float) -> 'InstanceArrays':
         """For the same image at another (width, height)."""
         masks = self.masks
         if hasattr(masks, 'parts'):
@@ -84,7 +84,7 @@ def draw_instances(image: np.ndarray,
         ValueError: If the masks are not of the image's size, or a label has
             no name.
     """
-    found = Arrays.read(instances)
+    found = InstanceArrays.read(instances)
     _check(image, found, classes)
     if found.scores is not None:
         found = found.keep(found.scores >= score_thr)
@@ -116,7 +116,7 @@ def _array(value: Any) -> Optional[np.ndarray]:
     return np.asarray(value.detach().cpu() if hasattr(value, 'cpu') else value)
 
 
-def _check(image: np.ndarray, found: Arrays, classes: Sequence[str]) -> None:
+def _check(image: np.ndarray, found: InstanceArrays, classes: Sequence[str]) -> None:
     """Refuse what cannot be drawn where it belongs."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
@@ -133,7 +133,7 @@ def _check(image: np.ndarray, found: Arrays, classes: Sequence[str]) -> None:
                          f'{len(classes)} classes: {list(classes)}')
 
 
-def _draw_masks(picture: np.ndarray, found: Arrays, width: int) -> None:
+def _draw_masks(picture: np.ndarray, found: InstanceArrays, width: int) -> None:
     """Tint each mask's pixels, then outline it.
 
     Neighbours of one class take turns in light and dark tints.
@@ -168,7 +168,7 @@ def _parts(masks: Any, index: int) -> Iterator[Tuple[Any, np.ndarray]]:
         yield place, masks[index][place]
 
 
-def _draw_labels(picture: np.ndarray, found: Arrays, classes: Sequence[str],
+def _draw_labels(picture: np.ndarray, found: InstanceArrays, classes: Sequence[str],
                  size: int) -> None:
     """Write class and score on a chip at each box."""
     order = range(len(found.labels))

@@ -7,8 +7,8 @@ import numpy as np
 from swin_dense.visualization.palette import Colour, class_colour
 from swin_dense.visualization.text import put_text, text_size
 
-PAPER = (250, 250, 250)
-INK = (40, 40, 40)
+PAGE_COLOUR = (250, 250, 250)
+TEXT_COLOUR = (40, 40, 40)
 # Of a picture, tinted at a time.
 ROWS = 256
 
@@ -84,7 +84,7 @@ def draw_labels(image: np.ndarray,
     strip = draw_legend([labels], classes, image.shape[1], palette)
     margin = strip.shape[1] - image.shape[1]
     picture = cv2.copyMakeBorder(
-        picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAPER)
+        picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAGE_COLOUR)
     return np.vstack([picture, strip])
 
 
@@ -132,13 +132,13 @@ def draw_legend(
     spaces = [size + text_size(text, size)[0] + 3 * pad for _, text in entries]
     width = max([width, *(pad + space for space in spaces)])
     places, height = _flow(spaces, width, size)
-    strip = np.full((height, width, 3), PAPER, np.uint8)
+    strip = np.full((height, width, 3), PAGE_COLOUR, np.uint8)
     table = colours(len(classes), palette)
     for (label, text), (x, y) in zip(entries, places):
         corner = (x + size, y + size)
         cv2.rectangle(strip, (x, y), corner, table[label], cv2.FILLED)
-        cv2.rectangle(strip, (x, y), corner, INK)
-        put_text(strip, text, (x + size + pad, y - size // 8), size, INK)
+        cv2.rectangle(strip, (x, y), corner, TEXT_COLOUR)
+        put_text(strip, text, (x + size + pad, y - size // 8), size, TEXT_COLOUR)
     return strip
 
 

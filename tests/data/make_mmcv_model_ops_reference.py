@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Iterator
 
 import torch
-from mmcv_reference import FOLDER, Case, run, save
+
+from helpers.mmcv_reference import FOLDER, Case, run, save
 
 
 def call_nms_match(dets, iou_threshold):

@@ -12,8 +12,9 @@ from typing import Dict, Iterator
 
 import torch
 import torch.nn.functional as F
-from mmcv_reference import FOLDER, Case, run, save
 from torch import Tensor
+
+from helpers.mmcv_reference import FOLDER, Case, run, save
 
 
 def call_nms(boxes, scores, **options):
@@ -60,8 +61,9 @@ def call_modulated_deform_conv(inputs,
 
 
 def call_ms_deform_attn(value, locations, weights, shapes):
-    from mmcv.ops.multi_scale_deform_attn import \
-        MultiScaleDeformableAttnFunction
+    from mmcv.ops.multi_scale_deform_attn import (
+        MultiScaleDeformableAttnFunction,
+    )
     shapes = torch.tensor(shapes, device=value.device)
     sizes = shapes.prod(1)
     return MultiScaleDeformableAttnFunction.apply(value, shapes,
@@ -365,8 +367,9 @@ CASES = {
 
 
 def plain_ms_deform_attn(value, locations, weights, shapes):
-    from mmcv.ops.multi_scale_deform_attn import \
-        multi_scale_deformable_attn_pytorch
+    from mmcv.ops.multi_scale_deform_attn import (
+        multi_scale_deformable_attn_pytorch,
+    )
     return multi_scale_deformable_attn_pytorch(value, torch.tensor(shapes),
                                                locations, weights)
 

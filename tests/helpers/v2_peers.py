@@ -2,7 +2,8 @@
 import re
 
 import pytest
-from placeholders import partly
+
+from helpers.placeholders import partly
 
 HUGGING_FACE = [('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
                 ('patch_embed.norm', 'embeddings.norm'),

@@ -1,12 +1,17 @@
 """The composite backbone, against the composition written out by hand."""
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
-from swin_files import classifier, random_swin
 
-from swin_dense.backbones import (CompositeBackbone, SwinTransformer,
-                                  SwinTransformer3D, SwinTransformerV2)
-from swin_dense.checkpoints.load import CheckpointError, load_model
+from helpers.reference import assert_close, randomize
+from helpers.swin_files import classifier, random_swin
+from swin_dense.backbones import (
+    CompositeBackbone,
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.load import load_model
 
 NARROW = dict(
     type='swin_dense.SwinTransformer',
@@ -85,7 +90,7 @@ def by_hand(model, x):
 def test_composition_by_hand(pair, size):
     model = make(*PAIRS[pair]).eval()
     x = torch.randn(2, 3, *size)
-    for found, expected in zip(model.pyramids(x), by_hand(model, x)):
+    for found, expected in zip(model.forward_both(x), by_hand(model, x)):
         assert len(found) == len(expected) == 4
         for one, other in zip(found, expected):
             assert_close(one, other, 1e-5)
@@ -99,7 +104,7 @@ def test_outputs_are_as_declared(size):
     model = make(NARROW, dict(NARROW, out_indices=(1, 3))).eval()
     assert model.channels == (16, 64)
     assert model.strides == (8, 32)
-    for outputs in model.pyramids(torch.randn(2, 3, *size)):
+    for outputs in model.forward_both(torch.randn(2, 3, *size)):
         for out, channels, stride in zip(outputs, (16, 64), (8, 32)):
             grid = [-(-s // stride) for s in size]
             assert out.shape == (2, channels, *grid)
@@ -175,7 +180,7 @@ def test_wide_start():
     for index, level in enumerate(levels):
         x = torch.zeros(level.shape).permute(0, 2, 3, 1)
         assert torch.equal(
-            model._help(index, levels, x), level.permute(0, 2, 3, 1))
+            model._assistant_features(index, levels, x), level.permute(0, 2, 3, 1))
 
 
 def test_clips_start_from_weights_for_images(tmp_path):
@@ -278,7 +283,7 @@ def test_checkpointing_changes_nothing():
     x = torch.randn(1, 3, 50, 66)
     for model in (plain, saving):
         model.train()
-        sum(out.sum() for maps in model.pyramids(x) for out in maps).backward()
+        sum(out.sum() for maps in model.forward_both(x) for out in maps).backward()
     for one, other in zip(plain.parameters(), saving.parameters()):
         assert torch.equal(one.grad, other.grad)
 

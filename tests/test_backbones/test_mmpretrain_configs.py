@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from placeholders import partly
 
+from helpers.placeholders import partly
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
-from swin_dense.checkpoints.load import CheckpointError, load_model
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.load import load_model
 
 TOLERANCE = 1e-5
 FOLDERS = ('swin_transformer', 'swin_transformer_v2', 'simmim/benchmarks',

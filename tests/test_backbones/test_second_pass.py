@@ -7,8 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from swin_dense import kernels
-from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
-                                  SwinTransformerV2)
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
 
 NARROW = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 MODELS = {

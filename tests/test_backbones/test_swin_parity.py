@@ -1,11 +1,11 @@
 """The same weights give the outputs and gradients of mmdet's class."""
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 
+from helpers.reference import assert_close, randomize
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.formats import to_mmdet, to_native
+from swin_dense.checkpoints.layouts.translate import to_mmdet, to_native
 
 mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 

@@ -6,16 +6,19 @@ from math import log
 
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from mmengine.registry import MODELS
 
+from helpers.models import NARROW
+from helpers.reference import assert_close, randomize
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
-from swin_dense.layers import (CosineAttention, LogPositionBias, SwinBlock,
-                               WindowAttentionBase)
+from swin_dense.layers import (
+    CosineAttention,
+    LogPositionBias,
+    SwinBlock,
+    WindowAttentionBase,
+)
 from swin_dense.ops import WindowLayout
-
-NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
 
 
 def make(arch=None, **kwargs):

@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
+from helpers.models import NARROW
+
 STEPS = 2
 # Sums of float64 in another order.
 TOLERANCE = 1e-10
@@ -18,7 +19,6 @@ TOLERANCE = 1e-10
 
 def make(**kwargs):
     from helpers.reference import randomize
-
     from swin_dense.backbones import SwinTransformerV2
     torch.manual_seed(0)
     model = SwinTransformerV2(NARROW, drop_path_rate=0., **kwargs)

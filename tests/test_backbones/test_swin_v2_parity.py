@@ -1,9 +1,9 @@
 """The same weights give the outputs and gradients of other packages."""
 import pytest
 import torch
+
 from helpers.reference import assert_close, randomize
 from helpers.v2_peers import hugging_face, mmpretrain
-
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformerV2
 

@@ -1,12 +1,11 @@
 import pytest
 import torch
-from helpers.reference import assert_close, randomize, window_attention
 from mmengine.registry import MODELS
 
+from helpers.models import NARROW
+from helpers.reference import assert_close, randomize, window_attention
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
-
-NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
 
 
 def make(arch=None, **kwargs):

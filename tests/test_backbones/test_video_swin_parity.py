@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from mmengine.config import Config
 
+from helpers.reference import assert_close, randomize
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer3D
 

@@ -1,14 +1,17 @@
 """Files with averaged weights beside the raw ones, or with LoRA's updates."""
 import pytest
 import torch
-from swin_files import classifier, random_swin
 
-from swin_dense.checkpoints.conversion import convert_checkpoint
+from helpers.swin_files import classifier, random_swin
+from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.formats import describe_choice, unwrap
-from swin_dense.checkpoints.inspection import inspect_checkpoint
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.inspect_file import inspect_checkpoint
+from swin_dense.checkpoints.layouts.translate import (
+    describe_choice,
+    extract_state_dict,
+)
 from swin_dense.checkpoints.load import load_backbone, load_model
-from swin_dense.checkpoints.read import read_checkpoint
 from tools import convert_checkpoint as tool
 
 
@@ -34,14 +37,14 @@ def test_the_choice_is_told(model, key, raw):
     text = describe_choice(file)
     assert f"the weights under '{raw}' are taken" in text
     assert f"also holds '{key}'" in text and f'--weights {key}' in text
-    assert unwrap(file).keys() == file[raw].keys()
+    assert extract_state_dict(file).keys() == file[raw].keys()
     assert torch.equal(
-        unwrap(file, key)['patch_embed.proj.bias'],
-        2 * unwrap(file)['patch_embed.proj.bias'])
+        extract_state_dict(file, key)['patch_embed.proj.bias'],
+        2 * extract_state_dict(file)['patch_embed.proj.bias'])
     del file[raw]
-    assert describe_choice(file) == '' and len(unwrap(file)) > 10
+    assert describe_choice(file) == '' and len(extract_state_dict(file)) > 10
     with pytest.raises(ValueError, match=f"without 'swa': it holds .'{key}'"):
-        unwrap(file, 'swa')
+        extract_state_dict(file, 'swa')
 
 
 def test_loading_tells(model, tmp_path, logged):
@@ -61,7 +64,7 @@ def test_the_tool_writes_either(model, tmp_path, capsys):
     assert tool.main([*command, '--weights', 'state_dict_ema']) == 0
     assert 'also holds' not in capsys.readouterr().out
     raw, ema = (
-        unwrap(read_checkpoint(tmp_path / name))['patch_embed.proj.weight']
+        extract_state_dict(read_checkpoint(tmp_path / name))['patch_embed.proj.weight']
         for name in ('raw.pth', 'ema.pth'))
     assert torch.equal(ema, 2 * raw)
     command[1] = str(tmp_path / 'x.pth')

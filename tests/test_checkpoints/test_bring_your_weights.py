@@ -5,12 +5,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
-                                  SwinTransformerV2)
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
+from swin_dense.checkpoints.backbone_settings import (
+    backbone_settings,
+    empty_backbone,
+)
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.formats import TARGETS, convert, export, unwrap
+from swin_dense.checkpoints.layouts.targets import TARGETS, export
+from swin_dense.checkpoints.layouts.translate import (
+    convert,
+    extract_state_dict,
+)
 from swin_dense.checkpoints.load import load_backbone
-from swin_dense.checkpoints.settings import backbone_settings, empty_backbone
 from swin_dense.registry import MODELS
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'bring_your_weights.md'
@@ -180,7 +190,7 @@ def test_row(name, tmp_path):
     report = load_backbone(model, path)
     assert backbone == f'`{cls.__name__}`'
     assert report.source_format == recognised
-    stored = unwrap(torch.load(path))
+    stored = extract_state_dict(torch.load(path))
     assert called == f'`{convert(stored).origin[REDUCTION]}`'
     examples = re.findall('`(.+?)`', left_out)
     assert examples and set(examples) <= set(report.dropped)
@@ -207,7 +217,7 @@ def test_arch(name, arch):
         arch=arch,
         window_size=WINDOWS[cls][0])
     weights = empty_backbone(settings).state_dict()
-    found = convert(unwrap(make(weights)))
+    found = convert(extract_state_dict(make(weights)))
     assert str(found.source) == ROWS[name][0]
     window = WINDOWS[cls][0]
     window = (window, window) if isinstance(window, int) else window
@@ -229,7 +239,7 @@ def test_members_without_a_backbone(name):
         elif 'layers.2.blocks.1.mlp' in key:
             del weights[key]
             weights['layers.2.blocks.1.mlp._moe_layer.gates.0.w'] = empty(3)
-    found = convert(unwrap(dict(model=weights)))
+    found = convert(extract_state_dict(dict(model=weights)))
     recognised, _, _, called, _ = ROWS[name]
     assert str(found.source) == recognised
     assert called == f'`{found.origin[REDUCTION]}`'

@@ -2,15 +2,15 @@
 import pytest
 import torch
 from mmengine.model import BaseModule
-from swin_files import SIZES, classifier, random_swin
 from torch import nn
 
+from helpers.swin_files import SIZES, classifier, random_swin
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.conversion import convert_checkpoint
+from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.finite import is_finite
 from swin_dense.checkpoints.load import load_backbone, load_model
-from swin_dense.checkpoints.resizing import resize_checkpoint
+from swin_dense.checkpoints.resize import resize_checkpoint
 
 NAME = 'layers.1.blocks.0.mlp.fc1.weight'
 BAD = [torch.nan, torch.inf, -torch.inf]

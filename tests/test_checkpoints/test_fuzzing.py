@@ -17,7 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.read import read_checkpoint
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 COUNT = int(os.environ.get('FUZZ_COUNT', 100))
 SEED = int(os.environ.get('FUZZ_SEED', 7))

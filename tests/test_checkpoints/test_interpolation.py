@@ -3,10 +3,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swin_dense.checkpoints.interpolation import (bicubic_matrix,
-                                                  geometric_matrix,
-                                                  geometric_positions,
-                                                  resize_grid)
+from swin_dense.checkpoints.interpolation import (
+    bicubic_matrix,
+    geometric_matrix,
+    geometric_positions,
+    resize_grid,
+)
 
 # Rounding in float64, of sums of a few dozen terms.
 FLOAT64 = dict(rtol=0, atol=1e-12)

@@ -4,16 +4,25 @@ import re
 import pytest
 import torch
 from mmengine.logging import MMLogger
-from samples import (DEPTHS, build, classifier, detector, native, randomise,
-                     segmentor)
 from torch import nn
 
+from helpers.state_dicts import (
+    DEPTHS,
+    build,
+    classifier,
+    detector,
+    native,
+    randomise,
+    segmentor,
+)
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.formats import to_mmdet
-from swin_dense.checkpoints.load import (CheckpointError, load_backbone,
-                                         load_model)
-from swin_dense.checkpoints.transfer import (resize_absolute_embedding,
-                                             resize_bias_table)
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.layouts.translate import to_mmdet
+from swin_dense.checkpoints.load import load_backbone, load_model
+from swin_dense.checkpoints.position import (
+    resize_absolute_embedding,
+    resize_bias_table,
+)
 
 
 def save(content, tmp_path, name='file.pth'):

@@ -3,11 +3,12 @@ import re
 
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 
+from helpers.reference import assert_close, randomize
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
-from swin_dense.checkpoints.load import CheckpointError, load_backbone
-from swin_dense.checkpoints.transfer import resize_bias_table
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.load import load_backbone
+from swin_dense.checkpoints.position import resize_bias_table
 
 NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 1, 2, 4))
 TABLE = 'layers.2.blocks.1.attn.relative_position_bias_table'

@@ -7,12 +7,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from swin_dense.checkpoints.formats import convert
-from swin_dense.checkpoints.load import CheckpointError, load_model
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.layouts.translate import convert
+from swin_dense.checkpoints.load import load_model
 
 pytest.importorskip('mmdet', reason='the host is mmdet')
 
-RECIPE = Path(__file__).parents[1] / 'test_tools' / 'tiny_mask_rcnn.py'
+RECIPE = Path(__file__).parents[1] / 'helpers' / 'tiny_mask_rcnn.py'
 # Of coordinates in pixels and of scores; they were seen to differ by 2e-5.
 TOLERANCE = 1e-4
 

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 # Everything that the import changes. Whoever adds to this list says so in
 # `docs/notes/compatibility.md`.
 FINDERS = [
-    'swin_dense.compat.checkpoints.LoadingFinder',
-    'swin_dense.compat.mmaction.MendingFinder',
-    'swin_dense.compat.mmcv_ops.ExtFinder',
+    'swin_dense.compat.mending.MendingFinder',
+    'swin_dense.compat.mmaction_imports.DRNFinder',
+    'swin_dense.compat.mmcv_ext.ExtFinder',
+    'swin_dense.compat.weights_only.LoadingFinder',
 ]
 REBOUND = [] if find_spec('pkg_resources') else [
     'mmengine.config.config.get_installed_path',

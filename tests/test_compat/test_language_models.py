@@ -4,8 +4,8 @@ import copy
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from small_bert import make_bert
 
+from helpers.small_bert import make_bert
 from swin_dense.compat import mmdet_checkpointing
 from swin_dense.engine.launch import load_config
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
-from swin_dense.engine.flops import FLOPS_PER_MAC, count
+from swin_dense.analysis.flops import FLOPS_PER_MAC, count_flops
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -142,7 +142,7 @@ def test_published_parameters_and_flops(recipe):
     config.model.backbone.init_cfg = None
     with torch.device('meta'):
         model = MODELS.build(config.model)
-        complexity = count(model, (800, 1280))
+        complexity = count_flops(model, (800, 1280))
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model.backbone.eval()(torch.empty(1, 3, 800, 1280))
     assert round(complexity.params / 1e6) == params

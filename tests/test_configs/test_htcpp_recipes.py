@@ -8,8 +8,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
-from small_htc import narrow
 
+from helpers.htc import narrow
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -8,10 +8,14 @@ import pytest
 import torch
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import (MODELS, PARAM_SCHEDULERS, TRANSFORMS,
-                               init_default_scope)
-from small_videos import moving_square
+from mmengine.registry import (
+    MODELS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    init_default_scope,
+)
 
+from helpers.clips import moving_square
 from swin_dense.engine.launch import load_config
 
 pytest.importorskip('mmaction', reason='the recipes are of mmaction2 models')

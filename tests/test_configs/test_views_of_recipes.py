@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from swin_dense.detection.hosts import host_of
+from swin_dense.detection.detector_steps import detector_steps
 from swin_dense.engine.launch import load_config
-from swin_dense.engine.tta import add_tta
+from swin_dense.engine.tta_config import add_tta
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = sorted(
@@ -49,7 +49,7 @@ def test_hosts():
     for model in hosts.values():
         model.backbone.init_cfg = None
         with torch.device('meta'):
-            host = host_of(MODELS.build(model))
+            host = detector_steps(MODELS.build(model))
         assert host.with_mask
         assert host.test_cfg == model.test_cfg.rcnn
 

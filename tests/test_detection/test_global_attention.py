@@ -1,12 +1,14 @@
 """Global self-attention keeps the pyramid, and starts without effect."""
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from mmdet.models.necks import FPN
 from mmengine.registry import MODELS as ROOT_MODELS
 
-from swin_dense.detection.global_attention import (GlobalAttention,
-                                                   GlobalAttentionFPN)
+from helpers.reference import assert_close, randomize
+from swin_dense.detection.global_attention import (
+    GlobalAttention,
+    GlobalAttentionFPN,
+)
 
 TOLERANCE = 1e-5
 CHANNELS = [8, 16, 64]

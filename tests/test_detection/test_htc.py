@@ -6,15 +6,15 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
-from small_htc import narrow
 
+from helpers.htc import narrow
+from helpers.reference import assert_close, randomize
 from swin_dense.checkpoints.load import load_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

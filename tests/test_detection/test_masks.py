@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from swin_dense.detection import masks as module
 from swin_dense.detection.masks import BoxMasks, keep_in_boxes
-from swin_dense.detection.results import coco_results
+from swin_dense.detection.write_predictions import coco_results
 from swin_dense.visualization import draw_instances
 
 SIZE = 37, 53

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from swin_dense.datasets.decoders import VideoError
+from swin_dense.data.decoders.base import VideoError
 from swin_dense.engine import cli
 
 QUIET = argparse.Namespace(debug=False)
@@ -26,7 +26,7 @@ def failing(error):
                 'ValueError: a.jpg is truncated'), 'error: a.jpg is trunc'),
     (VideoError('Caught VideoError in DataLoader worker process 0.\nOriginal '
                 'Traceback (most recent call last):\n  File "x.py", line 1\n'
-                'swin_dense.datasets.decoders.VideoError: a.mp4 is empty'),
+                'swin_dense.data.decoders.VideoError: a.mp4 is empty'),
      'error: a.mp4 is empty\n'),
 ])
 def test_errors_of_the_user_are_one_paragraph(error, shown, capsys):

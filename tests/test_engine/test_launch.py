@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from swin_dense.checkpoints.load import CheckpointError
+from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.engine import launch
-from swin_dense.engine.launch import configure, load_config
+from swin_dense.engine.launch import apply_command_line, load_config
 
 
 @pytest.fixture
@@ -50,17 +50,17 @@ def test_command_line_wins_over_the_config(cfg, tmp_path):
     cfg.randomness = dict(seed=1, diff_rank_seed=True)
     weights = tmp_path / 'a.pth'
     weights.touch()
-    configure(cfg, work_dir='w', load_from=str(weights), seed=5)
+    apply_command_line(cfg, work_dir='w', load_from=str(weights), seed=5)
     assert (cfg.work_dir, cfg.load_from) == ('w', str(weights))
     assert cfg.randomness == dict(
         seed=5, diff_rank_seed=True, deterministic=False)
 
 
 def test_resume(cfg, tmp_path):
-    configure(cfg, resume='auto')
+    apply_command_line(cfg, resume='auto')
     assert cfg.resume is True and cfg.load_from is None
     with pytest.raises(CheckpointError, match='holds no .pth file'):
-        configure(cfg, resume=str(tmp_path / 'b.pth'))
+        apply_command_line(cfg, resume=str(tmp_path / 'b.pth'))
 
 
 def checkpoint(path, iteration=3):
@@ -73,19 +73,19 @@ def test_resuming_comes_before_load_from(cfg, tmp_path):
     folder = tmp_path / 'work'
     folder.mkdir()
     cfg.load_from = weights
-    configure(cfg, work_dir=folder, resume='auto')
+    apply_command_line(cfg, work_dir=folder, resume='auto')
     # There is nothing to resume yet.
     assert (cfg.get('resume', False), cfg.load_from) == (False, weights)
     checkpoint(folder / 'iter_3.pth')
     latest = checkpoint(folder / 'iter_7.pth', 7)
-    configure(cfg, work_dir=folder, resume='auto')
+    apply_command_line(cfg, work_dir=folder, resume='auto')
     assert (cfg.resume, cfg.load_from) == (True, latest)
 
 
 def test_a_path_to_resume_comes_before_load_from(cfg, tmp_path):
     cfg.load_from = checkpoint(tmp_path / 'coco.pth')
     path = checkpoint(tmp_path / 'mine.pth')
-    configure(cfg, resume=path)
+    apply_command_line(cfg, resume=path)
     assert (cfg.resume, cfg.load_from) == (True, path)
 
 
@@ -94,21 +94,21 @@ def test_damaged_checkpoints_are_not_passed_over_for_load_from(cfg, tmp_path):
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work' / 'iter_7.pth').write_bytes(b'PK')
     with pytest.raises(CheckpointError, match='iter_7.pth.*delete them'):
-        configure(cfg, work_dir=tmp_path / 'work', resume='auto')
+        apply_command_line(cfg, work_dir=tmp_path / 'work', resume='auto')
 
 
 def test_copying_classes(cfg, tmp_path):
     with pytest.raises(ValueError, match='--cfg-options load_from=FILE'):
-        configure(cfg, copy_classes=True)
+        apply_command_line(cfg, copy_classes=True)
     cfg.load_from = checkpoint(tmp_path / 'coco.pth')
-    configure(cfg, copy_classes=True)
+    apply_command_line(cfg, copy_classes=True)
     assert cfg.copy_classes is True
 
 
 def test_amp_where_there_is_a_gpu(cfg, monkeypatch):
     cfg.optim_wrapper = dict(type='OptimWrapper')
     on(monkeypatch, 'cuda')
-    configure(cfg, amp=True)
+    apply_command_line(cfg, amp=True)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert launch._fit_to_machine(cfg) == []
     assert cfg.optim_wrapper.loss_scale == 'dynamic'
@@ -123,11 +123,11 @@ def test_float32_where_there_is_no_gpu(cfg, monkeypatch):
 
 def test_scaling_the_learning_rate_needs_a_reference(cfg):
     with pytest.raises(ValueError, match='base_batch_size'):
-        configure(cfg, auto_scale_lr=True)
+        apply_command_line(cfg, auto_scale_lr=True)
     cfg.auto_scale_lr = dict(base_batch_size=16)
     cfg.optim_wrapper.accumulative_counts = 2
     with pytest.raises(ValueError, match='accumulative_counts=2'):
-        configure(cfg, auto_scale_lr=True)
+        apply_command_line(cfg, auto_scale_lr=True)
 
 
 @pytest.mark.parametrize('world_size, enable, message', [

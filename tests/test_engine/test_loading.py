@@ -1,8 +1,8 @@
 import time
 
 import pytest
-from training import Points, runner
 
+from helpers.training import Points, runner
 from swin_dense.engine.loading import TIME_LIMIT, with_time_limit
 from swin_dense.engine.runner import DenseRunner
 

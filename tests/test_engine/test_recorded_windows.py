@@ -1,11 +1,12 @@
 """A Swin V2 that learned its windows from a file, trained and tested on."""
 import pytest
 import torch
-import training
 from mmengine.model import BaseModel
-from window_files import model, weights
 
-from swin_dense.checkpoints.load import load_backbone, read_checkpoint
+from helpers import training
+from helpers.window_files import model, weights
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.load import load_backbone
 
 LEARNED = ((8, 8), ) * 4
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import training
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 
+from helpers import training
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.read import read_checkpoint
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.resume import find_latest
 
 EMA = [dict(type='EMAHook')]

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import training
 from mmengine.config import ConfigDict
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from torch import nn
 
-from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
+from helpers import training
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.runner import DenseRunner

@@ -6,8 +6,14 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import swin_dense.registry  # noqa: F401
-from swin_dense.engine.tasks import (DETECTION, SEGMENTATION, TASKS, VIDEO,
-                                     find_task, task_of)
+from swin_dense.engine.tasks import (
+    DETECTION,
+    SEGMENTATION,
+    TASKS,
+    VIDEO,
+    find_task,
+    task_of,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 

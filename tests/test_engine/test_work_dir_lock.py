@@ -10,10 +10,15 @@ import time
 import pytest
 
 from swin_dense.engine import work_dir_lock
-from swin_dense.engine.launch import configure, load_config
-from swin_dense.engine.work_dir_lock import (GONE, NAME, WorkDirInUseError,
-                                             WorkDirLock, check_not_training,
-                                             hold_work_dir)
+from swin_dense.engine.launch import apply_command_line, load_config
+from swin_dense.engine.work_dir_lock import (
+    GONE,
+    NAME,
+    WorkDirInUseError,
+    WorkDirLock,
+    check_not_training,
+    hold_work_dir,
+)
 
 HOST = socket.gethostname()
 # Trains in a folder until it is told to end, or killed.
@@ -80,7 +85,7 @@ def test_resuming_beside_a_running_one(tmp_path, other):
     config = tmp_path / 'x.py'
     config.write_text('a = 1')
     with pytest.raises(WorkDirInUseError, match='a training runs there'):
-        configure(load_config(config), work_dir=tmp_path, resume='auto')
+        apply_command_line(load_config(config), work_dir=tmp_path, resume='auto')
 
 
 def test_errors_release_it(tmp_path):

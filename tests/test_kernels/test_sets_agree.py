@@ -1,11 +1,16 @@
 """Every set of kernels gives what the plain ones give."""
 import pytest
 import torch
+
 from helpers.kernel_sets import CASES, using
 from helpers.reference import assert_close, randomize
-
-from swin_dense.layers import (CosineAttention, FeedForward, PatchMerging,
-                               SwinBlock, WindowAttention)
+from swin_dense.layers import (
+    CosineAttention,
+    FeedForward,
+    PatchMerging,
+    SwinBlock,
+    WindowAttention,
+)
 from swin_dense.ops import WindowLayout
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}

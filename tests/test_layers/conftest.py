@@ -1,5 +1,6 @@
 """Fixtures of the tests of layers."""
 import pytest
+
 from helpers.kernel_sets import CASES, using
 
 

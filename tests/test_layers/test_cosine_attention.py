@@ -3,13 +3,22 @@ from math import log
 
 import pytest
 import torch
-from helpers.reference import (assert_close, log_bias, randomize,
-                               window_attention)
 from torch.nn import functional as F
 
+from helpers.reference import (
+    assert_close,
+    log_bias,
+    randomize,
+    window_attention,
+)
 from swin_dense.kernels import choose, plain, use
-from swin_dense.layers import (CosineAttention, FeedForward, PatchMerging,
-                               SwinBlock, WindowAttention)
+from swin_dense.layers import (
+    CosineAttention,
+    FeedForward,
+    PatchMerging,
+    SwinBlock,
+    WindowAttention,
+)
 from swin_dense.ops import SizeCache, WindowLayout, window_mask
 
 EXACT = 1e-12  # float64, sums in another order

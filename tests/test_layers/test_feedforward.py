@@ -1,8 +1,8 @@
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from torch.nn import functional as F
 
+from helpers.reference import assert_close, randomize
 from swin_dense.layers import DropPath, FeedForward
 
 

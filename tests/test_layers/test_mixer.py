@@ -3,15 +3,24 @@ from functools import partial
 
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 
+from helpers.reference import assert_close, randomize
 from swin_dense.backbones.base import SwinPyramid
-from swin_dense.backbones.pyramid_config import (PyramidConfig, StageConfig,
-                                                 feed_forward)
+from swin_dense.backbones.pyramid_config import (
+    PyramidConfig,
+    StageConfig,
+    feed_forward,
+)
 from swin_dense.kernels import available, choose, use
-from swin_dense.layers import (CosineAttention, FeedForward, PatchMerging,
-                               SwinBlock, SwinStage, WindowAttention,
-                               WindowMixer)
+from swin_dense.layers import (
+    CosineAttention,
+    FeedForward,
+    PatchMerging,
+    SwinBlock,
+    SwinStage,
+    WindowAttention,
+    WindowMixer,
+)
 from swin_dense.ops import SizeCache, WindowLayout
 
 

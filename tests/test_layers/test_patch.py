@@ -1,7 +1,7 @@
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 
+from helpers.reference import assert_close, randomize
 from swin_dense.layers import PatchEmbed, PatchMerging
 
 

@@ -1,9 +1,15 @@
 import pytest
 import torch
 
-from swin_dense.ops import (WindowLayout, cut_windows, cyclic_shift,
-                            join_windows, merge_windows, pad_to_multiple,
-                            partition_windows)
+from swin_dense.ops import (
+    WindowLayout,
+    cut_windows,
+    cyclic_shift,
+    join_windows,
+    merge_windows,
+    pad_to_multiple,
+    partition_windows,
+)
 
 GRIDS = [((12, ), (4, )), ((6, 8), (3, 4)), ((4, 6, 9), (2, 3, 3))]
 

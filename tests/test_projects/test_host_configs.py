@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from small_bert import make_bert
 
+from helpers.small_bert import make_bert
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 
 # Configs that build with the host's class, at the least.

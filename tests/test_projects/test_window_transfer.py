@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from swin_dense.checkpoints.transfer import resize_bias_table
+from swin_dense.checkpoints.position import resize_bias_table
 
 PROJECT = Path(__file__).parents[2] / 'projects' / 'window_transfer'
 TABLE = 'backbone.layers.1.blocks.1.attn.relative_position_bias_table'

@@ -4,14 +4,14 @@ import weakref
 import cv2
 import pytest
 import torch
-from helpers.reference import randomize
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from small_ade import write_ade
 
-from swin_dense.engine.tta import add_tta
+from helpers.ade import write_ade
+from helpers.reference import randomize
+from swin_dense.engine.tta_config import add_tta
 from swin_dense.segmentation.tta import SegTTAModel
 
 pytest.importorskip('mmseg', reason='augments the pipelines of mmseg')

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_runs import CONFIG, REPOSITORY, run, tool
+
+from helpers.command_line import CONFIG, REPOSITORY, error_of, run, tool
 
 
 @pytest.fixture(scope='module')
@@ -36,13 +37,6 @@ def photo(tmp_path):
     cv2.imwrite(str(path), pixels)
     return path
 
-
-def error_of(capsys, name: str, *args) -> str:
-    """The message of a tool that must fail, and not by a traceback."""
-    assert run(name, *args) == 1
-    error = capsys.readouterr().err
-    assert 'Traceback' not in error and 'error: ' in error
-    return error.split('error: ', 1)[1]
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'predict', 'demo'])
@@ -83,76 +77,76 @@ def test_missing_config(name, capsys):
         'train': [],
         'test': ['x.pth']
     }.get(name, ['x.pth', 'x.jpg', '--out', 'x'])
-    assert 'no.py does not exist' in error_of(capsys, name, 'no.py', *extra)
+    assert 'no.py does not exist' in error_of(capsys, run(name, 'no.py', *extra))
 
 
 def test_missing_data_set(tmp_path, capsys):
     config = REPOSITORY / 'configs' / 'cascade_swin_t_coco.py'
-    error = error_of(capsys, 'train', config, '--work-dir', tmp_path,
+    error = error_of(capsys, run('train', config, '--work-dir', tmp_path,
                      '--cfg-options', f'data_root={tmp_path}/nowhere',
-                     'model.backbone.init_cfg=None')
+                     'model.backbone.init_cfg=None'))
     assert f'{tmp_path}/nowhere/annotations/instances_train2017.json' in error
     assert 'configs/cascade_swin_nano_shapes.py' in error
 
 
 def test_unknown_backbone_argument(tmp_path, capsys):
-    error = error_of(capsys, 'train', CONFIG, '--work-dir', tmp_path,
-                     '--cfg-options', 'model.backbone.windows=7')
+    error = error_of(capsys, run('train', CONFIG, '--work-dir', tmp_path,
+                     '--cfg-options', 'model.backbone.windows=7'))
     assert 'window_size' in error
 
 
 @pytest.mark.parametrize('name', ['test', 'predict'])
 def test_missing_checkpoint(name, checkpoint, photo, tmp_path, capsys):
     extra = [photo, '--out', tmp_path / 'out'] if name == 'predict' else []
-    error = error_of(capsys, name, CONFIG, checkpoint.with_name('tony.pth'),
-                     *extra)
+    error = error_of(capsys, run(name, CONFIG, checkpoint.with_name('tony.pth'),
+                     *extra))
     assert f'tony.pth does not exist; did you mean {checkpoint}' in error
     assert not (tmp_path / 'out').exists()
 
 
 def test_checkpoint_of_another_model(checkpoint, photo, tmp_path, capsys):
-    error = error_of(capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, photo, '--out',
                      tmp_path / 'out', '--cfg-options',
-                     'model.backbone.depths=[2,2,1,1]')
+                     'model.backbone.depths=[2,2,1,1]'))
     assert 'is not for this model' in error
     assert 'backbone.layers.1.blocks.1' in error
 
 
 def test_heads_that_do_not_fit_the_classes(checkpoint, photo, tmp_path,
                                            capsys):
-    error = error_of(capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, photo, '--out',
                      tmp_path / 'out', '--cfg-options',
-                     'model.roi_head.bbox_head.num_classes=4')
+                     'model.roi_head.bbox_head.num_classes=4'))
     assert '3 classes' in error and 'num_classes=4' in error
 
 
 def test_classes_in_another_order(checkpoint, photo, tmp_path, capsys):
     error = error_of(
-        capsys, 'predict', CONFIG, checkpoint, photo, '--out',
+        capsys, run('predict', CONFIG, checkpoint, photo, '--out',
         tmp_path / 'out', '--cfg-options',
-        'test_dataloader.dataset.metainfo.classes=square,circle,triangle')
+        'test_dataloader.dataset.metainfo.classes=square,circle,triangle'))
     assert "'square' is 1 in the checkpoint and 0 in the config" in error
 
 
 def test_amp_without_a_gpu(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
-    error = error_of(capsys, 'train', CONFIG, '--amp', '--work-dir', tmp_path)
+    error = error_of(capsys, run('train', CONFIG, '--amp', '--work-dir', tmp_path))
     assert '--amp needs a GPU' in error
 
 
 def test_launcher_without_its_processes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
     monkeypatch.delenv('RANK', raising=False)
-    error = error_of(capsys, 'train', CONFIG, '--launcher', 'slurm',
-                     '--work-dir', tmp_path)
+    error = error_of(capsys, run('train', CONFIG, '--launcher', 'slurm',
+                     '--work-dir', tmp_path))
     assert 'tools/dist_train.sh or torchrun' in error
 
 
 def test_inputs_without_images(checkpoint, tmp_path, capsys):
     (tmp_path / 'notes.txt').write_text('none')
     for entry in (tmp_path, tmp_path / '*.jpg', tmp_path / 'absent.jpg'):
-        error = error_of(capsys, 'predict', CONFIG, checkpoint, entry, '--out',
-                         tmp_path / 'out')
+        error = error_of(capsys, run('predict', CONFIG, checkpoint, entry, '--out',
+                         tmp_path / 'out'))
         assert error.startswith(f'{entry}: no image there')
 
 

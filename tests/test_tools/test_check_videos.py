@@ -3,8 +3,9 @@ import csv
 import json
 
 import pytest
-from tiny_runs import run
-from video_files import write_clip
+
+from helpers.command_line import run
+from helpers.video_files import write_clip
 
 pytest.importorskip('av', reason='clips are written by PyAV')
 

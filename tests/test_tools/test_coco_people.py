@@ -4,7 +4,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from tiny_runs import REPOSITORY, run
+
+from helpers.command_line import REPOSITORY, run
 
 
 @pytest.mark.slow

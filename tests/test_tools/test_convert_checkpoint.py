@@ -4,16 +4,26 @@ import hashlib
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from swin_files import (CLASSES, classifier, detector, random_swin,
-                        write_payload)
-from tiny_runs import run
 
-from swin_dense.backbones import (SwinTransformer, SwinTransformer3D,
-                                  SwinTransformerV2)
-from swin_dense.checkpoints.formats import export, unwrap
+from helpers.command_line import error_of, run
+from helpers.swin_files import (
+    CLASSES,
+    classifier,
+    detector,
+    random_swin,
+    write_payload,
+)
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
+from swin_dense.checkpoints.files.metadata import metadata_of
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.files.write import write_checkpoint
+from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.translate import extract_state_dict
 from swin_dense.checkpoints.load import load_backbone
-from swin_dense.checkpoints.read import read_checkpoint
-from swin_dense.checkpoints.write import metadata_of, write_checkpoint
 from swin_dense.ops import log_coordinates
 
 IMAGE_TARGETS = ('official', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
@@ -36,13 +46,6 @@ def convert(*args) -> int:
     return run('convert_checkpoint', *args)
 
 
-def error_of(capsys, *args) -> str:
-    """The message of a conversion that must fail, not by a traceback."""
-    assert convert(*args) == 1
-    error = capsys.readouterr().err
-    assert 'Traceback' not in error and 'error: ' in error
-    return error.split('error: ', 1)[1]
-
 
 def same(left: dict, right: dict) -> bool:
     return left.keys() == right.keys() and all(
@@ -64,7 +67,7 @@ def test_there_and_back(source, tmp_path, target, suffix):
         if not name.endswith(('index', 'mask')) and not (target in (
             'mmdet', 'mmseg') and name.startswith(('norm.', 'head.')))
     }
-    assert same(unwrap(read_checkpoint(back)), expected)
+    assert same(extract_state_dict(read_checkpoint(back)), expected)
 
 
 def test_layouts(source, tmp_path):
@@ -215,7 +218,7 @@ def test_video(tmp_path, capsys):
     assert 'backbone.norm.weight' in found  # official: of the last output
     assert convert(path, source, '--to', 'mmaction', '--force') == 0
     assert same(read_checkpoint(source)['state_dict'], content)
-    error = error_of(capsys, source, tmp_path / 'c.pth', '--to', 'mmdet')
+    error = error_of(capsys, convert(source, tmp_path / 'c.pth', '--to', 'mmdet'))
     assert 'mmdet has no Video Swin' in error
     assert 'expected one of official, mmaction' in error
 
@@ -223,7 +226,7 @@ def test_video(tmp_path, capsys):
 def test_existing_file(source, tmp_path, capsys):
     path = tmp_path / 'new.pth'
     path.write_bytes(b'precious')
-    error = error_of(capsys, source, path, '--to', 'timm')
+    error = error_of(capsys, convert(source, path, '--to', 'timm'))
     assert f'{path} exists: give another path, or --force' in error
     assert path.read_bytes() == b'precious'
     assert convert(source, path, '--to', 'timm', '--dry-run') == 0
@@ -234,12 +237,12 @@ def test_existing_file(source, tmp_path, capsys):
 
 def test_destinations(source, tmp_path, capsys):
     content = source.read_bytes()
-    error = error_of(capsys, source, source, '--to', 'timm', '--force')
+    error = error_of(capsys, convert(source, source, '--to', 'timm', '--force'))
     assert 'is SRC itself' in error
     assert source.read_bytes() == content
-    error = error_of(capsys, source, tmp_path / 'a.onnx', '--to', 'timm')
+    error = error_of(capsys, convert(source, tmp_path / 'a.onnx', '--to', 'timm'))
     assert 'end the name in .safetensors' in error
-    error = error_of(capsys, source, tmp_path / 'no/a.pth', '--to', 'timm')
+    error = error_of(capsys, convert(source, tmp_path / 'no/a.pth', '--to', 'timm'))
     assert f'there is no folder {tmp_path}/no' in error
     assert [p.name for p in tmp_path.iterdir()] == [source.name]
 
@@ -252,7 +255,7 @@ def test_unknown_target(source, tmp_path, capsys):
 
 
 def test_target_without_such_models(source, tmp_path, capsys):
-    error = error_of(capsys, source, tmp_path / 'a.pth', '--to', 'mmaction')
+    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'mmaction'))
     assert 'mmaction has no ' in error
     assert 'expected one of official, mmdet, mmseg, mmpretrain' in error
     assert not (tmp_path / 'a.pth').exists()
@@ -299,15 +302,15 @@ def test_other_files(source, tmp_path, capsys, kind):
         path, message = tmp_path / 'absent.pth', 'does not exist'
     else:
         path, message = tmp_path, 'is a folder'
-    assert message in error_of(capsys, path, tmp_path / 'a.pth', '--to',
-                               'timm')
+    assert message in error_of(capsys, convert(path, tmp_path / 'a.pth', '--to',
+                               'timm'))
     assert [p.name for p in tmp_path.iterdir()] == [source.name]
 
 
 def test_nothing_is_executed(tmp_path, capsys):
     source = tmp_path / 'evil.pth'
     trace = write_payload(source)
-    error = error_of(capsys, source, tmp_path / 'a.pth', '--to', 'timm')
+    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm'))
     assert 'evil.pth is refused: besides weights it holds' in error
     assert not trace.exists() and not (tmp_path / 'a.pth').exists()
 
@@ -319,6 +322,6 @@ def test_disk_that_is_full(source, tmp_path, capsys, monkeypatch):
         raise OSError('No space left on device')
 
     monkeypatch.setattr(torch, 'save', fail)
-    error = error_of(capsys, source, tmp_path / 'a.pth', '--to', 'timm')
+    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm'))
     assert 'No space left' in error
     assert [p.name for p in tmp_path.iterdir()] == [source.name]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from pycocotools.coco import COCO
-from tiny_runs import CONFIG, run
+
+from helpers.command_line import CONFIG, run
 
 
 @pytest.fixture(scope='module')

@@ -1,37 +1,15 @@
 """Two processes do what one does on the same images."""
 import json
-import os
-import socket
 import subprocess
-import sys
 
 import pytest
 import torch
-from tiny_runs import CONFIG, REPOSITORY, run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.command_line import CONFIG, REPOSITORY, launch, run
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 # Sums of float32 in another order, over three steps.
 TOLERANCE = 1e-5
-
-
-def launch(script: str, *args) -> str:
-    """Run a script of `tools/` on CPU processes; returns what it wrote."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    done = subprocess.run(
-        [str(REPOSITORY / 'tools' / script), *map(str, args)],
-        env={
-            **os.environ, 'PORT': str(port),
-            'PYTHON': sys.executable,
-            'CUDA_VISIBLE_DEVICES': ''
-        },
-        capture_output=True,
-        text=True,
-        timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])

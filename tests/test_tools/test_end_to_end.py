@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from pycocotools.coco import COCO
-from tiny_runs import CONFIG, run
 
-from swin_dense.checkpoints.read import read_checkpoint
-from swin_dense.detection.predictor import Predictor
+from helpers.command_line import CONFIG, run
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.detection.predictor import DetectionPredictor
 
 
 @pytest.fixture(scope='module')
@@ -142,7 +142,7 @@ def test_predict_draws_and_writes_coco_results(workspace, checkpoint, data,
 
 def test_predictions_do_not_depend_on_batch_or_source(checkpoint, data,
                                                       workspace):
-    predictor = Predictor(CONFIG, str(checkpoint))
+    predictor = DetectionPredictor(CONFIG, str(checkpoint))
     files = sorted((workspace / 'shapes' / 'val2017').glob('*.jpg'))[:2]
     together = predictor(files)
     for file, expected in zip(files, together):

@@ -2,9 +2,9 @@
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from tiny_runs import CONFIG, run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.command_line import CONFIG, run
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.launch import load_config
 
 LAYERS = ('roi_head.bbox_head.fc_cls, roi_head.bbox_head.fc_reg, '

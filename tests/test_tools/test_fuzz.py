@@ -7,7 +7,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from tiny_runs import REPOSITORY, tool
+
+from helpers.command_line import REPOSITORY, tool
 
 fuzz = tool('fuzz')
 # Those of clips take longer.

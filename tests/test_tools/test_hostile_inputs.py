@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -11,21 +10,22 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hostile_paths import write_hostile_paths
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from small_videos import moving_square
-from tiny_runs import CONFIG as DETECTOR
-from tiny_runs import run, tool
 
+from helpers.clips import moving_square
+from helpers.command_line import CONFIG as DETECTOR
+from helpers.command_line import run, tool
+from helpers.hostile_paths import write_hostile_paths
 from swin_dense.engine import json_stream
 from swin_dense.engine.launch import load_config
+from swin_dense.engine.tasks import task_of
 
 pytest.importorskip('mmseg', reason='a model is of mmseg')
 pytest.importorskip('mmaction', reason='a model is of mmaction2')
 pytest.importorskip('av', reason='clips are written by PyAV')
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / 'helpers'
 # Names of bytes that are no text, of signs that mean something elsewhere, and
 # as long as a file system takes.
 NAMES = ('plain', os.fsdecode(b'\xff\xfe'), 'two\nlines', '-rf', '%03d',
@@ -58,7 +58,7 @@ def write_good(folder, names, suffix):
     pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
     content = cv2.imencode('.bmp', pixels)[1].tobytes()
     if suffix == '.mp4':
-        from swin_dense.datasets.encoding import write_video
+        from swin_dense.data.video_writer import write_video
         write_video(folder / 'first.mp4', moving_square(0, 8), 10)
         content = (folder / 'first.mp4').read_bytes()
         (folder / 'first.mp4').unlink()
@@ -127,15 +127,7 @@ def test_what_is_done_is_kept_when_it_is_stopped(model, tmp_path, monkeypatch,
     # As late as it may be brought up to date: only stopping writes it.
     monkeypatch.setattr(json_stream, 'SHARE', 1e-9)
     seen = []
-    predictor = {
-        '.mp4':
-        'swin_dense.video.predictor',
-        '.bmp':
-        'swin_dense.segmentation.predictor'
-        if 'upernet' in config else 'swin_dense.detection.predictor'
-    }[suffix]
-    __import__(predictor)
-    kind = sys.modules[predictor].Predictor
+    kind = task_of(load_config(config)).load('predictor')
     predict = kind.predict
 
     def stop(self, images):

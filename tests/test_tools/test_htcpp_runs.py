@@ -2,9 +2,9 @@
 import json
 
 import pytest
-from tiny_runs import REPOSITORY, run
 
-from swin_dense.datasets.shapes import generate_coco
+from helpers.command_line import REPOSITORY, run
+from swin_dense.synthetic.shapes import generate_coco
 
 CONFIG = REPOSITORY / 'configs' / 'htcpp_swin_nano_shapes.py'
 SCENE = dict(

@@ -4,12 +4,17 @@ import json
 
 import pytest
 import torch
-from swin_files import (CLASSES, classifier, detector, random_swin,
-                        write_payload)
-from tiny_runs import run
 
-from swin_dense.checkpoints.formats import export
-from swin_dense.checkpoints.inspection import inspect_checkpoint
+from helpers.command_line import run
+from helpers.swin_files import (
+    CLASSES,
+    classifier,
+    detector,
+    random_swin,
+    write_payload,
+)
+from swin_dense.checkpoints.inspect_file import inspect_checkpoint
+from swin_dense.checkpoints.layouts.targets import export
 from swin_dense.registry import MODELS
 
 

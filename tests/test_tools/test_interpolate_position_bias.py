@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from window_files import model, weights
 
+from helpers.window_files import model, weights
+from swin_dense.checkpoints.files.metadata import metadata_of
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.checkpoints.load import load_backbone
-from swin_dense.checkpoints.read import read_checkpoint
-from swin_dense.checkpoints.write import metadata_of
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools'))

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from small_bert import make_bert
-from tiny_coco import tiny_data, write_data
-from tiny_runs import run
 
-from swin_dense.engine import hooks
+from helpers.coco import tiny_data, write_data
+from helpers.command_line import run
+from helpers.small_bert import make_bert
+from swin_dense.engine import class_check_hook
 from swin_dense.engine.launch import load_config
 
 pytest.importorskip('mmdet', reason='a config of mmdet')
@@ -88,9 +88,9 @@ def test_more_classes_than_embeddings():
     model = torch.nn.Module()
     model.language_model = torch.nn.Identity()
     model.dn_query_generator = SimpleNamespace(num_classes=1)
-    hooks._check_denoising(model, ['cat'])
+    class_check_hook._check_denoising(model, ['cat'])
     with pytest.raises(ValueError, match='has 2 classes, and model.bbox_head'):
-        hooks._check_denoising(model, ['cat', 'dog'])
+        class_check_hook._check_denoising(model, ['cat', 'dog'])
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_ade import CLASSES, label_map, write_pair
-from tiny_runs import REPOSITORY, run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.command_line import REPOSITORY, error_of, run
+from helpers.label_maps import CLASSES, label_map, write_pair
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 PAGE = REPOSITORY / 'docs' / 'own_segmentation_data.md'
 # What makes the recipe small enough for a test.
@@ -63,11 +63,6 @@ def train(config, *options):
                *(['--cfg-options', *options] if options else []))
 
 
-def error_of(capsys, status):
-    error = capsys.readouterr().err
-    assert status == 1 and 'Traceback' not in error
-    return error
-
 
 def labels_of(config, name='a', split='train'):
     return config.parent / 'mine' / 'labels' / split / f'{name}.png'
@@ -87,8 +82,7 @@ def test_documented_config_trains_and_tests(config, capsys):
     capsys.readouterr()
     # At a test, too, heads and classes must fit.
     error = error_of(
-        capsys,
-        run('test', config, weights, '--work-dir', config.parent / 'test',
+        capsys, run('test', config, weights, '--work-dir', config.parent / 'test',
             '--cfg-options', 'model.decode_head.num_classes=4'))
     assert 'decode_head' in error and '4' in error
 
@@ -166,8 +160,7 @@ def test_bad_settings_end_a_training_at_its_start(config, capsys, option,
 
 def test_unknown_class_of_the_shapes(tmp_path, capsys):
     error = error_of(
-        capsys,
-        run(
+        capsys, run(
             'train', REPOSITORY / 'configs/upernet_swin_nano_shapes.py',
             '--work-dir', tmp_path, '--cfg-options',
             f'data_root={tmp_path}/shapes',

@@ -8,11 +8,11 @@ import pytest
 import torch
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
-from small_ade import write_ade
-from tiny_runs import CONFIG as DETECTOR
-from tiny_runs import run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.ade import write_ade
+from helpers.command_line import CONFIG as DETECTOR
+from helpers.command_line import error_of, run
+from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.launch import load_config
 
 pytest.importorskip('mmseg', reason='the models are of mmseg')
@@ -20,10 +20,10 @@ pytest.importorskip('mmseg', reason='the models are of mmseg')
 from mmseg.datasets import ADE20KDataset  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
-from swin_dense.segmentation import results  # noqa: E402
-from swin_dense.segmentation.predictor import Predictor  # noqa: E402
+from swin_dense.segmentation import write_predictions  # noqa: E402
+from swin_dense.segmentation.predictor import SegmentationPredictor  # noqa: E402
 
-CONFIG = str(Path(__file__).with_name('tiny_upernet.py'))
+CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_upernet.py')
 CLASSES = ADE20KDataset.METAINFO['classes']
 
 
@@ -52,7 +52,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(checkpoint):
-    return Predictor(CONFIG, str(checkpoint))
+    return SegmentationPredictor(CONFIG, str(checkpoint))
 
 
 def whole(parts, shape):
@@ -61,12 +61,6 @@ def whole(parts, shape):
         result[:, rows, columns] = logits
     return result
 
-
-def error_of(capsys, *args) -> str:
-    assert run('predict', *args) == 1
-    error = capsys.readouterr().err
-    assert 'Traceback' not in error and 'error: ' in error
-    return error.split('error: ', 1)[1]
 
 
 def test_pictures_label_maps_and_areas(checkpoint, photos, predictor, tmp_path,
@@ -97,14 +91,14 @@ def test_pictures_label_maps_and_areas(checkpoint, photos, predictor, tmp_path,
         np.testing.assert_array_equal(loaded['gt_seg_map'], labels)
         assert entry['file_name'] == str(photos / f'{name}.jpg')
         assert entry['label_map'] == str(path)
-        assert entry['areas'] == results.class_areas(labels, CLASSES)
+        assert entry['areas'] == write_predictions.class_areas(labels, CLASSES)
         drawn = cv2.imread(str(tmp_path / f'{name}.jpg'))
         assert drawn.shape[0] > photo.shape[0]  # the legend
         assert drawn.shape[1] >= photo.shape[1]
 
 
 def test_one_tile_is_the_whole(checkpoint, photos, predictor):
-    tiled = Predictor(CONFIG, str(checkpoint), tile=(64, 80))
+    tiled = SegmentationPredictor(CONFIG, str(checkpoint), tile=(64, 80))
     for photo in sorted(photos.iterdir()):
         pixels = cv2.imread(str(photo))
         shape = (150, *pixels.shape[:2])
@@ -120,7 +114,7 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
     """Corners that one tile alone covers have its logits."""
     photo = cv2.imread(str(photos / '1.jpg'))  # 56 x 72
     steps = []
-    tiled = Predictor(
+    tiled = SegmentationPredictor(
         CONFIG,
         str(checkpoint),
         tile=(32, 32),
@@ -158,7 +152,7 @@ def test_some_classes_keep_the_values_of_all(checkpoint, tmp_path):
         f'model.{head}.num_classes': 3
         for head in ('decode_head', 'auxiliary_head')
     }
-    predictor = Predictor(CONFIG, str(path), heads)
+    predictor = SegmentationPredictor(CONFIG, str(path), heads)
     assert predictor.classes == names
     # wall is the first class of the files, sky the third, flag the last.
     assert predictor.file_values.tolist() == [3, 1, 150]
@@ -168,9 +162,9 @@ def test_some_classes_keep_the_values_of_all(checkpoint, tmp_path):
 
 
 def test_wrong_number_of_classes(checkpoint, photos, tmp_path, capsys):
-    error = error_of(capsys, CONFIG, checkpoint, photos, '--out',
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, photos, '--out',
                      tmp_path / 'out', '--cfg-options',
-                     'model.decode_head.num_classes=149')
+                     'model.decode_head.num_classes=149'))
     assert 'has 150 classes' in error
     assert 'model.decode_head (UPerHead): num_classes=149' in error
     assert not (tmp_path / 'out').exists()
@@ -188,8 +182,8 @@ def test_wrong_number_of_classes(checkpoint, photos, tmp_path, capsys):
 ])
 def test_options_that_do_not_fit(checkpoint, photos, tmp_path, capsys, config,
                                  options, message):
-    assert message in error_of(capsys, config, checkpoint, photos, '--out',
-                               tmp_path / 'out', *options)
+    assert message in error_of(capsys, run('predict', config, checkpoint, photos, '--out',
+                               tmp_path / 'out', *options))
     assert not (tmp_path / 'out').exists()
 
 
@@ -201,8 +195,8 @@ def test_bad_images_are_named_and_the_others_done(checkpoint, photos, tmp_path,
     content = (photos / '0.jpg').read_bytes()
     (source / 'good.jpg').write_bytes(content)
     (source / 'cut.jpg').write_bytes(content[:-200])
-    error = error_of(capsys, CONFIG, checkpoint, source, '--out',
-                     tmp_path / 'out', *options)
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, source, '--out',
+                     tmp_path / 'out', *options))
     assert '1 of 2 images could not be read' in error
     assert (tmp_path / 'out' / 'labels' / 'good.png').is_file()
     assert not (tmp_path / 'out' / 'cut.jpg').exists()
@@ -211,7 +205,7 @@ def test_bad_images_are_named_and_the_others_done(checkpoint, photos, tmp_path,
 def test_large_pictures_are_drawn_smaller(checkpoint, photos, tmp_path,
                                           monkeypatch):
     """Label maps keep their size."""
-    monkeypatch.setattr(results, 'LARGEST', 36)
+    monkeypatch.setattr(write_predictions, 'LARGEST', 36)
     assert run('predict', CONFIG, checkpoint, photos / '1.jpg', '--out',
                tmp_path) == 0
     drawn = cv2.imread(str(tmp_path / '1.jpg'))
@@ -222,25 +216,25 @@ def test_large_pictures_are_drawn_smaller(checkpoint, photos, tmp_path,
 
 def test_label_maps_never_overwrite_each_other_or_an_image(
         checkpoint, photos, tmp_path, capsys):
-    assert results.label_paths(
+    assert write_predictions.label_paths(
         [Path('out', name) for name in ('a/x.jpg', 'b.png')],
         Path('out')) == [Path('out/labels/a/x.png'),
                          Path('out/labels/b.png')]
     pictures = [Path('out', name) for name in ('x.jpg', 'x.png', 'y.png')]
-    assert results.label_paths(pictures, Path('out')) == [
+    assert write_predictions.label_paths(pictures, Path('out')) == [
         Path('out/labels', name)
         for name in ('x.jpg.png', 'x.png.png', 'y.png')
     ]
     image = tmp_path / 'labels' / 'x.png'
     image.parent.mkdir()
     cv2.imwrite(str(image), cv2.imread(str(photos / '0.jpg')))
-    error = error_of(capsys, CONFIG, checkpoint, image, '--out', tmp_path)
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, image, '--out', tmp_path))
     assert 'labels/x.png would overwrite the input' in error
 
 
 def test_areas_by_hand():
     labels = np.array([[0, 2, 2], [2, 2, 2]])
-    assert results.class_areas(labels, ['a', 'b', 'c']) == {
+    assert write_predictions.class_areas(labels, ['a', 'b', 'c']) == {
         'c': {
             'pixels': 5,
             'share': 0.833333

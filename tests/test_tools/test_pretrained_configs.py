@@ -3,11 +3,11 @@ import re
 
 import pytest
 import torch
-from swin_files import classifier, random_swin, write_payload
-from tiny_runs import CONFIG, run
 
+from helpers.command_line import CONFIG, error_of, run
+from helpers.swin_files import classifier, random_swin, write_payload
 from swin_dense.backbones import SwinTransformer3D
-from swin_dense.checkpoints.formats import export
+from swin_dense.checkpoints.layouts.targets import export
 
 TINY = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2))
 V2 = (f"_delete_=True, type='swin_dense.SwinTransformerV2', arch={TINY}, "
@@ -29,12 +29,6 @@ def train(tmp_path, *args) -> int:
     return run('train', *args, '--work-dir', tmp_path / 'work',
                '--cfg-options', f'data_root={tmp_path / "shapes"}')
 
-
-def error_of(tmp_path, capsys, *args) -> str:
-    assert train(tmp_path, *args) == 1
-    error = capsys.readouterr().err
-    assert 'Traceback' not in error and 'error: ' in error
-    return error.split('error: ', 1)[1]
 
 
 @pytest.mark.parametrize('layout', ['official', 'timm', 'huggingface'])
@@ -79,7 +73,7 @@ def test_checkpoint_that_does_not_fit(tmp_path, capsys, kind, backbone,
         trace = write_payload(source)
     elif kind == 'absent':
         source.unlink()
-    error = error_of(tmp_path, capsys, config(tmp_path, source, backbone))
+    error = error_of(capsys, train(tmp_path, config(tmp_path, source, backbone)))
     assert re.search(message, error, re.DOTALL), error
     assert trace is None or not trace.exists()
     assert not list((tmp_path / 'work').rglob('*.pth'))

@@ -4,8 +4,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from tiny_runs import REPOSITORY, run
 
+from helpers.command_line import REPOSITORY, run
 from swin_dense.engine.launch import load_config
 from swin_dense.engine.resume import find_latest
 

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_ade import write_ade
-from test_distributed import launch
-from tiny_runs import run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.ade import write_ade
+from helpers.command_line import launch, run
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 pytest.importorskip('mmseg', reason='the recipes are of mmseg models')
 
-CONFIG = str(Path(__file__).with_name('tiny_upernet.py'))
+CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_upernet.py')
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,8 @@
 import json
 
 import pytest
-from tiny_runs import REPOSITORY, run
+
+from helpers.command_line import REPOSITORY, run
 
 pytest.importorskip('mmaction', reason='needs mmaction2')
 CONFIG = REPOSITORY / 'configs' / 'video_swin_nano_two_clips.py'

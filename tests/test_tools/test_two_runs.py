@@ -3,10 +3,14 @@ import hashlib
 
 import pytest
 from mmdet.visualization import DetLocalVisualizer
-from tiny_runs import CONFIG, run
 
+from helpers.command_line import CONFIG, run
 from swin_dense.engine import runner as runner_module
-from swin_dense.engine.launch import build_runner, configure, load_config
+from swin_dense.engine.launch import (
+    apply_command_line,
+    build_runner,
+    load_config,
+)
 from swin_dense.engine.work_dir_lock import WorkDirInUseError, hold_work_dir
 
 
@@ -44,7 +48,7 @@ def test_runners_refuse_it_too(trained, tmp_path):
     """Without the command line, and when both start at once."""
     folder, options = trained
     cfg = load_config(CONFIG, {'data_root': options[1].partition('=')[2]})
-    configure(cfg, work_dir=tmp_path)
+    apply_command_line(cfg, work_dir=tmp_path)
     (tmp_path / 'tiny_mask_rcnn.py').write_text('of the other')
     second = build_runner(cfg)
     with hold_work_dir(tmp_path):
@@ -75,7 +79,7 @@ def test_a_test_beside_a_training_leaves_its_files_alone(trained):
 
 def test_logs_of_runs_that_start_in_one_second(tmp_path, monkeypatch):
     cfg = load_config(CONFIG)
-    configure(cfg, work_dir=tmp_path)
+    apply_command_line(cfg, work_dir=tmp_path)
     setup = runner_module.Runner.setup_env
 
     def now(self, env_cfg):

@@ -3,7 +3,8 @@ import json
 
 import cv2
 import pytest
-from tiny_runs import REPOSITORY, run
+
+from helpers.command_line import REPOSITORY, run
 
 pytest.importorskip('mmaction', reason='needs mmaction2')
 pytest.importorskip('av', reason='clips are written by PyAV')

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_videos import moving_square, write_videos
-from tiny_runs import CONFIG as DETECTOR
-from tiny_runs import run
 
-from swin_dense.checkpoints.read import read_checkpoint
+from helpers.clips import moving_square, write_videos
+from helpers.command_line import CONFIG as DETECTOR
+from helpers.command_line import error_of, run
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
-CONFIG = str(Path(__file__).with_name('tiny_video_swin.py'))
+CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_video_swin.py')
 
 
 @pytest.fixture(scope='module')
@@ -34,12 +34,6 @@ def trained(data, tmp_path_factory):
 def checkpoint(trained):
     return trained / 'epoch_1.pth'
 
-
-def error_of(capsys, *args) -> str:
-    assert run(*args) == 1
-    error = capsys.readouterr().err
-    assert 'Traceback' not in error and 'error: ' in error
-    return error.split('error: ', 1)[1]
 
 
 def test_training_reports_and_keeps_the_classes(trained, checkpoint):
@@ -84,8 +78,8 @@ def test_evaluation_writes_json(checkpoint, data, tmp_path, capsys):
 ])
 def test_evaluation_of_other_classes(checkpoint, data, tmp_path, capsys,
                                      options, message):
-    error = error_of(capsys, 'test', CONFIG, checkpoint, '--work-dir',
-                     tmp_path, '--cfg-options', f'data_root={data}', *options)
+    error = error_of(capsys, run('test', CONFIG, checkpoint, '--work-dir',
+                     tmp_path, '--cfg-options', f'data_root={data}', *options))
     assert message in error
 
 
@@ -110,7 +104,7 @@ def test_prediction_names_bad_files(checkpoint, data, tmp_path, capsys):
     bad.write_bytes(b'no video')
     args = ('predict', CONFIG, checkpoint, bad, data / '1.mp4', '--out',
             tmp_path / 'out', '--strip')
-    error = error_of(capsys, *args)
+    error = error_of(capsys, run(*args))
     assert '1 of 2 videos could not be read' in error
     assert (tmp_path / 'out' / '1.mp4.jpg').is_file()
     assert run(*args, '--skip-bad') == 0
@@ -141,15 +135,15 @@ def test_strips_where_clips_cannot_be_written(checkpoint, data, tmp_path,
 ])
 def test_options_of_other_models(checkpoint, data, tmp_path, capsys, config,
                                  args, message):
-    assert message in error_of(capsys, 'predict', config, checkpoint, data,
-                               '--out', tmp_path / 'out', *args)
+    assert message in error_of(capsys, run('predict', config, checkpoint, data,
+                               '--out', tmp_path / 'out', *args))
     assert not (tmp_path / 'out').exists()
 
 
 def test_nothing_is_overwritten(checkpoint, data, capsys):
     before = (data / '0.mp4').read_bytes()
-    error = error_of(capsys, 'predict', CONFIG, checkpoint, data / '0.mp4',
-                     '--out', data)
+    error = error_of(capsys, run('predict', CONFIG, checkpoint, data / '0.mp4',
+                     '--out', data))
     assert 'would overwrite the input' in error
     assert (data / '0.mp4').read_bytes() == before
 
@@ -162,8 +156,8 @@ def test_weights_for_clips_in_a_model_for_images(checkpoint, tmp_path, capsys):
     classes = ('circle', 'triangle', 'star')  # those of the detector
     content['meta']['dataset_meta'] = dict(classes=classes)
     torch.save(content, path)
-    error = error_of(capsys, 'predict', DETECTOR, path, tmp_path / 'a.png',
-                     '--out', tmp_path / 'out')
+    error = error_of(capsys, run('predict', DETECTOR, path, tmp_path / 'a.png',
+                     '--out', tmp_path / 'out'))
     assert 'looks like a Video Swin' in error
     assert 'the model is a Swin of' in error
 
@@ -188,7 +182,7 @@ def test_features(checkpoint, data, tmp_path, capsys):
     assert run(*args) == 0
     assert '1 files written, 3 kept' in capsys.readouterr().out
     assert path.stat().st_mtime_ns == written
-    error = error_of(capsys, *args, '--pool')
+    error = error_of(capsys, run(*args, '--pool'))
     assert "other settings (there, now): {'pool': (False, True)}" in error
     assert run(*args, '--pool', '--force') == 0
     with np.load(path) as found:
@@ -197,14 +191,14 @@ def test_features(checkpoint, data, tmp_path, capsys):
 
 def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
     (tmp_path / 'bad.mp4').write_bytes(b'no video')
-    error = error_of(capsys, 'extract_features', CONFIG, checkpoint,
+    error = error_of(capsys, run('extract_features', CONFIG, checkpoint,
                      tmp_path / 'bad.mp4', data / '0.mp4', '--out',
-                     tmp_path / 'out', '--short-side', 32)
+                     tmp_path / 'out', '--short-side', 32))
     assert '1 of 2 videos could not be read' in error
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['0.mp4.npz']
     (tmp_path / 'out' / '0.mp4.npz').write_bytes(b'')
-    error = error_of(capsys, 'extract_features', CONFIG, checkpoint,
-                     data / '0.mp4', '--out', tmp_path / 'out')
+    error = error_of(capsys, run('extract_features', CONFIG, checkpoint,
+                     data / '0.mp4', '--out', tmp_path / 'out'))
     assert 'holds no features that this tool wrote' in error
 
 
@@ -217,8 +211,8 @@ def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
 def test_bad_command_lines_of_features(checkpoint, data, tmp_path, capsys,
                                        config, args, message):
     out = tmp_path / 'out'
-    assert message in error_of(capsys, 'extract_features', config, checkpoint,
-                               data, '--out', out, *args)
+    assert message in error_of(capsys, run('extract_features', config, checkpoint,
+                               data, '--out', out, *args))
     assert not out.exists()
 
 

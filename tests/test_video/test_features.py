@@ -2,15 +2,19 @@
 import numpy as np
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
-from small_videos import moving_square
 from torch import nn
 
+from helpers.clips import moving_square
+from helpers.reference import assert_close, randomize
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
-from swin_dense.datasets.encoding import write_video
-from swin_dense.datasets.video import Video
-from swin_dense.video.features import (MEAN, STD, extract_features,
-                                       extract_video)
+from swin_dense.data.video_reader import Video
+from swin_dense.data.video_writer import write_video
+from swin_dense.video.features import (
+    MEAN,
+    STD,
+    extract_features,
+    extract_video,
+)
 
 NARROW = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 ALL = (0, 1, 2, 3)

@@ -6,21 +6,22 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from small_videos import CLASSES, moving_square
 
+from helpers.clips import CLASSES, moving_square
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.load import CheckpointError, read_checkpoint
-from swin_dense.datasets.encoding import write_video
-from swin_dense.datasets.video import VideoError
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.data.decoders.base import VideoError
+from swin_dense.data.video_writer import write_video
 from swin_dense.engine.launch import load_config
 from swin_dense.files import read_json
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
-from swin_dense.video import results  # noqa: E402
-from swin_dense.video.predictor import Predictor  # noqa: E402
+from swin_dense.video import write_predictions  # noqa: E402
+from swin_dense.video.predictor import VideoPredictor  # noqa: E402
 
-CONFIG = str(Path(__file__).parents[1] / 'test_tools' / 'tiny_video_swin.py')
+CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_video_swin.py')
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +42,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(checkpoint):
-    return Predictor(CONFIG, checkpoint)
+    return VideoPredictor(CONFIG, checkpoint)
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_as_plain_types_and_as_a_table(predictor, video):
     assert first['score'] >= second['score']
     assert {first['name'], second['name']} == {*CLASSES}
     assert CLASSES[first['label']] == first['name']
-    lines = results.time_table(found, CLASSES, 1).splitlines()
+    lines = write_predictions.time_table(found, CLASSES, 1).splitlines()
     assert lines[0] == f'{path}: 20 frames'
     assert lines[2].split()[:2] == ['0.80-1.60', 's']
     assert lines[-1].split()[0] == 'all' and len(lines) == 5
@@ -106,11 +107,11 @@ def test_as_plain_types_and_as_a_table(predictor, video):
 
 def test_options(checkpoint, video):
     path = video(24, 20.)
-    predictor = Predictor(CONFIG, checkpoint, stride=.1)
+    predictor = VideoPredictor(CONFIG, checkpoint, stride=.1)
     assert [w.first for w in predictor.predict(path).windows
             ] == [*range(0, 16, 2), 16]
     # At half of the video's rate every second frame is taken.
-    predictor = Predictor(CONFIG, checkpoint, fps=10)
+    predictor = VideoPredictor(CONFIG, checkpoint, fps=10)
     assert [(w.first, w.last)
             for w in predictor.predict(path).windows] == [(0, 15), (8, 23)]
 
@@ -119,12 +120,12 @@ def test_frames_spread_over_a_video(checkpoint, video):
     config = load_config(CONFIG)
     config.test_dataloader.dataset.pipeline[1] = dict(
         type='UniformSample', clip_len=4, test_mode=True)
-    window, = Predictor(config, checkpoint).predict(video()).windows
+    window, = VideoPredictor(config, checkpoint).predict(video()).windows
     assert (window.first, window.last) == (0, 19)
-    windows = Predictor(config, checkpoint, window=1.).predict(video()).windows
+    windows = VideoPredictor(config, checkpoint, window=1.).predict(video()).windows
     assert [(w.first, w.last) for w in windows] == [(0, 9), (10, 19)]
     with pytest.raises(ValueError, match='window is for models that spread'):
-        Predictor(CONFIG, checkpoint, window=1.)
+        VideoPredictor(CONFIG, checkpoint, window=1.)
 
 
 def test_short_videos_start_again(predictor, video, logged):
@@ -136,10 +137,10 @@ def test_short_videos_start_again(predictor, video, logged):
 
 
 def test_clip_and_strip(predictor, video, tmp_path):
-    from swin_dense.datasets.video import Video
+    from swin_dense.data.video_reader import Video
     found = predictor.predict(video())
     paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
-    written = results.VideoResults(paths, tmp_path / 'out', CLASSES, 5)
+    written = write_predictions.VideoResults(paths, tmp_path / 'out', CLASSES, 5)
     for index in range(2):
         written.add(index, found)
     written.close()
@@ -153,7 +154,7 @@ def test_clip_and_strip(predictor, video, tmp_path):
         gap = first[:48].astype(int) - frame
         assert np.abs(gap).mean() < 12
         assert first[48:].mean() > first[:48].mean()
-        strip = results.draw_strip(source, found, CLASSES)
+        strip = write_predictions.draw_strip(source, found, CLASSES)
     assert strip.shape[1] == 3 * 64
     first, _ = read_json(tmp_path / 'out' / 'predictions.json')
     assert len(first['top']) == 2  # there are no more
@@ -166,7 +167,7 @@ def test_folders_of_frames(predictor, tmp_path):
     found = predictor.predict(tmp_path)
     assert [(w.first, w.last) for w in found.windows] == [(0, 7), (1, 8)]
     assert found.fps is None and found.windows[0].start is None
-    assert '0-7' in results.time_table(found, CLASSES, 1)
+    assert '0-7' in write_predictions.time_table(found, CLASSES, 1)
 
 
 def test_files_that_are_no_videos(predictor, tmp_path):
@@ -181,19 +182,19 @@ def test_files_that_are_no_videos(predictor, tmp_path):
 @pytest.mark.parametrize('argument', ['stride', 'window', 'fps'])
 def test_bad_options(checkpoint, argument):
     with pytest.raises(ValueError, match=f'{argument} must be above 0'):
-        Predictor(CONFIG, checkpoint, **{argument: 0})
+        VideoPredictor(CONFIG, checkpoint, **{argument: 0})
 
 
 def test_classes(checkpoint, tmp_path):
     with pytest.raises(CheckpointError, match='another order'):
-        Predictor(
+        VideoPredictor(
             CONFIG,
             checkpoint,
             cfg_options={
                 'test_dataloader.dataset.metainfo.classes': ['left', 'right']
             })
     with pytest.raises(ValueError, match='num_classes=3'):
-        Predictor(
+        VideoPredictor(
             CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3})
     # A file without names, for a config that counts its classes.
     content = read_checkpoint(checkpoint)
@@ -202,10 +203,10 @@ def test_classes(checkpoint, tmp_path):
     config = load_config(CONFIG)
     del config.test_dataloader.dataset.metainfo
     config.test_dataloader.dataset.num_classes = 2
-    assert Predictor(config, nameless).classes == ['0', '1']
+    assert VideoPredictor(config, nameless).classes == ['0', '1']
     config.test_dataloader.dataset.num_classes = None
     with pytest.raises(ValueError, match='names the classes'):
-        Predictor(config, nameless)
+        VideoPredictor(config, nameless)
 
 
 def test_networks_for_images_are_refused(tmp_path):
@@ -221,7 +222,7 @@ def test_networks_for_images_are_refused(tmp_path):
     with pytest.raises(
             CheckpointError,
             match='looks like a Swin of .*, the model is a Video Swin of '):
-        Predictor(CONFIG, path)
+        VideoPredictor(CONFIG, path)
 
 
 def test_pipelines_that_cannot_be_used(checkpoint):
@@ -229,7 +230,7 @@ def test_pipelines_that_cannot_be_used(checkpoint):
     pipeline = config.test_dataloader.dataset.pipeline
     config.test_dataloader.dataset.pipeline = pipeline[:2] + pipeline[3:]
     with pytest.raises(ValueError, match='has no swin_dense.VideoDecode'):
-        Predictor(config, checkpoint)
+        VideoPredictor(config, checkpoint)
     assert isinstance(config, Config)
 
 

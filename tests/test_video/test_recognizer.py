@@ -1,8 +1,9 @@
 """Views in turns, at any batch size."""
 import pytest
 import torch
-from helpers.reference import assert_close, randomize
 from mmengine.registry import MODELS, init_default_scope
+
+from helpers.reference import assert_close, randomize
 
 pytest.importorskip('mmaction', reason='the model is of mmaction2')
 

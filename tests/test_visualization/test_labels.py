@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
-from swin_dense.visualization import (class_colour, draw_labels, draw_legend,
-                                      label_sheet)
+from swin_dense.visualization import (
+    class_colour,
+    draw_labels,
+    draw_legend,
+    label_sheet,
+)
 from swin_dense.visualization.text import text_size
 
 CLASSES = ['background', 'circle', 'square']

@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 import torch
-from window_files import TABLE, weights
 
-from swin_dense.checkpoints.resizing import resize_checkpoint
-from swin_dense.checkpoints.transfer import resize_bias_table
+from helpers.window_files import TABLE, weights
+from swin_dense.analysis.bias_maps import head_maps
+from swin_dense.checkpoints.position import resize_bias_table
+from swin_dense.checkpoints.resize import resize_checkpoint
 from swin_dense.layers.log_position_bias import LogPositionBias
-from swin_dense.visualization.bias_maps import head_maps
 from swin_dense.visualization.position_bias import BiasMap, draw_position_bias
 
 RED, BLUE = (31, 0, 103), (97, 48, 5)  # BGR; the ends of the scale

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 
 from swin_dense.visualization import text as module
-from swin_dense.visualization.text import (choose_font, default_font,
-                                           installed_fonts, put_text,
-                                           text_size)
+from swin_dense.visualization.text import (
+    choose_font,
+    default_font,
+    installed_fonts,
+    put_text,
+    text_size,
+)
 
 
 @pytest.fixture

@@ -9,11 +9,17 @@ from swin_dense.kernels.cpu.attention import attend_in_chunks
 from swin_dense.kernels.cpu.block import run_block
 from swin_dense.kernels.cpu.chunks import cut_chunks, num_chunks
 from swin_dense.kernels.cpu.feed_forward import ChunkedGELUNetwork
-from swin_dense.kernels.cpu.linear_layers import (compute_dtype, linear,
-                                                  pack_weights_once)
-from swin_dense.kernels.cpu.window_index import (WindowIndex, gather_windows,
-                                                 make_window_index,
-                                                 scatter_windows)
+from swin_dense.kernels.cpu.linear_layers import (
+    compute_dtype,
+    linear,
+    pack_weights_once,
+)
+from swin_dense.kernels.cpu.window_index import (
+    WindowIndex,
+    gather_windows,
+    make_window_index,
+    scatter_windows,
+)
 from swin_dense.kernels.interface import AttentionTerms, Block, MixFunction
 from swin_dense.kernels.plain import PlainKernels, attend
 from swin_dense.ops import WindowLayout, is_traced

@@ -6,9 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swin_dense.kernels.cpu.linear_layers import (compute_dtype,
-                                                  linear_no_grad, output_dtype,
-                                                  pack_weights_once)
+from swin_dense.kernels.cpu.linear_layers import (
+    compute_dtype,
+    linear_no_grad,
+    output_dtype,
+    pack_weights_once,
+)
 from swin_dense.kernels.cpu.sums import Sums
 from swin_dense.kernels.cpu.threads import share_out
 

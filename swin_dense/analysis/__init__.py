@@ -1,0 +1,1 @@
+"""Measurements of models and weights: speed, memory, FLOPs, biases."""

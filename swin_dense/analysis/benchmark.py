@@ -1,0 +1,401 @@
+"""Time and peak memory of models, side by side in one run."""
+import ctypes
+import gc
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from swin_dense.sizes import SWIN, SWIN_V2
+
+MEASURES = ('forward', 'forward + backward')
+
+
+class BenchmarkCase(NamedTuple):
+    """What is measured, and how.
+
+    Attributes:
+        arch: Size of the backbone; unused with a config.
+        config: Detector to measure whole; None for the backbone alone.
+        shape: Height and width of the input, in pixels.
+        batch: Images per run.
+        dtype: Name of a floating type of torch. Other than float32, it is
+            that of autocast.
+        device: Device as torch names it.
+        window: Window size in tokens; unused with a config.
+        repeats: Timed runs, after one that is not.
+        frames: Frames of a clip, for Video Swin with windows of 8 tokens in
+            time; None for images.
+        v2: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
+        with_cp: Whether our V2 recomputes activations.
+        sequential: Whether our V2 works on a few windows at a time.
+        busy: Other processes that work meanwhile, see `other_programs`.
+    """
+    arch: str = 'tiny'
+    config: Optional[str] = None
+    shape: tuple[int, ...] = (800, 1333)
+    batch: int = 1
+    dtype: str = 'float32'
+    device: str = 'cpu'
+    window: int = 7
+    repeats: int = 5
+    frames: Optional[int] = None
+    v2: Optional[str] = None
+    with_cp: bool = False
+    sequential: bool = False
+    busy: int = 0
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Size of the input, (B, 3, H, W) or (B, 3, T, H, W)."""
+        frames = (self.frames, ) if self.frames else ()
+        return (self.batch, 3, *frames, *self.shape)
+
+    @property
+    def peer(self) -> str:
+        """Whose implementation is measured beside ours."""
+        return self.v2 or ('mmaction2' if self.frames else 'mmdet')
+
+
+class Measurement(NamedTuple):
+    """A measurement; times in seconds, memory in bytes.
+
+    The ratio is ours over the peer's, None without a peer.
+    """
+    quantity: str
+    ours: float
+    peer: Optional[float]
+
+    @property
+    def ratio(self) -> Optional[float]:
+        """Ours over the peer's."""
+        return self.ours / self.peer if self.peer else None
+
+
+def _backbone(setting: BenchmarkCase, name: str) -> nn.Module:
+    """Ours or the peer's backbone, without stochastic depth."""
+    if setting.frames:
+        return _video_backbone(setting, name)
+    if setting.v2:
+        return _v2_backbone(setting, name)
+    from swin_dense.backbones.swin import SwinTransformer
+    sizes = SWIN[setting.arch]
+    if name == 'ours':
+        cls: Callable[..., nn.Module] = SwinTransformer
+    else:
+        from mmdet.models.backbones.swin import SwinTransformer as cls
+    return cls(**sizes, window_size=setting.window, drop_path_rate=0.)
+
+
+def _video_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
+    if name == 'ours':
+        from swin_dense.backbones.video_swin import SwinTransformer3D as cls
+    else:
+        from mmaction.models.backbones import SwinTransformer3D as cls
+    window = (8, setting.window, setting.window)
+    return cls(setting.arch, window_size=window, drop_path_rate=0.)
+
+
+def _v2_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
+    if name != 'ours' and setting.v2 == 'transformers':
+        return _HuggingFaceV2(setting)
+    if name == 'ours':
+        from swin_dense.backbones.swin_v2 import SwinTransformerV2 as cls
+        own = dict(
+            with_cp=setting.with_cp, sequential_attention=setting.sequential)
+    else:
+        from mmpretrain.models.backbones.swin_transformer_v2 import (
+            SwinTransformerV2 as cls,
+        )
+        own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
+    return cls(
+        setting.arch, window_size=setting.window, drop_path_rate=0., **own)
+
+
+class _HuggingFaceV2(nn.Module):
+    """Hugging Face's Swin V2, putting out maps as the others do."""
+
+    def __init__(self, setting: BenchmarkCase) -> None:
+        from transformers import Swinv2Backbone, Swinv2Config
+        super().__init__()
+        sizes = SWIN_V2[setting.arch]
+        self.model = Swinv2Backbone(
+            Swinv2Config(
+                image_size=list(setting.shape),
+                embed_dim=sizes['embed_dims'],
+                depths=sizes['depths'],
+                num_heads=sizes['num_heads'],
+                window_size=setting.window,
+                drop_path_rate=0.,
+                out_indices=[1, 2, 3, 4]))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.model(x).feature_maps
+
+
+def _detector(setting: BenchmarkCase, name: str) -> nn.Module:
+    """The detector of a config, with its own or mmdet's backbone."""
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+    from mmengine.model import revert_sync_batchnorm
+    register_all_modules()
+    model = Config.fromfile(setting.config).model
+    backbone = model.backbone
+    backbone.init_cfg = None
+    for part in backbone.get('backbones', [backbone]):
+        part.drop_path_rate = 0.
+    if name != 'ours':
+        backbone.type = 'mmdet.SwinTransformer'
+        arch = backbone.pop('arch', None)
+        backbone.update({**SWIN.get(arch, {}), **backbone})
+    model.data_preprocessor = None
+    return revert_sync_batchnorm(MODELS.build(model))
+
+
+def _samples(setting: BenchmarkCase, classes: int) -> list:
+    """Data samples with three boxes and masks each, and a label map."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData, PixelData
+    height, width = setting.shape
+    boxes = torch.tensor([[.1, .1, .4, .5], [.3, .2, .9, .6],
+                          [.5, .5, .7, .95]])
+    boxes = boxes * torch.tensor([width, height, width, height])
+    masks = torch.zeros(len(boxes), height, width, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
+        mask[top:bottom, left:right] = 1
+    samples = []
+    for _ in range(setting.batch):
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=setting.shape,
+                ori_shape=setting.shape,
+                pad_shape=setting.shape,
+                batch_input_shape=setting.shape,
+                scale_factor=(1., 1.)))
+        sample.gt_instances = InstanceData(
+            bboxes=boxes.to(setting.device),
+            labels=(torch.arange(len(boxes)) % classes).to(setting.device),
+            masks=BitmapMasks(masks.numpy(), height, width))
+        sample.gt_sem_seg = PixelData(
+            sem_seg=masks.amax(0, keepdim=True).to(setting.device))
+        samples.append(sample)
+    return samples
+
+
+def _tasks(setting: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
+    """What to run for each measure, for a model of this name."""
+    torch.manual_seed(0)
+    x = torch.randn(setting.size, device=setting.device)
+    if setting.config is None:
+        model = _backbone(setting, name).to(setting.device)
+        predict: Callable = model
+
+        def loss() -> Tensor:
+            return sum(out.float().mean() for out in model(x))
+    else:
+        model = _detector(setting, name).to(setting.device)
+        samples = _samples(setting, 1)
+
+        def predict(x: Tensor) -> list:
+            return model.predict(x, samples, rescale=False)
+
+        def loss() -> Tensor:
+            losses = model.loss(x, samples)
+            return model.parse_losses(losses)[0]
+
+    cast = partial(
+        torch.autocast,
+        torch.device(setting.device).type,
+        getattr(torch, setting.dtype),
+        enabled=setting.dtype != 'float32')
+
+    def forward() -> None:
+        model.eval()
+        with torch.no_grad(), cast():
+            predict(x)
+
+    def step() -> None:
+        model.train()
+        with cast():
+            total = loss()
+        total.backward()
+        model.zero_grad(set_to_none=True)
+
+    return dict(zip(MEASURES, (forward, step)))
+
+
+def _synchronize(device: str) -> None:
+    if torch.device(device).type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+# Goes through 16 MiB again and again, which is more than its share of a cache.
+_OTHER_PROGRAM = ('import numpy\nnumbers = numpy.ones(2**22, numpy.float32)\n'
+                  'while True:\n    numbers *= 1')
+
+
+@contextmanager
+def other_programs(count: int) -> Iterator[None]:
+    """Run processes that keep the processors and their caches busy.
+
+    A model is seldom alone on a machine: data is loaded, others work there.
+
+    Args:
+        count: Processes; each asks for a processor of its own.
+    """
+    command = [sys.executable, '-c', _OTHER_PROGRAM]
+    # One thread each, whatever numpy's library would take.
+    processes = [
+        subprocess.Popen(command, env={
+            **os.environ, 'OMP_NUM_THREADS': '1'
+        }) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _seconds(task: Callable[[], None], device: str) -> float:
+    _synchronize(device)
+    start = time.perf_counter()
+    task()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_bytes(setting: BenchmarkCase, name: str, quantity: str) -> float:
+    """Peak memory that one run adds to what the model takes.
+
+    On a CPU this is the resident memory of the process (Linux only), so it
+    should be called in a process of its own.
+
+    Raises:
+        OSError: If the system does not tell.
+    """
+    task = _tasks(setting, name)[quantity]
+    if torch.device(setting.device).type == 'cuda':
+        task()
+        before = torch.cuda.memory_allocated(setting.device)
+        torch.cuda.reset_peak_memory_stats(setting.device)
+        task()
+        return torch.cuda.max_memory_allocated(setting.device) - before
+    # A first run on a small input loads what is loaded once.
+    small = setting._replace(shape=(64, 64), batch=1)
+    _tasks(small, name)[quantity]()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')
+    before = _status('VmRSS')
+    task()
+    return _status('VmHWM') - before
+
+
+def _status(field: str) -> int:
+    """A size of this process in bytes, from the Linux kernel."""
+    status = Path('/proc/self/status').read_text()
+    return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
+
+
+def _peak_in_child(setting: BenchmarkCase, name: str, quantity: str) -> float:
+    """`peak_bytes` in a fresh process."""
+    code = ('import json, sys\n'
+            'from swin_dense.analysis.benchmark import BenchmarkCase, peak_bytes\n'
+            'setting = BenchmarkCase(**json.loads(sys.argv[1]))\n'
+            'setting = setting._replace(shape=tuple(setting.shape))\n'
+            'print(peak_bytes(setting, *sys.argv[2:]))')
+    command = [
+        sys.executable, '-W', 'ignore', '-c', code,
+        json.dumps(setting._asdict()), name, quantity
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f'the memory of {name} could not be measured:\n'
+                      f'{done.stderr.strip()[-2000:]}')
+    return float(done.stdout.split()[-1])
+
+
+def measure(setting: BenchmarkCase,
+            peer: bool = True,
+            memory: bool = True,
+            times: bool = True,
+            progress: Callable[[str], None] = lambda line: None) -> list[Measurement]:
+    """Time ours and the peer's in turn, and the peak memory of each.
+
+    Alternating the contestants spreads a change of the machine's speed over
+    both. The median of the repeats counts.
+
+    Args:
+        setting: What is measured.
+        peer: Whether to measure the peer's backbone beside ours.
+        memory: Whether to measure memory.
+        times: Whether to measure times.
+        progress: Called with a line for each finished measurement.
+
+    Raises:
+        ImportError: If the peer is wanted and absent.
+    """
+    names: Sequence[str] = ('ours', 'peer') if peer else ('ours', )
+    rows = []
+
+    def add(quantity: str, values: dict[str, float]) -> None:
+        rows.append(Measurement(quantity, values['ours'], values.get('peer')))
+        progress(format_rows(rows[-1:]).splitlines()[-1])
+
+    if times:
+        try:
+            tasks = {name: _tasks(setting, name) for name in names}
+        except ImportError as error:
+            raise ImportError(
+                f'{setting.peer} cannot be imported: {error}; install what is '
+                'missing, or leave it out with --no-peer') from error
+        for quantity in MEASURES:
+            seconds: dict[str, list[float]] = {name: [] for name in names}
+            with other_programs(setting.busy):
+                for repeat in range(setting.repeats + 1):
+                    for name in names:
+                        taken = _seconds(tasks[name][quantity], setting.device)
+                        if repeat:
+                            seconds[name].append(taken)
+            add(f'{quantity}, time',
+                {name: statistics.median(seconds[name])
+                 for name in names})
+    if memory:
+        for quantity in MEASURES:
+            add(f'{quantity}, peak memory', {
+                name: _peak_in_child(setting, name, quantity)
+                for name in names
+            })
+    return rows
+
+
+def _show(value: Optional[float], quantity: str) -> str:
+    if value is None:
+        return '-'
+    if quantity.endswith('memory'):
+        return f'{value / 2**20:.0f} MiB'
+    return f'{value * 1000:.1f} ms'
+
+
+def format_rows(rows: Sequence[Measurement], peer: str = 'mmdet') -> str:
+    """A Markdown table of the measurements beside a peer's."""
+    lines = [f'| | swin_dense | {peer} | ratio |', '| --- | --: | --: | --: |']
+    for row in rows:
+        ratio = '-' if row.ratio is None else f'{row.ratio:.2f}'
+        lines.append(f'| {row.quantity} | {_show(row.ours, row.quantity)} | '
+                     f'{_show(row.peer, row.quantity)} | {ratio} |')
+    return '\n'.join(lines)

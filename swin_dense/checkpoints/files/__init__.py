@@ -1,0 +1,1 @@
+"""Checkpoint files: read as data, written atomically, downloaded once."""

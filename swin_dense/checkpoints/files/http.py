@@ -1,0 +1,137 @@
+"""Opening an address: by its own scheme, and within a total time."""
+import http.client
+import socket
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import IO, Any, Iterator, Optional
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+)
+
+from swin_dense.limits import LimitError, limit
+
+_PATIENCE = 60  # seconds without a byte
+_MINUTES = 180
+
+
+@contextmanager
+def open_address(address: str) -> Iterator[http.client.HTTPResponse]:
+    """Open what is at an address that starts with http:// or https://.
+
+    Redirections are followed within the scheme. Everything until the context
+    ends counts for the total time, names and headers included.
+
+    Yields:
+        The response, to be read.
+
+    Raises:
+        OSError, HTTPException: If it cannot be had.
+        LimitError: If it takes longer than `SWIN_DENSE_DOWNLOAD_MINUTES`.
+        ValueError: If it redirects to another scheme.
+    """
+    minutes = limit('DOWNLOAD_MINUTES', _MINUTES)
+    sockets: list[socket.socket] = []
+    expired = threading.Event()
+    timer = threading.Timer(minutes * 60, partial(_expire, expired, sockets))
+    timer.daemon = True
+    timer.start()
+    opener = build_opener(
+        _HTTP(sockets), _HTTPS(sockets), _SameScheme(expired))
+    request = Request(address, headers={'User-Agent': 'swin_dense'})
+    try:
+        with opener.open(request, timeout=_PATIENCE) as response:
+            yield response
+        if expired.is_set():
+            raise ValueError
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if not expired.is_set():
+            raise
+        raise LimitError(
+            f'it takes longer than {minutes:g} minutes. For a longer time, '
+            'set the environment variable SWIN_DENSE_DOWNLOAD_MINUTES'
+        ) from error
+    finally:
+        timer.cancel()
+
+
+def _expire(expired: threading.Event, sockets: list[socket.socket]) -> None:
+    """End all that waits for a byte."""
+    expired.set()
+    for opened in sockets:
+        try:
+            socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        except OSError:  # closed already
+            pass
+
+
+class _SameScheme(HTTPRedirectHandler):
+    """Follows redirections within the scheme, until the time is over."""
+
+    def __init__(self, expired: threading.Event) -> None:
+        self._expired = expired
+
+    def redirect_request(self, req: Request, fp: IO[bytes], code: int,
+                         msg: str, headers: Any,
+                         newurl: str) -> Optional[Request]:
+        """Return the request for the new address."""
+        fp.close()  # or it would be read to its end, however far that is
+        if urlsplit(newurl).scheme != urlsplit(req.full_url).scheme:
+            raise ValueError(
+                f'it redirects to {newurl}, and no other scheme than that of '
+                'the address is followed: give the address that you trust')
+        if self._expired.is_set():
+            raise ValueError
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Kept:
+    """Remembers the sockets of connections."""
+
+    def __init__(self, *args: Any, sockets: list, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
+
+    def connect(self) -> None:
+        """Connect to the host."""
+        super().connect()  # type: ignore[misc]
+        self._sockets.append(self.sock)  # type: ignore[attr-defined]
+
+
+class _Connection(_Kept, http.client.HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Kept, http.client.HTTPSConnection):
+    pass
+
+
+class _HTTP(HTTPHandler):
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        super().__init__()
+        self._sockets = sockets
+
+    def http_open(self, req: Request) -> http.client.HTTPResponse:
+        """Open an address that starts with http://."""
+        return self.do_open(
+            partial(_Connection, sockets=self._sockets),  # type: ignore
+            req)
+
+
+class _HTTPS(HTTPSHandler):
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        super().__init__()
+        self._sockets = sockets
+
+    def https_open(self, req: Request) -> http.client.HTTPResponse:
+        """Open an address that starts with https://, certificates checked."""
+        return self.do_open(
+            partial(_SecureConnection, sockets=self._sockets),  # type: ignore
+            req)

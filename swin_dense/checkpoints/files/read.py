@@ -1,0 +1,216 @@
+"""Reading checkpoint files: never executes anything, explains what fails."""
+import json
+import os
+import re
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Collection, Union
+from urllib.parse import unquote, urlsplit
+
+import torch
+
+from swin_dense.checkpoints.errors import (
+    CheckpointError,
+    DeviceError,
+    MalformedError,
+)
+from swin_dense.checkpoints.files.archives import (
+    max_bytes,
+    open_archive,
+    open_legacy,
+)
+from swin_dense.checkpoints.files.download import download
+from swin_dense.checkpoints.files.pickles import Call
+from swin_dense.checkpoints.files.records import MapLocation, Storages
+from swin_dense.checkpoints.files.restore import Restorer
+from swin_dense.checkpoints.files.sniff import (
+    explain_other,
+    is_archive,
+    is_safetensors,
+)
+from swin_dense.limits import LimitError
+
+# Of a training run, what nobody needs who wants its weights alone.
+TRAINING_STATE = ('optimizer', 'param_schedulers', 'message_hub',
+                  'ema_state_dict')
+_NOT_DENSE = {
+    'torch._utils._rebuild_sparse_tensor': 'sparse tensors',
+    'torch._utils._rebuild_qtensor': 'quantized tensors',
+    'torch._utils._rebuild_nested_tensor': 'nested tensors',
+    'torch._utils._rebuild_meta_tensor_no_storage': 'tensors without content',
+    'torch._utils._rebuild_wrapper_subclass': 'tensors of another class',
+    'torch._tensor._rebuild_from_type_v2': 'tensors of another class',
+}
+
+
+def read_checkpoint(
+    source: Union[str, os.PathLike],
+    map_location: MapLocation = 'cpu',
+    *,
+    mmap: bool = False,
+    check: bool = True,
+    without: Collection[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint: a file of torch.save, or safetensors.
+
+    Which of the two a file is, its content tells, whatever its name. A file
+    of torch.save is read as data: dense tensors, arrays and numbers of numpy,
+    mmengine's histories, plain values and containers of these.
+
+    Args:
+        source: Path, or address starting with http://, https:// or file://.
+            A download is kept in torch's hub folder, see `download`.
+        map_location: Device for the tensors, as in `torch.load`; for
+            safetensors a device or its name.
+        mmap: Whether to leave the tensors in the file until they are used.
+            Saves memory where they are copied or only looked at; the file
+            must not be changed in the meantime. Compressed records are read
+            whole.
+        check: Whether to compare checksums of tensors that are left in the
+            file, which reads through them once. Others are always compared.
+            Only zip archives, as PyTorch writes them since 1.6, have any.
+        without: Top-level entries to leave out, which are not checked then.
+
+    Returns:
+        The dictionary that was stored. Of safetensors, one of `state_dict`
+        and `meta`, the latter being the metadata of its header.
+
+    Raises:
+        CheckpointError: If there is no such file, it cannot be read to its
+            end, is damaged, holds no dictionary, takes more memory than the
+            limits allow, or holds anything that only code could restore. The
+            last is refused before any of it is executed.
+        ImportError: If it is safetensors and that package is not installed.
+    """
+    return _read_file(local_file(source), map_location, mmap, check, without)
+
+
+def _read_file(path: Path,
+               map_location: MapLocation = 'cpu',
+               mmap: bool = True,
+               check: bool = True,
+               without: Collection[str] = ()) -> dict:
+    """Read a file; see `read_checkpoint`."""
+    other = explain_other(path)
+    if other:
+        raise CheckpointError(f'{path} {other}')
+    if is_safetensors(path):
+        return _read_safetensors(path, map_location, mmap)
+    checkpoint = _load(path, map_location, mmap, check, without)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f'{path} holds a {type(checkpoint).__name__}, no dictionary of '
+            'weights: expected a state_dict, or a checkpoint with one under '
+            '"state_dict" or "model"')
+    return checkpoint
+
+
+def local_file(source: Union[str, os.PathLike]) -> Path:
+    """The file of a path or address, downloaded where needed.
+
+    Raises:
+        CheckpointError: If there is none, or it cannot be downloaded.
+    """
+    source = os.fspath(source)
+    if re.match(r'https?://', source):
+        return download(source, _read_file)
+    if source.startswith('file://'):
+        source = unquote(urlsplit(source).path)
+    elif '://' in source:
+        raise CheckpointError(
+            f'{source}: only paths and addresses with http://, https:// or '
+            'file:// are read; download the file and give its path')
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(p.name for p in path.iterdir()
+                       if p.suffix in ('.pth', '.pt', '.bin', '.safetensors'))
+        inside = f'; it holds {", ".join(files[-5:])}' if files else ''
+        raise CheckpointError(
+            f'{path} is a folder, expected a checkpoint file{inside}')
+    if not path.is_file():
+        raise CheckpointError(
+            f'checkpoint {path} does not exist (looked in '
+            f'{path.absolute().parent}): check the path, or give an address '
+            'that starts with https://')
+    return path
+
+
+def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
+          without: Collection[str]) -> Any:
+    open_content = open_archive if is_archive(path) else open_legacy
+    try:
+        with open(path, 'rb') as file:
+            tree, records, swapped = open_content(path, file)
+            entries = tree.items if isinstance(tree, Call) else tree
+            for name in without if isinstance(entries, dict) else ():
+                entries.pop(name, None)
+            storages = Storages(path, records, map_location, mmap, check,
+                                swapped)
+            return Restorer(storages, max_bytes(path)).value(tree)
+    except UnpicklingError as error:
+        raise CheckpointError(_refusal(path, str(error))) from error
+    except LimitError as error:
+        raise CheckpointError(f'{path} is refused: {error}') from error
+    except DeviceError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken file can fail anywhere
+        raise CheckpointError(_unreadable(path, error)) from error
+
+
+def _read_safetensors(path: Path, map_location: MapLocation,
+                      mmap: bool) -> dict[str, Any]:
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise ImportError(
+            f'{path} is a safetensors file; to read it: pip install '
+            'safetensors') from error
+    device = map_location if isinstance(map_location,
+                                        (str, torch.device)) else 'cpu'
+    state_dict = {}
+    try:
+        with safe_open(path, framework='pt') as file:
+            meta = file.metadata() or {}
+            for name in file.keys():
+                value = file.get_tensor(name)  # stays in the file
+                state_dict[name] = value.to(device, copy=not mmap)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+    return {'meta': _decode(meta), 'state_dict': state_dict}
+
+
+def _decode(header: dict[str, str]) -> dict[str, Any]:
+    """The metadata of a header; under `meta`, it may hold JSON of ours."""
+    meta: dict[str, Any] = dict(header)
+    try:
+        ours = json.loads(meta.get('meta', ''))
+    except (ValueError, RecursionError):
+        return meta
+    if isinstance(ours, dict):
+        del meta['meta']
+        meta.update(ours)
+    return meta
+
+
+def _refusal(path: Path, name: str) -> str:
+    """Explain why a file that names something else than data is refused."""
+    if name in _NOT_DENSE:
+        return (f'{path} is refused: it holds {_NOT_DENSE[name]} ({name}), '
+                'and only dense ones are read. Have its maker save the '
+                'weights as such')
+    return (f'{path} is refused: besides weights it holds {name}, which '
+            'would take running code to restore. Nothing of it was executed. '
+            'If you trust its maker, have them save the weights alone: '
+            'torch.save(model.state_dict(), FILE)')
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    detail = str(error).strip().split('\n')[0] or 'unexpected end of file'
+    if not isinstance(error, MalformedError):
+        detail = f'{type(error).__name__}: {detail}'
+    return (f'{path} ({path.stat().st_size} bytes) cannot be read as a '
+            f'checkpoint: {detail}. It is truncated, damaged, or no '
+            'checkpoint: copy or download it again')

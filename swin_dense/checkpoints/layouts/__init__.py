@@ -1,0 +1,1 @@
+"""How each source names the parameters of Swin models."""

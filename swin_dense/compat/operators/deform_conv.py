@@ -1,0 +1,99 @@
+"""Deformable convolution, v1 and v2.
+
+https://arxiv.org/abs/1703.06211 and https://arxiv.org/abs/1811.11168: every
+tap of the kernel is read at a learned displacement, in v2 times a learned
+mask.
+
+Dimension key: B images, C channels, H and W pixels of the input, h and w of
+the output, D deformable groups, K taps of the kernel.
+"""
+from typing import Iterator, NamedTuple, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from swin_dense.compat.operators.sampling import (
+    MAX_ELEMENTS,
+    bilinear_taps,
+    compute_dtype,
+    sum_rows,
+)
+
+
+class ConvGeometry(NamedTuple):
+    """Arguments of the convolution; pairs are y, x."""
+    stride: Tuple[int, int]
+    padding: Tuple[int, int]
+    dilation: Tuple[int, int]
+    groups: int
+    deform_groups: int
+
+
+def deform_conv(inputs: Tensor, offset: Tensor, mask: Optional[Tensor],
+                weight: Tensor, geometry: ConvGeometry) -> Tensor:
+    """Convolve with displaced taps; differentiable in every tensor.
+
+    Args:
+        inputs: (B, C, H, W).
+        offset: Displacement in pixels, (B, D * K * 2, h, w), y before x.
+        mask: Factor per tap, (B, D * K, h, w); None for v1.
+        weight: (out channels, C / groups, kernel height, kernel width).
+
+    Returns:
+        (B, out channels, h, w).
+    """
+    batch, channels, height, width = inputs.shape
+    deform_groups = geometry.deform_groups
+    dtype = compute_dtype(inputs)
+    out_size = offset.shape[-2:]
+    kernel = weight.shape[-2:]
+    taps = kernel.numel()
+
+    offset = offset.to(dtype).view(batch, deform_groups, taps, 2, *out_size)
+    offset_y, offset_x = offset.permute(3, 0, 4, 5, 1, 2)  # (B, h, w, D, K)
+    y, x = _undisplaced(geometry, kernel, out_size)
+    index, factor = bilinear_taps(
+        y.to(offset) + offset_y,
+        x.to(offset) + offset_x, height, width)
+    if mask is not None:
+        mask = mask.to(dtype).view(batch, deform_groups, taps, *out_size)
+        factor = factor * mask.permute(0, 3, 4, 1, 2)[..., None]
+
+    # A row is the part of a pixel that belongs to one deformable group.
+    pixels = torch.arange(batch, device=index.device) * (height * width)
+    index = index + pixels.view(-1, 1, 1, 1, 1, 1)
+    group = torch.arange(deform_groups, device=index.device)
+    index = index * deform_groups + group[:, None, None]
+    table = inputs.permute(0, 2, 3, 1).reshape(-1, channels // deform_groups)
+    columns = sum_rows(
+        table.to(dtype), index.view(-1, 4), factor.reshape(-1, 4))
+
+    columns = columns.view(-1, deform_groups, taps, channels // deform_groups)
+    columns = columns.transpose(2,
+                                3).reshape(len(columns), geometry.groups, -1)
+    weight = weight.to(dtype).view(geometry.groups, -1, columns.size(-1))
+    with torch.autocast(inputs.device.type, enabled=False):
+        output = torch.einsum('ngc,goc->ngo', columns, weight)
+    output = output.reshape(batch, *out_size, -1).permute(0, 3, 1, 2)
+    return output.to(inputs.dtype)
+
+
+def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
+    """Yield ranges of images whose columns fit the memory allowed."""
+    columns = inputs.size(1) * weight[0, 0].numel() * offset[0, 0].numel()
+    step = max(1, MAX_ELEMENTS // columns)
+    for start in range(0, len(inputs), step):
+        yield slice(start, start + step)
+
+
+def _undisplaced(geometry: ConvGeometry, kernel: torch.Size,
+                 out_size: torch.Size) -> Tuple[Tensor, Tensor]:
+    """Return y, (h, 1, 1, K), and x, (1, w, 1, K), of the plain taps."""
+    first, tap = ([
+        torch.arange(count) * step for count, step in zip(counts, steps)
+    ] for counts, steps in ((out_size, geometry.stride), (kernel,
+                                                          geometry.dilation)))
+    y = first[0][:, None] - geometry.padding[0] + tap[0].repeat_interleave(
+        kernel[1])
+    x = first[1][:, None] - geometry.padding[1] + tap[1].repeat(kernel[0])
+    return y[:, None, None], x[None, :, None]

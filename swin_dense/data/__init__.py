@@ -1,0 +1,1 @@
+"""Images, label maps and videos as files, and words for their errors."""

@@ -1,0 +1,319 @@
+"""Types of the fields in a COCO annotation file.
+
+Exporters write numbers as text, null, or lists where the format has a number.
+What can be read in one way only is read: whole numbers as text or with a
+fraction of zero, truth values of flags. All else is an error that names the
+field, the entries, what was found and what is expected.
+"""
+import math
+import re
+from itertools import chain
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+from swin_dense.data.messages import first_few
+from swin_dense.detection.annotation_checks import UnusableIds
+
+INTEGER = re.compile(r'\s*(0|-?[1-9]\d{0,17})\s*')
+NUMBER = re.compile(r'\s*-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})\s*')
+# No image is wider or higher; sizes beyond it overflow in the libraries.
+MAX_SIZE = 2**20
+MAX_ID = 2**63
+FLAGS: Dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
+# Ids that name the same things: one side must not be text alone.
+LINKED = (
+    (('images', 'id'), ('annotations', 'image_id')),
+    (('categories', 'id'), ('annotations', 'category_id')),
+    (('annotations', 'id'), ),
+)
+MOST_PROBLEMS = 10
+PIXELS = f'a whole number of pixels, 1 to {MAX_SIZE}'
+# Of lists in a segmentation: rings, which may be lists of points.
+DEEPEST = 3
+
+
+class Unreadable(ValueError):
+    """A value is not what its field holds."""
+
+
+def describe_type(value: Any) -> str:
+    """Name the JSON type of a value, and a short value itself."""
+    if value is None:
+        return 'null'
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, str):
+        short = value if len(value) <= 30 else f'{value[:30]}…'
+        return f'the text {short!r}'
+    if isinstance(value, list):
+        return f'a list of {len(value)}'
+    if isinstance(value, dict):
+        return f'an object with {first_few(value, 3)}' if value else 'an object'
+    try:
+        return f'the number {value:.6g}'
+    except OverflowError:
+        return 'a number that is too large'
+
+
+def _read_integer(value: Any) -> int:
+    """Read a whole number, also as text or with a fraction of zero."""
+    if isinstance(value, str) and INTEGER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if type(value) is not int or abs(value) >= MAX_ID:
+        raise Unreadable
+    return value
+
+
+def _read_size(value: Any) -> int:
+    """Read a number of pixels."""
+    size = _read_integer(value)
+    if not 0 < size <= MAX_SIZE:
+        raise Unreadable
+    return size
+
+
+def _read_text(value: Any) -> str:
+    """Read a text that is not empty."""
+    if not isinstance(value, str) or not value.strip() or '\0' in value:
+        raise Unreadable
+    return value
+
+
+def _read_name(value: Any) -> str:
+    """Read a name, which may be a number: digits are classes, too."""
+    return str(value) if type(value) is int else _read_text(value)
+
+
+def read_number(value: Any) -> Any:
+    """Read a number, also as text; NaN and infinity stay what they are.
+
+    Raises:
+        Unreadable: It is not a number, or too large for one.
+    """
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unreadable
+    try:
+        float(value)
+    except OverflowError:
+        raise Unreadable from None
+    return value
+
+
+def _read_box(value: Any) -> List[float]:
+    """Read four numbers."""
+    if not isinstance(value, list) or len(value) != 4:
+        raise Unreadable
+    return [read_number(number) for number in value]
+
+
+def _read_area(value: Any) -> Any:
+    """Read an area; None, for it to be computed, where it says nothing."""
+    if value is None or not math.isfinite(read_number(value)):
+        return None
+    return read_number(value)
+
+
+def _read_flag(value: Any) -> int:
+    """Read 0 or 1; null is 0."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        value = value.strip().lower()
+    if isinstance(value, (list, dict)) or value not in FLAGS:
+        raise Unreadable
+    return FLAGS[value]
+
+
+def _is_box(values: Sequence[Any]) -> bool:
+    """Return True if all values are lists of four numbers, quickly."""
+    if {*map(type, values)} != {list} or {*map(len, values)} != {4}:
+        return False
+    numbers = list(chain.from_iterable(values))
+    try:
+        sum(map(float, numbers))
+    except (OverflowError, TypeError, ValueError):
+        return False
+    return {*map(type, numbers)} <= {int, float}
+
+
+def _is_size(values: Sequence[Any]) -> bool:
+    """Return True if all values are numbers of pixels, quickly."""
+    return {*map(type, values)
+            } == {int} and (0 < min(values) <= max(values) < MAX_SIZE)
+
+
+def _is_flag(values: Sequence[Any]) -> bool:
+    """Return True if all values are 0 or 1, quickly."""
+    return {*map(type, values)} == {int} and {*values} <= {0, 1}
+
+
+class Field(NamedTuple):
+    """What a field holds.
+
+    Attributes:
+        part: The list that it is a field of.
+        key: Its name.
+        expected: What it holds, in words.
+        read: Returns a value as it should be, or raises `Unreadable`.
+        is_clean: Returns True if no value needs to be read.
+        needed: Whether each entry must have it.
+    """
+    part: str
+    key: str
+    expected: str
+    read: Callable[[Any], Any]
+    is_clean: Callable[[Sequence[Any]], bool]
+    needed: bool = True
+
+
+def _all_text(values: Sequence[Any]) -> bool:
+    return {*map(type, values)} == {str} and all(map(str.strip, values))
+
+
+FIELDS = (
+    Field('images', 'file_name', 'a path as text', _read_text, _all_text),
+    Field('images', 'width', PIXELS, _read_size, _is_size),
+    Field('images', 'height', PIXELS, _read_size, _is_size),
+    Field('categories', 'name', 'a name as text', _read_name, _all_text),
+    Field('annotations', 'bbox', 'four numbers [x, y, w, h]', _read_box,
+          _is_box),
+    Field('annotations', 'area', 'a number', _read_area, _is_size, False),
+    Field('annotations', 'iscrowd', '0 or 1', _read_flag, _is_flag, False),
+    Field('annotations', 'ignore', '0 or 1', _read_flag, _is_flag, False),
+)
+
+
+def check_fields(data: dict, path: Any) -> UnusableIds:
+    """Check the type of each field and read, in place, what is not of it.
+
+    Args:
+        data: The parsed file, whose entries have the fields that they need.
+        path: For messages.
+
+    Returns:
+        Ids of the entries that were read otherwise than they are written, by
+        field.
+
+    Raises:
+        ValueError: Values cannot be read; each field has a line with the
+            entries, what was found and what is expected.
+    """
+    done: UnusableIds = {}
+    problems: List[str] = []
+    for group in LINKED:
+        _check_ids(data, group, done, problems)
+    _check_nesting(data, problems)
+    for field in FIELDS:
+        entries = [
+            entry for entry in data[field.part]
+            if field.needed or field.key in entry
+        ]
+        _check_field(entries, field, done, problems)
+    if problems:
+        more = len(problems) - MOST_PROBLEMS
+        raise ValueError('\n  '.join(
+            [f'{path}: fields of the wrong type', *problems[:MOST_PROBLEMS]] +
+            [f'… {more} more'] * (more > 0)))
+    return done
+
+
+def _label(index: int, entry: dict) -> str:
+    """Name an entry of a list by its id, if that is one."""
+    id_ = entry.get('id')
+    usable = isinstance(id_, (int, str)) and not isinstance(id_, bool)
+    return str(id_) if usable else f'number {index}'
+
+
+def _check_field(entries: List[dict], field: Field, done: UnusableIds,
+                 problems: List[str]) -> None:
+    """Read a field of all entries."""
+    values = [entry[field.key] for entry in entries]
+    if not values or field.is_clean(values):
+        return
+    wrong, changed = [], []
+    for index, (entry, value) in enumerate(zip(entries, values)):
+        try:
+            read = field.read(value)
+        except Unreadable:
+            wrong.append((_label(index, entry), value))
+            continue
+        if repr(read) != repr(value):
+            changed.append(_label(index, entry))
+        entry[field.key] = read
+    _report(field.part, field.key, wrong, field.expected, problems)
+    if changed:
+        done[f'{field.key} of {field.part} read from another type'] = changed
+
+
+def _deepest(masks: Sequence[list]) -> List[Any]:
+    """Return the lists that are nested deeper than any segmentation."""
+    for _ in range(DEEPEST):
+        masks = [
+            item for item in chain.from_iterable(masks) if type(item) is list
+        ]
+    return masks
+
+
+def _check_nesting(data: dict, problems: List[str]) -> None:
+    """Add a problem if segmentations are nested beyond all use."""
+    polygons = [
+        ann for ann in data['annotations']
+        if isinstance(ann.get('segmentation'), list)
+    ]
+    if _deepest([ann['segmentation'] for ann in polygons]):
+        labels = [
+            str(ann['id']) for ann in polygons
+            if _deepest([ann['segmentation']])
+        ]
+        problems.append(
+            f'annotations {first_few(labels)}: segmentation is nested too deeply, '
+            'expected are rings [[x, y, x, y, …]]')
+
+
+def _report(part: str, key: str, wrong: Sequence[Tuple[str, Any]],
+            expected: str, problems: List[str]) -> None:
+    """Add a problem for each kind of wrong value of a field."""
+    kinds: Dict[str, List[str]] = {}
+    for label, value in wrong:
+        kinds.setdefault(type(value).__name__, []).append(label)
+    examples = {type(value).__name__: value for _, value in reversed(wrong)}
+    for kind, labels in kinds.items():
+        problems.append(
+            f'{part} {first_few(labels)}: {key} is {describe_type(examples[kind])}'
+            f', expected {expected}')
+
+
+def _check_ids(data: dict, group: Sequence[Tuple[str, str]], done: UnusableIds,
+               problems: List[str]) -> None:
+    """Read the ids of things and what refers to them.
+
+    They are whole numbers, or all of them text that is none.
+    """
+    columns = [[entry[key] for entry in data[part]] for part, key in group]
+    kinds = {*map(type, chain.from_iterable(columns))}
+    if kinds <= {int} and all(-MAX_ID < value < MAX_ID
+                              for value in chain.from_iterable(columns)):
+        return
+    if kinds == {
+            str
+    } and not any(map(INTEGER.fullmatch, chain.from_iterable(columns))):
+        if all(map(str.strip, chain.from_iterable(columns))):
+            return
+    for part, key in group:
+        wrong, changed = [], []
+        for index, entry in enumerate(data[part]):
+            label = _label(index, entry)
+            try:
+                read = _read_integer(entry[key])
+            except Unreadable:
+                wrong.append((label, entry[key]))
+                continue
+            if type(read) is not type(entry[key]):
+                changed.append(label)
+            entry[key] = read
+        _report(part, key, wrong, 'a whole number', problems)
+        if changed:
+            done[f'{key} of {part} read from another type'] = changed

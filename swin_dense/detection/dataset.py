@@ -1,0 +1,340 @@
+"""COCO-format detection data that is checked before it trains anything."""
+import logging
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmdet.datasets import CocoDataset
+from mmengine.logging import print_log
+
+from swin_dense.data.absent_files import explain_absent
+from swin_dense.data.image_checks import image_problem, missing_files
+from swin_dense.data.messages import (
+    check_one_list,
+    first_few,
+    missing_data_message,
+)
+from swin_dense.detection import annotation_checks, box_checks
+from swin_dense.detection.annotation_fields import check_fields
+from swin_dense.detection.mask_checks import check_masks
+from swin_dense.detection.stuff_map_checks import (
+    check_stuff_maps,
+    stuff_map_problem,
+)
+from swin_dense.registry import DATASETS
+
+# Reading a header takes a fraction of a millisecond: above this number of
+# images each is checked when it is loaded instead of at the start.
+CHECK_AT_START = 20_000
+QUICK_START = 'cascade_swin_nano_shapes'
+# COCO 2017 has 1.2 % of crowds.
+MANY_CROWDS = .1
+
+
+def _loads(pipeline: Sequence[Any], what: str) -> bool:
+    """Whether a step of a pipeline has a switch on, such as `with_mask`."""
+    return any(
+        step.get(what, False) if isinstance(step, dict
+                                            ) else getattr(step, what, False)
+        for step in pipeline)
+
+
+@DATASETS.register_module()
+class CheckedCocoDataset(CocoDataset):
+    """mmdet's CocoDataset whose labels follow names and whose data is checked.
+
+    Differences: label i is the i-th name in `metainfo['classes']`, whatever
+    the order in the file (mmdet follows the file's order); without
+    `metainfo`, the classes are the file's categories; the annotation file
+    and the images are checked at construction, see
+    `swin_dense.detection.annotation_checks`; what was read is logged as a table. Images
+    without annotations are kept unless `filter_cfg` says otherwise.
+
+    Args:
+        allow_subset: Whether annotations of categories that `classes` does
+            not name may be left out. Otherwise they are an error.
+        with_mask: Whether every annotation must have a mask. By default
+            taken from the pipeline.
+        num_stuff_classes: Number of classes, of stuff and things together, in
+            the label maps that `data_prefix['seg']` is the folder of; these
+            are checked if the pipeline loads them. That entry may be None,
+            for no maps.
+        pipeline: See mmdet's CocoDataset, as are all other arguments.
+
+    Raises:
+        FileNotFoundError: The annotation file or images are absent.
+        ValueError: The data cannot be trained on; the message says why, where
+            and what to do.
+    """
+
+    METAINFO: dict = {}
+
+    def __init__(self,
+                 *args,
+                 allow_subset: bool = False,
+                 with_mask: Optional[bool] = None,
+                 num_stuff_classes: Optional[int] = None,
+                 pipeline: Sequence[Any] = (),
+                 **kwargs) -> None:
+        check_one_list(args[0] if args else kwargs.get('ann_file'))
+        self.allow_subset = allow_subset
+        self.with_mask = (
+            _loads(pipeline, 'with_mask') if with_mask is None else with_mask)
+        prefixes = {
+            key: prefix
+            for key, prefix in (kwargs.get('data_prefix') or {}).items()
+            if prefix is not None
+        }
+        if 'data_prefix' in kwargs:
+            kwargs['data_prefix'] = prefixes
+        self.with_stuff = 'seg' in prefixes and _loads(pipeline, 'with_seg')
+        self.num_stuff_classes = num_stuff_classes
+        self.check_on_load = False
+        self.num_crowds = self.num_ignored = 0
+        self.classes_given = bool((kwargs.get('metainfo')
+                                   or {}).get('classes'))
+        super().__init__(*args, pipeline=list(pipeline), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read, check and relabel the annotations.
+
+        Returns:
+            One dict per image, as mmdet's CocoDataset makes them.
+        """
+        if not os.path.isfile(self.ann_file):
+            folder = self.data_prefix.get('img', '')
+            raise FileNotFoundError(
+                missing_data_message(
+                    self.ann_file, self.data_root,
+                    [self.ann_file,
+                     os.path.join(folder, '*.jpg')], QUICK_START))
+        data = annotation_checks.load_coco(self.ann_file, not self.test_mode)
+        self._say('read from another type', check_fields(data, self.ann_file))
+        self._say('repaired', box_checks.fill_in_optional_fields(data))
+        annotation_checks.check_ids(data, self.ann_file)
+        annotation_checks.check_categories(data, self.ann_file)
+        self.cat_ids = annotation_checks.match_classes(data,
+                                            self._metainfo.get('classes'),
+                                            self.ann_file, self.allow_subset)
+        self.categories = {c['name']: c['id'] for c in data['categories']}
+        names = {id_: name for name, id_ in self.categories.items()}
+        self._metainfo['classes'] = tuple(names[i] for i in self.cat_ids)
+        if self.test_mode:
+            # The metric evaluates against this very file.
+            self._metainfo['ann_file'] = self.ann_file
+        self.cat2label = {id_: i for i, id_ in enumerate(self.cat_ids)}
+
+        self._count_objects(data)
+        self.lost = box_checks.check_boxes(data, self.ann_file)
+        if self.with_mask:
+            self.lost.update(check_masks(data, self.ann_file))
+        self._say('annotations left out', self.lost)
+        left_out = {id_ for ids in self.lost.values() for id_ in ids}
+        by_image: Dict[Any, list] = {
+            image['id']: []
+            for image in data['images']
+        }
+        for ann in data['annotations']:
+            if ann['id'] not in left_out:
+                by_image[ann['image_id']].append(ann)
+        data_list = [
+            self.parse_data_info(
+                dict(
+                    raw_img_info=dict(image, img_id=image['id']),
+                    raw_ann_info=by_image[image['id']]))
+            for image in data['images']
+        ]
+        self._check_images(data_list)
+        self._log_table(data_list)
+        return data_list
+
+    def filter_data(self) -> List[dict]:
+        """Drop the images that `filter_cfg` excludes, in training only.
+
+        Raises:
+            ValueError: No image, or no object to train on, is left.
+        """
+        rules = {} if self.test_mode else self.filter_cfg or {}
+        min_size = rules.get('min_size', 0)
+        lost: annotation_checks.UnusableIds = {}
+        kept = []
+        for info in self.data_list:
+            if rules.get('filter_empty_gt') and not info['instances']:
+                reason = 'no usable annotation (filter_empty_gt)'
+            elif min(info['width'], info['height']) < min_size:
+                reason = f'smaller than min_size={min_size}'
+            else:
+                kept.append(info)
+                continue
+            lost.setdefault(reason, []).append(info['img_id'])
+        self._say('images left out', lost)
+        objects = sum(not instance['ignore_flag'] for info in kept
+                      for instance in info['instances'])
+        if not kept or not (objects or self.test_mode):
+            lost = {f'image: {key}': ids for key, ids in lost.items()}
+            lost.update(
+                (f'annotation: {key}', ids) for key, ids in self.lost.items())
+            raise ValueError(
+                f'{self.ann_file}: nothing is left to train on: {len(kept)} '
+                f'of {len(self.data_list)} images, {objects} objects of '
+                f'classes {list(self.metainfo["classes"])}'
+                f'{self._describe_crowds()}. Categories in '
+                f'the file: {list(self.categories)}\n' +
+                annotation_checks.describe_lost(lost))
+        return kept
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load one image, checking its file first where that was put off."""
+        if self.check_on_load:
+            info = self.get_data_info(idx)
+            problem = image_problem(info['img_path'], info['width'],
+                                    info['height'])
+            if problem:
+                raise ValueError(f'{info["img_path"]} (image id '
+                                 f'{info["img_id"]}) {problem}')
+            problem = self.with_stuff and stuff_map_problem(
+                info, self.num_stuff_classes)
+            if problem:
+                raise ValueError(problem)
+        return super().prepare_data(idx)
+
+    def relabel(self, classes: Sequence[str]) -> None:
+        """Number the labels after another order of the classes."""
+        self._metainfo['classes'] = tuple(classes)
+        self._fully_initialized = False
+        self.full_init()
+
+    def _check_images(self, data_list: List[dict]) -> None:
+        """Raise if images or their label maps are absent, damaged or of
+        another size."""
+        if self.backend_args is not None:
+            return  # not on a local disk
+        missing = missing_files(info['img_path'] for info in data_list)
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(data_list)} images of '
+                f'{self.ann_file} do not exist: {first_few(missing)}. Is '
+                f'data_prefix img={self.data_prefix.get("img")!r} their '
+                'folder?' + explain_absent(missing,
+                                           self.data_prefix.get('img') or '.'))
+        self.check_on_load = len(data_list) > CHECK_AT_START
+        if self.with_stuff:
+            check_stuff_maps(data_list, self.num_stuff_classes, self.ann_file,
+                             not self.check_on_load)
+        if self.check_on_load:
+            return
+        problems = []
+        for info in data_list:
+            problem = image_problem(info['img_path'], info['width'],
+                                    info['height'])
+            if problem:
+                problems.append(f'  {info["img_path"]} (image id '
+                                f'{info["img_id"]}) {problem}')
+        if problems:
+            more = f'\n  … {len(problems) - 10} more' if len(
+                problems) > 10 else ''
+            raise ValueError(
+                f'{self.ann_file}: {len(problems)} of {len(data_list)} '
+                'images cannot be used. Replace these files, or remove '
+                'them from the annotation file\n' + '\n'.join(problems[:10]) +
+                more)
+
+    def _say(self, what: str, lost: annotation_checks.UnusableIds) -> None:
+        """Log counts by reason, if there are any."""
+        if lost:
+            print_log(
+                f'{self.ann_file}: {what}\n'
+                f'{annotation_checks.describe_lost(lost)}', 'current')
+
+    def _count_objects(self, data: dict) -> None:
+        """Count annotations that are no single objects to train on."""
+        ignored = [ann for ann in data['annotations'] if ann.get('ignore')]
+        crowds = [ann for ann in data['annotations'] if ann['iscrowd']]
+        self.num_ignored, self.num_crowds = len(ignored), len(crowds)
+        total = len(data['annotations'])
+        if total and max(len(ignored), len(crowds)) > MANY_CROWDS * total:
+            print_log(
+                f'{self.ann_file}: many of its {total} annotations are not '
+                f'trained on{self._describe_crowds()}', 'current',
+                logging.WARNING)
+
+    def _describe_crowds(self) -> str:
+        """Say how many annotations are crowds or ignored, and what to do."""
+        text = ''
+        if self.num_crowds:
+            text += (f'; {self.num_crowds} annotations are crowds (iscrowd=1)'
+                     ', regions that hold several objects and are not trained '
+                     'on: set iscrowd=0 for single objects, a run-length mask '
+                     'does not make a crowd')
+        if self.num_ignored:
+            text += (f'; {self.num_ignored} annotations have ignore=1 and are '
+                     'left out: set ignore=0 to train on them')
+        return text
+
+    def _log_table(self, data_list: List[dict]) -> None:
+        """Log labels, ids, names and counts."""
+        counts = [0] * len(self.cat_ids)
+        for info in data_list:
+            for instance in info['instances']:
+                counts[instance['bbox_label']] += not instance['ignore_flag']
+        empty = sum(not info['instances'] for info in data_list)
+        others = [
+            f'{count} {what}'
+            for count, what in ((self.num_crowds, 'crowds (iscrowd=1)'),
+                                (self.num_ignored, 'ignored (ignore=1)'))
+            if count
+        ]
+        lines = [
+            ', '.join([
+                f'{self.ann_file}: {len(data_list)} images ({empty} without '
+                f'objects), {sum(counts)} objects', *others
+            ]), '  label  category id  objects  name'
+        ]
+        for label, (id_, name) in enumerate(
+                zip(self.cat_ids, self.metainfo['classes'])):
+            lines.append(f'  {label:>5}  {id_:>11}  {counts[label]:>7}  '
+                         f'{name}')
+        print_log('\n'.join(lines), 'current')
+
+    def check_split(self, val: 'CheckedCocoDataset') -> None:
+        """Make a validation set mean the same labels as this training set.
+
+        Labels follow names, so category ids and their order may differ between
+        the two files; that is logged. A validation set whose classes were not
+        given is numbered as the training set is.
+
+        Raises:
+            ValueError: The two do not name the same classes, or they were given
+                in different orders.
+        """
+        ours, theirs = self.metainfo['classes'], val.metainfo['classes']
+        if set(ours) != set(theirs):
+            missing = [name for name in ours if name not in theirs]
+            added = [name for name in theirs if name not in ours]
+            raise ValueError(
+                f'{self.ann_file} and {val.ann_file} name different classes: '
+                f'only in training {missing}, only in validation {added}. Set '
+                'metainfo=dict(classes=[…]) in both to the same names')
+        if ours != theirs:
+            if val.classes_given:
+                raise ValueError(
+                    f'classes are in different orders: training {list(ours)}, '
+                    f'validation {list(theirs)}. Label 0 must mean one class: '
+                    'set metainfo=dict(classes=[…]) to the same list in both')
+            val.relabel(ours)
+        differing = {
+            name: (self.categories[name], val.categories[name])
+            for name in ours if self.categories[name] != val.categories[name]
+        }
+        in_order = [n for n in self.categories
+                    if n in ours] == [n for n in val.categories if n in ours]
+        if differing or not in_order:
+            lines = [
+                f'  {label:>5}  {self.categories[name]:>8}  '
+                f'{val.categories[name]:>10}  {name}'
+                for label, name in enumerate(ours)
+            ]
+            print_log(
+                'category ids or their order differ between '
+                f'{self.ann_file} and {val.ann_file}; labels follow names\n'
+                '  label  training  validation  name\n' + '\n'.join(lines),
+                'current')

@@ -1,0 +1,120 @@
+"""Settings from the command line, checked before they reach a config."""
+import inspect
+from difflib import get_close_matches
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Union
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+_TYPO = 0.85
+# What the runner and the launch read of a config, besides the model and what
+# else the runner's constructor names.
+_READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
+    'auto_scale_lr', 'compile', 'copy_classes', 'custom_imports',
+    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
+    'tta'
+}
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A clause that suggests what was meant, or lists what there is."""
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return f'did you mean {" or ".join(close)}?'
+    return f'there are: {", ".join(sorted(known)[:20])}'
+
+
+def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Merge dotted settings into a config, in place.
+
+    A host would add a misspelt name silently and go on without it, and would
+    change a variable that the config has used already. Both are errors here.
+    `data_root` is one of those variables; setting it moves every path below
+    the old one.
+
+    Args:
+        cfg: The config.
+        options: Such as `{'train_dataloader.batch_size': 4}`.
+
+    Raises:
+        ValueError: If a name leads into something that holds no settings,
+            resembles an existing one too much to be meant as a new one, or
+            sets a variable without effect.
+    """
+    options = dict(options)
+    for name in options:
+        _check(cfg, name)
+    if 'data_root' in options and 'data_root' in cfg:
+        new = str(options.pop('data_root')).rstrip('/')
+        old = str(cfg.data_root).rstrip('/')
+        cfg.merge_from_dict(_moved(cfg.to_dict(), old, new))
+    cfg.merge_from_dict(options)
+
+
+def _check(cfg: Config, name: str) -> None:
+    """Walk along a dotted name."""
+    first, *rest = name.split('.')
+    if first not in _READ and not (first == 'data_root' and first in cfg):
+        _refuse_variable(cfg, name, first)
+    node: Any = cfg
+    path: List[str] = []
+    for key in (first, *rest):
+        inside = '.'.join(path) or 'the config'
+        if isinstance(node, (list, tuple)):
+            if not key.isdigit() or int(key) >= len(node):
+                raise ValueError(
+                    f'--cfg-options {name}: {inside} is a list of '
+                    f'{len(node)}; {key!r} is no index into it')
+            node = node[int(key)]
+        elif isinstance(node, (Config, Mapping)):
+            # A name that is not there is fine (an argument that the config
+            # leaves at its default), unless it is a misspelling.
+            if path and key not in node and get_close_matches(
+                    key, node, cutoff=_TYPO):
+                raise ValueError(f'--cfg-options {name}: {inside} has no '
+                                 f'{key!r}; {nearest(key, list(node))}')
+            node = node.get(key, {})
+        else:
+            raise ValueError(
+                f'--cfg-options {name}: {inside} is {node!r} and holds no '
+                f'settings; give the whole, as in "{inside}=dict(...)"')
+        path.append(key)
+
+
+def _refuse_variable(cfg: Config, name: str, first: str) -> None:
+    """Say what to set in place of a variable of the config file."""
+    if first not in cfg:
+        known = sorted(_READ | set(cfg))
+        raise ValueError(f'--cfg-options {name}: a config has no {first!r}; '
+                         f'{nearest(first, known)}')
+    places = list(_places(cfg, first))[:4]
+    instead = f': {" and ".join(places)}' if places else ''
+    raise ValueError(
+        f'--cfg-options {name}: {first} is a variable of the config file, '
+        'whose value has been used when options arrive; set the places that '
+        f'hold it{instead}')
+
+
+def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
+    """The dotted names that end in `name`, except at the top."""
+    items: Any = ()
+    if isinstance(node, (Config, Mapping)):
+        items = node.items()
+    elif isinstance(node, (list, tuple)):
+        items = enumerate(node)
+    for key, value in items:
+        if path and key == name:
+            yield f'{path}.{key}'
+        if path or key in _READ:
+            yield from _places(value, name, f'{path}.{key}'.lstrip('.'))
+
+
+def _moved(node: Any, old: str, new: str) -> Union[Dict, List, Any]:
+    """A copy in which paths at or below `old` are at or below `new`."""
+    if isinstance(node, dict):
+        return {key: _moved(value, old, new) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return type(node)(_moved(value, old, new) for value in node)
+    if isinstance(node, str) and f'{node}/'.startswith(f'{old}/'):
+        return new + node[len(old):]
+    return node

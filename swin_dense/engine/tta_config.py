@@ -1,0 +1,149 @@
+"""Let a config test at several scales and flipped (test-time augmentation)."""
+from copy import deepcopy
+from typing import Optional, Sequence, Tuple
+
+from mmengine.config import Config, ConfigDict
+
+from swin_dense.engine.tasks import SEGMENTATION, find_task
+
+Scale = Tuple[int, int]
+
+
+def add_tta(cfg: Config,
+            ratios: Sequence[float] = (),
+            scales: Sequence[Scale] = (),
+            flip: Optional[bool] = None) -> None:
+    """Let a segmentor's or detector's config test at several scales, in place.
+
+    A ratio multiplies the scale to which the test pipeline resizes; a scale
+    replaces it. (The pipelines of mmseg's own configs multiply the size of
+    the file instead, which is another test.) A pipeline that does not resize
+    is one of scale 1.
+
+    What is not given is taken from the config's `tta`, a dict that may have
+    `ratios` or `scales`, `flip`, and for detectors what their `DetTTAModel`
+    takes; else from the defaults of the task.
+
+    Args:
+        cfg: Config of an mmseg or mmdet model.
+        ratios: Factors of the test scale.
+        scales: Longest and shortest side in pixels, instead of ratios.
+        flip: Whether each scale is tested mirrored, too.
+
+    Raises:
+        ValueError: If a number is not positive, the config is of another
+            host, or its test pipeline cannot be multiplied.
+    """
+    task = find_task(cfg)
+    if task is None or not {*task.tta_heads} & {*cfg.model}:
+        raise ValueError(
+            'test-time augmentation is for semantic segmentation (a model '
+            'with a decode_head) and for detectors of boxes and masks (with a '
+            f'bbox_head or roi_head), and this config is of {cfg.model.type}: '
+            'test without --tta')
+    options = dict(cfg.get('tta') or {})
+    own_ratios, own_scales = options.pop('ratios',
+                                         ()), options.pop('scales', ())
+    own_flip = options.pop('flip', True)
+    if ratios or scales:
+        options.pop('sizes', None)  # they go with the config's own scales
+    else:
+        ratios, scales = own_ratios, own_scales
+    if not (ratios or scales):
+        ratios = task.tta_ratios
+    if ratios and scales:
+        raise ValueError('give ratios or scales of test-time augmentation, '
+                         f'not both, got {ratios=} and {scales=}')
+    _check(ratios, scales)
+    flips = (False,
+             True) if (own_flip if flip is None else flip) else (False, )
+    dataset = cfg.test_dataloader.dataset
+    if 'pipeline' not in dataset:
+        raise ValueError(
+            'test-time augmentation needs the pipeline of the test data at '
+            'test_dataloader.dataset.pipeline, and there is none')
+    dataset.pipeline = _augmented(dataset.pipeline, ratios, scales, flips)
+    if 'sizes' in options:  # one entry for each scale, then for each view
+        count = len(ratios or scales)
+        if len(options['sizes']) != count:
+            raise ValueError(
+                'the sizes of boxes of test-time augmentation need an entry '
+                f'for each of {count} scales, got {options["sizes"]}')
+        options['sizes'] = [s for s in options['sizes'] for _ in flips]
+    cfg.model = ConfigDict(options, type=task.tta_model, module=cfg.model)
+
+
+def _check(ratios: Sequence[float], scales: Sequence[Scale]) -> None:
+    if ratios and min(ratios) <= 0:
+        raise ValueError(
+            'the ratios of test-time augmentation must be positive, such as '
+            f'{SEGMENTATION.tta_ratios}, got {tuple(ratios)}')
+    if any(len(scale) != 2 or min(scale) < 1 for scale in scales):
+        raise ValueError(
+            'the scales of test-time augmentation must be pairs of positive '
+            f'numbers, such as (1333, 800), got {list(scales)}')
+
+
+def _augmented(pipeline: Sequence[dict], ratios: Sequence[float],
+               scales: Sequence[Scale], flips: Sequence[bool]) -> list:
+    """The steps before resizing, then all that follows for each view."""
+    kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
+    places = [i for i, kind in enumerate(kinds) if 'Resize' in kind]
+    if len(places) > 1 or places and kinds[places[0]] != 'Resize':
+        raise ValueError(
+            'test-time augmentation changes the scale of one Resize step, '
+            f'but the test pipeline has {[kinds[i] for i in places]}')
+    first = places[0] if places else kinds.index('LoadImageFromFile') + 1
+    if 'LoadAnnotations' in kinds[:first]:
+        raise ValueError(
+            'the test pipeline loads the labels before it resizes, so that '
+            'they would be scaled and flipped: move LoadAnnotations behind '
+            'Resize')
+    step = pipeline[first] if places else dict(
+        type='Resize', scale_factor=1.0, keep_ratio=True)
+    resizes = [_scaled(step, ratio) for ratio in ratios
+               ] or [_rescaled(step, scale) for scale in scales]
+    mirrors = [
+        dict(type='RandomFlip', prob=float(mirror), direction='horizontal')
+        for mirror in flips
+    ]
+    rest = [[_telling_flips(step)] for step in pipeline[first + len(places):]]
+    return [
+        *pipeline[:first],
+        dict(type='TestTimeAug', transforms=[resizes, mirrors, *rest])
+    ]
+
+
+def _scaled(step: dict, ratio: float) -> dict:
+    """A Resize step with its scale multiplied."""
+    step = deepcopy(dict(step))
+    for key in ('scale', 'scale_factor'):
+        value = step.get(key)
+        if value is None:
+            continue
+        whole = key == 'scale'
+        scaled = [
+            (round(v * ratio) if whole else float(v * ratio))
+            for v in (value if isinstance(value, (list,
+                                                  tuple)) else [value, value])
+        ]
+        step[key] = tuple(scaled)
+    return step
+
+
+def _rescaled(step: dict, scale: Scale) -> dict:
+    """A Resize step with its scale replaced."""
+    kept = {key: v for key, v in step.items() if key != 'scale_factor'}
+    return dict(kept, scale=tuple(scale))
+
+
+def _telling_flips(step: dict) -> dict:
+    """A step that, if it packs the inputs of a detector, says what was done.
+
+    Configs list what a data sample is told; unflipped tests need not list
+    flips.
+    """
+    if 'PackDetInputs' not in str(step['type']) or 'meta_keys' not in step:
+        return step
+    keys = dict.fromkeys((*step['meta_keys'], 'flip', 'flip_direction'))
+    return dict(step, meta_keys=tuple(keys))

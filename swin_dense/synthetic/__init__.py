@@ -1,0 +1,1 @@
+"""Generated data sets: scenes of shapes, and clips of their motions."""

@@ -1,0 +1,173 @@
+"""Drawing one image of overlapping, textured, shaded shapes.
+
+Every shape comes with the exact mask of what is visible of it. H and W are
+the height and width of the image in pixels; K counts its shapes, in drawing
+order.
+"""
+import colorsys
+import math
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+# A shape that would leave less than this share of another one visible is
+# placed again, so that no pixel of a shape goes without its annotation.
+MIN_VISIBLE = 0.15
+SUBPIXEL_BITS = 4
+
+
+def _regular(corners: int, inner: float = 1.) -> np.ndarray:
+    """Corners of a polygon in the unit circle, odd ones at radius `inner`."""
+    angle = 2 * np.pi * np.arange(corners) / corners
+    radius = np.where(np.arange(corners) % 2, inner, 1.)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+
+
+SHAPES: Dict[str, np.ndarray] = {
+    'circle': _regular(72),
+    'square': _regular(4),
+    'triangle': _regular(3),
+    'pentagon': _regular(5),
+    'hexagon': _regular(6),
+    'star': _regular(10, inner=.45),
+}
+"""Corners `(n, 2)` of each class in the unit circle."""
+
+
+def rotation_matrix(angle: float) -> np.ndarray:
+    """Matrix `(2, 2)` that turns row vectors by `angle` in radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, s], [-s, c]], np.float32)
+
+
+def smooth_field(rng: np.random.Generator, size: Tuple[int, int],
+                 cell: float) -> np.ndarray:
+    """Smooth random field `(H, W, 3)` of about unit variance; `cell` is the
+    size of its blobs in pixels."""
+    height, width = size
+    grid = rng.standard_normal(
+        (math.ceil(height / cell) + 1, math.ceil(width / cell) + 1, 3),
+        np.float32)
+    return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
+    """Coloured clouds at two scales, `(H, W, 3)` in 0…255."""
+    colour = rng.uniform(0, 255, 3).astype(np.float32)
+    coarse = smooth_field(rng, size, max(size) / 3)
+    fine = smooth_field(rng, size, rng.uniform(4, 16))
+    return colour + rng.uniform(10, 40) * coarse + rng.uniform(2, 12) * fine
+
+
+def _paint(rng: np.random.Generator, label: int, count: int) -> np.ndarray:
+    """A colour (blue, green, red) in 0…255 of the hues of one of `count`
+    classes."""
+    hue = (label + rng.uniform(.1, .9)) / count
+    red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(.4, 1, 2))
+    return 255 * np.array([blue, green, red])
+
+
+def _surface(rng: np.random.Generator,
+             mask: np.ndarray,
+             centre: np.ndarray,
+             radius: float,
+             paint: Optional[np.ndarray] = None) -> np.ndarray:
+    """Colours `(n, 3)` of the n pixels of a shape: paint of any colour unless
+    given, pattern, and light that falls off across it."""
+    y, x = np.nonzero(mask)
+    place = np.stack([x + .5, y + .5], 1) - centre
+    place = (place / radius).astype(np.float32)
+    turn, light = rng.uniform(0, 2 * np.pi, 2)
+    waves = np.sin(rng.uniform(3, 12) * (place @ rotation_matrix(turn)))
+    pattern = rng.choice(['plain', 'stripes', 'checks'])
+    if pattern == 'stripes':
+        strength = waves[:, :1]
+    elif pattern == 'checks':
+        strength = np.sign(waves[:, :1] * waves[:, 1:])
+    else:
+        strength = np.zeros_like(waves[:, :1])
+    shade = 1 + rng.uniform(.1, .4) * (place @ rotation_matrix(light))[:, :1]
+    if paint is None:
+        paint = rng.uniform(0, 255, 3)
+    second = rng.uniform(-40, 40, 3)
+    return (paint + strength * second) * shade
+
+
+def _place(
+        rng: np.random.Generator, size: Tuple[int, int], corners: np.ndarray,
+        radius: Tuple[float, float]) -> Tuple[np.ndarray, np.ndarray, float]:
+    """Mask `(H, W)` of one shape at a random place, its centre (x, y) and
+    circumradius in pixels."""
+    r = rng.uniform(*radius)
+    centre = rng.uniform((0, 0), (size[1], size[0]))
+    turn = rng.uniform(0, 2 * np.pi)
+    # OpenCV puts integers at pixel centres; `centre` counts from the corner.
+    points = centre - .5 + r * corners @ rotation_matrix(turn)
+    mask = np.zeros(size, np.uint8)
+    fixed = np.round(points * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    cv2.fillPoly(mask, [fixed], 1, shift=SUBPIXEL_BITS)
+    return mask.astype(bool), centre, r
+
+
+def draw_image(
+        rng: np.random.Generator,
+        image_size: Tuple[int, int] = (256, 256),
+        classes: Sequence[str] = ('circle', 'square', 'triangle'),
+        num_shapes: Tuple[int, int] = (2, 5),
+        radius: Tuple[float, float] = (15, 50),
+        empty: float = .05,
+        ground: Optional[np.ndarray] = None,
+        hues: bool = False) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one image.
+
+    Args:
+        rng: Source of every choice.
+        image_size: H and W.
+        classes: Names of shapes, keys of `SHAPES`.
+        num_shapes: Fewest and most shapes in an image that is not empty.
+            Crowded images may get fewer, see `MIN_VISIBLE`.
+        radius: Smallest and largest circumradius in pixels.
+        empty: Share of images without any shape.
+        ground: What the shapes are drawn on, `(H, W, 3)` in 0…255; by
+            default coloured clouds.
+        hues: Whether the shapes of a class have a range of hues of their
+            own, which backgrounds may have as well.
+
+    Returns:
+        The image `(H, W, 3)` in BGR, uint8; the masks `(K, H, W)` of what is
+        visible of each shape, bool and disjoint; the labels `(K,)`, indices
+        into `classes`.
+    """
+    canvas = background(rng, image_size) if ground is None else ground.copy()
+    wanted = rng.integers(num_shapes[0], num_shapes[1] + 1)
+    if rng.random() < empty:
+        wanted = 0
+    visible: List[np.ndarray] = []
+    whole: List[int] = []
+    labels: List[int] = []
+    for _ in range(wanted):
+        label = int(rng.integers(len(classes)))
+        for _ in range(20):
+            mask, centre, r = _place(rng, image_size, SHAPES[classes[label]],
+                                     radius)
+            rest = [other & ~mask for other in visible]
+            area = int(mask.sum())
+            if area >= MIN_VISIBLE * r * r and all(
+                    part.sum() >= MIN_VISIBLE * full
+                    for part, full in zip(rest, whole)):
+                break
+        else:
+            continue
+        visible = rest + [mask]
+        whole.append(area)
+        labels.append(label)
+        paint = _paint(rng, label, len(classes)) if hues else None
+        canvas[mask] = _surface(rng, mask, centre, r, paint)
+    # A lens and a sensor: edges a pixel soft, noise on every pixel.
+    canvas = cv2.GaussianBlur(canvas, (3, 3), .6)
+    noise = rng.standard_normal(canvas.shape, np.float32)
+    canvas += np.float32(rng.uniform(4, 16)) * noise
+    image = np.clip(np.round(canvas), 0, 255).astype(np.uint8)
+    masks = np.array(visible, bool).reshape(-1, *image_size)
+    return image, masks, np.array(labels, np.int64)

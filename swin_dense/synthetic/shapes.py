@@ -1,0 +1,216 @@
+"""Images of overlapping shapes with exact masks, in COCO's or ADE20K's layout.
+
+What they show is described in `swin_dense.synthetic.scenes`.
+
+H and W are the height and width of an image in pixels.
+"""
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Union
+
+import cv2
+import numpy as np
+
+from swin_dense.synthetic.generate_once import generate_once
+from swin_dense.synthetic.scenes import (
+    draw_scenes,
+    scene_parameters,
+    write_image,
+    write_manifest,
+)
+
+COCO_MANIFEST = 'instances.json'
+ADE_MANIFEST = 'shapes.json'
+BACKGROUND = 'background'
+
+
+def encode_mask(mask: np.ndarray, rle: bool = False) -> Union[list, dict]:
+    """Write a mask `(H, W)` as a COCO segmentation that decodes to itself.
+
+    One part without holes becomes a polygon that runs along the edges of its
+    pixels; anything else, or everything if `rle`, becomes compressed RLE.
+    """
+    from pycocotools import mask as mask_api
+    code = mask_api.encode(np.asfortranarray(mask, np.uint8))
+    if not rle:
+        # In a picture three times as large, the first and the last third of
+        # a border pixel tell which corner of it the contour passes.
+        large = cv2.resize(
+            mask.astype(np.uint8),
+            None,
+            fx=3,
+            fy=3,
+            interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(large, cv2.RETR_LIST,
+                                       cv2.CHAIN_APPROX_SIMPLE)
+        if len(contours) == 1:
+            ring = (contours[0].reshape(-1, 2) + 1) // 3
+            ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
+            polygon = [ring.ravel().tolist()]
+            drawn = mask_api.merge(mask_api.frPyObjects(polygon, *mask.shape))
+            if drawn['counts'] == code['counts']:
+                return polygon
+    return {
+        'size': [int(n) for n in code['size']],
+        'counts': code['counts'].decode()
+    }
+
+
+def _annotation(mask: np.ndarray, label: int, rle: bool) -> Dict[str, Any]:
+    """COCO annotation of one mask, without its ids."""
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    return dict(
+        category_id=label + 1,
+        bbox=[x, y, w, h],
+        area=int(mask.sum()),
+        iscrowd=0,
+        segmentation=encode_mask(mask, rle))
+
+
+def _draw_coco(split: str,
+               parameters: Dict[str, Any],
+               folder: Path,
+               maps: Optional[Path] = None) -> None:
+    """Write the images of a split and its JSON into `folder`.
+
+    In label maps, shapes come first and textures after them.
+    """
+    height, width = parameters['image_size']
+    images, annotations = [], []
+    for name, masks, labels, ground in draw_scenes(folder, split, parameters):
+        if maps:
+            label_map = ground + np.uint8(len(parameters['classes']))
+            _write_map(maps / name, label_map, masks, labels)
+        images.append(
+            dict(
+                id=len(images) + 1, file_name=name, height=height,
+                width=width))
+        for mask, label in zip(masks, labels):
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=len(images),
+                    **_annotation(mask, int(label), parameters['rle'])))
+    categories = [
+        dict(id=i + 1, name=name)
+        for i, name in enumerate(parameters['classes'])
+    ]
+    if maps:
+        write_manifest(maps / COCO_MANIFEST, parameters)
+    write_manifest(
+        folder / COCO_MANIFEST,
+        parameters,
+        images=images,
+        annotations=annotations,
+        categories=categories)
+
+
+def _write_map(path: Path, label_map: np.ndarray, masks: np.ndarray,
+               labels: np.ndarray) -> None:
+    """Write a label map of a background with shapes on it, as PNG."""
+    for mask, label in zip(masks, labels):
+        label_map[mask] = label
+    write_image(path.with_suffix('.png'), label_map)
+
+
+def _draw_ade(split: str, parameters: Dict[str, Any], images: Path,
+              maps: Path) -> None:
+    """Write the images of a split into one folder, label maps into another.
+    """
+    for name, masks, labels, _ in draw_scenes(images, split, parameters):
+        label_map = np.zeros(parameters['image_size'], np.uint8)
+        _write_map(maps / name, label_map, masks, labels + 1)
+    for folder in (images, maps):
+        write_manifest(folder / ADE_MANIFEST, parameters)
+
+
+def generate_coco(root: Union[str, Path],
+                  splits: Mapping[str, int],
+                  *,
+                  rle: bool = False,
+                  **scene: Any) -> Dict[str, Path]:
+    """Draw a data set in COCO's layout, or reuse the one that is there.
+
+    ```
+    root/train2017/000000000001.jpg …
+    root/annotations/instances_train2017.json
+    root/stuffthingmaps/train2017/000000000001.png …
+    ```
+
+    The label maps are there if the scene has `textures`: their values are the
+    shapes, in the order of the classes, then the textures.
+
+    An interrupted run leaves nothing half done, and of two processes that
+    draw at once one is kept; see `generate_once`.
+
+    Args:
+        root: Where the data set lives.
+        splits: Number of images by name of the split, such as
+            `{'train2017': 256, 'val2017': 64}`.
+        rle: Write every mask as RLE. Otherwise masks in one piece are
+            polygons, and those that something cuts in parts are RLE.
+        scene: Arguments of `scene_parameters`, such as `image_size`.
+
+    Returns:
+        The annotation file of each split.
+
+    Raises:
+        ValueError: A parameter is impossible, or the folder of a split holds
+            data made with other parameters.
+    """
+    root = Path(root)
+    files = {}
+    for split, num_images in splits.items():
+        parameters = dict(scene_parameters(num_images, **scene), rle=rle)
+        folders = [split]
+        if 'textures' in parameters:
+            folders.append(f'stuffthingmaps/{split}')
+        generate_once(root, folders, COCO_MANIFEST, parameters,
+                  partial(_draw_coco, split, parameters))
+        files[split] = root / 'annotations' / f'instances_{split}.json'
+        _copy(root / split / COCO_MANIFEST, files[split])
+    return files
+
+
+def generate_ade(root: Union[str, Path], splits: Mapping[str, int],
+                 **scene: Any) -> None:
+    """Draw a data set in ADE20K's layout, or reuse the one that is there.
+
+    ```
+    root/images/training/000000000001.jpg …
+    root/annotations/training/000000000001.png …
+    ```
+
+    The scenes are as in `generate_coco`. In the label maps, 0 is the
+    background, a class like any other, and n is the n-th shape.
+
+    Args:
+        root: Where the data set lives.
+        splits: Number of images by name of the split, such as
+            `{'training': 256, 'validation': 64}`.
+        scene: Arguments of `scene_parameters`, such as `image_size`.
+
+    Raises:
+        ValueError: A parameter is impossible, or the folder of a split holds
+            data made with other parameters.
+    """
+    for split, num_images in splits.items():
+        parameters = scene_parameters(num_images, **scene)
+        generate_once(
+            Path(root), [f'images/{split}', f'annotations/{split}'],
+            ADE_MANIFEST, parameters, partial(_draw_ade, split, parameters))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file atomically, unless the same bytes are there."""
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix='.tmp')
+    os.close(handle)
+    shutil.copyfile(source, temporary)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, target)

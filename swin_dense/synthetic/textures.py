@@ -1,0 +1,89 @@
+"""Backgrounds of several textures, each a class of stuff.
+
+H and W are the height and width of an image in pixels.
+"""
+from typing import Callable, Dict, Sequence, Tuple
+
+import numpy as np
+
+from swin_dense.synthetic.drawing import (
+    background,
+    rotation_matrix,
+    smooth_field,
+)
+
+_Size = Tuple[int, int]
+MOST_REGIONS = 3
+
+
+def _places(rng: np.random.Generator, size: _Size) -> np.ndarray:
+    """Coordinates `(2, H, W)` in pixels, turned by a random angle."""
+    y, x = np.mgrid[:size[0], :size[1]].astype(np.float32)
+    matrix = rotation_matrix(rng.uniform(0, 2 * np.pi))
+    return np.stack([
+        x * matrix[0, 0] + y * matrix[1, 0],
+        x * matrix[0, 1] + y * matrix[1, 1]
+    ])
+
+
+def _painted(rng: np.random.Generator, pattern: np.ndarray) -> np.ndarray:
+    """Colours `(H, W, 3)` around a random one, by a pattern `(H, W)` in
+    -1…1."""
+    paint = rng.uniform(40, 215, 3).astype(np.float32)
+    contrast = rng.uniform(15, 40, 3).astype(np.float32)
+    return paint + pattern[..., None] * contrast * rng.choice([-1, 1], 3)
+
+
+def _sand(rng: np.random.Generator, size: _Size) -> np.ndarray:
+    """Grains of a pixel or two."""
+    return _painted(rng, np.tanh(smooth_field(rng, size, 1.5)[..., 0]))
+
+
+def _waves(rng: np.random.Generator, size: _Size) -> np.ndarray:
+    """Bent stripes."""
+    bends = 4 * smooth_field(rng, size, 24)[..., 0]
+    length = rng.uniform(6, 12)
+    return _painted(
+        rng, np.sin(2 * np.pi * (_places(rng, size)[0] + bends) / length))
+
+
+def _bricks(rng: np.random.Generator, size: _Size) -> np.ndarray:
+    """Rows of bricks with light joints, each row shifted by half a brick."""
+    height = rng.uniform(6, 12)
+    x, y = _places(rng, size) / height
+    row = np.floor(y)
+    joint = ((x / 2 + row / 2) % 1 < .1) | (y - row < .2)
+    return _painted(rng, np.where(joint, 1., -.5).astype(np.float32))
+
+
+TEXTURES: Dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
+    'clouds': background,
+    'sand': _sand,
+    'waves': _waves,
+    'bricks': _bricks,
+}
+"""Function that draws `(H, W, 3)` in about 0…255, by name of the texture."""
+
+
+def draw_ground(rng: np.random.Generator, size: _Size,
+                textures: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+    """Draw one to three regions with soft outlines, of a texture each.
+
+    Args:
+        rng: Source of every choice.
+        size: H and W.
+        textures: Names, keys of `TEXTURES`.
+
+    Returns:
+        The picture `(H, W, 3)`, float32 in about 0…255, and for each pixel
+        `(H, W)` the index of its texture in `textures`, uint8.
+    """
+    count = rng.integers(1, min(MOST_REGIONS, len(textures)) + 1)
+    chosen = rng.choice(len(textures), count, replace=False)
+    depth = smooth_field(rng, size, max(size) / 2)
+    region = depth[..., :count].argmax(-1)
+    picture = np.zeros((*size, 3), np.float32)
+    for index, texture in enumerate(chosen):
+        here = region == index
+        picture[here] = TEXTURES[textures[texture]](rng, size)[here]
+    return picture, chosen[region].astype(np.uint8)

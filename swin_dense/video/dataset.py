@@ -1,0 +1,302 @@
+"""Clips for video recognition, checked before they train anything."""
+import os
+from collections import Counter
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+from mmaction.datasets import VideoDataset
+from mmengine.dist import broadcast_object_list, get_dist_info
+from mmengine.logging import print_log
+
+from swin_dense.data.absent_files import explain_absent
+from swin_dense.data.decoders.base import VideoError
+from swin_dense.data.image_checks import missing_files
+from swin_dense.data.messages import (
+    check_class_names,
+    check_one_list,
+    first_few,
+    missing_data_message,
+)
+from swin_dense.registry import DATASETS
+from swin_dense.video.clip_checks import check_videos
+from swin_dense.video.clip_lists import (
+    Clip,
+    class_names,
+    duplicate_clips,
+    number_labels,
+    read_clips,
+)
+
+QUICK_START = 'video_swin_nano_shapes'
+ADVICE = ('tools/check_videos.py finds all that cannot be read and writes a '
+          'list of the others')
+# What became of a clip so far.
+UNSEEN, READ, BAD = range(3)
+
+
+@DATASETS.register_module()
+class CheckedVideoDataset(VideoDataset):
+    """mmaction2's VideoDataset with names of classes, checked.
+
+    Reads lists, CSV files, folders of classes and folders of frames, see
+    `swin_dense.video.clip_lists`. Labels, paths and repetitions are
+    checked at construction.
+
+    In training, a clip that cannot be read is replaced by another one, at
+    random, and logged with the number of those so far, in all of the
+    processes that load data. Above a share of the list the training stops.
+    Each process of a distributed training counts for itself and holds the
+    part that it has met, its share of the list at least, to that limit.
+
+    In validation and test a clip that cannot be read is an error. If some are
+    allowed, all clips are tried at construction, and those are left out.
+
+    The pipeline should open clips by `swin_dense.VideoInit` and decode them
+    by `swin_dense.VideoDecode`, whose errors say what is wrong.
+
+    Args:
+        ann_file: A list or CSV file; empty for a folder per class.
+        data_prefix: `dict(video=…)`: what paths are relative to, or the
+            folder with the classes.
+        num_classes: Stands for names where there are none: the classes are
+            then called by their numbers.
+        max_bad: Share of clips that may be absent or unreadable; by default
+            0.01 in training, otherwise 0.
+        multi_class: Not supported.
+        delimiter: What stands before the label in a list; by default any
+            white space.
+
+    Other arguments are those of mmaction2's VideoDataset. `metainfo` may have
+    `classes`, a list or the path of a text file with one name a line. CSV
+    files and folders that name them need not have it: the classes are then in
+    the order of the alphabet.
+
+    Raises:
+        FileNotFoundError: The list, the folder or too many clips are absent.
+        ValueError: The list cannot be trained on; the message says why, where
+            and what to do.
+    """
+
+    def __init__(self,
+                 ann_file: str = '',
+                 pipeline: Sequence[Any] = (),
+                 *args,
+                 max_bad: Optional[float] = None,
+                 delimiter: Optional[str] = None,
+                 **kwargs) -> None:
+        check_one_list(ann_file)
+        if kwargs.get('multi_class'):
+            raise ValueError('CheckedVideoDataset has one class a clip; for '
+                             'multi_class=True use type="VideoDataset"')
+        if max_bad is not None and not 0 <= max_bad <= 1:
+            raise ValueError(f'max_bad={max_bad} must be a share of the '
+                             'clips, 0 to 1')
+        self.max_bad = max_bad
+        super().__init__(
+            ann_file, list(pipeline), *args, delimiter=delimiter, **kwargs)
+
+    @property
+    def bad_clips(self) -> List[str]:
+        """Files that could not be read so far, in training."""
+        bad = torch.nonzero(self._states == BAD).flatten().tolist()
+        return [self.get_data_info(index)['filename'] for index in bad]
+
+    @property
+    def _limit(self) -> float:
+        """The share of clips that may be bad."""
+        if self.max_bad is None:
+            return 0. if self.test_mode else .01
+        return self.max_bad
+
+    @property
+    def _source(self) -> str:
+        """What lists the clips, for messages."""
+        return self.ann_file or self._folder
+
+    @property
+    def _folder(self) -> str:
+        return self.data_prefix.get('video') or '.'
+
+    def load_data_list(self) -> List[dict]:
+        """List and check the clips.
+
+        Returns:
+            `filename` and `label` of each.
+        """
+        clips, classes = self.list_clips()
+        labels, problems = number_labels(clips, classes)
+        problems += duplicate_clips(clips, labels)
+        if problems:
+            raise ValueError('\n  '.join(
+                [f'{self._source} cannot be used as it is', *problems[:10]]))
+        clips, labels = self._leave_out_absent(clips, labels)
+        self._log_table(labels)
+        return [
+            dict(filename=clip.path, label=label)
+            for clip, label in zip(clips, labels)
+        ]
+
+    def list_clips(self) -> Tuple[List[Clip], Sequence[str]]:
+        """What is listed, and the names of the classes in label order.
+
+        Raises:
+            FileNotFoundError: There is no list, or no folder.
+            ValueError: It lists nothing, or the classes are not known.
+        """
+        self._check_tree()
+        clips = read_clips(self.ann_file, self._folder, self.delimiter)
+        if not clips:
+            raise ValueError(
+                f'{self._source} lists no clips' if self.ann_file else
+                f'{self._folder} holds no folders of clips: expected is a '
+                'folder for each class, with its video files')
+        return clips, self._name_classes(clips)
+
+    def full_init(self) -> None:
+        """List the clips; try them, if bad ones may be left out of a test."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        # Shared with the processes that load data, which must not count anew.
+        self._states = torch.full((len(self), ), UNSEEN,
+                                  dtype=torch.uint8).share_memory_()
+        self._processes = get_dist_info()[1]
+
+    def prepare_data(self, idx: int) -> Any:
+        """Load a clip; None, for another one to be taken, if it is bad.
+
+        Raises:
+            ValueError: It is bad, and this is a test; or too many are.
+        """
+        try:
+            sample = super().prepare_data(idx)
+        except VideoError as error:
+            if self.test_mode:
+                raise ValueError(
+                    f'{error}\nA test scores every clip: replace or remove '
+                    f'it, or set max_bad=0.01 to leave out 1 %. {ADVICE}'
+                ) from None
+            self._note_bad(idx, error)
+            return None
+        if not self.test_mode and not self._states[idx]:
+            self._states[idx] = READ
+        return sample
+
+    def _check_tree(self) -> None:
+        """Raise if the list or the folder is absent, or a file of names."""
+        expected = [
+            os.path.join(self._folder,
+                         '*.mp4' if self.ann_file else 'CLASS/*.mp4')
+        ]
+        missing = [] if os.path.isdir(self._folder) else [self._folder]
+        if self.ann_file:
+            expected.insert(0, self.ann_file)
+            if not os.path.isfile(self.ann_file):
+                missing.insert(0, self.ann_file)
+        if missing:
+            raise FileNotFoundError(
+                missing_data_message(missing[0], self.data_root, expected, QUICK_START,
+                            'clips'))
+        classes = self._metainfo.get('classes')
+        if isinstance(classes, str) and classes.endswith('.txt'):
+            raise FileNotFoundError(
+                f'classes={classes!r} does not exist: it should hold the name '
+                'of one class on each line')
+
+    def _name_classes(self, clips: Sequence[Clip]) -> Sequence[str]:
+        """Names of the classes, from what there is."""
+        classes = self._metainfo.get('classes')
+        names = class_names(clips)
+        if classes is None and names:
+            classes = names
+        elif classes is None and self.num_classes:
+            classes = [str(number) for number in range(self.num_classes)]
+        if classes is None:
+            raise ValueError(
+                f'{self._source} numbers the classes: name them in label '
+                "order by metainfo=dict(classes=['…', …]) or classes='names."
+                "txt', or set num_classes=N")
+        check_class_names(classes, self._source)
+        if self.num_classes not in (None, len(classes)):
+            raise ValueError(f'num_classes={self.num_classes}, but there are '
+                             f'{len(classes)} classes: {first_few(classes)}')
+        self._metainfo['classes'] = tuple(classes)
+        return classes
+
+    def _leave_out_absent(self, clips: List[Clip], labels: List[int]):
+        """Leave out clips that do not exist, and in a test unreadable ones.
+        """
+        absent = missing_files(clip.path for clip in clips)
+        reasons = {path: f'{path} does not exist' for path in absent}
+        if self.test_mode and self._limit:
+            present = [c.path for c in clips if c.path not in reasons]
+            reasons.update(_try_all(present))
+        bad = [clip for clip in clips if clip.path in reasons]
+        if not bad:
+            return clips, labels
+        shown = '\n'.join(f'  {clip.place}: {reasons[clip.path]}'
+                          for clip in bad[:5])
+        message = (f'{self._source}: {len(bad)} of {len(clips)} clips '
+                   f'({len(bad) / len(clips):.2%}) are absent or unreadable\n'
+                   f'{shown}\n')
+        if len(bad) > self._limit * len(clips):
+            raise FileNotFoundError(
+                f'{message}Allowed is a share of max_bad={self._limit:g}. '
+                f'Paths are relative to {self._folder} (data_prefix)'
+                f'{explain_absent(absent, self._folder) if absent else ""}. '
+                f'{ADVICE}')
+        print_log(f'{message}They are left out', 'current')
+        kept = [(clip, label) for clip, label in zip(clips, labels)
+                if clip.path not in reasons]
+        return [clip for clip, _ in kept], [label for _, label in kept]
+
+    def _log_table(self, labels: Sequence[int]) -> None:
+        """Say how many clips there are, of each class at the extremes."""
+        classes = self._metainfo['classes']
+        counts = Counter(labels)
+        fewest, *_, most = sorted(counts.values()) * 2
+        if len(counts) == 1 < len(classes) and not self.test_mode:
+            raise ValueError(
+                f'{self._source}: all {len(labels)} clips are of class '
+                f'{classes[labels[0]]!r}, of {len(classes)} classes: there is '
+                'nothing to tell apart. Is this the right list?')
+        absent = [name for i, name in enumerate(classes) if not counts[i]]
+        note = f'; none of {first_few(absent)}' if absent else ''
+        print_log(
+            f'{self._source}: {len(labels)} clips of {len(counts)} classes, '
+            f'{fewest} to {most} of each{note}', 'current')
+
+    def _note_bad(self, idx: int, error: VideoError) -> None:
+        """Count a bad clip.
+
+        Raises:
+            ValueError: There are too many.
+        """
+        if self._states[idx] == BAD:
+            return
+        self._states[idx] = BAD
+        count = int((self._states == BAD).sum())
+        met = max(
+            int((self._states != UNSEEN).sum()),
+            len(self) / self._processes)
+        print_log(
+            f'{error}\nIt is replaced by another clip; {count} of {len(self)} '
+            'so far', 'current')
+        if count > self._limit * met:
+            names = '\n'.join(f'  {name}' for name in self.bad_clips[:20])
+            raise ValueError(
+                f'{self._source}: {count} of {met:.0f} clips cannot be read, '
+                f'above the share of max_bad={self._limit:g}. The last: '
+                f'{error}\nAll:\n{names}\n{ADVICE}')
+
+
+def _try_all(paths: Sequence[str]) -> dict:
+    """Reason of each clip that cannot be read; found by one process."""
+    found = [{}]
+    if get_dist_info()[0] == 0:
+        found = [{
+            one.path: one.problem
+            for one in check_videos(paths) if one.problem
+        }]
+    broadcast_object_list(found)
+    return found[0]

@@ -1,0 +1,147 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.placeholders import partly
+from swin_dense.analysis import benchmark
+from swin_dense.analysis.benchmark import Measurement, format_rows
+
+PATH = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
+SPEC = importlib.util.spec_from_file_location('benchmark_tool', PATH)
+tool = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tool)
+
+
+def test_table():
+    rows = [
+        Measurement('forward, time', 1.5, 2.),
+        Measurement('forward, peak memory', 3 * 2**20, None)
+    ]
+    assert format_rows(rows).splitlines()[2:] == [
+        '| forward, time | 1500.0 ms | 2000.0 ms | 0.75 |',
+        '| forward, peak memory | 3 MiB | - | - |'
+    ]
+
+
+def test_backbone_alone(tmp_path, capsys):
+    out = tmp_path / 'figures.json'
+    assert tool.main([
+        '--shape', '64', '96', '--repeats', '1', '--no-peer', '--out',
+        str(out)
+    ]) == 0
+    figures = json.loads(out.read_text())
+    assert figures['shape'] == [64, 96]
+    assert [row['quantity'] for row in figures['rows']] == [
+        'forward, time', 'forward + backward, time', 'forward, peak memory',
+        'forward + backward, peak memory'
+    ]
+    for row in figures['rows']:
+        assert row['ours'] > 0
+        assert row['peer'] is None and row['ratio'] is None
+    # The gradients of the 27.5 million parameters alone take 105 MiB.
+    assert figures['rows'][3]['ours'] > 105 * 2**20
+    assert 'Swin, tiny, 1x3x64x96, float32' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', ['mask_rcnn_swin', 'htcpp_swin'])
+def test_whole_detector_beside_mmdet(name, capsys):
+    config = PATH.parents[1] / 'configs' / f'{name}_nano_shapes.py'
+    assert tool.main(
+        [str(config), '--shape', '96', '96', '--repeats', '1',
+         '--no-memory']) == 0
+    lines = capsys.readouterr().out.strip().splitlines()[-2:]
+    for line, quantity in zip(lines, ('forward', 'forward + backward')):
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        assert cells[0] == f'{quantity}, time'
+        ours, peer = (float(cell.removesuffix(' ms')) for cell in cells[1:3])
+        assert float(cells[3]) == pytest.approx(ours / peer, abs=.02)
+
+
+def test_video_beside_mmaction2(capsys):
+    pytest.importorskip('mmaction', reason='mmaction2 is not installed')
+    assert tool.main([
+        '--frames', '4', '--shape', '32', '48', '--repeats', '1', '--no-memory'
+    ]) == 0
+    out = capsys.readouterr().out
+    assert 'Video Swin, tiny, 1x3x4x32x48, float32' in out
+    assert '| | swin_dense | mmaction2 | ratio |' in out
+
+
+@pytest.mark.parametrize(
+    'peer, module',
+    [('mmpretrain', 'mmpretrain.models.backbones.swin_transformer_v2'),
+     ('transformers', 'transformers')])
+def test_v2_beside_its_peers(peer, module, capsys):
+    if peer == 'mmpretrain':
+        partly(module)
+    pytest.importorskip(module, reason=f'{peer} is not installed')
+    assert tool.main([
+        '--v2', peer, '--window', '4', '--shape', '32', '48', '--repeats', '1',
+        '--no-memory', '--with-cp', '--sequential'
+    ]) == 0
+    out = capsys.readouterr().out
+    assert 'Swin V2, tiny, 1x3x32x48, float32' in out
+    assert f'| | swin_dense | {peer} | ratio |' in out
+
+
+def test_peer_that_cannot_be_imported(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'transformers', None)
+    assert tool.main(['--v2', 'transformers', '--shape', '32', '48']) == 1
+    error = capsys.readouterr().err
+    assert 'transformers cannot be imported' in error
+    assert '--no-peer' in error
+
+
+def test_memory_alone(monkeypatch, capsys):
+    asked = []
+
+    def peak(setting, name, quantity):
+        asked.append((setting.with_cp, setting.sequential, name, quantity))
+        return 3 * 2**20
+
+    monkeypatch.setattr(benchmark, '_peak_in_child', peak)
+    assert tool.main([
+        '--v2', 'mmpretrain', '--sequential', '--dtype', 'bfloat16',
+        '--no-peer', '--no-time'
+    ]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-2:] == [
+        '| forward, peak memory | 3 MiB | - | - |',
+        '| forward + backward, peak memory | 3 MiB | - | - |'
+    ]
+    assert asked == [(False, True, 'ours', 'forward'),
+                     (False, True, 'ours', 'forward + backward')]
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--no-time', '--no-memory'], 'leaves nothing to do'),
+    (['--v2', 'mmpretrain', '--frames', '4'], '--v2 goes without --frames'),
+    (['--with-cp'], '--with-cp and --sequential need --v2'),
+    (['--frames', '0'], '--frames must be positive'),
+    (['--repeats', '0'], 'must be positive'),
+    (['--busy', '-1'], '--busy must not be negative'),
+    (['nowhere.py'], 'there is no config nowhere.py'),
+])
+def test_bad_arguments(arguments, message, capsys):
+    assert tool.main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_beside_other_programs(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, '_OTHER_PROGRAM',
+                        'import time; time.sleep(600)')
+    started, start = [], benchmark.subprocess.Popen
+
+    def popen(*args, **kwargs):
+        started.append(start(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(benchmark.subprocess, 'Popen', popen)
+    arguments = '--shape 32 32 --repeats 1 --no-peer --no-memory --busy 2'
+    assert tool.main(arguments.split()) == 0
+    assert 'beside 2 other programs' in capsys.readouterr().out
+    assert len(started) == 4  # two for each measure
+    assert all(process.poll() is not None for process in started)
