@@ -5,9 +5,10 @@ import json
 import os
 import stat
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, Union
+from typing import Any, BinaryIO
 
 _SUFFIX = '.partial'
 # Letters of a file's name that an unfinished copy of it shows: with all of
@@ -34,7 +35,7 @@ class UnreadableFileError(ValueError):
         reason: Why, to follow the path in a sentence.
     """
 
-    def __init__(self, path: Union[str, Path], reason: str) -> None:
+    def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(path, reason)
         self.path = str(path)
         self.reason = reason
@@ -43,7 +44,7 @@ class UnreadableFileError(ValueError):
         return f'{self.path} {self.reason}'
 
 
-def open_regular(path: Union[str, Path]) -> BinaryIO:
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file to read its bytes, and refuse all else.
 
     A named pipe would keep its reader waiting, and a device such as
@@ -71,7 +72,7 @@ def open_regular(path: Union[str, Path]) -> BinaryIO:
     return file
 
 
-def read_text(path: Union[str, Path]) -> str:
+def read_text(path: str | Path) -> str:
     """Read a text file in UTF-8, or UTF-16 where a byte order mark says so.
 
     Raises:
@@ -89,7 +90,7 @@ def read_text(path: Union[str, Path]) -> str:
                                   f'is not a text file ({error})') from None
 
 
-def read_json(path: Union[str, Path]) -> Any:
+def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -110,7 +111,7 @@ def read_json(path: Union[str, Path]) -> Any:
             'levels are read at most') from None
 
 
-def _check_regular(path: Union[str, Path], state: os.stat_result) -> None:
+def _check_regular(path: str | Path, state: os.stat_result) -> None:
     for is_kind, kind in _KINDS:
         if is_kind(state.st_mode):
             raise UnreadableFileError(path, f'is {kind}, not a file')
@@ -118,7 +119,7 @@ def _check_regular(path: Union[str, Path], state: os.stat_result) -> None:
         raise UnreadableFileError(path, 'is empty')
 
 
-def _reason(path: Union[str, Path], error: OSError) -> str:
+def _reason(path: str | Path, error: OSError) -> str:
     """Describe why a path could not be opened."""
     if error.errno == errno.ENOENT and os.path.islink(path):
         return 'is a link to a file that does not exist'

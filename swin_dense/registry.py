@@ -6,7 +6,7 @@ import this module, and asking for X imports the module that defines it. No
 detection runs where mmsegmentation is not installed.
 """
 from importlib import import_module
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -33,7 +33,7 @@ class _LazyRegistry(Registry):
         super().__init__(*args, **kwargs)
         self._modules_by_type = modules_by_type
 
-    def get(self, key: str) -> Optional[Any]:
+    def get(self, key: str) -> Any | None:
         """The type registered as `key`, with or without its scope."""
         module = self._modules_by_type.get(key.removeprefix(f'{SCOPE}.'))
         if module is not None:

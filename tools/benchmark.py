@@ -2,8 +2,8 @@
 import argparse
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from swin_dense.engine import cli
 from swin_dense.ops.grid import format_size
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.make_parser(
         __doc__, 'python tools/benchmark.py --arch tiny --shape 800 1333')
@@ -127,7 +127,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status."""
     return cli.run(_benchmark, parse_args(argv))
 

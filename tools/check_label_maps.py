@@ -2,8 +2,9 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from mmengine.registry import DATASETS, init_default_scope
 
@@ -79,7 +80,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def check_folder(
-        args: argparse.Namespace) -> Tuple[str, Sequence[str], LabelReport]:
+        args: argparse.Namespace) -> tuple[str, Sequence[str], LabelReport]:
     """What a folder of label maps holds.
 
     Raises:
@@ -92,7 +93,7 @@ def check_folder(
     files = sorted(folder.rglob('*.png'))
     if not files:
         raise ValueError(f'{folder} holds no .png file')
-    images: Dict[Path, str] = {}
+    images: dict[Path, str] = {}
     if args.images:
         place = Path(args.images)
         images = {
@@ -117,7 +118,7 @@ def check_folder(
 
 def check_config(
     args: argparse.Namespace
-) -> Iterator[Tuple[str, Sequence[str], LabelReport]]:
+) -> Iterator[tuple[str, Sequence[str], LabelReport]]:
     """What the label maps of a config's data sets hold.
 
     Raises:
@@ -125,7 +126,7 @@ def check_config(
     """
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
-    seen: List[Any] = []
+    seen: list[Any] = []
     found = False
     for name, settings in settings_by_name(config):
         if settings in seen:
@@ -139,8 +140,8 @@ def check_config(
 
 
 def check_settings(
-        settings: Dict[str,
-                       Any]) -> Iterator[Tuple[Sequence[str], LabelReport]]:
+        settings: dict[str,
+                       Any]) -> Iterator[tuple[Sequence[str], LabelReport]]:
     """Yield the classes and findings of a data set, if it has label maps."""
     with DATASETS.switch_scope_and_registry(None) as registry:
         kind = registry.get(settings['type'])
@@ -165,7 +166,7 @@ def check_settings(
             training=not dataset.test_mode)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(check, make_parser().parse_args(argv))
 

@@ -8,9 +8,9 @@ import csv
 import io
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import ProgressBar
@@ -23,7 +23,7 @@ from swin_dense.video.clip_checks import VideoReport, check_clips
 from swin_dense.video.clip_lists import Clip, class_names, read_clips
 
 SHOWN = 20
-Source = Tuple[str, Sequence[Clip], Sequence[str], int]
+Source = tuple[str, Sequence[Clip], Sequence[str], int]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -162,7 +162,7 @@ def from_list(args: argparse.Namespace) -> Source:
 
 
 def wanted_classes(args: argparse.Namespace,
-                   clips: Sequence[Clip]) -> List[str]:
+                   clips: Sequence[Clip]) -> list[str]:
     """Names in label order, as far as anything tells them.
 
     Raises:
@@ -188,7 +188,7 @@ def from_config(args: argparse.Namespace) -> Iterator[Source]:
     """
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
-    seen: List[dict] = []
+    seen: list[dict] = []
     found = False
     for name, settings in settings_by_name(config):
         files = {**settings, 'pipeline': []}
@@ -221,7 +221,7 @@ def clean_list(path: str, report: VideoReport) -> str:
     return table(rows, ['path', 'label'])
 
 
-def write_table(path: str, rows: List[dict]) -> None:
+def write_table(path: str, rows: list[dict]) -> None:
     """Write the findings."""
     if path.endswith('.json'):
         cli.write_json(path, rows)
@@ -238,7 +238,7 @@ def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(check, make_parser().parse_args(argv))
 

@@ -11,7 +11,7 @@ right value of a new offset is depends on what grew with the window:
 import argparse
 import math
 import sys
-from typing import Callable, Optional, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -98,7 +98,7 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     parser = cli.make_parser(__doc__, 'python tools/compare_interpolation.py')
     cli.add_debug_argument(parser)

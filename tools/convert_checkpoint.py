@@ -7,8 +7,8 @@ does that.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 from swin_dense.checkpoints.convert import convert_checkpoint, format_lists
 from swin_dense.checkpoints.errors import CheckpointError
@@ -115,7 +115,7 @@ def _expense(start: float, size: int) -> str:
     return f'{text}, peak memory {peak / 1e6:.0f} MB ({peak / size:.2f} x SRC)'
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(convert, make_parser().parse_args(argv))
 

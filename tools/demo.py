@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ def is_finished(cfg: Config) -> bool:
             'max_epochs', float('inf')))
 
 
-def chosen_indices(dataset: Any) -> List[int]:
+def chosen_indices(dataset: Any) -> list[int]:
     """Places all over a data set."""
     count = min(IMAGES, len(dataset))
     return np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
@@ -200,7 +201,7 @@ def draw_clip_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
     return clip_sheet(clips, dataset.metainfo['classes'])
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(demo, make_parser().parse_args(argv))
 

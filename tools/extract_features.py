@@ -8,8 +8,9 @@ already, of the same settings, is kept: a run that was stopped goes on.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -111,7 +112,7 @@ def extract(args: argparse.Namespace) -> int:
     load_backbone(backbone, find_checkpoint(args.checkpoint))
     backbone.to(args.device or get_device()).eval()
 
-    bad: List[str] = []
+    bad: list[str] = []
     kept = 0
     for index, (source, path) in enumerate(zip(videos, paths)):
         label = f'{index + 1} of {len(videos)}  {source}'
@@ -145,7 +146,7 @@ def extract(args: argparse.Namespace) -> int:
     return report_unreadable(bad, len(videos), 'videos', args.skip_bad)
 
 
-def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
+def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
     """What decides the features, as arguments of `extract_video`.
 
     Raises:
@@ -176,7 +177,7 @@ def read_settings(args: argparse.Namespace, config: Any) -> Dict[str, Any]:
         dtype=args.dtype)
 
 
-def is_done(path: Path, settings: Dict[str, Any]) -> bool:
+def is_done(path: Path, settings: dict[str, Any]) -> bool:
     """Whether the features of a video are there.
 
     Raises:
@@ -217,15 +218,15 @@ def read_settings_of(path: Path) -> Any:
     return json.loads(text)
 
 
-def save(path: Path, arrays: Dict[str, np.ndarray],
-         settings: Dict[str, Any]) -> None:
+def save(path: Path, arrays: dict[str, np.ndarray],
+         settings: dict[str, Any]) -> None:
     """Write a file in one piece, its settings included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open('wb') as file:
         np.savez(file, settings=json.dumps(settings), **arrays)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(extract, make_parser().parse_args(argv))
 

@@ -1,7 +1,7 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
 import argparse
 import sys
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from mmengine.registry import MODELS, init_default_scope
 
@@ -68,7 +68,7 @@ def _size(shape: Sequence[int]) -> str:
     return f'{clip}{height} x {width} pixels'
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(flops, make_parser().parse_args(argv))
 

@@ -13,9 +13,10 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -143,7 +144,7 @@ class Kind:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """Return good files by name."""
         raise NotImplementedError
 
@@ -164,7 +165,7 @@ class Kind:
 class Annotations(Kind):
     """COCO annotation files."""
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from pycocotools import mask as coco_mask
         for name in ('1.png', '2.png'):
@@ -209,7 +210,7 @@ class Annotations(Kind):
 class Images(Kind):
     """Photographs of all formats that OpenCV writes."""
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """See Kind."""
         return {
             f'good{suffix}': cv2.imencode(suffix, _pixels())[1].tobytes()
@@ -227,7 +228,7 @@ class Images(Kind):
 class LabelMaps(Kind):
     """Label maps: grey, paletted and of 16 bits."""
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from PIL import Image
         labels = _pixels()[..., 0] % 3
@@ -255,7 +256,7 @@ class LabelMaps(Kind):
 class Clips(Kind):
     """Video files."""
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from swin_dense.data.video_writer import write_video
         path = self.folder / 'good.mp4'
@@ -274,7 +275,7 @@ class Clips(Kind):
 class Checkpoints(Kind):
     """Checkpoints of PyTorch and safetensors."""
 
-    def samples(self) -> Dict[str, bytes]:
+    def samples(self) -> dict[str, bytes]:
         """See Kind."""
         import torch
         from safetensors.torch import save
@@ -292,7 +293,7 @@ class Checkpoints(Kind):
         assert isinstance(read_checkpoint(path), dict)
 
 
-KINDS: Dict[str, Callable[[Path], Kind]] = dict(
+KINDS: dict[str, Callable[[Path], Kind]] = dict(
     json=Annotations,
     image=Images,
     labels=LabelMaps,
@@ -415,7 +416,7 @@ def _keep(path: str, out: Path, kind: str, number: int) -> Path:
     return target
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(fuzz, make_parser().parse_args(argv))
 

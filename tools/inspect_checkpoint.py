@@ -4,7 +4,7 @@ Nothing in the file is executed, and no model is built.
 """
 import argparse
 import sys
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from swin_dense.checkpoints.inspect_file import format_info, inspect_checkpoint
 from swin_dense.engine import cli
@@ -31,7 +31,7 @@ def inspect(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(inspect, make_parser().parse_args(argv))
 

@@ -8,8 +8,8 @@ whoever loads DST, which records by which window offsets have to be divided.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import cv2
 
@@ -162,7 +162,7 @@ def _list(windows: Sequence[Sequence[int]]) -> str:
     return ', '.join(map(format_size, windows))
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(interpolate, make_parser().parse_args(argv))
 

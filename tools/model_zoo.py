@@ -2,8 +2,8 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def recipes() -> List[str]:
+def recipes() -> list[str]:
     """Names of all recipes for published data sets."""
     return sorted(
         path.stem for path in CONFIGS.glob('*.py')
@@ -86,7 +86,7 @@ def zoo(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(zoo, make_parser().parse_args(argv))
 

@@ -13,10 +13,11 @@ as predictions.json beside a small labelled clip of each.
 """
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -137,7 +138,7 @@ def predict(args: argparse.Namespace) -> int:
 
     progress.task_num = count_steps(images, predictor, args.tile)
     progress.start()
-    bad: List[str] = []
+    bad: list[str] = []
     # What is found is written as it comes: whatever ends the run, the results
     # of all images so far are complete.
     with closing(results):
@@ -179,7 +180,7 @@ def predict_videos(config: Config, checkpoint: str,
         window=args.window,
         fps=args.fps)
     results = VideoResults(paths, Path(args.out), predictor.classes, topk)
-    bad: List[str] = []
+    bad: list[str] = []
     with closing(results):
         for index, video in enumerate(videos):
             print(f'{video} ({index + 1} of {len(videos)})', file=sys.stderr)
@@ -211,7 +212,7 @@ def _refuse_options(args: argparse.Namespace, kind: str) -> None:
 
 def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
                   args: argparse.Namespace,
-                  progress: ProgressBar) -> Tuple[Any, Any]:
+                  progress: ProgressBar) -> tuple[Any, Any]:
     """A detector, and what writes its results."""
     from swin_dense.detection.predictor import DetectionPredictor, split_texts
     from swin_dense.detection.write_predictions import CocoResults
@@ -224,7 +225,7 @@ def open_detector(config: Config, checkpoint: str, pictures: Sequence[Path],
 
 def open_segmentor(config: Config, checkpoint: str, pictures: Sequence[Path],
                    args: argparse.Namespace,
-                   progress: ProgressBar) -> Tuple[Any, Any]:
+                   progress: ProgressBar) -> tuple[Any, Any]:
     """A segmentor, and what writes its results."""
     from swin_dense.segmentation.predictor import SegmentationPredictor
     from swin_dense.segmentation.write_predictions import LabelResults
@@ -256,15 +257,15 @@ def count_steps(images: Sequence[Path], predictor: Any, tiled: bool) -> int:
     return count
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(predict, make_parser().parse_args(argv))
 
 
 def _read_batches(images: Sequence[Path], size: int,
-                  bad: List[str]) -> Iterator[Dict[int, np.ndarray]]:
+                  bad: list[str]) -> Iterator[dict[int, np.ndarray]]:
     """Readable images by their index, `size` at a time; notes the others."""
-    batch: Dict[int, np.ndarray] = {}
+    batch: dict[int, np.ndarray] = {}
     for index, image in enumerate(images):
         try:
             batch[index] = read_image(image)
@@ -278,8 +279,8 @@ def _read_batches(images: Sequence[Path], size: int,
 
 
 def _predict_batch(predictor: Any, images: Sequence[Path],
-                   batch: Dict[int, np.ndarray],
-                   bad: List[str]) -> Iterator[Tuple[int, Any]]:
+                   batch: dict[int, np.ndarray],
+                   bad: list[str]) -> Iterator[tuple[int, Any]]:
     """Yield what is found in each image of a batch; note those that fail.
 
     An image may be too small or too narrow for the pipeline of a config, or

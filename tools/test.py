@@ -1,7 +1,7 @@
 """Evaluate a checkpoint on the test split of a config."""
 import argparse
 import sys
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
@@ -18,7 +18,7 @@ def _listed(ratios: Sequence[float]) -> str:
     return ' '.join(map(str, ratios))
 
 
-def _scale(text: str) -> Tuple[int, int]:
+def _scale(text: str) -> tuple[int, int]:
     """Read WIDTHxHEIGHT."""
     width, _, height = text.partition('x')
     return int(width), int(height)
@@ -107,7 +107,7 @@ def test(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(test, make_parser().parse_args(argv))
 

@@ -1,7 +1,7 @@
 """Train the model of a config."""
 import argparse
 import sys
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
@@ -66,7 +66,7 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(train, make_parser().parse_args(argv))
 

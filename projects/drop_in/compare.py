@@ -7,8 +7,9 @@ import copy
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -203,7 +204,7 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     parser = cli.make_parser(
         __doc__, 'python projects/drop_in/compare.py '

@@ -7,9 +7,9 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Dict, List, Optional, Sequence
 
 from swin_dense.engine import cli
 
@@ -21,7 +21,7 @@ WARM_UP = 60
 METRICS = ('coco/bbox_mAP', 'coco/segm_mAP')
 
 ROI_HEAD = 'model.roi_head'
-VARIANTS: Dict[str, Sequence[str]] = {
+VARIANTS: dict[str, Sequence[str]] = {
     'cascade': (),
     'htcpp': (),
     'without semantic branch': (
@@ -92,7 +92,7 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
     return dict(result, seconds=median(times), log=str(log))
 
 
-def table(results: List[dict]) -> str:
+def table(results: list[dict]) -> str:
     """Mean and spread (largest minus smallest) of each variant."""
     lines = [
         '| variant | seeds | box AP | spread | mask AP | spread | s / iter |',
@@ -135,7 +135,7 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(compare, make_parser().parse_args(argv))
 

@@ -6,7 +6,8 @@ Its time is the CPU time of its own operations, each alone, for one image.
 import argparse
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ SEMANTIC, ATTENTION = 'semantic branch', 'global attention'
 FLOW = 'mask information flow'
 CONVOLUTIONS = 'four convolutions, not one layer'
 ROI_HEAD = 'model.roi_head'
-WITHOUT: Dict[str, Dict[str, Any]] = {
+WITHOUT: dict[str, dict[str, Any]] = {
     SEMANTIC: {f'{ROI_HEAD}.semantic_head': None},
     ATTENTION: {'model.neck.global_attention': None},
     FLOW: {f'{ROI_HEAD}.mask_head.{stage}.with_conv_res': False
@@ -57,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build(path: str, options: Dict[str, Any], device: str) -> nn.Module:
+def build(path: str, options: dict[str, Any], device: str) -> nn.Module:
     """The model of a config with some settings changed, without weights."""
     config = load_config(path, options)
     init_default_scope(config.default_scope)
@@ -66,15 +67,15 @@ def build(path: str, options: Dict[str, Any], device: str) -> nn.Module:
         return MODELS.build(config.model).eval()
 
 
-def size(path: str, options: Dict[str, Any],
-         shape: Sequence[int]) -> Tuple[int, int]:
+def size(path: str, options: dict[str, Any],
+         shape: Sequence[int]) -> tuple[int, int]:
     """Parameters and FLOPs."""
     complexity = count_flops(build(path, options, 'meta'), shape, PROPOSALS, MASKS)
     return complexity.params, complexity.flops
 
 
 def operations(model: nn.Module,
-               shape: Sequence[int]) -> Dict[str, Callable[[], Any]]:
+               shape: Sequence[int]) -> dict[str, Callable[[], Any]]:
     """What each ingredient does for one image."""
     height, width = shape
     channels = model.neck.out_channels
@@ -165,7 +166,7 @@ def fastest(operation: Callable[[], Any], repeats: int) -> float:
 def cost(args: argparse.Namespace) -> int:
     """Count, measure and print the table."""
     params, flops = size(args.config, {}, args.shape)
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     torch.manual_seed(0)
     model = build(args.config, {}, 'cpu')
     with torch.no_grad():
@@ -197,7 +198,7 @@ def cost(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(cost, make_parser().parse_args(argv))
 

@@ -10,10 +10,11 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -56,7 +57,7 @@ class Way(NamedTuple):
     model: str
     title: str
     window: int
-    method: Optional[str] = None
+    method: str | None = None
 
 
 WAYS = (
@@ -289,7 +290,7 @@ def format_table(
     return '\n'.join(lines)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(transfer, make_parser().parse_args(argv))
 

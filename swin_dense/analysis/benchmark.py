@@ -8,10 +8,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -43,15 +44,15 @@ class BenchmarkCase(NamedTuple):
         busy: Other processes that work meanwhile, see `other_programs`.
     """
     arch: str = 'tiny'
-    config: Optional[str] = None
+    config: str | None = None
     shape: tuple[int, ...] = (800, 1333)
     batch: int = 1
     dtype: str = 'float32'
     device: str = 'cpu'
     window: int = 7
     repeats: int = 5
-    frames: Optional[int] = None
-    v2: Optional[str] = None
+    frames: int | None = None
+    v2: str | None = None
     with_cp: bool = False
     sequential: bool = False
     busy: int = 0
@@ -75,10 +76,10 @@ class Measurement(NamedTuple):
     """
     quantity: str
     ours: float
-    peer: Optional[float]
+    peer: float | None
 
     @property
-    def ratio(self) -> Optional[float]:
+    def ratio(self) -> float | None:
         """Ours over the peer's."""
         return self.ours / self.peer if self.peer else None
 
@@ -383,7 +384,7 @@ def measure(setting: BenchmarkCase,
     return rows
 
 
-def _show(value: Optional[float], quantity: str) -> str:
+def _show(value: float | None, quantity: str) -> str:
     if value is None:
         return '-'
     if quantity.endswith('memory'):

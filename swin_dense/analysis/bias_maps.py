@@ -1,6 +1,6 @@
 """Maps of position biases out of a checkpoint that was resized."""
 import re
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ _HEAD = re.compile(r'(\d+)\.(\d+)\.(\d+)')
 
 
 def head_maps(resized: Resized,
-              heads: Optional[Sequence[str]] = None) -> list[BiasMap]:
+              heads: Sequence[str] | None = None) -> list[BiasMap]:
     """The biases of some heads before and after.
 
     Of clips, those between tokens of the same time.
@@ -56,7 +56,7 @@ def head_maps(resized: Resized,
     return maps
 
 
-def _map(resized: Resized, attention: str, head: Optional[int]) -> BiasMap:
+def _map(resized: Resized, attention: str, head: int | None) -> BiasMap:
     """The map of one head, or of the one whose biases differ most."""
     before, after = _biases(resized, attention)
     count = before.shape[-1]

@@ -5,9 +5,10 @@ product, attention included: what the published columns count, with the linear
 layers of padding, which our kernels leave out. The model runs on the meta
 device, so that nothing is computed and no memory is needed.
 """
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -49,8 +50,8 @@ class Complexity:
             frames before them.
         parts: The parts, in the order in which they run.
     """
-    shape: Tuple[int, ...]
-    parts: List[Part]
+    shape: tuple[int, ...]
+    parts: list[Part]
 
     @property
     def params(self) -> int:
@@ -62,7 +63,7 @@ class Complexity:
         """Number of multiply-accumulates for one image or clip."""
         return sum(part.flops for part in self.parts)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as plain types, ready for JSON."""
         return dict(asdict(self), params=self.params, flops=self.flops)
 
@@ -102,7 +103,7 @@ class _OfficialKernels(PlainKernels):
         return x if block.norm3 is None else block.norm3(x)
 
 
-def published_shape(config: Config) -> List[int]:
+def published_shape(config: Config) -> list[int]:
     """Size behind the published columns: (H, W), or (T, H, W) of a clip."""
     task = find_task(config)
     if task is VIDEO:
@@ -114,7 +115,7 @@ def published_shape(config: Config) -> List[int]:
     return [800, 1280]
 
 
-def _clip_shape(pipeline: Sequence[Dict[str, Any]]) -> List[int]:
+def _clip_shape(pipeline: Sequence[dict[str, Any]]) -> list[int]:
     """Frames, height and width of what a pipeline for clips puts out."""
     frames, side = [], 224
     for step in pipeline:
@@ -161,7 +162,7 @@ def count_flops(model: nn.Module,
     # On the meta device numbers that decide the control flow do not exist;
     # only what a constructor computed is needed, and the copy carries it. It
     # takes shapes in place of the weights, which may be a gigabyte.
-    shapes: Dict[int, Any] = {
+    shapes: dict[int, Any] = {
         id(weight): nn.Parameter(weight.detach().to('meta'))
         for weight in model.parameters()
     }
@@ -190,7 +191,7 @@ def count_flops(model: nn.Module,
 
 
 def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
-           masks: int) -> Iterator[Tuple[str, nn.Module, Any]]:
+           masks: int) -> Iterator[tuple[str, nn.Module, Any]]:
     """Yield name, module and input of every part, in running order."""
     if not hasattr(model, 'backbone'):
         yield type(model).__name__, model, image

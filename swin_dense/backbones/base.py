@@ -1,5 +1,5 @@
 """The pyramid that all Swin backbones share."""
-from typing import Callable, Optional, Union
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -122,7 +122,7 @@ class SwinPyramid(BaseModule):
     def forward_stages(
         self,
         x: Tensor,
-        before_stage: Optional[Callable[[int, Tensor], Tensor]] = None
+        before_stage: Callable[[int, Tensor], Tensor] | None = None
     ) -> tuple[Tensor, ...]:
         """Compute the pyramid of an embedded input.
 
@@ -227,14 +227,14 @@ class SwinPyramid(BaseModule):
             path[0])]
         return before + block, last + 1
 
-    def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
+    def _frozen(self) -> list[nn.Module | nn.Parameter]:
         """Return what `frozen_stages` freezes."""
         if self.frozen_stages < 0:
             return []
         return self._first_stages(self.frozen_stages + self.frozen_offset)
 
     def _first_stages(self,
-                      stages: int) -> list[Union[nn.Module, nn.Parameter]]:
+                      stages: int) -> list[nn.Module | nn.Parameter]:
         """Return the embedding and the first stages."""
         parts: list = [self.patch_embed, self.pos_drop]
         if self.pretrain_grid:

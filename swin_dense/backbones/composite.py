@@ -1,5 +1,6 @@
 """Two backbones of which one assists the other (CBNetV2)."""
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -46,7 +47,7 @@ class CompositeBackbone(BaseModule):
 
     def __init__(self,
                  backbones: Sequence[dict],
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         super().__init__()
         if len(backbones) != 2:
             raise ValueError('backbones must be the configs of an assistant '

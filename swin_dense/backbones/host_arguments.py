@@ -1,16 +1,17 @@
 """Reading the arguments that the hosts' configs give to a backbone."""
 import os
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from inspect import signature
-from typing import Any, Mapping, Optional, Sequence, Union
+from typing import Any
 
 from torch import nn
 
 # Name of a size, or the sizes themselves.
-Arch = Union[str, dict[str, Any]]
+Arch = str | dict[str, Any]
 # An initialisation of mmengine, or several.
-InitCfg = Union[dict, Sequence[dict], None]
+InitCfg = dict | Sequence[dict] | None
 
 
 def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
@@ -53,7 +54,7 @@ def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
         f'{", ".join(allowed)}, got {arch!r}')
 
 
-def pretrained_cfg(pretrained: Optional[str], init_cfg: InitCfg) -> InitCfg:
+def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
     """Return `init_cfg`, or what the old argument `pretrained` stands for.
 
     Raises:
@@ -71,7 +72,7 @@ def pretrained_cfg(pretrained: Optional[str], init_cfg: InitCfg) -> InitCfg:
 
 
 def split_init_cfg(
-        init_cfg: InitCfg) -> tuple[Optional[dict], list[dict[str, Any]]]:
+        init_cfg: InitCfg) -> tuple[dict | None, list[dict[str, Any]]]:
     """Split `init_cfg` into pretrained weights and initialisations of layers.
 
     Args:

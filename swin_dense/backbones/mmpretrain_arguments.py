@@ -1,5 +1,6 @@
 """Reading the arguments that mmpretrain's configs alone give."""
-from typing import Any, Mapping, Sequence, Union
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.registry import DefaultScope
 
@@ -19,7 +20,7 @@ def is_of_mmpretrain(*its_own: Any) -> bool:
     return scope is not None and scope.scope_name == 'mmpretrain'
 
 
-def stage_settings(cfgs: Union[dict, Sequence[dict]], count: int,
+def stage_settings(cfgs: dict | Sequence[dict], count: int,
                    allowed: Sequence[str]) -> list[dict]:
     """Return the settings of each stage from mmpretrain's `stage_cfgs`.
 

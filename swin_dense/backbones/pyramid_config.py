@@ -1,6 +1,7 @@
 """What a pyramid is built from."""
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any
 
 from torch import nn
 
@@ -80,7 +81,7 @@ class PyramidConfig:
     extra_norm_every: int = 0
     drop_rate: float = 0.
     drop_path_rate: float = 0.1
-    pretrain_grid: Optional[Grid] = None
+    pretrain_grid: Grid | None = None
     interpolate_mode: str = 'bicubic'
     out_after_merging: bool = False
     frozen_stages: int = -1

@@ -1,6 +1,7 @@
 """Swin Transformer V1 for images."""
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Optional, Sequence, Union
+from typing import Any
 
 from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
@@ -107,19 +108,19 @@ class SwinTransformer(SwinPyramid):
 
     def __init__(
             self,
-            arch: Optional[Arch] = None,
+            arch: Arch | None = None,
             pretrain_img_size: IntOrGrid = 224,
             in_channels: int = 3,
-            embed_dims: Optional[int] = None,
+            embed_dims: int | None = None,
             patch_size: IntOrGrid = 4,
             window_size: IntOrGrid = 7,
             mlp_ratio: float = 4,
-            depths: Optional[Sequence[int]] = None,
-            num_heads: Optional[Sequence[int]] = None,
-            strides: Optional[Sequence[int]] = None,
-            out_indices: Optional[Sequence[int]] = None,
+            depths: Sequence[int] | None = None,
+            num_heads: Sequence[int] | None = None,
+            strides: Sequence[int] | None = None,
+            out_indices: Sequence[int] | None = None,
             qkv_bias: bool = True,
-            qk_scale: Optional[float] = None,
+            qk_scale: float | None = None,
             patch_norm: bool = True,
             drop_rate: float = 0.,
             attn_drop_rate: float = 0.,
@@ -129,18 +130,18 @@ class SwinTransformer(SwinPyramid):
             norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
             with_cp: bool = False,
             sequential_attention: bool = False,
-            pretrained: Optional[str] = None,
+            pretrained: str | None = None,
             convert_weights: bool = False,
             frozen_stages: int = -1,
             mask_padding: bool = False,
             init_cfg: InitCfg = None,
-            img_size: Optional[IntOrGrid] = None,
-            out_after_downsample: Optional[bool] = None,
-            interpolate_mode: Optional[str] = None,
-            norm_eval: Optional[bool] = None,
-            pad_small_map: Optional[bool] = None,
-            stage_cfgs: Union[dict, Sequence[dict], None] = None,
-            patch_cfg: Optional[dict] = None,
+            img_size: IntOrGrid | None = None,
+            out_after_downsample: bool | None = None,
+            interpolate_mode: str | None = None,
+            norm_eval: bool | None = None,
+            pad_small_map: bool | None = None,
+            stage_cfgs: dict | Sequence[dict] | None = None,
+            patch_cfg: dict | None = None,
             **unknown: Any) -> None:
         reject_unknown(type(self), unknown)
         of_mmpretrain = is_of_mmpretrain(img_size, out_after_downsample,

@@ -1,6 +1,7 @@
 """Swin Transformer V2 for images."""
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Optional, Sequence, Union
+from typing import Any
 
 from torch import nn
 
@@ -30,7 +31,7 @@ from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN_V2
 
 # One window for all stages, or one for each.
-Windows = Union[IntOrGrid, Sequence[IntOrGrid]]
+Windows = IntOrGrid | Sequence[IntOrGrid]
 
 # Settings of single stages that `stage_cfgs` may have.
 STAGE_SETTINGS = ('window_size', 'pretrained_window_size', 'with_cp',
@@ -116,7 +117,7 @@ class SwinTransformerV2(SwinPyramid):
     def __init__(
             self,
             arch: Arch = 'tiny',
-            img_size: Optional[IntOrGrid] = None,
+            img_size: IntOrGrid | None = None,
             patch_size: IntOrGrid = 4,
             in_channels: int = 3,
             window_size: Windows = 8,
@@ -125,7 +126,7 @@ class SwinTransformerV2(SwinPyramid):
             drop_rate: float = 0.,
             attn_drop_rate: float = 0.,
             drop_path_rate: float = 0.1,
-            out_indices: Optional[Sequence[int]] = None,
+            out_indices: Sequence[int] | None = None,
             use_abs_pos_embed: bool = False,
             interpolate_mode: str = 'bicubic',
             with_cp: bool = False,
@@ -133,10 +134,10 @@ class SwinTransformerV2(SwinPyramid):
             frozen_stages: int = -1,
             norm_eval: bool = False,
             pad_small_map: bool = False,
-            mask_padding: Optional[bool] = None,
-            norm_cfg: Optional[dict] = dict(type='LN'),  # noqa: B006, B008
-            stage_cfgs: Union[dict, Sequence[dict]] = (),
-            patch_cfg: Optional[dict] = None,
+            mask_padding: bool | None = None,
+            norm_cfg: dict | None = dict(type='LN'),  # noqa: B006, B008
+            stage_cfgs: dict | Sequence[dict] = (),
+            patch_cfg: dict | None = None,
             pretrained_window_sizes: Windows = 0,
             init_cfg: InitCfg = None,
             branch_norm_init: float = 0.,
@@ -210,7 +211,7 @@ class SwinTransformerV2(SwinPyramid):
                 frozen_stages=frozen_stages,
                 frozen_offset=1), init_cfg)
 
-    def _frozen(self) -> list[Union[nn.Module, nn.Parameter]]:
+    def _frozen(self) -> list[nn.Module | nn.Parameter]:
         """Return what is frozen; the merging of the last stage is not."""
         last = self.layers[self.frozen_stages]
         return [

@@ -1,6 +1,7 @@
 """Video Swin Transformer: Swin V1 with time as a third axis."""
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Optional, Sequence, Union
+from typing import Any
 
 from torch import Tensor
 
@@ -89,14 +90,14 @@ class SwinTransformer3D(SwinPyramid):
     def __init__(
             self,
             arch: Arch,
-            pretrained: Optional[str] = None,
+            pretrained: str | None = None,
             pretrained2d: bool = True,
             patch_size: IntOrGrid = (2, 4, 4),
             in_channels: int = 3,
             window_size: IntOrGrid = (8, 7, 7),
             mlp_ratio: float = 4.,
             qkv_bias: bool = True,
-            qk_scale: Optional[float] = None,
+            qk_scale: float | None = None,
             drop_rate: float = 0.,
             attn_drop_rate: float = 0.,
             drop_path_rate: float = 0.1,
@@ -151,7 +152,7 @@ class SwinTransformer3D(SwinPyramid):
                 frozen_stages=frozen_stages), init_cfg)
         self.pretrained2d = pretrained2d
 
-    def forward(self, x: Tensor) -> Union[Tensor, tuple[Tensor, ...]]:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute the pyramid of a clip.
 
         Args:

@@ -1,6 +1,7 @@
 """Making a backbone's weights fit a model of another window or rank."""
 from collections import Counter
-from typing import Any, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -47,7 +48,7 @@ def fit_backbone(model: nn.Module,
                  recorded: Mapping[str, Any],
                  *,
                  method: str = 'bicubic',
-                 source_window: Optional[Grid] = None,
+                 source_window: Grid | None = None,
                  inflating: bool = False) -> AdaptedWeights:
     """Transfer position biases and embeddings to a model.
 
@@ -118,8 +119,8 @@ def source_windows(
         converted: BackboneFile,
         stored: Mapping[str, Tensor],
         recorded: Mapping[str, Any],
-        given: Optional[Grid] = None,
-        expected: Optional[Mapping[str, Grid]] = None) -> dict[str, Grid]:
+        given: Grid | None = None,
+        expected: Mapping[str, Grid] | None = None) -> dict[str, Grid]:
     """The window of each bias table of a file.
 
     Args:

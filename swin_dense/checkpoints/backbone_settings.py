@@ -1,7 +1,8 @@
 """The backbone of this package that a state_dict is for, as a config."""
 import re
+from collections.abc import Mapping, Sequence
 from math import isqrt
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 def backbone_settings(
         native: Mapping[str, Tensor],
-        window: Optional[Sequence[int]] = None) -> dict[str, Any]:
+        window: Sequence[int] | None = None) -> dict[str, Any]:
     """The arguments of a backbone that takes these weights as they are.
 
     Besides `arch`, or the sizes of one that has no name, and the window, only
@@ -82,7 +83,7 @@ def backbone_settings(
     return settings
 
 
-def image_size(native: Mapping[str, Tensor]) -> Optional[Grid]:
+def image_size(native: Mapping[str, Tensor]) -> Grid | None:
     """The size in pixels that an absolute embedding was made for, if any."""
     embedding = native.get(EMBEDDING)
     if embedding is None:
@@ -142,7 +143,7 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
     return sizes
 
 
-def _arch(kind: str, sizes: Mapping[str, Any]) -> Optional[str]:
+def _arch(kind: str, sizes: Mapping[str, Any]) -> str | None:
     archs = SWIN_V2 if kind == 'v2' else SWIN
     return next((name for name, known in archs.items() if known == sizes),
                 None)

@@ -5,8 +5,9 @@ or C and the background last; once for each prior box where a head is dense,
 prior by prior. Regressors of boxes have 4 rows for each class, class by class.
 """
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class ClassRows(NamedTuple):
     repeats: int
     by_class: bool
 
-    def classes_of(self, rows: int) -> Optional[int]:
+    def classes_of(self, rows: int) -> int | None:
         """The number of classes for which the layer has so many rows."""
         classes, rest = divmod(rows, self.repeats)
         classes -= self.background
@@ -157,7 +158,7 @@ def _changes(model: nn.Module,
 
 
 def _innermost(heads: Mapping[str, nn.Module],
-               name: str) -> Optional[nn.Module]:
+               name: str) -> nn.Module | None:
     """The head around a parameter; the model as a whole is none."""
     path = name.rpartition('.')[0]
     while path and path not in heads:
@@ -165,7 +166,7 @@ def _innermost(heads: Mapping[str, nn.Module],
     return heads[path] if path else None
 
 
-def _layout(head: nn.Module, name: str, rows: int) -> Optional[ClassRows]:
+def _layout(head: nn.Module, name: str, rows: int) -> ClassRows | None:
     """The layout of a head's parameter, None where it has no classes."""
     classes: int = head.num_classes  # type: ignore[assignment]
     if _BY_CLASS.match(name):

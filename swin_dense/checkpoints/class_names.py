@@ -1,5 +1,6 @@
 """The classes of a checkpoint and of a model: their names, their heads."""
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmengine.logging import MMLogger
 from torch import nn
@@ -39,13 +40,13 @@ def reads_text(model: nn.Module) -> bool:
     return hasattr(getattr(model, 'module', model), 'language_model')
 
 
-def stored_classes(checkpoint: Mapping[str, Any]) -> Optional[list[str]]:
+def stored_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:
     """The class names that OpenMMLab stored in a checkpoint, if any."""
     meta = checkpoint.get('meta')
     return class_names(meta) if isinstance(meta, Mapping) else None
 
 
-def class_names(meta: Mapping[str, Any]) -> Optional[list[str]]:
+def class_names(meta: Mapping[str, Any]) -> list[str] | None:
     """Class names in meta data, or None.
 
     mmengine keeps them under `dataset_meta`; mmdet 2 and mmseg 0 wrote them

@@ -1,8 +1,9 @@
 """Whole files from one source's names to another's."""
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 from swin_dense.checkpoints.backbone_settings import (
     backbone_settings,
@@ -62,7 +63,7 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
                        label: str = 'the checkpoint',
                        forgive: Sequence[str] = (),
                        allow_nonfinite: Sequence[str] = (),
-                       weights: Optional[str] = None) -> Conversion:
+                       weights: str | None = None) -> Conversion:
     """Give a checkpoint the names and layout of another implementation.
 
     A classifier keeps its norm and head. A detector, segmentor or recognizer
@@ -174,7 +175,7 @@ def _kinds(names: Sequence[str]) -> str:
 
 
 def _compare(native: StateDict,
-             window: Optional[Sequence[int]]) -> tuple[list[str], list[str]]:
+             window: Sequence[int] | None) -> tuple[list[str], list[str]]:
     """Native names that are missing in a backbone, and that it has not.
 
     Nothing is where no backbone of this package is meant. Output norms may

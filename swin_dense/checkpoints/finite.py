@@ -1,6 +1,6 @@
 """Checks of the numbers in weights: their kind, and that they are finite."""
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Iterator, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ _COUNTS = 'num_batches_tracked'
 
 def check_numbers(weights: Mapping[str, Tensor],
                   label: str,
-                  expected: Optional[Mapping[str, Tensor]] = None,
+                  expected: Mapping[str, Tensor] | None = None,
                   allow_nonfinite: Sequence[str] = (),
-                  origin: Optional[Mapping[str, str]] = None) -> None:
+                  origin: Mapping[str, str] | None = None) -> None:
     """Raise unless all weights are numbers that a model can use.
 
     Args:
@@ -56,7 +56,7 @@ def check_numbers(weights: Mapping[str, Tensor],
             'what may hold them in allow_nonfinite')
 
 
-def is_finite(value: Tensor, dtype: Optional[torch.dtype] = None) -> bool:
+def is_finite(value: Tensor, dtype: torch.dtype | None = None) -> bool:
     """Return True if a tensor has neither NaN nor infinite numbers.
 
     Args:
@@ -75,7 +75,7 @@ def is_finite(value: Tensor, dtype: Optional[torch.dtype] = None) -> bool:
 
 
 def _wrong_types(
-    weights: Mapping[str, Tensor], expected: Optional[Mapping[str, Tensor]]
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor] | None
 ) -> Iterator[tuple[str, torch.dtype, torch.dtype]]:
     for name, value in weights.items():
         if expected is not None:

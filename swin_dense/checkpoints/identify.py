@@ -1,7 +1,8 @@
 """Telling which member of the family a state_dict belongs to."""
 import re
 from collections import Counter
-from typing import Iterable, Mapping, NamedTuple, Optional
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class Variant(NamedTuple):
     embed_dims: int
     depths: tuple[int, ...]
     num_heads: tuple[int, ...]
-    window: Optional[Grid]
+    window: Grid | None
     experts: int
 
     def __str__(self) -> str:
@@ -71,7 +72,7 @@ class Variant(NamedTuple):
         return f'{name} ({", ".join(parts)})'
 
 
-def describe(state_dict: Mapping[str, Tensor]) -> Optional[str]:
+def describe(state_dict: Mapping[str, Tensor]) -> str | None:
     """Name the variant of a backbone in native names.
 
     Returns:
@@ -82,7 +83,7 @@ def describe(state_dict: Mapping[str, Tensor]) -> Optional[str]:
     return str(variant) if variant else None
 
 
-def identify(state_dict: Mapping[str, Tensor]) -> Optional[Variant]:
+def identify(state_dict: Mapping[str, Tensor]) -> Variant | None:
     """Find out the variant of a backbone in native names.
 
     Args:
@@ -128,7 +129,7 @@ def _size(kind: str, width: int, depths: tuple[int, ...],
     return size if usual or not size else f'{size}/C{channels}'
 
 
-def _window(state_dict: Mapping[str, Tensor], axes: int) -> Optional[Grid]:
+def _window(state_dict: Mapping[str, Tensor], axes: int) -> Grid | None:
     """The window, from whatever tells it."""
     path = 'layers.0.blocks.0.'
     mixer = state_dict.get(f'{path}spatial_mlp.weight')

@@ -2,9 +2,10 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
-from typing import Any, Mapping, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ _WINDOW_IN_NAME = re.compile(r'(?:window|[_-]w)(?:\d+to)?(\d+)')
 _SIZE_IN_NAME = re.compile(r'(?:_|-|img|to)(\d{3})(?:px)?(?=[_.-])')
 
 
-def inspect_checkpoint(source: Union[str, os.PathLike]) -> Info:
+def inspect_checkpoint(source: str | os.PathLike) -> Info:
     """Find out what a checkpoint file is. Nothing of it is executed.
 
     Args:
@@ -104,7 +105,7 @@ def format_info(info: Info) -> str:
     """The same for people."""
     lines = [info['file']]
 
-    def add(label: str, text: Any, how: Optional[str] = None) -> None:
+    def add(label: str, text: Any, how: str | None = None) -> None:
         if text:
             lines.append(f'  {label:<11} {text}' +
                          (f' ({how})' if how else ''))
@@ -150,7 +151,7 @@ def format_info(info: Info) -> str:
 
 
 def _window(path: Path, windows: Mapping[str, Any], state_dict: StateDict,
-            checkpoint: Mapping[str, Any]) -> tuple[Optional[list[int]], str]:
+            checkpoint: Mapping[str, Any]) -> tuple[list[int] | None, str]:
     """The window in tokens, and how it is known."""
     if 'window' in windows:
         return windows['window'], 'bias tables'
@@ -172,7 +173,7 @@ def _window(path: Path, windows: Mapping[str, Any], state_dict: StateDict,
 
 def _resolution(path: Path, converted: BackboneFile, state_dict: StateDict,
                 checkpoint: Mapping[str, Any],
-                window: Optional[list[int]]) -> tuple[Optional[list], str]:
+                window: list[int] | None) -> tuple[list | None, str]:
     """Height and width of the images in pixels, and how they are known."""
     native = converted.state_dict
     embedded = image_size(native)
@@ -207,7 +208,7 @@ def _progress(checkpoint: Mapping[str, Any]) -> Info:
 
 
 def _classes(checkpoint: Mapping[str, Any],
-             state_dict: StateDict) -> Optional[Info]:
+             state_dict: StateDict) -> Info | None:
     names = stored_classes(checkpoint)
     if names:
         return dict(count=len(names), names=names, how='meta data')

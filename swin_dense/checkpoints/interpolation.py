@@ -6,7 +6,7 @@ by one matrix after the other. Everything is computed in float64.
 Sizes are numbers of grid points of an axis. Along each axis of a bias table
 these are the offsets -(M - 1) ... M - 1 of a window of M tokens.
 """
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F

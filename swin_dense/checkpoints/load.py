@@ -3,8 +3,9 @@
 Nothing is changed in the model unless everything fits.
 """
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
+from typing import Any
 
 from mmengine.logging import MMLogger
 from torch import nn
@@ -43,7 +44,7 @@ from swin_dense.checkpoints.pretrained_windows import (
 )
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 
-Checkpoint = Union[str, os.PathLike, Mapping[str, Any]]
+Checkpoint = str | os.PathLike | Mapping[str, Any]
 Shapes = dict[str, tuple[Shape, Shape]]
 
 
@@ -52,9 +53,9 @@ def load_backbone(
     source: Checkpoint,
     *,
     forgive: Sequence[str] = (),
-    inflate: Optional[bool] = None,
+    inflate: bool | None = None,
     method: str = 'bicubic',
-    source_window: Optional[tuple[int, ...]] = None,
+    source_window: tuple[int, ...] | None = None,
     allow_nonfinite: Sequence[str] = ()
 ) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
@@ -143,10 +144,10 @@ def load_model(
         model: nn.Module,
         source: Checkpoint,
         *,
-        classes: Optional[Sequence[str]] = None,
+        classes: Sequence[str] | None = None,
         other_classes: str = 'refuse',
         forgive: Sequence[str] = (),
-        label: Optional[str] = None,
+        label: str | None = None,
         allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load a whole model: every tensor must be there and fit.
@@ -250,8 +251,8 @@ def load_model(
     return report
 
 
-def _both(label: str, trained: Optional[list[str]],
-          classes: Optional[Sequence[str]]) -> tuple[list[str], Sequence[str]]:
+def _both(label: str, trained: list[str] | None,
+          classes: Sequence[str] | None) -> tuple[list[str], Sequence[str]]:
     """The names of both sides' classes, or an error."""
     if not trained or not classes:
         unnamed = 'the data set' if trained else label
@@ -305,7 +306,7 @@ def _load(
     report: LoadReport,
     forgiven: Callable[[str], bool],
     hints: Callable[[Shapes, Sequence[str]], list[str]],
-    origin: Optional[Mapping[str, str]] = None,
+    origin: Mapping[str, str] | None = None,
     allow_nonfinite: Sequence[str] = ()
 ) -> LoadReport:
     """Fill the lists of the report and the model, or raise."""

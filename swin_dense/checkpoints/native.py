@@ -1,6 +1,7 @@
 """From the names of one source to native ones and back, step by step."""
 import re
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 

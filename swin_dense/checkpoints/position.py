@@ -6,7 +6,7 @@ by positions in geometric progression, and computed in float64.
 M is the window, N the number of tokens, C channels.
 """
 from math import isqrt, prod
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from swin_dense.checkpoints.interpolation import resize_grid
 from swin_dense.checkpoints.windows import find_window
 from swin_dense.ops.grid import Grid, format_size
 
-IntOrGrid = Union[int, Grid]
+IntOrGrid = int | Grid
 TABLE = 'relative_position_bias_table'
 EMBEDDING = 'absolute_pos_embed'
 PATCH = 'patch_embed.proj.weight'
@@ -70,7 +70,7 @@ def resize_bias_table(table: Tensor,
 
 def resize_absolute_embedding(embedding: Tensor,
                               target_grid: Grid,
-                              source_grid: Optional[Grid] = None) -> Tensor:
+                              source_grid: Grid | None = None) -> Tensor:
     """Resize an absolute position embedding, bicubically.
 
     Args:
@@ -135,8 +135,8 @@ def fit_position(
         name: str,
         value: Tensor,
         method: str = 'bicubic',
-        source_window: Optional[Grid] = None
-) -> tuple[Tensor, Optional[Resize]]:
+        source_window: Grid | None = None
+) -> tuple[Tensor, Resize | None]:
     """Resize a value of a checkpoint if it depends on window or image size.
 
     Args:

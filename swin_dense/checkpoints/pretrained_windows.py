@@ -9,7 +9,8 @@ buffer; checkpoints of this package record it in their metadata:
 """
 import re
 from collections import Counter
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -113,7 +114,7 @@ def fit_coordinates(
         if path not in windows:
             continue
         told, own = tuple(part.pretrained_window_size), tuple(part.window_size)
-        unit: Optional[Grid] = windows[path]
+        unit: Grid | None = windows[path]
         if unit is not None and not any(unit):
             unit = trained.get(stage_number(path))
         if part.cpb_mlp.window_was_given:

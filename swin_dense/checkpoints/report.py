@@ -1,6 +1,6 @@
 """What loading did, and the error when it cannot be done."""
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Mapping, Sequence
 
 from swin_dense.checkpoints.errors import CheckpointError
 

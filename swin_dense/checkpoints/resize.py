@@ -1,7 +1,8 @@
 """A whole checkpoint for another window, under the names that it has."""
 import copy
+from collections.abc import Mapping, Sequence
 from math import isqrt
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -82,8 +83,8 @@ def resize_checkpoint(
     window: Sequence[int],
     *,
     method: str = 'bicubic',
-    source_window: Optional[Sequence[int]] = None,
-    image_size: Optional[Sequence[int]] = None,
+    source_window: Sequence[int] | None = None,
+    image_size: Sequence[int] | None = None,
     label: str = 'the checkpoint',
     allow_nonfinite: Sequence[str] = ()) -> Resized:
     """Transfer a backbone, or the one inside a whole model, to a window.
@@ -170,7 +171,7 @@ def resize_checkpoint(
 
 
 def _check_window(weights: Mapping[str, Tensor], window: Sequence[int],
-                  image_size: Optional[Sequence[int]]) -> Grid:
+                  image_size: Sequence[int] | None) -> Grid:
     """The new window per axis, if it makes sense."""
     kind = family(weights)
     if kind == 'mlp':
@@ -214,7 +215,7 @@ def _per_axis(numbers: Sequence[int], axes: int, what: str) -> Grid:
 
 def _units(converted: BackboneFile, stored: Mapping[str, Tensor],
            recorded: Mapping[str,
-                             Any], given: Optional[Grid]) -> dict[str, Grid]:
+                             Any], given: Grid | None) -> dict[str, Grid]:
     """The window that normalises offsets, per attention module of V2."""
     told = pretrained_windows(converted, stored, recorded)
     trained = recorded_windows(recorded)
@@ -267,7 +268,7 @@ def _replace(checkpoint: Mapping[str, Any], stored: Mapping[str, Tensor],
     Returns:
         The copy, and what was left out as it belongs to a training run.
     """
-    new: dict[int, Optional[Tensor]] = {
+    new: dict[int, Tensor | None] = {
         id(stored[name]): None
         for name in left_out
     }

@@ -5,7 +5,6 @@ keep the buffers of their model tell more.
 """
 from functools import lru_cache
 from math import isqrt, prod
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from swin_dense.ops.grid import Grid, format_size
 _LISTED = 6  # windows in an error
 
 
-def table_window(rows: int) -> Optional[int]:
+def table_window(rows: int) -> int | None:
     """The square window that a bias table of so many rows belongs to.
 
     Returns:
@@ -38,8 +37,8 @@ def possible_windows(rows: int, axes: int) -> tuple[Grid, ...]:
 
 def find_window(rows: int,
                 axes: int,
-                index: Optional[Tensor] = None,
-                expected: Optional[Grid] = None) -> Grid:
+                index: Tensor | None = None,
+                expected: Grid | None = None) -> Grid:
     """The window that a bias table was made for.
 
     Args:

@@ -8,10 +8,10 @@ Remove this file once both ask the standard library.
 """
 import importlib.metadata
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Iterator
 
 from swin_dense.compat import mending
 

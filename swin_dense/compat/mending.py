@@ -5,12 +5,14 @@ runs: what is missing is put in place before, what is wrong is replaced after.
 Nothing is imported for it, and modules that nobody imports stay untouched.
 """
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
-from typing import Any, Callable, ContextManager, Dict, Mapping, Optional
+from typing import Any
 
-Mend = Callable[[ModuleType], ContextManager[None]]
+Mend = Callable[[ModuleType], AbstractContextManager[None]]
 
 
 def install(mends: Mapping[str, Mend]) -> None:
@@ -29,12 +31,12 @@ class MendingFinder(MetaPathFinder):
     """Finds the modules to be mended as Python would, and mends them."""
 
     def __init__(self, mends: Mapping[str, Mend]) -> None:
-        self.mends: Dict[str, Mend] = dict(mends)
+        self.mends: dict[str, Mend] = dict(mends)
 
     def find_spec(self,
                   fullname: str,
                   path: Any = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the specification of a mended module, for its name only."""
         if fullname not in self.mends:
             return None

@@ -12,11 +12,12 @@ A wheel that has these parts, or can import them, is left as it is. Remove this
 file once such a wheel is published.
 """
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any, Callable, Iterator, Optional
+from typing import Any
 
 from swin_dense.compat import mending
 
@@ -53,7 +54,7 @@ class DRNFinder(MetaPathFinder):
     def find_spec(self,
                   fullname: str,
                   path: Any = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the specification of the stand-in, for its names only."""
         if fullname not in (DRN, f'{DRN}.drn'):
             return None

@@ -11,10 +11,11 @@ A compiled mmcv always wins: Python asks the finder installed here last.
 """
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 NAME = 'mmcv._ext'
 ENTRY_POINTS = ('swin_dense.compat.mmcv_operators',
@@ -36,7 +37,7 @@ class ExtFinder(MetaPathFinder):
     def find_spec(self,
                   fullname: str,
                   path: Any = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the specification of the stand-in, for its name only."""
         if fullname != NAME:
             return None

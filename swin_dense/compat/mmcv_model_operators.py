@@ -14,7 +14,6 @@
 Written for mmcv 2.1 as `mmcv_operators`.
 """
 import functools
-from typing import List, Optional, Union
 
 from torch import Tensor
 
@@ -27,7 +26,7 @@ from swin_dense.compat.operators.sampling import vector_jacobian
 from swin_dense.compat.operators.tin_shift import tin_shift
 
 
-def nms_match(dets: Tensor, iou_threshold: float) -> List[List[int]]:
+def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Return groups of indices, each headed by the box that is kept."""
     return suppression.nms_match(dets[:, :4], dets[:, 4], iou_threshold)
 
@@ -179,12 +178,11 @@ def sync_bn_forward_var(input: Tensor, mean: Tensor, var: Tensor) -> None:
 
 
 def sync_bn_forward_output(input: Tensor, mean: Tensor, var: Tensor,
-                           weight: Optional[Tensor], bias: Optional[Tensor],
-                           running_mean: Optional[Tensor],
-                           running_var: Optional[Tensor], norm: Tensor,
+                           weight: Tensor | None, bias: Tensor | None,
+                           running_mean: Tensor | None,
+                           running_var: Tensor | None, norm: Tensor,
                            std: Tensor, output: Tensor, eps: float,
-                           momentum: Union[float,
-                                           Tensor], group_size: int) -> None:
+                           momentum: float | Tensor, group_size: int) -> None:
     """Fill `norm`, `std` and `output`; move the running statistics."""
     std.copy_((var + eps).sqrt())
     norm.copy_((input.float() - mean[:, None]) / std[:, None])

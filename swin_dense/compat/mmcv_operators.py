@@ -5,7 +5,7 @@ the wrappers of mmcv 2.1 call. Buffers that only the compiled code needs are
 accepted and left alone.
 """
 import functools
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ MAX_POOL = 0
 
 
 @functools.lru_cache(maxsize=None)
-def torchvision_ops(device_type: str) -> Optional[Any]:
+def torchvision_ops(device_type: str) -> Any | None:
     """Return `torchvision.ops` if it imports and runs on the device.
 
     A torchvision built for another PyTorch fails in many ways, some at
@@ -241,7 +241,7 @@ def _as_read(values: Tensor, size: torch.Size) -> Tensor:
     return values.unflatten(1, (channels, *size))
 
 
-def _convolve(input: Tensor, offset: Tensor, mask: Optional[Tensor],
+def _convolve(input: Tensor, offset: Tensor, mask: Tensor | None,
               weight: Tensor, geometry: ConvGeometry) -> Tensor:
     vision = torchvision_ops(input.device.type)
     if vision is not None:  # reads both kinds of groups from the shapes

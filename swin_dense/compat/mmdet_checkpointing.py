@@ -6,9 +6,10 @@ fairscale is absent, PyTorch's own checkpointing stands in.
 
 Remove this file once mmdet calls PyTorch itself.
 """
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType, ModuleType
-from typing import Any, Iterator
+from typing import Any
 
 import torch
 from torch import nn

@@ -18,10 +18,11 @@ Remove this file once mmdet supports transformers 5.
 """
 import importlib
 import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,8 +110,8 @@ def _moved(name: str, source: str, target: str) -> Iterator[None]:
 
 def extend_mask(self: nn.Module,
                 mask: Tensor,
-                shape: Optional[Any] = None,
-                device: Optional[Any] = None) -> Tensor:
+                shape: Any | None = None,
+                device: Any | None = None) -> Tensor:
     """Return what is added to scores of attention: 0, or far below it.
 
     Args:
@@ -126,9 +127,9 @@ def extend_mask(self: nn.Module,
 
 def attend(self: Any,
            hidden_states: Tensor,
-           attention_mask: Optional[Tensor] = None,
-           head_mask: Optional[Tensor] = None,
-           **options: Any) -> Tuple:
+           attention_mask: Tensor | None = None,
+           head_mask: Tensor | None = None,
+           **options: Any) -> tuple:
     """Attend, and project with the residual, as in transformers 4."""
     outputs = self.self(hidden_states, attention_mask, head_mask, **options)
     return (self.output(outputs[0], hidden_states), *outputs[1:])
@@ -180,10 +181,10 @@ class LoadedByName:
                 f'What went wrong: {error}') from error
 
 
-def _between_dots_or(find: Callable[[str], List[str]]) -> Callable:
+def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
     """Return a `find_noun_phrases` that does without nltk where it can."""
 
-    def find_noun_phrases(caption: str) -> List[str]:
+    def find_noun_phrases(caption: str) -> list[str]:
         try:
             return find(caption)
         except (RuntimeError, LookupError) as error:

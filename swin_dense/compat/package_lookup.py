@@ -10,7 +10,6 @@ Remove this file once mmengine asks importlib itself.
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional
 
 import mmengine.config.config
 import mmengine.utils.package_utils
@@ -56,7 +55,7 @@ def _module(package: str) -> str:
     return _MODULES.get(package, package.replace('-', '_'))
 
 
-def _folder(package: str) -> Optional[Path]:
+def _folder(package: str) -> Path | None:
     spec = find_spec(_module(package))
     return Path(spec.origin).parent if spec and spec.origin else None
 

@@ -13,10 +13,11 @@ Remove this file once mmengine reads its checkpoints as data.
 """
 import os
 import sys
+from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
-from typing import Any, Mapping, Optional
+from typing import Any
 
 LOADING = 'mmengine.runner.checkpoint'
 _CODE = ('config', 'cfg')
@@ -96,7 +97,7 @@ class LoadingFinder(MetaPathFinder):
     def find_spec(self,
                   fullname: str,
                   path: Any = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the specification of that module, for its name only."""
         if fullname != LOADING:
             return None

@@ -1,7 +1,7 @@
 """Why listed files are not where they are looked for."""
 import os
 import re
-from typing import List, Sequence, Set, Tuple
+from collections.abc import Sequence
 
 # An absolute path of Windows, or one of its network.
 DRIVE = re.compile(r'([A-Za-z]:|\\)[\\/]')
@@ -9,9 +9,9 @@ DRIVE = re.compile(r'([A-Za-z]:|\\)[\\/]')
 MAX_LISTED = 1_000_000
 
 
-def _names_below(folder: str) -> Set[str]:
+def _names_below(folder: str) -> set[str]:
     """Return the names of the files in a folder and all below it."""
-    names: Set[str] = set()
+    names: set[str] = set()
     for _, _, files in os.walk(folder):
         names.update(files)
         if len(names) > MAX_LISTED:
@@ -25,10 +25,10 @@ def _listed(path: str, folder: str) -> str:
     return path[len(start):] if path.startswith(start) else path
 
 
-def _find_causes(names: Sequence[str], folder: str) -> List[str]:
+def _find_causes(names: Sequence[str], folder: str) -> list[str]:
     """Return what is odd about names of files, and what to do."""
     last = os.path.basename(os.path.normpath(folder))
-    causes: List[Tuple[str, List[bool]]] = [
+    causes: list[tuple[str, list[bool]]] = [
         ('are absolute paths, perhaps of another machine: list them relative '
          'to the folder',
          [bool(os.path.isabs(n) or DRIVE.match(n)) for n in names]),

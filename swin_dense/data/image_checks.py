@@ -1,7 +1,8 @@
 """Checks of image files against what the annotation file says of them."""
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, Iterable, List, Optional, Tuple, Union
+from typing import BinaryIO
 
 from swin_dense.data.image_files import (
     TRUNCATED,
@@ -12,7 +13,7 @@ from swin_dense.data.image_files import (
 from swin_dense.files import UnreadableFileError, open_regular
 
 
-def missing_files(paths: Iterable[str]) -> List[str]:
+def missing_files(paths: Iterable[str]) -> list[str]:
     """Those of `paths` that do not exist; lists each folder once."""
     listed = {}
     missing = []
@@ -27,7 +28,7 @@ def missing_files(paths: Iterable[str]) -> List[str]:
     return missing
 
 
-def image_size(path: Union[str, Path]) -> Tuple[int, int]:
+def image_size(path: str | Path) -> tuple[int, int]:
     """Return width and height of an image as it will be loaded, in pixels.
 
     Reads the header and the last bytes; decodes nothing unless it must.
@@ -47,8 +48,8 @@ def image_size(path: Union[str, Path]) -> Tuple[int, int]:
     return header.size
 
 
-def image_problem(path: Union[str, Path], width: int,
-                  height: int) -> Optional[str]:
+def image_problem(path: str | Path, width: int,
+                  height: int) -> str | None:
     """Say what is wrong with an image file, if anything.
 
     Reads the header and the last bytes; decodes nothing unless it must.
@@ -70,7 +71,7 @@ def image_problem(path: Union[str, Path], width: int,
         return str(error)
 
 
-def _problem(file: BinaryIO, width: int, height: int) -> Optional[str]:
+def _problem(file: BinaryIO, width: int, height: int) -> str | None:
     header = read_header(file)
     turn = header.turn
     found_w, found_h = header.size

@@ -5,9 +5,10 @@ crashes on names that are not UTF-8, and waits for a named pipe for ever.
 """
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,13 +49,13 @@ class ImageHeader(NamedTuple):
         height: As stored, in pixels.
         turn: EXIF orientation, 1 to 8.
     """
-    kind: Optional[str]
+    kind: str | None
     width: int
     height: int
     turn: int
 
     @property
-    def size(self) -> Tuple[int, int]:
+    def size(self) -> tuple[int, int]:
         """Width and height as OpenCV loads it, which turns it upright."""
         if self.turn in TURNED:
             return self.height, self.width
@@ -77,7 +78,7 @@ def max_pixels() -> int:
     return int(text)
 
 
-def pixel_problem(width: int, height: int) -> Optional[str]:
+def pixel_problem(width: int, height: int) -> str | None:
     """Say that an image has more pixels than are allowed, if it has."""
     limit = max_pixels()
     if width * height <= limit:
@@ -158,7 +159,7 @@ def read_header(file: BinaryIO) -> ImageHeader:
     return header
 
 
-def _is_deep_png(file: BinaryIO, kind: Optional[str]) -> bool:
+def _is_deep_png(file: BinaryIO, kind: str | None) -> bool:
     """Return True if an image is a PNG of 16 bits per channel."""
     if kind != 'PNG':
         return False
@@ -187,7 +188,7 @@ def _check_decoded(file: BinaryIO, header: ImageHeader) -> None:
             'instance by its range or that of the sensor')
 
 
-def is_truncated(file: BinaryIO, kind: Optional[str]) -> bool:
+def is_truncated(file: BinaryIO, kind: str | None) -> bool:
     """Return True if the pixels of an image end early.
 
     The end of the file tells in an instant; it is decoded only where that
@@ -231,7 +232,7 @@ def read_pixels(file: BinaryIO) -> np.ndarray:
     return pixels
 
 
-def read_image(path: Union[str, Path]) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """Read a photograph as (H, W, 3), BGR, uint8, turned as EXIF says.
 
     Raises:
@@ -250,7 +251,7 @@ def read_image(path: Union[str, Path]) -> np.ndarray:
 
 def _decode(file: BinaryIO,
             flags: int = cv2.IMREAD_COLOR,
-            kind: Optional[str] = None) -> np.ndarray:
+            kind: str | None = None) -> np.ndarray:
     """Decode an image by OpenCV; `kind` is what PIL takes it for."""
     size = os.fstat(file.fileno()).st_size
     limit = MAX_BYTES_PER_PIXEL * max_pixels()

@@ -9,16 +9,12 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import (
     Any,
-    Dict,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
 )
 
 import numpy as np
@@ -56,13 +52,13 @@ class LabelMap:
             read.
     """
     path: str
-    image: Optional[str] = None
+    image: str | None = None
     mode: str = ''
-    size: Tuple[int, ...] = ()
-    image_size: Tuple[int, ...] = ()
-    counts: Dict[int, int] = field(default_factory=dict)
-    palette: Dict[int, Tuple[int, ...]] = field(default_factory=dict)
-    problem: Optional[str] = None
+    size: tuple[int, ...] = ()
+    image_size: tuple[int, ...] = ()
+    counts: dict[int, int] = field(default_factory=dict)
+    palette: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    problem: str | None = None
 
     @property
     def has_one_channel(self) -> bool:
@@ -75,7 +71,7 @@ class LabelMap:
         return self.mode == 'P'
 
 
-def _count(pixels: np.ndarray) -> Dict[int, int]:
+def _count(pixels: np.ndarray) -> dict[int, int]:
     """Number of pixels by value."""
     if pixels.dtype == np.uint8:
         counts = np.bincount(pixels.ravel(), minlength=256)
@@ -86,7 +82,7 @@ def _count(pixels: np.ndarray) -> Dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist()))
 
 
-def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
+def read_label_map(path: str, image: str | None = None) -> LabelMap:
     """Read a label map, and the header of its image."""
     found = LabelMap(path, image)
     try:
@@ -117,7 +113,7 @@ def read_label_map(path: str, image: Optional[str] = None) -> LabelMap:
     return found
 
 
-def _stamp(pair: Tuple[str, Optional[str]]) -> List[int]:
+def _stamp(pair: tuple[str, str | None]) -> list[int]:
     """Sizes and times of change of two files."""
     stamp = []
     for path in filter(None, pair):
@@ -129,7 +125,7 @@ def _stamp(pair: Tuple[str, Optional[str]]) -> List[int]:
     return stamp
 
 
-def _cache_file(pairs: Sequence[Tuple[str, Optional[str]]]) -> Path:
+def _cache_file(pairs: Sequence[tuple[str, str | None]]) -> Path:
     """Where the findings in a list of files are kept."""
     files = [[path and os.path.abspath(path) for path in pair]
              for pair in pairs]
@@ -137,7 +133,7 @@ def _cache_file(pairs: Sequence[Tuple[str, Optional[str]]]) -> Path:
     return Path(get_dir(), 'label_maps', f'{digest.hexdigest()[:32]}.json')
 
 
-def _load(path: Path) -> Dict[str, Any]:
+def _load(path: Path) -> dict[str, Any]:
     """What is kept in a cache; nothing if that cannot be read."""
     try:
         kept = json.loads(path.read_text())
@@ -153,7 +149,7 @@ def _load(path: Path) -> Dict[str, Any]:
         return {}
 
 
-def _store(path: Path, content: Dict[str, Any]) -> None:
+def _store(path: Path, content: dict[str, Any]) -> None:
     """Keep findings, where there is a place to keep them."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +161,7 @@ def _store(path: Path, content: Dict[str, Any]) -> None:
 
 
 def scan_label_maps(
-        pairs: Sequence[Tuple[str, Optional[str]]]) -> List[LabelMap]:
+        pairs: Sequence[tuple[str, str | None]]) -> list[LabelMap]:
     """Read label maps, those of a large set only when they have changed.
 
     Findings in more than `CACHE_ABOVE` files are kept in torch's hub folder
@@ -200,11 +196,11 @@ def scan_label_maps(
     return found
 
 
-def _scan(pairs: Sequence[Tuple[str, Optional[str]]],
-          kept: Dict[str, Any]) -> Tuple[List[LabelMap], int]:
+def _scan(pairs: Sequence[tuple[str, str | None]],
+          kept: dict[str, Any]) -> tuple[list[LabelMap], int]:
     """Findings in each of `pairs`, and how many of them were not `kept`."""
 
-    def find(pair: Tuple[str, Optional[str]]) -> Tuple[LabelMap, bool]:
+    def find(pair: tuple[str, str | None]) -> tuple[LabelMap, bool]:
         entry = kept.get(pair[0])
         if entry is not None and entry['stamp'] == _stamp(pair):
             return LabelMap(**entry['found']), False
@@ -215,15 +211,15 @@ def _scan(pairs: Sequence[Tuple[str, Optional[str]]],
     return [found for found, _ in results], sum(new for _, new in results)
 
 
-def palette_problems(maps: Sequence[LabelMap]) -> List[str]:
+def palette_problems(maps: Sequence[LabelMap]) -> list[str]:
     """Return sentences on palettes that give one index several colours, or
     one colour several indices.
 
     Either way an index does not mean one class, as when each file got the
     palette that suits it best.
     """
-    by_value: Dict[int, Tuple[Any, LabelMap]] = {}
-    by_colour: Dict[Any, Tuple[int, LabelMap]] = {}
+    by_value: dict[int, tuple[Any, LabelMap]] = {}
+    by_colour: dict[Any, tuple[int, LabelMap]] = {}
     problems = []
     for one in maps:
         repeated = Counter(one.palette.values())

@@ -1,8 +1,9 @@
 """Words for errors of data, and checks that all tasks share."""
 import difflib
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Iterable, List, Optional, Sequence
+from typing import Any
 
 
 def first_few(ids: Iterable[Any], most: int = 5) -> str:
@@ -12,12 +13,12 @@ def first_few(ids: Iterable[Any], most: int = 5) -> str:
     return text if len(ids) <= most else f'{text}, … ({len(ids)} in all)'
 
 
-def duplicates(values: Iterable[Any]) -> List[Any]:
+def duplicates(values: Iterable[Any]) -> list[Any]:
     """Values that occur more than once."""
     return [value for value, n in Counter(values).items() if n > 1]
 
 
-def did_you_mean(name: str, names: Sequence[str]) -> Optional[str]:
+def did_you_mean(name: str, names: Sequence[str]) -> str | None:
     """The name meant by a mistyped one, if any is close."""
     plain = {str(other).strip().casefold(): other for other in names}
     close = difflib.get_close_matches(name.strip().casefold(), plain, 1, .6)
@@ -26,7 +27,7 @@ def did_you_mean(name: str, names: Sequence[str]) -> Optional[str]:
 
 def check_class_names(classes: Sequence[str],
                       source: Any,
-                      known: Optional[Sequence[str]] = None) -> None:
+                      known: Sequence[str] | None = None) -> None:
     """Check names of classes that were given.
 
     Args:
@@ -69,7 +70,7 @@ def check_one_list(ann_file: Any) -> None:
 
 
 def missing_data_message(missing: str,
-                root: Optional[str],
+                root: str | None,
                 expected: Sequence[str],
                 quick_start: str,
                 kind: str = 'images') -> str:

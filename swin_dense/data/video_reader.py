@@ -1,6 +1,6 @@
 """A clip, whatever it takes to read it."""
 import os
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmengine.logging import print_log
@@ -18,7 +18,7 @@ PLAYLISTS = (b'ffconcat', b'#EXTM3U', b'v=0')
 HEAD = 4096
 
 
-def check_decoders(decoders: Optional[Sequence[str]] = None) -> List[str]:
+def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
     """The decoders to use, in their order.
 
     Args:
@@ -61,13 +61,13 @@ class Video:
 
     def __init__(self,
                  path: str,
-                 decoders: Optional[Sequence[str]] = None,
+                 decoders: Sequence[str] | None = None,
                  num_threads: int = 1) -> None:
         self.path = str(path)
         self.num_threads = num_threads
-        self._reasons: List[str] = []
+        self._reasons: list[str] = []
         if os.path.isdir(self.path):
-            self._left: List[str] = []
+            self._left: list[str] = []
             self._decoder: Decoder = FrameFolder(self.path)
             return
         try:
@@ -104,23 +104,23 @@ class Video:
         return self._decoder.num_frames
 
     @property
-    def fps(self) -> Optional[float]:
+    def fps(self) -> float | None:
         """Frames per second on average; None if nothing says so."""
         return self._decoder.fps
 
     @property
-    def announced(self) -> Optional[int]:
+    def announced(self) -> int | None:
         """How many frames the file's header says there are, if it does."""
         return self._decoder.announced
 
-    def times(self) -> Optional[np.ndarray]:
+    def times(self) -> np.ndarray | None:
         """When each frame is shown, in seconds from the first `(n,)`.
 
         None if nothing says so.
         """
         return self._decoder.times()
 
-    def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Frames `(H, W, 3)` in RGB, uint8, in the order asked for.
 
         Raises:

@@ -1,7 +1,7 @@
 """Writing frames as a video file."""
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Iterable, Union
 
 import numpy as np
 
@@ -22,7 +22,7 @@ ENCODERS = (('libx264', {
 KEY_INTERVAL = 12
 
 
-def write_video(path: Union[str, Path], frames: Iterable[np.ndarray],
+def write_video(path: str | Path, frames: Iterable[np.ndarray],
                 fps: float) -> None:
     """Write an MP4 file in one piece, H.264 if this PyAV can, else MPEG-4.
 

@@ -3,7 +3,8 @@
 A wrapper shows the class names of its first data set. Labels of the others
 are only right if they mean the same, which is checked here.
 """
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -27,7 +28,7 @@ def _walk(dataset: Any) -> Iterator[Any]:
         yield from _walk(child)
 
 
-def inner_datasets(dataset: Any) -> List[Any]:
+def inner_datasets(dataset: Any) -> list[Any]:
     """Return the data sets inside wrappers, however nested; at least one."""
     return [inner for inner in _walk(dataset) if not _children(inner)]
 
@@ -43,7 +44,7 @@ def _inner_settings(settings: Any) -> Iterator[Any]:
         yield from _inner_settings(child)
 
 
-def settings_by_name(config: Any) -> Iterator[Tuple[str, Any]]:
+def settings_by_name(config: Any) -> Iterator[tuple[str, Any]]:
     """Yield names and settings of all data sets of a config.
 
     Names are 'train', 'val' and 'test', with a number where a wrapper holds
@@ -56,7 +57,7 @@ def settings_by_name(config: Any) -> Iterator[Tuple[str, Any]]:
             yield f'{name} {number}' if inner[1:] else name, settings
 
 
-def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
+def class_names_of(dataset: Any) -> Sequence[str] | None:
     """Return the class names of the first data set inside wrappers."""
     meta = getattr(inner_datasets(dataset)[0], 'metainfo', None) or {}
     return meta.get('classes')

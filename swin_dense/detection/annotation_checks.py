@@ -5,13 +5,14 @@ file, the ids, and what to do. Types of fields, boxes and masks have their own
 modules: `annotation_fields`, `geometry` and `mask_checks`.
 """
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any
 
 from swin_dense.data.messages import check_class_names, duplicates, first_few
 from swin_dense.files import read_json
 
-UnusableIds = Dict[str, List[Any]]
+UnusableIds = dict[str, list[Any]]
 """Ids of images or annotations that cannot be used, by reason."""
 
 # COCO 2017 itself has a few boxes without area among 860 000: that many must
@@ -24,7 +25,7 @@ REQUIRED = {
 }
 
 
-def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
+def load_coco(path: str | Path, need_annotations: bool = True) -> dict:
     """Read a COCO detection file and check that it is one.
 
     A byte order mark is skipped. The types of the fields are checked by
@@ -60,7 +61,7 @@ def load_coco(path: Union[str, Path], need_annotations: bool = True) -> dict:
     return data
 
 
-def _check_part(data: dict, part: str, path: Union[str, Path]) -> None:
+def _check_part(data: dict, part: str, path: str | Path) -> None:
     """Raise unless a file has a list of objects by a name."""
     entries = data.get(part)
     if not isinstance(entries, list):
@@ -79,7 +80,7 @@ def _check_part(data: dict, part: str, path: Union[str, Path]) -> None:
         raise ValueError(f'{path}: the list {part!r} is empty')
 
 
-def check_ids(data: dict, path: Union[str, Path]) -> None:
+def check_ids(data: dict, path: str | Path) -> None:
     """Raise if ids or file names repeat, or an annotation has no image."""
     for part, key in (('images', 'id'), ('images', 'file_name'),
                       ('annotations', 'id')):
@@ -100,7 +101,7 @@ def check_ids(data: dict, path: Union[str, Path]) -> None:
             f'{first_few(lonely)}. Add the images, or remove these annotations')
 
 
-def check_categories(data: dict, path: Union[str, Path]) -> None:
+def check_categories(data: dict, path: str | Path) -> None:
     """Raise if categories repeat, or annotations use one that is absent."""
     for key in ('id', 'name'):
         repeated = duplicates(cat[key] for cat in data['categories'])
@@ -122,9 +123,9 @@ def check_categories(data: dict, path: Union[str, Path]) -> None:
 
 
 def match_classes(data: dict,
-                  classes: Optional[Sequence[str]],
-                  path: Union[str, Path],
-                  allow_subset: bool = False) -> List[int]:
+                  classes: Sequence[str] | None,
+                  path: str | Path,
+                  allow_subset: bool = False) -> list[int]:
     """Category id of each class, by name, in the user's order.
 
     Args:

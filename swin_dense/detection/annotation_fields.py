@@ -7,8 +7,9 @@ field, the entries, what was found and what is expected.
 """
 import math
 import re
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple
 
 from swin_dense.data.messages import first_few
 from swin_dense.detection.annotation_checks import UnusableIds
@@ -18,7 +19,7 @@ NUMBER = re.compile(r'\s*-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})\s*')
 # No image is wider or higher; sizes beyond it overflow in the libraries.
 MAX_SIZE = 2**20
 MAX_ID = 2**63
-FLAGS: Dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
+FLAGS: dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
 # Ids that name the same things: one side must not be text alone.
 LINKED = (
     (('images', 'id'), ('annotations', 'image_id')),
@@ -102,7 +103,7 @@ def read_number(value: Any) -> Any:
     return value
 
 
-def _read_box(value: Any) -> List[float]:
+def _read_box(value: Any) -> list[float]:
     """Read four numbers."""
     if not isinstance(value, list) or len(value) != 4:
         raise Unreadable
@@ -202,7 +203,7 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
             entries, what was found and what is expected.
     """
     done: UnusableIds = {}
-    problems: List[str] = []
+    problems: list[str] = []
     for group in LINKED:
         _check_ids(data, group, done, problems)
     _check_nesting(data, problems)
@@ -227,8 +228,8 @@ def _label(index: int, entry: dict) -> str:
     return str(id_) if usable else f'number {index}'
 
 
-def _check_field(entries: List[dict], field: Field, done: UnusableIds,
-                 problems: List[str]) -> None:
+def _check_field(entries: list[dict], field: Field, done: UnusableIds,
+                 problems: list[str]) -> None:
     """Read a field of all entries."""
     values = [entry[field.key] for entry in entries]
     if not values or field.is_clean(values):
@@ -248,7 +249,7 @@ def _check_field(entries: List[dict], field: Field, done: UnusableIds,
         done[f'{field.key} of {field.part} read from another type'] = changed
 
 
-def _deepest(masks: Sequence[list]) -> List[Any]:
+def _deepest(masks: Sequence[list]) -> list[Any]:
     """Return the lists that are nested deeper than any segmentation."""
     for _ in range(DEEPEST):
         masks = [
@@ -257,7 +258,7 @@ def _deepest(masks: Sequence[list]) -> List[Any]:
     return masks
 
 
-def _check_nesting(data: dict, problems: List[str]) -> None:
+def _check_nesting(data: dict, problems: list[str]) -> None:
     """Add a problem if segmentations are nested beyond all use."""
     polygons = [
         ann for ann in data['annotations']
@@ -273,10 +274,10 @@ def _check_nesting(data: dict, problems: List[str]) -> None:
             'expected are rings [[x, y, x, y, …]]')
 
 
-def _report(part: str, key: str, wrong: Sequence[Tuple[str, Any]],
-            expected: str, problems: List[str]) -> None:
+def _report(part: str, key: str, wrong: Sequence[tuple[str, Any]],
+            expected: str, problems: list[str]) -> None:
     """Add a problem for each kind of wrong value of a field."""
-    kinds: Dict[str, List[str]] = {}
+    kinds: dict[str, list[str]] = {}
     for label, value in wrong:
         kinds.setdefault(type(value).__name__, []).append(label)
     examples = {type(value).__name__: value for _, value in reversed(wrong)}
@@ -286,8 +287,8 @@ def _report(part: str, key: str, wrong: Sequence[Tuple[str, Any]],
             f', expected {expected}')
 
 
-def _check_ids(data: dict, group: Sequence[Tuple[str, str]], done: UnusableIds,
-               problems: List[str]) -> None:
+def _check_ids(data: dict, group: Sequence[tuple[str, str]], done: UnusableIds,
+               problems: list[str]) -> None:
     """Read the ids of things and what refers to them.
 
     They are whole numbers, or all of them text that is none.

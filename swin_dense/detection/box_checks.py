@@ -5,7 +5,6 @@ Everything raises a ValueError that names the file, the annotations, and what
 to do.
 """
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def fill_in_optional_fields(data: dict) -> UnusableIds:
     return done
 
 
-def check_boxes(data: dict, path: Union[str, Path]) -> UnusableIds:
+def check_boxes(data: dict, path: str | Path) -> UnusableIds:
     """Check every box.
 
     Returns:
@@ -148,8 +147,7 @@ def check_boxes(data: dict, path: Union[str, Path]) -> UnusableIds:
     return lost
 
 
-def _check_areas(data: dict, boxes: np.ndarray, path: Union[str,
-                                                            Path]) -> None:
+def _check_areas(data: dict, boxes: np.ndarray, path: str | Path) -> None:
     """Raise if areas are those of boxes read as (x1, y1, x2, y2)."""
     areas = np.array([ann.get('area') or 0 for ann in data['annotations']],
                      float)

@@ -5,7 +5,8 @@ limit of the evaluation. pycocotools takes 100 for mAP, whatever the limit, and
 the last limit for all others: with more objects in an image, mAP would be
 below what its parts average to, and without a limit of 100 it would be gone.
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
@@ -25,11 +26,11 @@ class Item(NamedTuple):
     """
     kind: str
     limit: int
-    iou: Optional[float] = None
+    iou: float | None = None
     area: str = 'all'
 
 
-def _items(limits: Sequence[int]) -> Dict[str, Item]:
+def _items(limits: Sequence[int]) -> dict[str, Item]:
     """Return the values by name, for limits in ascending order."""
     last = limits[-1]
     items = {'mAP': Item('AP', last)}
@@ -43,7 +44,7 @@ def _items(limits: Sequence[int]) -> Dict[str, Item]:
     return items
 
 
-def item_names(limits: Sequence[int]) -> List[str]:
+def item_names(limits: Sequence[int]) -> list[str]:
     """Return the names of all values for limits (`proposal_nums`)."""
     return [*_items(sorted(limits))]
 
@@ -62,7 +63,7 @@ def _value(scorer: COCOeval, item: Item) -> float:
     return float(table.mean()) if table.size else -1.
 
 
-def summarize(scorer: COCOeval) -> Dict[str, float]:
+def summarize(scorer: COCOeval) -> dict[str, float]:
     """Return all values of an accumulated evaluation; −1 if there is none."""
     return {
         name: _value(scorer, item)
@@ -70,7 +71,7 @@ def summarize(scorer: COCOeval) -> Dict[str, float]:
     }
 
 
-def format_summary(scorer: COCOeval, values: Dict[str, float]) -> str:
+def format_summary(scorer: COCOeval, values: dict[str, float]) -> str:
     """Return a table of the values, one a line."""
     thresholds = scorer.params.iouThrs
     lines = []

@@ -1,6 +1,6 @@
 """Training a detector on both pyramids of a composite backbone (CBNetV2)."""
 from copy import deepcopy
-from typing import Any, Dict, Tuple
+from typing import Any
 
 import torch
 from mmdet.models.detectors import TwoStageDetector
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from swin_dense.registry import MODELS
 
-Losses = Dict[str, Any]
+Losses = dict[str, Any]
 
 
 @MODELS.register_module()
@@ -84,7 +84,7 @@ class CompositeRCNN(TwoStageDetector):
                 value, self.assistant_loss_weight) if 'loss' in name else value
         return losses
 
-    def _together(self, rpn_losses: Losses, pyramid: Tuple[Tensor, ...],
+    def _together(self, rpn_losses: Losses, pyramid: tuple[Tensor, ...],
                   proposals: list, samples: SampleList) -> Losses:
         """Losses of the RPN, under names of their own, and of RoI heads."""
         losses = {

@@ -1,7 +1,8 @@
 """COCO-format detection data that is checked before it trains anything."""
 import logging
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
@@ -71,8 +72,8 @@ class CheckedCocoDataset(CocoDataset):
     def __init__(self,
                  *args,
                  allow_subset: bool = False,
-                 with_mask: Optional[bool] = None,
-                 num_stuff_classes: Optional[int] = None,
+                 with_mask: bool | None = None,
+                 num_stuff_classes: int | None = None,
                  pipeline: Sequence[Any] = (),
                  **kwargs) -> None:
         check_one_list(args[0] if args else kwargs.get('ann_file'))
@@ -94,7 +95,7 @@ class CheckedCocoDataset(CocoDataset):
                                    or {}).get('classes'))
         super().__init__(*args, pipeline=list(pipeline), **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read, check and relabel the annotations.
 
         Returns:
@@ -129,7 +130,7 @@ class CheckedCocoDataset(CocoDataset):
             self.lost.update(check_masks(data, self.ann_file))
         self._say('annotations left out', self.lost)
         left_out = {id_ for ids in self.lost.values() for id_ in ids}
-        by_image: Dict[Any, list] = {
+        by_image: dict[Any, list] = {
             image['id']: []
             for image in data['images']
         }
@@ -147,7 +148,7 @@ class CheckedCocoDataset(CocoDataset):
         self._log_table(data_list)
         return data_list
 
-    def filter_data(self) -> List[dict]:
+    def filter_data(self) -> list[dict]:
         """Drop the images that `filter_cfg` excludes, in training only.
 
         Raises:
@@ -203,7 +204,7 @@ class CheckedCocoDataset(CocoDataset):
         self._fully_initialized = False
         self.full_init()
 
-    def _check_images(self, data_list: List[dict]) -> None:
+    def _check_images(self, data_list: list[dict]) -> None:
         """Raise if images or their label maps are absent, damaged or of
         another size."""
         if self.backend_args is not None:
@@ -270,7 +271,7 @@ class CheckedCocoDataset(CocoDataset):
                      'left out: set ignore=0 to train on them')
         return text
 
-    def _log_table(self, data_list: List[dict]) -> None:
+    def _log_table(self, data_list: list[dict]) -> None:
         """Log labels, ids, names and counts."""
         counts = [0] * len(self.cat_ids)
         for info in data_list:

@@ -2,7 +2,7 @@
 
 What test-time augmentation asks of a detector, for those that can answer.
 """
-from typing import Any, Union
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -179,7 +179,7 @@ class RoIDetectorSteps:
         return heads[-1] if isinstance(heads, nn.ModuleList) else heads
 
 
-def detector_steps(model: nn.Module) -> Union[DenseDetectorSteps, RoIDetectorSteps]:
+def detector_steps(model: nn.Module) -> DenseDetectorSteps | RoIDetectorSteps:
     """The detector, step by step.
 
     Args:

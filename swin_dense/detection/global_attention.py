@@ -10,7 +10,8 @@ Swin does, is our choice.
 B is the batch, C the channels, H and W the height and width of a map, N its
 tokens.
 """
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
@@ -47,7 +48,7 @@ class GlobalAttention(nn.Module):
 
     def __init__(self,
                  dim: int,
-                 num_heads: Optional[int] = None,
+                 num_heads: int | None = None,
                  mlp_ratio: float = 4.,
                  drop_path_rate: float = 0.,
                  with_cp: bool = False) -> None:
@@ -109,9 +110,9 @@ class GlobalAttentionFPN(FPN):
     """
 
     def __init__(self,
-                 in_channels: List[int],
+                 in_channels: list[int],
                  *args: Any,
-                 global_attention: Optional[dict] = None,
+                 global_attention: dict | None = None,
                  **kwargs: Any) -> None:
         super().__init__(in_channels, *args, **kwargs)
         self.global_attention = None
@@ -119,7 +120,7 @@ class GlobalAttentionFPN(FPN):
             self.global_attention = GlobalAttention(in_channels[-1],
                                                     **global_attention)
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Pyramid of `(B, C_i, H_i, W_i)` to one of `out_channels` each."""
         if self.global_attention is not None:
             inputs = (*inputs[:-1], self.global_attention(inputs[-1]))

@@ -1,5 +1,5 @@
 """The RoI heads of Hybrid Task Cascade, every ingredient a switch."""
-from typing import Any, Optional, Tuple
+from typing import Any
 
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.structures import SampleList
@@ -20,7 +20,7 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
     mmdet's.
     """
 
-    def loss(self, x: Tuple[Tensor, ...], rpn_results_list: InstanceList,
+    def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList,
              batch_data_samples: SampleList) -> dict:
         """Losses of all stages; see mmdet.
 
@@ -40,9 +40,9 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
 
     def _mask_forward(self,
                       stage: int,
-                      x: Tuple[Tensor, ...],
+                      x: tuple[Tensor, ...],
                       rois: Tensor,
-                      semantic_feat: Optional[Tensor] = None,
+                      semantic_feat: Tensor | None = None,
                       training: bool = True) -> Any:
         if training or self.mask_info_flow:
             return super()._mask_forward(stage, x, rois, semantic_feat,

@@ -9,8 +9,9 @@ appearance, and changes of colour.
 
 H and W are the height and width of the image in pixels; K counts its objects.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,7 +89,7 @@ class InstanceJitter(BaseTransform):
         self.angle = angle
         self.max_hidden = max_hidden
 
-    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change `img`, `gt_masks`, `gt_bboxes` and `gt_seg_map`."""
         masks = results.get('gt_masks')
         if not isinstance(masks, BitmapMasks):
@@ -110,7 +111,7 @@ class InstanceJitter(BaseTransform):
         return results
 
     def _move(self, masks: np.ndarray,
-              ignored: np.ndarray) -> Tuple[List[_Moved], np.ndarray]:
+              ignored: np.ndarray) -> tuple[list[_Moved], np.ndarray]:
         """Find new places for objects `(K, H, W)`.
 
         Returns:
@@ -157,7 +158,7 @@ class InstanceJitter(BaseTransform):
                 f'max_hidden={self.max_hidden})')
 
 
-def _place(mask: np.ndarray, margin: int = 0) -> Tuple[slice, slice]:
+def _place(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
     """Rows and columns of the box of a mask `(H, W)`, and of a margin."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (slice(max(0, y - margin), y + height + margin),

@@ -4,9 +4,10 @@ A mask is a polygon, a list of rings `[x, y, x, y, …]` in pixels, or a
 run-length encoding (RLE), an object with `size` [H, W] and `counts`: how many
 pixels are 0, 1, 0, … down the columns. An image is W pixels wide and H high.
 """
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any
 
 import numpy as np
 
@@ -54,9 +55,9 @@ class _Masks:
             image['id']: (image['height'], image['width'])
             for image in data['images']
         }
-        self.problems: Dict[Tuple[str, str], List[Any]] = {}
-        self.absent: List[Any] = []
-        self.annotations: List[dict] = []
+        self.problems: dict[tuple[str, str], list[Any]] = {}
+        self.absent: list[Any] = []
+        self.annotations: list[dict] = []
         polygons, encodings = [], []
         for ann in data['annotations']:
             mask = ann.get('segmentation')
@@ -90,7 +91,7 @@ class _Masks:
         ]
         return boxes[covers]
 
-    def _polygons(self, annotations: List[dict]) -> np.ndarray:
+    def _polygons(self, annotations: list[dict]) -> np.ndarray:
         """Measure polygons that can be rasterised."""
         rings = [ann['segmentation'] for ann in annotations]
         if not _are_rings(rings):
@@ -134,7 +135,7 @@ class _Masks:
         ann['segmentation'] = [[*map(read_number, ring)] for ring in mask]
         return True
 
-    def _encodings(self, annotations: List[dict]) -> np.ndarray:
+    def _encodings(self, annotations: list[dict]) -> np.ndarray:
         """Measure run-length encodings that can be decoded."""
         annotations = [ann for ann in annotations if self._is_rle(ann)]
         texts = [
@@ -214,7 +215,7 @@ def _fit_floats(rings: Sequence[list]) -> bool:
     return True
 
 
-def check_masks(data: dict, path: Union[str, Path]) -> UnusableIds:
+def check_masks(data: dict, path: str | Path) -> UnusableIds:
     """Check the mask of every annotation, after `repair`.
 
     Returns:
@@ -244,7 +245,7 @@ def check_masks(data: dict, path: Union[str, Path]) -> UnusableIds:
     return {'no mask': masks.absent} if masks.absent else {}
 
 
-def _check_fit(masks: _Masks, path: Union[str, Path]) -> None:
+def _check_fit(masks: _Masks, path: str | Path) -> None:
     """Raise if the masks do not fit the boxes."""
     if not masks.annotations:
         return

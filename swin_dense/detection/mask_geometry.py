@@ -5,8 +5,9 @@ the lengths of its runs. All masks of one kind are worked on at once.
 
 H and W are the height and width of an image in pixels, N a number of masks.
 """
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def _spans(lengths: np.ndarray) -> np.ndarray:
     return np.arange(lengths.sum()) - np.repeat(_starts(lengths), lengths)
 
 
-def decode_counts(texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+def decode_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Decode the run lengths of compressed RLEs, as pycocotools writes them.
 
     Args:
@@ -77,7 +78,7 @@ def decode_counts(texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def measure_runs(counts: np.ndarray, lengths: np.ndarray,
-                 heights: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+                 heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Measure masks by their run lengths.
 
     Args:
@@ -116,7 +117,7 @@ def measure_runs(counts: np.ndarray, lengths: np.ndarray,
 
 def measure_polygons(
     polygons: Sequence[Sequence[Sequence[float]]]
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Measure polygons by their points.
 
     Args:

@@ -3,8 +3,9 @@
 H and W are the height and width of the image in pixels, N is the number of
 instances.
 """
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 # Pixels that are computed at a time: some 50 MB.
 PART = 2**21
 
-Place = Tuple[slice, slice]
+Place = tuple[slice, slice]
 
 
 class BoxMasks:
@@ -41,8 +42,7 @@ class BoxMasks:
     def __len__(self) -> int:
         return len(self.maps)
 
-    def __getitem__(self, chosen: Union[np.ndarray, Tensor,
-                                        slice]) -> 'BoxMasks':
+    def __getitem__(self, chosen: np.ndarray | Tensor | slice) -> 'BoxMasks':
         """Return the masks of an index array or a boolean array."""
         if isinstance(chosen, np.ndarray):
             chosen = torch.from_numpy(chosen)
@@ -50,16 +50,16 @@ class BoxMasks:
                         self.threshold)
 
     @property
-    def shape(self) -> Tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:
         """(N, H, W)."""
         return (len(self), *self.size)
 
-    def resized(self, size: Tuple[int, int], factor: float) -> 'BoxMasks':
+    def resized(self, size: tuple[int, int], factor: float) -> 'BoxMasks':
         """Return the masks for the same image at another (width, height)."""
         return BoxMasks(self.maps, self.boxes * factor, size[::-1],
                         self.threshold)
 
-    def parts(self, index: int) -> Iterator[Tuple[Place, np.ndarray]]:
+    def parts(self, index: int) -> Iterator[tuple[Place, np.ndarray]]:
         """Compute a mask, column by column, as far as its box reaches.
 
         Yields:
@@ -89,15 +89,15 @@ class BoxMasks:
             inside = values[0, 0] >= self.threshold  # (rows, columns)
             yield (slice(top, bottom), slice(start, stop)), inside.numpy()
 
-    def rle(self, index: int) -> Dict[str, Any]:
+    def rle(self, index: int) -> dict[str, Any]:
         """Encode a mask as COCO does, without writing it out.
 
         Returns:
             `size` [H, W] and `counts`, as pycocotools' `encode` gives them.
         """
         height, width = self.size
-        starts: List[np.ndarray] = []
-        ends: List[np.ndarray] = []
+        starts: list[np.ndarray] = []
+        ends: list[np.ndarray] = []
         for (rows, columns), part in self.parts(index):
             padded = np.zeros((part.shape[1], part.shape[0] + 2), np.int8)
             padded[:, 1:-1] = part.T

@@ -3,7 +3,8 @@ import contextlib
 import io
 import logging
 import os
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,9 +61,9 @@ class CheckedCocoMetric(CocoMetric):
     """
 
     def __init__(self,
-                 ann_file: Optional[str] = None,
+                 ann_file: str | None = None,
                  *args,
-                 empty: Optional[str] = None,
+                 empty: str | None = None,
                  **kwargs) -> None:
         super().__init__(None, *args, **kwargs)
         if not self.metrics or {*self.metrics} - {'bbox', 'segm'}:
@@ -116,7 +117,7 @@ class CheckedCocoMetric(CocoMetric):
         self.size = size
         return super().evaluate(size)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score all results.
 
         Returns:
@@ -145,7 +146,7 @@ class CheckedCocoMetric(CocoMetric):
         if not labels.size:
             return self._nothing_detected(len(results))
         self._note_limit(results)
-        values: Dict[str, float] = {}
+        values: dict[str, float] = {}
         for metric in self.metrics:
             values.update(self._score(metric, results))
         if not any(values.values()):
@@ -247,7 +248,7 @@ class CheckedCocoMetric(CocoMetric):
             'Use a set that has, or format_only=True to write predictions '
             'only')
 
-    def _note_limit(self, results: List[dict]) -> None:
+    def _note_limit(self, results: list[dict]) -> None:
         """Warn of detections that do not count."""
         limit = max(self.proposal_nums)
         above = [
@@ -261,7 +262,7 @@ class CheckedCocoMetric(CocoMetric):
                 f'one class, ids {first_few(above)}; the best {limit} count, as '
                 'proposal_nums of the evaluator says', logging.WARNING)
 
-    def _check_images(self, results: List[dict]) -> None:
+    def _check_images(self, results: list[dict]) -> None:
         """Raise unless each image of the data set was scored once."""
         scored = [result['img_id'] for result in results]
         known = self._coco_api.imgs
@@ -279,7 +280,7 @@ class CheckedCocoMetric(CocoMetric):
                 'run interrupted, or are images skipped by the pipeline?')
         self.img_ids = sorted(scored)
 
-    def _nothing_detected(self, images: int) -> Dict[str, float]:
+    def _nothing_detected(self, images: int) -> dict[str, float]:
         """Raise, or report zeros while a training has only begun."""
         hub = MessageHub.get_current_instance()
         training = 'max_iters' in hub.runtime_info and hub.get_info(
@@ -300,7 +301,7 @@ class CheckedCocoMetric(CocoMetric):
             'test_cfg is too high; the images are prepared otherwise than in '
             'training (mean, std, channel order)')
 
-    def _predictions(self, metric: str, results: List[dict]) -> List[dict]:
+    def _predictions(self, metric: str, results: list[dict]) -> list[dict]:
         """Detections as COCO entries, without boxes for masks: COCO would
         take the area of the box for that of the mask."""
         entries = []
@@ -320,8 +321,8 @@ class CheckedCocoMetric(CocoMetric):
                 entries.append(entry)
         return entries
 
-    def results2json(self, results: List[dict],
-                     outfile_prefix: str) -> Dict[str, str]:
+    def results2json(self, results: list[dict],
+                     outfile_prefix: str) -> dict[str, str]:
         """Write result files in the format of COCO's evaluation server.
 
         Args:
@@ -338,7 +339,7 @@ class CheckedCocoMetric(CocoMetric):
             write_json(files[metric], self._predictions(metric, results))
         return files
 
-    def _score(self, metric: str, results: List[dict]) -> Dict[str, float]:
+    def _score(self, metric: str, results: list[dict]) -> dict[str, float]:
         """Values of one metric; those that do not exist are left out."""
         with contextlib.redirect_stdout(io.StringIO()):
             found = self._coco_api.loadRes(self._predictions(metric, results))
@@ -362,7 +363,7 @@ class CheckedCocoMetric(CocoMetric):
             for name, value in values.items() if value >= 0
         }
 
-    def _by_class(self, metric: str, scorer: COCOeval) -> Dict[str, float]:
+    def _by_class(self, metric: str, scorer: COCOeval) -> dict[str, float]:
         """AP of each class; −1 where the set has no such object."""
         # COCOeval sorts the ids that it is given.
         order = list(scorer.params.catIds)

@@ -1,5 +1,6 @@
 """Instances in photographs from a config and a checkpoint."""
-from typing import Any, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
@@ -31,13 +32,13 @@ class DetectionPredictor(BasePredictor):
 
     def __init__(self,
                  *args: Any,
-                 texts: Optional[Sequence[str]] = None,
+                 texts: Sequence[str] | None = None,
                  **kwargs: Any) -> None:
         self._texts = texts
         super().__init__(*args, **kwargs)
         keep_in_boxes(self.model)
 
-    def __call__(self, images: Sequence[ImageLike]) -> List[InstanceData]:
+    def __call__(self, images: Sequence[ImageLike]) -> list[InstanceData]:
         """Predict for one batch.
 
         Args:
@@ -58,7 +59,7 @@ class DetectionPredictor(BasePredictor):
                     instances.masks.to_ndarray())
         return found
 
-    def predict(self, images: Sequence[ImageLike]) -> List[InstanceData]:
+    def predict(self, images: Sequence[ImageLike]) -> list[InstanceData]:
         """Predict for one batch, in memory that large images do not need.
 
         As by calling the predictor, but `masks` are `BoxMasks` where the
@@ -70,7 +71,7 @@ class DetectionPredictor(BasePredictor):
         return [sample.pred_instances.cpu() for sample in samples]
 
     def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
-                      dataset: Any) -> Optional[List[str]]:
+                      dataset: Any) -> list[str] | None:
         if not reads_text(model):
             if self._texts is not None:
                 raise ValueError(
@@ -88,7 +89,7 @@ class DetectionPredictor(BasePredictor):
                 'the names, as in --texts "person . traffic light"')
         return list(classes)
 
-    def _prepare(self, images: Sequence[ImageLike]) -> List[dict]:
+    def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
         prepared = super()._prepare(images)
         if reads_text(self.model):
             for data in prepared:
@@ -99,7 +100,7 @@ class DetectionPredictor(BasePredictor):
         return prepared
 
 
-def split_texts(texts: str) -> List[str]:
+def split_texts(texts: str) -> list[str]:
     """Split names separated by dots, as in 'person . traffic light'.
 
     Raises:

@@ -1,7 +1,7 @@
 """The generated shapes as a detection data set that makes itself."""
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 from swin_dense.detection.dataset import CheckedCocoDataset
 from swin_dense.registry import DATASETS
@@ -28,8 +28,8 @@ class ShapesDataset(CheckedCocoDataset):
                  *,
                  data_root: str,
                  ann_file: str,
-                 data_prefix: Dict[str, str],
-                 generate: Optional[Dict[str, Any]] = None,
+                 data_prefix: dict[str, str],
+                 generate: dict[str, Any] | None = None,
                  **kwargs) -> None:
         if generate is not None:
             parameters = dict(generate)

@@ -3,7 +3,7 @@
 They name stuff and things pixel by pixel, as COCO's `stuffthingmaps` do: one
 PNG for each image, of its size, 255 for what is not labelled.
 """
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from swin_dense.data.image_checks import missing_files
 from swin_dense.data.label_map_scan import (
@@ -20,7 +20,7 @@ WITHOUT = ('To train without them, set data_prefix.seg and '
            'model.roi_head.semantic_head to None')
 
 
-def _problem(found: LabelMap, num_classes: int) -> Optional[str]:
+def _problem(found: LabelMap, num_classes: int) -> str | None:
     """What is wrong with a label map, if anything."""
     if found.problem is not None:
         return found.problem
@@ -88,7 +88,7 @@ def check_stuff_maps(data_list: Sequence[dict],
             (f'\n  … {more} more' if more > 0 else ''))
 
 
-def stuff_map_problem(info: dict, num_classes: int) -> Optional[str]:
+def stuff_map_problem(info: dict, num_classes: int) -> str | None:
     """What is wrong with the label map of one image, if anything."""
     return _problem(
         read_label_map(info['seg_map_path'], info['img_path']), num_classes)

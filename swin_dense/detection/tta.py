@@ -1,5 +1,6 @@
 """Merging boxes and masks over scales and flips (test-time augmentation)."""
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmcv.ops import batched_nms
@@ -16,7 +17,7 @@ from swin_dense.registry import MODELS
 SIZES = dict(s=(0, 32), m=(32, 96), l=(96, float('inf')))
 MIRRORED = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
 
-View = Dict[str, list]
+View = dict[str, list]
 
 
 @MODELS.register_module()
@@ -47,7 +48,7 @@ class DetTTAModel(BaseTTAModel):
 
     def __init__(self,
                  module: Any,
-                 sizes: Optional[Sequence[str]] = None,
+                 sizes: Sequence[str] | None = None,
                  keep_features: bool = False,
                  data_preprocessor: Any = None) -> None:
         super().__init__(module, data_preprocessor)
@@ -60,7 +61,7 @@ class DetTTAModel(BaseTTAModel):
         self.sizes = sizes
         self.keep_features = keep_features
 
-    def test_step(self, data: Dict[str, List[list]]) -> List[DetDataSample]:
+    def test_step(self, data: dict[str, list[list]]) -> list[DetDataSample]:
         """Detect in all views of a batch, image by image.
 
         Args:
@@ -77,7 +78,7 @@ class DetTTAModel(BaseTTAModel):
         } for view in views] for image in range(len(data['inputs'][0]))])
 
     def merge_preds(
-            self, data_samples_list: List[List[View]]) -> List[DetDataSample]:
+            self, data_samples_list: list[list[View]]) -> list[DetDataSample]:
         """Detect in the views of each image, and merge.
 
         Args:
@@ -90,12 +91,12 @@ class DetTTAModel(BaseTTAModel):
         """
         return [self._detect(views) for views in data_samples_list]
 
-    def _detect(self, views: List[View]) -> DetDataSample:
+    def _detect(self, views: list[View]) -> DetDataSample:
         if self.sizes is not None and len(self.sizes) != len(views):
             raise ValueError(
                 f'{len(self.sizes)} sizes were given for {len(views)} views: '
                 'give one for each scale of test-time augmentation')
-        kept: Dict[int, Any] = {}
+        kept: dict[int, Any] = {}
         samples, found = [], []
         for index, view in enumerate(views):
             if not self.keep_features:
@@ -112,7 +113,7 @@ class DetTTAModel(BaseTTAModel):
         result.pred_instances = merged
         return result
 
-    def _prepare(self, view: View) -> Tuple[Tensor, DetDataSample]:
+    def _prepare(self, view: View) -> tuple[Tensor, DetDataSample]:
         """The normalised image of a view, and its sample."""
         data = self.module.data_preprocessor(view, False)
         return data['inputs'], data['data_samples'][0]
@@ -141,8 +142,8 @@ class DetTTAModel(BaseTTAModel):
                 boxes = boxes[:cfg.max_per_img]
         return boxes
 
-    def _masks(self, boxes: InstanceData, views: List[View],
-               samples: List[DetDataSample], kept: Dict[int, Any]) -> Tensor:
+    def _masks(self, boxes: InstanceData, views: list[View],
+               samples: list[DetDataSample], kept: dict[int, Any]) -> Tensor:
         """Masks (N, H, W) of boxes, by the mean over all views.
 
         Args:
@@ -166,7 +167,7 @@ class DetTTAModel(BaseTTAModel):
         return self.host.paste(total / len(views), boxes.bboxes, samples[0])
 
 
-def _mirrored(sample: DetDataSample) -> Tuple[int, ...]:
+def _mirrored(sample: DetDataSample) -> tuple[int, ...]:
     """Axes along which a view is mirrored."""
     return MIRRORED[sample.flip_direction] if sample.get('flip') else ()
 

@@ -1,7 +1,8 @@
 """Predictions in the format of COCO's results."""
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,8 +90,8 @@ class CocoResults:
         return draw_instances(pixels, found, self.classes, self.score_thr)
 
 
-def coco_results(instances: InstanceData, image: Dict[str, Any],
-                 classes: Sequence[str]) -> List[Dict[str, Any]]:
+def coco_results(instances: InstanceData, image: dict[str, Any],
+                 classes: Sequence[str]) -> list[dict[str, Any]]:
     """One image's predictions, the highest score first.
 
     Args:
@@ -126,15 +127,15 @@ def coco_results(instances: InstanceData, image: Dict[str, Any],
     return entries
 
 
-def _encode(masks: Any, index: int) -> Dict[str, Any]:
+def _encode(masks: Any, index: int) -> dict[str, Any]:
     """Encode a mask of `BoxMasks` or of a tensor (N, H, W)."""
     if isinstance(masks, BoxMasks):
         return masks.rle(index)
     return coco_mask.encode(np.asfortranarray(masks[index].numpy(), np.uint8))
 
 
-def coco_summary(images: Sequence[Dict[str, Any]],
-                 classes: Sequence[str]) -> Dict[str, Any]:
+def coco_summary(images: Sequence[dict[str, Any]],
+                 classes: Sequence[str]) -> dict[str, Any]:
     """The images and categories that results refer to, as a COCO data set.
 
     Args:

@@ -1,6 +1,7 @@
 """A trained model of either host, opened for prediction."""
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Union
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -18,7 +19,7 @@ from swin_dense.engine.class_check_hook import check_classes
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.files import read_text
 
-ImageLike = Union[str, Path, np.ndarray]
+ImageLike = str | Path | np.ndarray
 
 
 class BasePredictor:
@@ -49,10 +50,10 @@ class BasePredictor:
     scope = ''
 
     def __init__(self,
-                 config: Union[str, Path, Config],
+                 config: str | Path | Config,
                  checkpoint: str,
-                 cfg_options: Optional[Mapping[str, Any]] = None,
-                 device: Optional[str] = None) -> None:
+                 cfg_options: Mapping[str, Any] | None = None,
+                 device: str | None = None) -> None:
         if not isinstance(config, Config):
             config = load_config(config, cfg_options)
         checkpoint = find_checkpoint(str(checkpoint))
@@ -68,12 +69,12 @@ class BasePredictor:
         self._open_pipeline(dataset.pipeline)
 
     def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
-                      dataset: Any) -> Optional[List[str]]:
+                      dataset: Any) -> list[str] | None:
         """Return the names on which checkpoint and config agree, if any."""
         return _agreed_classes(checkpoint, dataset)
 
     def _open_data(self, dataset: Any,
-                   classes: Optional[List[str]]) -> List[str]:
+                   classes: list[str] | None) -> list[str]:
         """Learn from the test set's config what a prediction needs of it.
 
         Args:
@@ -94,7 +95,7 @@ class BasePredictor:
         """Build from the test set's pipeline what prepares an input."""
         self._pipeline = Compose(_array_pipeline(pipeline, self.scope))
 
-    def _prepare(self, images: Sequence[ImageLike]) -> List[dict]:
+    def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
         """Put images through the test pipeline.
 
         Args:
@@ -131,7 +132,7 @@ def _innermost(dataset: Any) -> Any:
     return dataset
 
 
-def configured_classes(dataset: Any) -> Optional[List[str]]:
+def configured_classes(dataset: Any) -> list[str] | None:
     """Return the names of the classes that a data set's config gives."""
     given = (dataset.get('metainfo') or {}).get('classes')
     if isinstance(given, str):  # a file with one name a line
@@ -140,7 +141,7 @@ def configured_classes(dataset: Any) -> Optional[List[str]]:
 
 
 def _agreed_classes(checkpoint: Mapping[str, Any],
-                    dataset: Any) -> Optional[List[str]]:
+                    dataset: Any) -> list[str] | None:
     """The names of the labels, on which all who know them agree."""
     trained = stored_classes(checkpoint)
     given = configured_classes(dataset)
@@ -150,7 +151,7 @@ def _agreed_classes(checkpoint: Mapping[str, Any],
     return list(classes) if classes else None
 
 
-def _array_pipeline(pipeline: Sequence[Any], scope: str) -> List[Any]:
+def _array_pipeline(pipeline: Sequence[Any], scope: str) -> list[Any]:
     """A test pipeline that starts from pixels and needs no annotations."""
     kept = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
     if kept and kept[0]['type'].endswith('LoadImageFromFile'):

@@ -1,7 +1,8 @@
 """Settings from the command line, checked before they reach a config."""
 import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Union
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -57,7 +58,7 @@ def _check(cfg: Config, name: str) -> None:
     if first not in _READ and not (first == 'data_root' and first in cfg):
         _refuse_variable(cfg, name, first)
     node: Any = cfg
-    path: List[str] = []
+    path: list[str] = []
     for key in (first, *rest):
         inside = '.'.join(path) or 'the config'
         if isinstance(node, (list, tuple)):
@@ -109,7 +110,7 @@ def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
             yield from _places(value, name, f'{path}.{key}'.lstrip('.'))
 
 
-def _moved(node: Any, old: str, new: str) -> Union[Dict, List, Any]:
+def _moved(node: Any, old: str, new: str) -> dict | list | Any:
     """A copy in which paths at or below `old` are at or below `new`."""
     if isinstance(node, dict):
         return {key: _moved(value, old, new) for key, value in node.items()}

@@ -1,6 +1,6 @@
 """Checkpoints during training, of which one is always intact."""
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -98,7 +98,7 @@ class SafeCheckpointHook(CheckpointHook):
             {self.last_ckpt,
              getattr(self, 'best_ckpt_path', None), *best})
 
-    def _own(self, path: str) -> Optional[str]:
+    def _own(self, path: str) -> str | None:
         """Return the best checkpoint of that name in this run's folder."""
         name = Path(path).name
         if not name.startswith('best_'):

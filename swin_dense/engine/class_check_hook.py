@@ -1,6 +1,7 @@
 """Hooks that stop a run whose parts do not fit together."""
 import logging
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -24,7 +25,7 @@ from swin_dense.registry import HOOKS
 
 
 def check_classes(model: nn.Module,
-                  classes: Optional[Sequence[str]],
+                  classes: Sequence[str] | None,
                   source: str = 'the data set') -> None:
     """Check that every head has as many classes as there are names.
 
@@ -124,7 +125,7 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
             '(stuff and things together): set both to one number')
 
 
-def _loops(runner: Any) -> List[Any]:
+def _loops(runner: Any) -> list[Any]:
     """Return the loops that are built; until needed, one is a dict."""
     loops = (
         getattr(runner, name, None)
@@ -154,7 +155,7 @@ def _check_truth(loop: Any) -> None:
         metric.prepare()
 
 
-def _limits(config: Any, path: str) -> Iterator[Tuple[str, int]]:
+def _limits(config: Any, path: str) -> Iterator[tuple[str, int]]:
     """Yield the settings that limit the detections of an image."""
     if not isinstance(config, Mapping):
         return
@@ -200,7 +201,7 @@ class ClassCheckHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.trained: Optional[List[str]] = None
+        self.trained: list[str] | None = None
 
     def before_run(self, runner) -> None:
         """Check the data sets of all loops, before anything is loaded."""

@@ -8,9 +8,10 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,7 +136,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def write_json(path: Union[str, Path], content: Any) -> None:
+def write_json(path: str | Path, content: Any) -> None:
     """Write JSON in one piece; a number that is none becomes null.
 
     Of a list, each entry has a line.
@@ -149,7 +150,7 @@ def write_json(path: Union[str, Path], content: Any) -> None:
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Union[str, Path], content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file in one piece, and its folder where needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ def write_bytes(path: Union[str, Path], content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def write_image(path: Union[str, Path], pixels: np.ndarray) -> None:
+def write_image(path: str | Path, pixels: np.ndarray) -> None:
     """Write a picture in one piece, in the format of its suffix."""
     encoded = cv2.imencode(Path(path).suffix, pixels)[1]
     write_bytes(path, encoded.tobytes())

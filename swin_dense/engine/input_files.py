@@ -4,8 +4,8 @@ import hashlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Sequence, Union
 
 import cv2
 
@@ -21,7 +21,7 @@ FAILURES = (ValueError, ArithmeticError, AssertionError, IndexError,
 MAX_NAME = 255
 
 
-def find_images(inputs: Sequence[str]) -> List[Path]:
+def find_images(inputs: Sequence[str]) -> list[Path]:
     """List the images of paths, folders and patterns, each once.
 
     What has the name of an image but is none, such as a named pipe or a
@@ -33,7 +33,7 @@ def find_images(inputs: Sequence[str]) -> List[Path]:
     return _find(inputs, PICTURES, 'image')
 
 
-def find_videos(inputs: Sequence[str]) -> List[Path]:
+def find_videos(inputs: Sequence[str]) -> list[Path]:
     """List the videos of paths, folders and patterns, each once.
 
     A folder that holds images and no videos is a video itself.
@@ -41,7 +41,7 @@ def find_videos(inputs: Sequence[str]) -> List[Path]:
     Raises:
         FileNotFoundError: If an input leads to no video.
     """
-    found: Dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for entry in inputs:
         if os.path.isdir(entry) and not _inside(entry, VIDEOS) and _inside(
                 entry, PICTURES):
@@ -53,8 +53,8 @@ def find_videos(inputs: Sequence[str]) -> List[Path]:
 
 
 def _find(inputs: Sequence[str], suffixes: Sequence[str],
-          what: str) -> List[Path]:
-    found: Dict[str, Path] = {}
+          what: str) -> list[Path]:
+    found: dict[str, Path] = {}
     for entry in inputs:
         if os.path.isdir(entry):
             files = _inside(entry, suffixes)
@@ -74,12 +74,12 @@ def _find(inputs: Sequence[str], suffixes: Sequence[str],
     return list(found.values())
 
 
-def _inside(folder: str, suffixes: Sequence[str]) -> List[Path]:
+def _inside(folder: str, suffixes: Sequence[str]) -> list[Path]:
     return sorted(
         path for path in Path(folder).iterdir() if _has_suffix(path, suffixes))
 
 
-def _has_suffix(path: Union[str, Path], suffixes: Sequence[str]) -> bool:
+def _has_suffix(path: str | Path, suffixes: Sequence[str]) -> bool:
     return Path(path).suffix.lower() in suffixes
 
 
@@ -116,7 +116,7 @@ def drawn_name(name: Path) -> Path:
 
 def name_outputs(inputs: Sequence[Path],
                  out: Path,
-                 rename: Callable[[Path], Path] = drawn_name) -> List[Path]:
+                 rename: Callable[[Path], Path] = drawn_name) -> list[Path]:
     """Return a path for the result of each input, none twice.
 
     Results are named as their inputs; where two inputs share a name, all keep
@@ -142,7 +142,7 @@ def name_outputs(inputs: Sequence[Path],
 
 
 def distinct_paths(paths: Sequence[Path],
-                   rename: Callable[[Path], Path]) -> List[Path]:
+                   rename: Callable[[Path], Path]) -> list[Path]:
     """Rename files so that no two share a name and none is too long.
 
     A name that would be is shortened, and ends in a digest of the name before:

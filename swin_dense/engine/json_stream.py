@@ -3,8 +3,9 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Iterable, Optional
+from typing import IO, Any
 
 from swin_dense.engine.cli import finite
 from swin_dense.files import replacing
@@ -34,7 +35,7 @@ class JsonStream:
         self.count = 0
         self._head = head
         self._tail = tail
-        self._entries: Optional[IO[bytes]] = None
+        self._entries: IO[bytes] | None = None
         self._due = 0.
 
     def add(self, entries: Iterable[Any]) -> None:

@@ -1,8 +1,9 @@
 """From a config file to a runner that fits the machine."""
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Union
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -21,8 +22,8 @@ _NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
 
-def load_config(path: Union[str, Path],
-                cfg_options: Optional[Mapping[str, Any]] = None) -> Config:
+def load_config(path: str | Path,
+                cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Read a config file and apply settings from the command line.
 
     What the hosts leave to their tools gets its default: the work folder is
@@ -58,14 +59,14 @@ def load_config(path: Union[str, Path],
 
 def apply_command_line(cfg: Config,
               *,
-              work_dir: Optional[str] = None,
-              resume: Optional[str] = None,
-              load_from: Optional[str] = None,
+              work_dir: str | None = None,
+              resume: str | None = None,
+              load_from: str | None = None,
               copy_classes: bool = False,
               amp: bool = False,
               auto_scale_lr: bool = False,
               launcher: str = 'none',
-              seed: Optional[int] = None,
+              seed: int | None = None,
               deterministic: bool = False) -> None:
     """Write the options of a command line into a config, in place.
 
@@ -131,7 +132,7 @@ def apply_command_line(cfg: Config,
 
 
 def enable_result_files(cfg: Config,
-                  prefix: Optional[str],
+                  prefix: str | None,
                   format_only: bool = False) -> None:
     """Let a test also write its detections as COCO result files, in place.
 
@@ -219,7 +220,7 @@ def _enable_lr_scaling(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def _fit_to_machine(cfg: Config) -> List[str]:
+def _fit_to_machine(cfg: Config) -> list[str]:
     """Replace what the machine does not have; returns what to log."""
     notes = []
     wrapper = cfg.get('optim_wrapper') or {}

@@ -1,6 +1,6 @@
 """Learning rates that depend on the depth of a parameter."""
 import re
-from typing import Any, List, Optional
+from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
@@ -34,10 +34,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     """
 
     def add_params(self,
-                   params: List[dict],
+                   params: list[dict],
                    module: nn.Module,
                    prefix: str = '',
-                   is_dcn_module: Optional[Any] = None) -> None:
+                   is_dcn_module: Any | None = None) -> None:
         """Add a group for each parameter; see mmengine."""
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # once, when all groups are there
@@ -66,7 +66,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             group['lr'] = group.get('lr', self.base_lr) * scale
 
 
-def _depth(name: str, depths: List[int]) -> int:
+def _depth(name: str, depths: list[int]) -> int:
     """0 for the embedding, k for block k, one more for what follows."""
     if _EMBEDDING.search(name):
         return 0

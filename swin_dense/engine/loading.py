@@ -1,6 +1,7 @@
 """What a run asks of its data loaders: something to load, in limited time."""
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 

@@ -1,7 +1,8 @@
 """Finding the checkpoint to go on from."""
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from mmengine.logging import MMLogger
 
@@ -10,7 +11,7 @@ from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.training_state import progress_of
 
 
-def find_latest(folder: Path) -> Optional[Path]:
+def find_latest(folder: Path) -> Path | None:
     """The newest intact checkpoint that training can be resumed from.
 
     That is the one named in `last_checkpoint`, unless another got further
@@ -63,7 +64,7 @@ def _read(path: Path, damaged: list[Path], check: bool) -> dict[str, Any]:
         return {}
 
 
-def _choose(progress: Mapping[Path, int], named: Optional[Path]) -> Path:
+def _choose(progress: Mapping[Path, int], named: Path | None) -> Path:
     """The checkpoint to go on from, by the iteration of each."""
     start = named if named in progress else max(progress, key=_age_key)
     further = [
@@ -73,7 +74,7 @@ def _choose(progress: Mapping[Path, int], named: Optional[Path]) -> Path:
     return max(further, key=progress.__getitem__, default=start)
 
 
-def _named(folder: Path) -> Optional[Path]:
+def _named(folder: Path) -> Path | None:
     """The file that `last_checkpoint` names, if it is there.
 
     The folder may have been moved since, so its own file of that name counts.

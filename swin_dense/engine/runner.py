@@ -1,10 +1,11 @@
 """The runner: strict loading, checkpoints that survive a kill."""
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Sequence, Union
+from typing import Any
 
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -89,9 +90,9 @@ class DenseRunner(Runner):
     """
 
     # What is resumed besides the weights; None outside of `resume`.
-    _resumed: Optional[dict[str, Any]] = None
+    _resumed: dict[str, Any] | None = None
     _other_classes = 'refuse'
-    _lock: Optional[WorkDirLock] = None
+    _lock: WorkDirLock | None = None
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
         """Register a hook; checkpoint hooks become safe ones."""
@@ -144,7 +145,7 @@ class DenseRunner(Runner):
             self._lock.give_sign_of_life()
         super().call_hook(fn_name, **kwargs)
 
-    def wrap_model(self, model_wrapper_cfg: Optional[dict],
+    def wrap_model(self, model_wrapper_cfg: dict | None,
                    model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; SyncBN needs GPUs."""
         if self.distributed and get_device() == 'cpu':
@@ -203,7 +204,7 @@ class DenseRunner(Runner):
 
     def load_checkpoint(self,
                         filename: str,
-                        map_location: Union[str, Callable] = 'cpu',
+                        map_location: str | Callable = 'cpu',
                         strict: bool = True,
                         revise_keys: _Renaming = _WITHOUT_WRAPPER) -> dict:
         """Load the weights of a checkpoint.
@@ -225,7 +226,7 @@ class DenseRunner(Runner):
 
     def _load(self,
               filename: str,
-              map_location: Union[str, Callable] = 'cpu',
+              map_location: str | Callable = 'cpu',
               strict: bool = True,
               revise_keys: _Renaming = _WITHOUT_WRAPPER,
               other_classes: str = 'refuse') -> dict:
@@ -258,7 +259,7 @@ class DenseRunner(Runner):
                filename: str,
                resume_optimizer: bool = True,
                resume_param_scheduler: bool = True,
-               map_location: Union[str, Callable] = 'default') -> None:
+               map_location: str | Callable = 'default') -> None:
         """Resume weights, optimizer, schedules, counters and histories.
 
         Args:
@@ -303,12 +304,12 @@ class DenseRunner(Runner):
     def save_checkpoint(self,
                         out_dir: str,
                         filename: str,
-                        file_client_args: Optional[dict] = None,
+                        file_client_args: dict | None = None,
                         save_optimizer: bool = True,
                         save_param_scheduler: bool = True,
-                        meta: Optional[dict] = None,
+                        meta: dict | None = None,
                         by_epoch: bool = True,
-                        backend_args: Optional[dict] = None) -> None:
+                        backend_args: dict | None = None) -> None:
         """Save a checkpoint; the arguments are mmengine's.
 
         What belongs to the weights but is no tensor, the windows that a Swin
@@ -356,7 +357,7 @@ class DenseRunner(Runner):
             model = model.module
         return model
 
-    def _class_names(self) -> Optional[Sequence[str]]:
+    def _class_names(self) -> Sequence[str] | None:
         """Names of the classes of the data set in use, if it knows them."""
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             if isinstance(loop, BaseLoop):

@@ -6,7 +6,8 @@ attributes of another type.
 """
 import math
 from collections import Counter
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch

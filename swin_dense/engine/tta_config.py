@@ -1,18 +1,18 @@
 """Let a config test at several scales and flipped (test-time augmentation)."""
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Optional, Sequence, Tuple
 
 from mmengine.config import Config, ConfigDict
 
 from swin_dense.engine.tasks import SEGMENTATION, find_task
 
-Scale = Tuple[int, int]
+Scale = tuple[int, int]
 
 
 def add_tta(cfg: Config,
             ratios: Sequence[float] = (),
             scales: Sequence[Scale] = (),
-            flip: Optional[bool] = None) -> None:
+            flip: bool | None = None) -> None:
     """Let a segmentor's or detector's config test at several scales, in place.
 
     A ratio multiplies the scale to which the test pipeline resizes; a scale

@@ -11,9 +11,10 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Set, Tuple, Union
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
@@ -32,7 +33,7 @@ TRIES, PAUSE = 5, .05
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 # Of all locks that this process holds. A process forked from it closes them:
 # otherwise the locks would live as long as the last of these processes.
-_descriptors: Set[int] = set()
+_descriptors: set[int] = set()
 
 
 class WorkDirInUseError(ValueError):
@@ -46,9 +47,9 @@ class WorkDirLock:
         folder: The work folder.
     """
 
-    def __init__(self, folder: Union[str, Path]) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder, NAME)
-        self._descriptor: Optional[int] = None
+        self._descriptor: int | None = None
         self._process = 0
         self._next_sign = 0.
 
@@ -99,7 +100,7 @@ class WorkDirLock:
         except OSError:  # the file was removed by hand
             pass
 
-    def _open(self) -> Tuple[int, bool]:
+    def _open(self) -> tuple[int, bool]:
         """Open the file; the second value is True if it was created."""
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
@@ -123,7 +124,7 @@ class WorkDirLock:
 
 
 @contextmanager
-def hold_work_dir(folder: Union[str, Path]) -> Iterator[WorkDirLock]:
+def hold_work_dir(folder: str | Path) -> Iterator[WorkDirLock]:
     """Keep other trainings out of a folder.
 
     The processes of a distributed run share the lock: the main one takes it,
@@ -148,7 +149,7 @@ def hold_work_dir(folder: Union[str, Path]) -> Iterator[WorkDirLock]:
         lock.release()
 
 
-def check_not_training(folder: Union[str, Path]) -> None:
+def check_not_training(folder: str | Path) -> None:
     """Raise if a process trains in a folder; changes nothing there.
 
     In a distributed run only the first process looks, before the lock is
@@ -181,7 +182,7 @@ def _rank() -> int:
 
 
 def _look(path: Path, descriptor: int,
-          is_new: bool) -> Tuple[Optional[bool], Optional[str]]:
+          is_new: bool) -> tuple[bool | None, str | None]:
     """Try to lock an open lock file.
 
     Returns:
@@ -207,7 +208,7 @@ def _look(path: Path, descriptor: int,
     return locked, _sentence(path, owner, age) if is_alive else None
 
 
-def _try_lock(descriptor: int) -> Optional[bool]:
+def _try_lock(descriptor: int) -> bool | None:
     """Lock a file until it is closed; None where there are no locks."""
     if fcntl is None:
         return None
@@ -222,7 +223,7 @@ def _try_lock(descriptor: int) -> Optional[bool]:
     return True
 
 
-def _read_owner(descriptor: int) -> Optional[Dict[str, Any]]:
+def _read_owner(descriptor: int) -> dict[str, Any] | None:
     """Return what a lock file says; None if it is empty or damaged."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
@@ -257,8 +258,8 @@ def _is_alive(process: int) -> bool:
 
 
 def _sentence(path: Path,
-              owner: Optional[Dict[str, Any]],
-              age: Optional[float] = None) -> str:
+              owner: dict[str, Any] | None,
+              age: float | None = None) -> str:
     who = 'another process' if owner is None else (
         f'process {owner["pid"]} on {owner["host"]}, since {owner["started"]}')
     sentence = (f'{path.parent} is in use: a training runs there ({who}). '

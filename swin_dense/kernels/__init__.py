@@ -5,12 +5,12 @@ what it defines. One function chooses: `choose`. To overrule it, use
 `with kernels.use('plain')` or the environment variable `SWIN_DENSE_KERNELS`.
 """
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Iterator, Optional, Union
 
 from torch import Tensor
 
@@ -28,8 +28,8 @@ VARIABLE = 'SWIN_DENSE_KERNELS'
 _ORDER = ('triton', 'cpu', 'plain')
 
 # Name of a set, or a set that is not registered.
-Request = Union[str, type[Kernels]]
-_requested: ContextVar[Optional[Request]] = ContextVar(
+Request = str | type[Kernels]
+_requested: ContextVar[Request | None] = ContextVar(
     'requested', default=None)
 
 
@@ -63,7 +63,7 @@ def use(name: Request) -> Iterator[None]:
         _requested.reset(token)
 
 
-def choose(x: Tensor, cache: Optional[SizeCache] = None) -> Kernels:
+def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
     """Choose the kernels for a forward pass.
 
     While a compiler or tracer runs, these are always the plain ones, since it

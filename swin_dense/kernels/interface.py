@@ -5,14 +5,15 @@ pyramid chooses one for each forward pass, see `choose`, and hands it down;
 no other code asks where a tensor lies. Keys: B batch, C channels, K windows
 per map, N tokens per window, D channels of a head.
 """
-from typing import Any, Callable, NamedTuple, Optional, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from swin_dense.ops import SizeCache, WindowLayout
 
 # Mixes windows `(n, N, C)` under additive masks `(n or 1, N, N)` or None.
-MixFunction = Callable[[Tensor, Optional[Tensor]], Tensor]
+MixFunction = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class AttentionTerms(NamedTuple):
@@ -31,9 +32,9 @@ class AttentionTerms(NamedTuple):
             backward pass, a few windows at a time, instead of kept.
     """
     bias: Tensor
-    padding: Optional[Tensor] = None
+    padding: Tensor | None = None
     scale: float = 1.
-    cosine: Optional[Tensor] = None
+    cosine: Tensor | None = None
     dropout: float = 0.
     sequential: bool = False
 
@@ -44,7 +45,7 @@ class Mixer(Protocol):
     def prepare(self, window: Any, cache: SizeCache) -> Any:
         """Return what all windows of this size share."""
 
-    def mix(self, windows: Tensor, shared: Any, mask: Optional[Tensor],
+    def mix(self, windows: Tensor, shared: Any, mask: Tensor | None,
             kernels: 'Kernels') -> Tensor:
         """Mix the tokens of windows `(n, N, C)`."""
 
@@ -56,7 +57,7 @@ class Block(Protocol):
     """The parts of `layers.SwinBlock` that `Kernels.run_block` uses."""
     norm1: nn.Module
     norm2: nn.Module
-    norm3: Optional[nn.Module]
+    norm3: nn.Module | None
     mlp: Any
     post_norm: bool
     training: bool
@@ -86,12 +87,12 @@ class Kernels:
         self.cache = cache
 
     @classmethod
-    def refuses(cls, x: Tensor) -> Optional[str]:
+    def refuses(cls, x: Tensor) -> str | None:
         """Return why the set cannot work on this tensor now, or None."""
         raise NotImplementedError
 
     def linear(self, x: Tensor, weight: Tensor,
-               bias: Optional[Tensor]) -> Tensor:
+               bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias` for tokens `(*, C)`."""
         raise NotImplementedError
 

@@ -1,5 +1,4 @@
 """The reference kernels: plain PyTorch, on any device, for any tracer."""
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -31,12 +30,12 @@ class PlainKernels(Kernels):
     name = 'plain'
 
     @classmethod
-    def refuses(cls, x: Tensor) -> Optional[str]:
+    def refuses(cls, x: Tensor) -> str | None:
         """Return None: these work on every tensor."""
         return None
 
     def linear(self, x: Tensor, weight: Tensor,
-               bias: Optional[Tensor]) -> Tensor:
+               bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias`."""
         return F.linear(x, weight, bias)
 
@@ -68,12 +67,12 @@ class PlainKernels(Kernels):
         return join_windows(x, layout)  # (B, *grid, C)
 
     def _mask(self, x: Tensor, layout: WindowLayout,
-              dtype: torch.dtype) -> Optional[WindowMask]:
+              dtype: torch.dtype) -> WindowMask | None:
         return self.cache.get(
             window_mask, layout, len(x), dtype, device=x.device)
 
 
-def attend(qkv: Tensor, mask: Optional[Tensor],
+def attend(qkv: Tensor, mask: Tensor | None,
            terms: AttentionTerms) -> Tensor:
     """Attend within windows.
 
@@ -120,7 +119,7 @@ def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:
     return (wide * (lengths / length.clamp(min=MIN_LENGTH))).to(qk.dtype)
 
 
-def _attend_sequentially(qkv: Tensor, mask: Optional[WindowMask],
+def _attend_sequentially(qkv: Tensor, mask: WindowMask | None,
                          terms: AttentionTerms) -> Tensor:
     """Attend within a few windows at a time, keeping no attention weights."""
     windows, tokens, _ = qkv.shape

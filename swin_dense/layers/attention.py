@@ -1,6 +1,5 @@
 """Self-attention inside windows with a relative position bias."""
 from math import log, prod
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +75,7 @@ class WindowAttentionBase(WindowMixer):
 
     def position_bias(self,
                       window: Grid,
-                      cache: Optional[SizeCache] = None) -> Tensor:
+                      cache: SizeCache | None = None) -> Tensor:
         """Return the bias `(heads, N, N)` for windows up to the nominal.
 
         Args:
@@ -85,11 +84,11 @@ class WindowAttentionBase(WindowMixer):
         """
         raise NotImplementedError
 
-    def _qkv_bias(self) -> Optional[Tensor]:
+    def _qkv_bias(self) -> Tensor | None:
         """Return the bias of queries, keys and values, `(3 * C, )`."""
         return self.qkv.bias
 
-    def _cosine(self) -> Optional[Tensor]:
+    def _cosine(self) -> Tensor | None:
         """Return the factor of the cosines, None for products."""
         return None
 
@@ -113,7 +112,7 @@ class WindowAttentionBase(WindowMixer):
         return self._project(x, kernels)
 
     def mix(self, windows: Tensor, shared: AttentionTerms,
-            mask: Optional[Tensor], kernels: Kernels) -> Tensor:
+            mask: Tensor | None, kernels: Kernels) -> Tensor:
         """Attend within windows `(n, N, C)`."""
         qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
         return self._project(attend(qkv, mask, shared), kernels)
@@ -154,7 +153,7 @@ class WindowAttention(WindowAttentionBase):
                  window_size: Grid,
                  num_heads: int,
                  qkv_bias: bool = True,
-                 qk_scale: Optional[float] = None,
+                 qk_scale: float | None = None,
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  sequential: bool = False) -> None:
@@ -167,7 +166,7 @@ class WindowAttention(WindowAttentionBase):
 
     def position_bias(self,
                       window: Grid,
-                      cache: Optional[SizeCache] = None) -> Tensor:
+                      cache: SizeCache | None = None) -> Tensor:
         """Return the bias `(heads, N, N)` for windows up to the table's."""
         table = self.relative_position_bias_table
         index = (SizeCache() if cache is None else cache).get(
@@ -212,7 +211,7 @@ class CosineAttention(WindowAttentionBase):
                  attn_drop: float = 0.,
                  proj_drop: float = 0.,
                  sequential: bool = False,
-                 pretrained_window_size: Optional[Grid] = None,
+                 pretrained_window_size: Grid | None = None,
                  logit_scale_init: float = 10.) -> None:
         super().__init__(dim, window_size, num_heads, attn_drop, proj_drop,
                          sequential)
@@ -236,7 +235,7 @@ class CosineAttention(WindowAttentionBase):
 
     def position_bias(self,
                       window: Grid,
-                      cache: Optional[SizeCache] = None) -> Tensor:
+                      cache: SizeCache | None = None) -> Tensor:
         """Return the bias `(heads, N, N)`, evaluated for this window."""
         cache = SizeCache() if cache is None else cache
         table = self.cpb_mlp(window, cache)
@@ -253,7 +252,7 @@ class CosineAttention(WindowAttentionBase):
             if bias is not None:
                 nn.init.zeros_(bias)
 
-    def _qkv_bias(self) -> Optional[Tensor]:
+    def _qkv_bias(self) -> Tensor | None:
         if self.q_bias is None or self.v_bias is None:
             return None
         return torch.cat(

@@ -1,5 +1,4 @@
 """The Swin block: windows are mixed, then every token by itself."""
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -50,7 +49,7 @@ class SwinBlock(nn.Module):
     def forward(self,
                 x: Tensor,
                 layout: WindowLayout,
-                kernels: Optional[Kernels] = None) -> Tensor:
+                kernels: Kernels | None = None) -> Tensor:
         """Mix maps.
 
         Args:

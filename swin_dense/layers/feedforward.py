@@ -1,5 +1,4 @@
 """The two-layer network that every token passes through."""
-from typing import Optional
 
 from torch import Tensor, nn
 
@@ -27,13 +26,13 @@ class FeedForward(nn.Module):
                  drop: float = 0.,
                  activation: type[nn.Module] = nn.GELU) -> None:
         super().__init__()
-        self.elements_per_token: Optional[int] = hidden_dim
+        self.elements_per_token: int | None = hidden_dim
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.act = activation()
         self.fc2 = nn.Linear(hidden_dim, dim)
         self.drop = nn.Dropout(drop)
 
-    def forward(self, x: Tensor, kernels: Optional[Kernels] = None) -> Tensor:
+    def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:
         """Map tokens `(*, C)` to tokens `(*, C)`.
 
         Args:

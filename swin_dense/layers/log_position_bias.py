@@ -1,5 +1,5 @@
 """Position bias that a small network computes from offsets (Swin V2)."""
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +45,9 @@ class LogPositionBias(nn.Sequential):
     def __init__(self,
                  window_size: Grid,
                  num_heads: int,
-                 pretrained_window_size: Optional[Grid] = None,
+                 pretrained_window_size: Grid | None = None,
                  hidden_dim: int = 512,
-                 bound: Optional[float] = 16.) -> None:
+                 bound: float | None = 16.) -> None:
         super().__init__(
             nn.Linear(len(window_size), hidden_dim), nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, num_heads, bias=False))
@@ -55,11 +55,11 @@ class LogPositionBias(nn.Sequential):
             pretrained_window_size or (0, ) * len(window_size))
         self.window_was_given = any(self.pretrained_window_size)
         self.bound = bound
-        self._tables: Optional[_TableCache] = None
+        self._tables: _TableCache | None = None
 
     def forward(self,
                 window: Grid,
-                cache: Optional[SizeCache] = None) -> Tensor:
+                cache: SizeCache | None = None) -> Tensor:
         """Return the biases of all offsets of a window.
 
         Args:

@@ -1,7 +1,7 @@
 """What a mixer of the tokens of a window is."""
 from functools import partial
 from math import prod
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -42,7 +42,7 @@ class WindowMixer(nn.Module):
     """
 
     parameter_prefix: ClassVar[str] = 'attn'
-    mask_value: ClassVar[Optional[float]] = None
+    mask_value: ClassVar[float | None] = None
     shifts_by: ClassVar[str] = 'roll'
 
     def __init__(self, window_size: Grid) -> None:
@@ -58,7 +58,7 @@ class WindowMixer(nn.Module):
         """
         return None
 
-    def mix(self, windows: Tensor, shared: Any, mask: Optional[Tensor],
+    def mix(self, windows: Tensor, shared: Any, mask: Tensor | None,
             kernels: Kernels) -> Tensor:
         """Mix the tokens of some windows.
 
@@ -82,7 +82,7 @@ class WindowMixer(nn.Module):
         return kernels.mix_windows(x, layout, mix)
 
     def _mix(self, shared: Any, kernels: Kernels, windows: Tensor,
-             mask: Optional[Tensor]) -> Tensor:
+             mask: Tensor | None) -> Tensor:
         return self.mix(windows, shared, mask, kernels)
 
     def elements_per_window(self, window: Grid) -> int:

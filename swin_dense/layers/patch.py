@@ -1,6 +1,5 @@
 """Patch embedding and patch merging for two or three axes."""
 from itertools import product
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ class PatchEmbed(nn.Module):
                  in_channels: int,
                  dim: int,
                  patch_size: Grid,
-                 norm: Optional[type[nn.Module]] = nn.LayerNorm) -> None:
+                 norm: type[nn.Module] | None = nn.LayerNorm) -> None:
         super().__init__()
         self.patch_size = patch_size
         conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(patch_size)]
@@ -64,7 +63,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self,
                  dim: int,
-                 norm: Optional[type[nn.Module]] = nn.LayerNorm,
+                 norm: type[nn.Module] | None = nn.LayerNorm,
                  post_norm: bool = False) -> None:
         super().__init__()
         self.post_norm = post_norm
@@ -72,7 +71,7 @@ class PatchMerging(nn.Module):
         self.norm = norm(channels) if norm else nn.Identity()
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
-    def forward(self, x: Tensor, kernels: Optional[Kernels] = None) -> Tensor:
+    def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:
         """Map `(B, ..., H, W, C)` to `(B, ..., ceil(H/2), ceil(W/2), 2C)`.
 
         Args:

@@ -1,5 +1,5 @@
 """A stage: blocks of one resolution, then optional merging."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class SwinStage(nn.Module):
 
     def __init__(self,
                  blocks: Sequence[SwinBlock],
-                 downsample: Optional[PatchMerging] = None,
+                 downsample: PatchMerging | None = None,
                  shrink: bool = False,
                  mask_padding: bool = False,
                  with_cp: bool = False,
@@ -51,7 +51,7 @@ class SwinStage(nn.Module):
 
     def forward(self,
                 x: Tensor,
-                kernels: Optional[Kernels] = None) -> tuple[Tensor, Tensor]:
+                kernels: Kernels | None = None) -> tuple[Tensor, Tensor]:
         """Run the blocks on maps `(B, *grid, C)`.
 
         Args:

@@ -1,12 +1,12 @@
 """Sizes per axis, and padding and cropping of channels-last maps."""
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Grid = tuple[int, ...]
-IntOrGrid = Union[int, Sequence[int]]
+IntOrGrid = int | Sequence[int]
 
 
 def format_size(grid: Sequence[int]) -> str:
@@ -60,7 +60,7 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
     return F.pad(x, amounts)
 
 
-def crop(x: Tensor, grid: Grid, before: Optional[Grid] = None) -> Tensor:
+def crop(x: Tensor, grid: Grid, before: Grid | None = None) -> Tensor:
     """Return a view of `grid` tokens per axis, from `before` or the first."""
     for axis, size in enumerate(grid, start=1):
         x = x.narrow(axis, before[axis - 1] if before else 0, size)

@@ -1,6 +1,5 @@
 """Relative positions of the tokens of a window."""
 from math import log2
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -9,7 +8,7 @@ from swin_dense.ops.grid import Grid
 
 
 def relative_index(window: Grid,
-                   table_window: Optional[Grid] = None) -> Tensor:
+                   table_window: Grid | None = None) -> Tensor:
     """Row of the bias table for every pair of tokens of a window.
 
     Args:

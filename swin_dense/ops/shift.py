@@ -1,5 +1,5 @@
 """Which tokens of a shifted window may see each other."""
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class WindowMask(NamedTuple):
     masks: Tensor
     mask_index: Tensor
 
-    def for_windows(self, rows: Optional[slice] = None) -> Tensor:
+    def for_windows(self, rows: slice | None = None) -> Tensor:
         """Return the masks `(n, N, N)` of some windows, or of all."""
         index = self.mask_index if rows is None else self.mask_index[rows]
         return self.masks.index_select(0, index)
@@ -63,7 +63,7 @@ def _axis_labels(layout: WindowLayout, axis: int) -> tuple[Tensor, Tensor]:
 
 def window_mask(layout: WindowLayout,
                 batch: int = 1,
-                dtype: torch.dtype = torch.float32) -> Optional[WindowMask]:
+                dtype: torch.dtype = torch.float32) -> WindowMask | None:
     """Make the masks for the windows of padded and shifted maps.
 
     After a cyclic shift the windows at the far border hold tokens from

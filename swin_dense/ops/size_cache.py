@@ -1,7 +1,8 @@
 """Keeping index tensors that depend on sizes alone."""
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
-from typing import Any, Callable, TypeVar, Union
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class SizeCache:
         self._entries: OrderedDict[tuple, Any] = OrderedDict()
 
     def get(self, function: Callable[..., T], *sizes: Any,
-            device: Union[torch.device, str]) -> T:
+            device: torch.device | str) -> T:
         """Return `function(*sizes)` with all its tensors on a device.
 
         Args:
@@ -63,7 +64,7 @@ class SizeCache:
         return SizeCache, (self.max_entries, )
 
 
-def _move(value: Any, device: Union[torch.device, str]) -> Any:
+def _move(value: Any, device: torch.device | str) -> Any:
     """Return a result with all its tensors on a device."""
     if isinstance(value, Tensor):
         return value.to(device)

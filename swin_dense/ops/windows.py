@@ -1,6 +1,6 @@
 """Cutting a map into windows and putting it together again."""
 from math import prod
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ class WindowLayout(NamedTuple):
     shift: Grid
     shifts_by: str = 'roll'
     mask_padding: bool = False
-    mask_value: Optional[float] = None
+    mask_value: float | None = None
 
     @property
     def before(self) -> Grid:
@@ -91,7 +91,7 @@ def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
 
 def cut_windows(x: Tensor,
                 layout: WindowLayout,
-                padding: Optional[Tensor] = None) -> Tensor:
+                padding: Tensor | None = None) -> Tensor:
     """Pad, shift and partition maps, in the official order.
 
     Args:
@@ -124,7 +124,7 @@ def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
 
 
 def _filler(x: Tensor, axis: int, size: int,
-            padding: Optional[Tensor]) -> Tensor:
+            padding: Tensor | None) -> Tensor:
     """Return padding of some size for one side of a map."""
     shape = [*x.shape[:axis], size, *x.shape[axis + 1:]]
     return x.new_zeros(shape) if padding is None else padding.expand(shape)

@@ -1,7 +1,7 @@
 """Semantic segmentation data that is checked before it trains anything."""
 import os
 from collections import Counter
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 from mmengine.logging import print_log
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
@@ -57,8 +57,8 @@ class CheckedSegDataset(BaseSegDataset):
     @classmethod
     def get_label_map(
         cls,
-        new_classes: Optional[Sequence[str]] = None
-    ) -> Optional[Dict[int, int]]:
+        new_classes: Sequence[str] | None = None
+    ) -> dict[int, int] | None:
         """Label of each class of the data set among those that are wanted.
 
         Raises:
@@ -80,7 +80,7 @@ class CheckedSegDataset(BaseSegDataset):
             for label in range(len(self._metainfo['classes']))
         ]
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List and check the files.
 
         Returns:
@@ -108,12 +108,12 @@ class CheckedSegDataset(BaseSegDataset):
         return self.data_prefix.get('img_path') or '.'
 
     @property
-    def _label_folder(self) -> Optional[str]:
+    def _label_folder(self) -> str | None:
         """Where the label maps are; None for images without."""
         return self.data_prefix.get('seg_map_path') or None
 
     @staticmethod
-    def scan(data_list: Sequence[dict]) -> List[LabelMap]:
+    def scan(data_list: Sequence[dict]) -> list[LabelMap]:
         """What the label maps hold, and the sizes of their images."""
         return scan_label_maps([(info['seg_map_path'], info['img_path'])
                                 for info in data_list])
@@ -228,7 +228,7 @@ class CheckedSegDataset(BaseSegDataset):
                 'or resize the images before RandomCrop')
 
 
-def _check_entries(folder: str, suffix: str, above: Tuple[str,
+def _check_entries(folder: str, suffix: str, above: tuple[str,
                                                           ...] = ()) -> None:
     """Raise if mmseg would list a folder's files endlessly, or leave some out.
 

@@ -1,14 +1,9 @@
 """Checks of label maps against the classes that they are to be trained for."""
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import (
     Any,
-    Callable,
-    Dict,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
 )
 
 from swin_dense.data.label_map_scan import LabelMap, palette_problems
@@ -34,10 +29,10 @@ class LabelReport:
         notes: Sentences on what may be meant so.
     """
     files: int
-    pixels: Dict[int, int] = field(default_factory=dict)
-    labels: Dict[int, Optional[int]] = field(default_factory=dict)
-    problems: List[str] = field(default_factory=list)
-    notes: List[str] = field(default_factory=list)
+    pixels: dict[int, int] = field(default_factory=dict)
+    labels: dict[int, int | None] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def table(self, classes: Sequence[str] = ()) -> str:
         """Histogram by value, with labels and names."""
@@ -55,7 +50,7 @@ class LabelReport:
                          f'  {name}'.rstrip())
         return '\n'.join(lines)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""
         return asdict(self)
 
@@ -65,7 +60,7 @@ def check_label_maps(maps: Sequence[LabelMap],
                      *,
                      ignore_index: int = 255,
                      reduce_zero_label: bool = False,
-                     label_map: Optional[Mapping[int, int]] = None,
+                     label_map: Mapping[int, int] | None = None,
                      training: bool = True) -> LabelReport:
     """Find out whether label maps can be trained on.
 
@@ -96,7 +91,7 @@ def check_label_maps(maps: Sequence[LabelMap],
     report.pixels = {int(value): pixels[value] for value in sorted(pixels)}
     ignored = {ignore_index, WHITE} if reduce_zero_label else {ignore_index}
 
-    def label_of(value: int) -> Optional[int]:
+    def label_of(value: int) -> int | None:
         label = value
         if reduce_zero_label:
             label = WHITE if value in (0, WHITE) else value - 1
@@ -134,7 +129,7 @@ def _check_pixel_formats(maps: Sequence[LabelMap],
     report.problems += palette_problems(maps)
 
 
-def _check_sizes(maps: Sequence[LabelMap], problems: List[str]) -> None:
+def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
     """A label map and its image cover the same pixels."""
     for one in maps:
         if one.image_size and tuple(one.size) != tuple(one.image_size):
@@ -239,7 +234,7 @@ def _check_presence(report: LabelReport, classes: Sequence[str],
 
 
 def _ignored_share(
-    label_of: Callable[[int], Optional[int]]
+    label_of: Callable[[int], int | None]
 ) -> Callable[[Mapping[int, int]], float]:
     """A function that tells the ignored share of a histogram."""
 

@@ -2,7 +2,8 @@
 import inspect
 import logging
 import math
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class CheckedIoUMetric(IoUMetric):
             raise ValueError('format_only=True needs output_dir, the folder '
                              'to write label maps to')
         self.classwise = classwise
-        self.by_class: Dict[str, Dict[str, Optional[float]]] = {}
+        self.by_class: dict[str, dict[str, float | None]] = {}
         self._restart()
 
     def _restart(self) -> None:
@@ -141,7 +142,7 @@ class CheckedIoUMetric(IoUMetric):
         self._restart()
         return super().evaluate(get_world_size())
 
-    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Values of all images.
 
         Args:
@@ -176,7 +177,7 @@ class CheckedIoUMetric(IoUMetric):
                 'is nothing to compare with')
         return self._values(counts)
 
-    def _values(self, counts: np.ndarray) -> Dict[str, float]:
+    def _values(self, counts: np.ndarray) -> dict[str, float]:
         """Means by name, from the counts of all images."""
         hit, true, found = counts.diagonal(), counts.sum(1), counts.sum(0)
         with np.errstate(divide='ignore', invalid='ignore'):

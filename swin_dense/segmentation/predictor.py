@@ -1,6 +1,7 @@
 """Label maps of photographs from a config and a checkpoint."""
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class SegmentationPredictor(BasePredictor):
 
     def __init__(self,
                  *args: Any,
-                 tile: Optional[Sequence[int]] = None,
+                 tile: Sequence[int] | None = None,
                  overlap: float = 0.25,
                  on_tile: Callable[[], Any] = lambda: None,
                  **kwargs: Any) -> None:
@@ -61,7 +62,7 @@ class SegmentationPredictor(BasePredictor):
         super().__init__(*args, **kwargs)
 
     def _open_data(self, dataset: Any,
-                   classes: Optional[List[str]]) -> List[str]:
+                   classes: list[str] | None) -> list[str]:
         """See BasePredictor; reads no data."""
         settings = {
             key: value
@@ -88,11 +89,11 @@ class SegmentationPredictor(BasePredictor):
         ])
         return names
 
-    def __call__(self, images: Sequence[ImageLike]) -> List[np.ndarray]:
+    def __call__(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """See `predict`."""
         return self.predict(images)
 
-    def predict(self, images: Sequence[ImageLike]) -> List[np.ndarray]:
+    def predict(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """Predict for some images; those of one size form a batch.
 
         Args:
@@ -107,13 +108,13 @@ class SegmentationPredictor(BasePredictor):
         """
         if self.tile:
             return [self._predict_tiled(load_image(image)) for image in images]
-        labels: List[np.ndarray] = []
+        labels: list[np.ndarray] = []
         for _, batch in groupby(
                 self._prepare(images), lambda data: data['inputs'].shape):
             labels += self._predict_whole(list(batch))
         return labels
 
-    def logits(self, image: ImageLike) -> Iterator[Tuple[slice, slice, Tensor]]:
+    def logits(self, image: ImageLike) -> Iterator[tuple[slice, slice, Tensor]]:
         """Logits of an image, part by part, each pixel once.
 
         Args:
@@ -139,7 +140,7 @@ class SegmentationPredictor(BasePredictor):
         shape = height, width
         return count_tiles(shape, self.tile or shape, self.overlap)
 
-    def _predict_whole(self, batch: List[dict]) -> List[np.ndarray]:
+    def _predict_whole(self, batch: list[dict]) -> list[np.ndarray]:
         """Predict images as a whole.
 
         Logits of a large image, at its size, would need 4 C bytes for each of
@@ -189,7 +190,7 @@ class SegmentationPredictor(BasePredictor):
             labels[rows, columns] = self._labels(logits)
         return labels
 
-    def _test(self, batch: List[dict]) -> list:
+    def _test(self, batch: list[dict]) -> list:
         with torch.no_grad():
             return self.model.test_step(pseudo_collate(batch))
 

@@ -1,6 +1,6 @@
 """The generated shapes as label maps that make themselves."""
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 from swin_dense.data.messages import check_class_names
 from swin_dense.registry import DATASETS
@@ -34,9 +34,9 @@ class ShapesSegDataset(CheckedSegDataset):
     def __init__(self,
                  *,
                  data_root: str,
-                 data_prefix: Dict[str, str],
-                 generate: Optional[Dict[str, Any]] = None,
-                 metainfo: Optional[dict] = None,
+                 data_prefix: dict[str, str],
+                 generate: dict[str, Any] | None = None,
+                 metainfo: dict | None = None,
                  **kwargs) -> None:
         maps = Path(data_root, data_prefix['seg_map_path'])
         if generate is not None:

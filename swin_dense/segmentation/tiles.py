@@ -3,13 +3,13 @@
 Key: C classes, H and W image, h and w tile, in pixels.
 """
 import math
-from typing import Callable, Iterator, List, Sequence, Tuple
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Block = Tuple[slice, slice, Tensor]
+Block = tuple[slice, slice, Tensor]
 
 
 def check_tiling(tile: Sequence[int], overlap: float) -> None:
@@ -102,7 +102,7 @@ def blend(predict: Callable[[slice, slice], Tensor],
 
 
 def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
-                     most: int) -> Iterator[Tuple[slice, Tensor]]:
+                     most: int) -> Iterator[tuple[slice, Tensor]]:
     """Resize logits by bilinear interpolation, some rows at a time.
 
     Args:
@@ -137,7 +137,7 @@ def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
             align_corners=align_corners)[0]
 
 
-def _starts(length: int, side: int, overlap: float) -> List[int]:
+def _starts(length: int, side: int, overlap: float) -> list[int]:
     """First pixels of the tiles along an axis, evenly spread."""
     step = side - min(int(overlap * side), side - 1)
     gaps = math.ceil((length - side) / step)

@@ -1,5 +1,6 @@
 """Averaging label maps over scales and flips (test-time augmentation)."""
-from typing import Any, Dict, Iterable, Iterator, List, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
@@ -19,7 +20,7 @@ class SegTTAModel(BaseTTAModel):
     The arguments are those of mmengine's BaseTTAModel.
     """
 
-    def test_step(self, data: Dict[str, List[Any]]) -> list:
+    def test_step(self, data: dict[str, list[Any]]) -> list:
         """Predict all augmentations of a batch, image by image.
 
         Args:
@@ -49,7 +50,7 @@ class SegTTAModel(BaseTTAModel):
         """
         return [self._merge(iter(samples)) for samples in data_samples_list]
 
-    def _predict(self, data: Dict[str, List[Any]], image: int) -> Iterator:
+    def _predict(self, data: dict[str, list[Any]], image: int) -> Iterator:
         """The data samples of an image's augmentations, one at a time."""
         for index in range(len(data['inputs'])):
             yield self.module.test_step({

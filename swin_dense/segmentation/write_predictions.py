@@ -1,8 +1,9 @@
 """What is written of label maps: pictures, PNG files and areas."""
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ class LabelResults:
         self.count = 0
 
     @property
-    def paths(self) -> List[Path]:
+    def paths(self) -> list[Path]:
         """All that `add` may write."""
         return [*self.pictures, *self.maps]
 
@@ -95,7 +96,7 @@ class LabelResults:
 
 
 def class_areas(labels: np.ndarray,
-                classes: Sequence[str]) -> Dict[str, Dict[str, float]]:
+                classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """Pixels and share of each class that occurs, the largest first.
 
     Args:
@@ -116,7 +117,7 @@ def class_areas(labels: np.ndarray,
     }
 
 
-def label_paths(pictures: Sequence[Path], out: Path) -> List[Path]:
+def label_paths(pictures: Sequence[Path], out: Path) -> list[Path]:
     """A label map's path for each picture, none twice.
 
     Pictures of which only the endings differ keep them: `a.jpg.png`.

@@ -6,7 +6,7 @@ order.
 """
 import colorsys
 import math
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def _regular(corners: int, inner: float = 1.) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
 
 
-SHAPES: Dict[str, np.ndarray] = {
+SHAPES: dict[str, np.ndarray] = {
     'circle': _regular(72),
     'square': _regular(4),
     'triangle': _regular(3),
@@ -41,7 +41,7 @@ def rotation_matrix(angle: float) -> np.ndarray:
     return np.array([[c, s], [-s, c]], np.float32)
 
 
-def smooth_field(rng: np.random.Generator, size: Tuple[int, int],
+def smooth_field(rng: np.random.Generator, size: tuple[int, int],
                  cell: float) -> np.ndarray:
     """Smooth random field `(H, W, 3)` of about unit variance; `cell` is the
     size of its blobs in pixels."""
@@ -52,7 +52,7 @@ def smooth_field(rng: np.random.Generator, size: Tuple[int, int],
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
+def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Coloured clouds at two scales, `(H, W, 3)` in 0…255."""
     colour = rng.uniform(0, 255, 3).astype(np.float32)
     coarse = smooth_field(rng, size, max(size) / 3)
@@ -72,7 +72,7 @@ def _surface(rng: np.random.Generator,
              mask: np.ndarray,
              centre: np.ndarray,
              radius: float,
-             paint: Optional[np.ndarray] = None) -> np.ndarray:
+             paint: np.ndarray | None = None) -> np.ndarray:
     """Colours `(n, 3)` of the n pixels of a shape: paint of any colour unless
     given, pattern, and light that falls off across it."""
     y, x = np.nonzero(mask)
@@ -95,8 +95,8 @@ def _surface(rng: np.random.Generator,
 
 
 def _place(
-        rng: np.random.Generator, size: Tuple[int, int], corners: np.ndarray,
-        radius: Tuple[float, float]) -> Tuple[np.ndarray, np.ndarray, float]:
+        rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray,
+        radius: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, float]:
     """Mask `(H, W)` of one shape at a random place, its centre (x, y) and
     circumradius in pixels."""
     r = rng.uniform(*radius)
@@ -112,13 +112,13 @@ def _place(
 
 def draw_image(
         rng: np.random.Generator,
-        image_size: Tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] = (256, 256),
         classes: Sequence[str] = ('circle', 'square', 'triangle'),
-        num_shapes: Tuple[int, int] = (2, 5),
-        radius: Tuple[float, float] = (15, 50),
+        num_shapes: tuple[int, int] = (2, 5),
+        radius: tuple[float, float] = (15, 50),
         empty: float = .05,
-        ground: Optional[np.ndarray] = None,
-        hues: bool = False) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        ground: np.ndarray | None = None,
+        hues: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image.
 
     Args:
@@ -143,9 +143,9 @@ def draw_image(
     wanted = rng.integers(num_shapes[0], num_shapes[1] + 1)
     if rng.random() < empty:
         wanted = 0
-    visible: List[np.ndarray] = []
-    whole: List[int] = []
-    labels: List[int] = []
+    visible: list[np.ndarray] = []
+    whole: list[int] = []
+    labels: list[int] = []
     for _ in range(wanted):
         label = int(rng.integers(len(classes)))
         for _ in range(20):

@@ -6,15 +6,16 @@ under `info.parameters`.
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any
 
 from mmengine.logging import print_log
 
 from swin_dense.files import read_json
 
 
-def read_parameters(manifest: Path) -> Optional[Dict[str, Any]]:
+def read_parameters(manifest: Path) -> dict[str, Any] | None:
     """What a folder was made with; None if its manifest does not say so."""
     try:
         return read_json(manifest)['info']['parameters']
@@ -30,7 +31,7 @@ def check_drawn_classes(given: Sequence[str], drawn: Sequence[str],
                          f'{list(drawn)}: leave them out of metainfo')
 
 
-def _is_complete(folder: Path, manifest: str, parameters: Dict[str,
+def _is_complete(folder: Path, manifest: str, parameters: dict[str,
                                                                Any]) -> bool:
     """Whether `folder` holds what `parameters` describe.
 
@@ -59,9 +60,9 @@ def _is_complete(folder: Path, manifest: str, parameters: Dict[str,
 def generate_once(root: Path,
               names: Sequence[str],
               manifest: str,
-              parameters: Dict[str, Any],
+              parameters: dict[str, Any],
               fill: Callable[..., None],
-              made: Optional[str] = None) -> None:
+              made: str | None = None) -> None:
     """Have a function fill folders, unless they are there.
 
     They are filled in a temporary folder beside their places and renamed when

@@ -10,9 +10,10 @@ and its index, so that clip 7 is the same whether 10 or 10 000 are asked for.
 
 T, H and W are the frames of a clip, and their height and width in pixels.
 """
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ VERSION = 1
 MANIFEST = 'motions.json'
 LIST = 'list.txt'
 # What a motion changes, and in which direction.
-MOTIONS: Dict[str, Tuple[str, int]] = {
+MOTIONS: dict[str, tuple[str, int]] = {
     'left': ('x', -1),
     'right': ('x', 1),
     'up': ('y', -1),
@@ -45,7 +46,7 @@ TURNING = [name for name in SHAPES if name != 'circle']
 EXTENT = dict(x=(.45, .7), y=(.45, .7), size=(.7, 1.1), angle=(2., 4.))
 
 
-def _sprite(rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+def _sprite(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Colours `(64, 64, 3)` of a shape of radius 28, and its mask."""
     colours = rng.uniform(150, 250, 3) + rng.uniform(15, 30) * smooth_field(
         rng, (64, 64), rng.uniform(6, 12))
@@ -106,7 +107,7 @@ def motion_parameters(num_clips: int,
                       num_frames: int = 32,
                       fps: float = 16.,
                       classes: Sequence[str] = tuple(MOTIONS),
-                      seed: int = 0) -> Dict[str, Any]:
+                      seed: int = 0) -> dict[str, Any]:
     """All that decides what the clips of a split look like.
 
     Args:
@@ -145,7 +146,7 @@ def motion_parameters(num_clips: int,
         seed=seed)
 
 
-def _draw(split: str, parameters: Dict[str, Any], folder: Path) -> None:
+def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
     """Write the clips of a split and their list."""
     lines = []
     for index in range(parameters['num_clips']):
@@ -161,7 +162,7 @@ def _draw(split: str, parameters: Dict[str, Any], folder: Path) -> None:
     write_manifest(folder / MANIFEST, parameters)
 
 
-def generate_motions(root: Union[str, Path], splits: Mapping[str, int],
+def generate_motions(root: str | Path, splits: Mapping[str, int],
                      **parameters: Any) -> None:
     """Draw a data set in Kinetics' list format, or reuse what is there.
 

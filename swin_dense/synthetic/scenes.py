@@ -10,8 +10,9 @@ H and W are the height and width of an image in pixels; K counts its shapes.
 """
 import json
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ VERSION = 1
 
 def scene_parameters(num_images: int,
                      *,
-                     image_size: Union[int, Sequence[int]] = 256,
+                     image_size: int | Sequence[int] = 256,
                      classes: Sequence[str] = ('circle', 'square', 'triangle'),
                      num_shapes: Sequence[int] = (2, 5),
                      radius: Sequence[float] = (15, 50),
@@ -33,7 +34,7 @@ def scene_parameters(num_images: int,
                      textures: Sequence[str] = (),
                      hues: bool = False,
                      image_format: str = 'jpg',
-                     seed: int = 0) -> Dict[str, Any]:
+                     seed: int = 0) -> dict[str, Any]:
     """All that decides what the images of a split look like.
 
     Args:
@@ -80,7 +81,7 @@ def scene_parameters(num_images: int,
     return parameters
 
 
-def _check_parameters(parameters: Dict[str, Any]) -> None:
+def _check_parameters(parameters: dict[str, Any]) -> None:
     """Raise a ValueError that names the first parameter that cannot be."""
     unknown = [name for name in parameters['classes'] if name not in SHAPES]
     if unknown or not parameters['classes']:
@@ -111,8 +112,8 @@ def item_rng(split: str, index: int, seed: int) -> np.random.Generator:
 
 
 def draw_scenes(
-    folder: Path, split: str, parameters: Dict[str, Any]
-) -> Iterator[Tuple[str, np.ndarray, np.ndarray, Optional[np.ndarray]]]:
+    folder: Path, split: str, parameters: dict[str, Any]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray | None]]:
     """Write the images of a split into `folder`.
 
     Yields:
@@ -144,7 +145,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
                       'the image format unknown to it?')
 
 
-def write_manifest(path: Path, parameters: Dict[str, Any],
+def write_manifest(path: Path, parameters: dict[str, Any],
                    **content: Any) -> None:
     """Write a JSON file that tells, among its content, what was drawn."""
     info = dict(

@@ -7,9 +7,10 @@ H and W are the height and width of an image in pixels.
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ ADE_MANIFEST = 'shapes.json'
 BACKGROUND = 'background'
 
 
-def encode_mask(mask: np.ndarray, rle: bool = False) -> Union[list, dict]:
+def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
     """Write a mask `(H, W)` as a COCO segmentation that decodes to itself.
 
     One part without holes becomes a polygon that runs along the edges of its
@@ -59,7 +60,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> Union[list, dict]:
     }
 
 
-def _annotation(mask: np.ndarray, label: int, rle: bool) -> Dict[str, Any]:
+def _annotation(mask: np.ndarray, label: int, rle: bool) -> dict[str, Any]:
     """COCO annotation of one mask, without its ids."""
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     return dict(
@@ -71,9 +72,9 @@ def _annotation(mask: np.ndarray, label: int, rle: bool) -> Dict[str, Any]:
 
 
 def _draw_coco(split: str,
-               parameters: Dict[str, Any],
+               parameters: dict[str, Any],
                folder: Path,
-               maps: Optional[Path] = None) -> None:
+               maps: Path | None = None) -> None:
     """Write the images of a split and its JSON into `folder`.
 
     In label maps, shapes come first and textures after them.
@@ -116,7 +117,7 @@ def _write_map(path: Path, label_map: np.ndarray, masks: np.ndarray,
     write_image(path.with_suffix('.png'), label_map)
 
 
-def _draw_ade(split: str, parameters: Dict[str, Any], images: Path,
+def _draw_ade(split: str, parameters: dict[str, Any], images: Path,
               maps: Path) -> None:
     """Write the images of a split into one folder, label maps into another.
     """
@@ -127,11 +128,11 @@ def _draw_ade(split: str, parameters: Dict[str, Any], images: Path,
         write_manifest(folder / ADE_MANIFEST, parameters)
 
 
-def generate_coco(root: Union[str, Path],
+def generate_coco(root: str | Path,
                   splits: Mapping[str, int],
                   *,
                   rle: bool = False,
-                  **scene: Any) -> Dict[str, Path]:
+                  **scene: Any) -> dict[str, Path]:
     """Draw a data set in COCO's layout, or reuse the one that is there.
 
     ```
@@ -175,7 +176,7 @@ def generate_coco(root: Union[str, Path],
     return files
 
 
-def generate_ade(root: Union[str, Path], splits: Mapping[str, int],
+def generate_ade(root: str | Path, splits: Mapping[str, int],
                  **scene: Any) -> None:
     """Draw a data set in ADE20K's layout, or reuse the one that is there.
 

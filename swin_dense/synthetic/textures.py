@@ -2,7 +2,7 @@
 
 H and W are the height and width of an image in pixels.
 """
-from typing import Callable, Dict, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from swin_dense.synthetic.drawing import (
     smooth_field,
 )
 
-_Size = Tuple[int, int]
+_Size = tuple[int, int]
 MOST_REGIONS = 3
 
 
@@ -56,7 +56,7 @@ def _bricks(rng: np.random.Generator, size: _Size) -> np.ndarray:
     return _painted(rng, np.where(joint, 1., -.5).astype(np.float32))
 
 
-TEXTURES: Dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
+TEXTURES: dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
     'clouds': background,
     'sand': _sand,
     'waves': _waves,
@@ -66,7 +66,7 @@ TEXTURES: Dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
 
 
 def draw_ground(rng: np.random.Generator, size: _Size,
-                textures: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+                textures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Draw one to three regions with soft outlines, of a texture each.
 
     Args:

@@ -1,5 +1,5 @@
 """Crops for testing, and augmentation of whole clips."""
-from typing import Callable, Dict, List, Tuple
+from collections.abc import Callable
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -115,7 +115,7 @@ def _solarize(image: Image.Image, level: float, sign: int) -> Image.Image:
 
 
 # What each does to a frame at a level of 0 to 1; the sign is +1 or -1.
-OPERATIONS: Dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
+OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
     'identity': _fixed(lambda image: image),
     'autocontrast': _fixed(ImageOps.autocontrast),
     'equalize': _fixed(ImageOps.equalize),
@@ -168,7 +168,7 @@ class ClipRandAugment(BaseTransform):
         results['imgs'] = augmented
         return results
 
-    def draw(self) -> List[Tuple[str, int]]:
+    def draw(self) -> list[tuple[str, int]]:
         """Names and directions of the operations for a clip."""
         names = np.random.choice(list(OPERATIONS), self.count)
         signs = np.random.choice([-1, 1], self.count)

@@ -2,11 +2,12 @@
 import multiprocessing
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,16 +37,16 @@ class VideoFinding:
     """
     path: str
     frames: int = 0
-    fps: Optional[float] = None
-    seconds: Optional[float] = None
+    fps: float | None = None
+    seconds: float | None = None
     width: int = 0
     height: int = 0
     decoder: str = ''
-    problem: Optional[str] = None
+    problem: str | None = None
 
 
 def check_video(path: str,
-                decoders: Optional[Sequence[str]] = None) -> VideoFinding:
+                decoders: Sequence[str] | None = None) -> VideoFinding:
     """Decode the first, the middle and the last frame of a clip.
 
     Args:
@@ -73,9 +74,9 @@ def check_video(path: str,
 
 
 def check_videos(paths: Sequence[str],
-                 decoders: Optional[Sequence[str]] = None,
-                 workers: Optional[int] = None,
-                 on_progress: Callable[[], Any] = lambda: None) -> List[VideoFinding]:
+                 decoders: Sequence[str] | None = None,
+                 workers: int | None = None,
+                 on_progress: Callable[[], Any] = lambda: None) -> list[VideoFinding]:
     """Check clips, several at a time.
 
     A file on which a decoder crashes is a finding like any other.
@@ -94,7 +95,7 @@ def check_videos(paths: Sequence[str],
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     check = partial(check_video, decoders=decoders)
-    found: Dict[str, VideoFinding] = {}
+    found: dict[str, VideoFinding] = {}
     for start in range(0, len(paths), BATCH):
         batch = paths[start:start + BATCH]
         done = _in_processes(check, batch, workers, on_progress)
@@ -114,9 +115,9 @@ def _context() -> multiprocessing.context.BaseContext:
 
 def _in_processes(check: Callable[[str], VideoFinding], paths: Sequence[str],
                   workers: int,
-                  on_progress: Callable[[], Any]) -> Dict[str, VideoFinding]:
+                  on_progress: Callable[[], Any]) -> dict[str, VideoFinding]:
     """Findings by path, all unless a process crashes."""
-    found: Dict[str, VideoFinding] = {}
+    found: dict[str, VideoFinding] = {}
     with ProcessPoolExecutor(
             min(workers, len(paths)), mp_context=_context()) as pool:
         try:
@@ -150,12 +151,12 @@ class VideoReport:
         problems: Sentences: with these, a training would fail or be wrong.
         notes: Sentences on what may be meant so.
     """
-    rows: List[Dict[str, Any]] = field(default_factory=list)
-    problems: List[str] = field(default_factory=list)
-    notes: List[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def good(self) -> List[Dict[str, Any]]:
+    def good(self) -> list[dict[str, Any]]:
         """Rows of clips that can be used."""
         return [row for row in self.rows if row['problem'] is None]
 

@@ -12,9 +12,9 @@ A clip is a video file, or a folder of frames.
 import csv
 import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from swin_dense.data.decoders.folder import PICTURES
 from swin_dense.data.image_checks import missing_files
@@ -37,14 +37,14 @@ class Clip:
         name: The path as listed.
     """
     path: str
-    label: Union[int, str, None]
+    label: int | str | None
     place: str
     name: str
 
 
 def read_clips(ann_file: str,
                folder: str,
-               delimiter: Optional[str] = None) -> List[Clip]:
+               delimiter: str | None = None) -> list[Clip]:
     """Read what is listed.
 
     Args:
@@ -73,7 +73,7 @@ def read_clips(ann_file: str,
     return _without_lengths(clips, folder)
 
 
-def _read_list(lines, folder: str, delimiter: Optional[str]) -> Iterator[Clip]:
+def _read_list(lines, folder: str, delimiter: str | None) -> Iterator[Clip]:
     """Clips of a Kinetics list; only the last separator of a line counts."""
     for number, line in enumerate(lines, 1):
         line = line.strip()
@@ -85,7 +85,7 @@ def _read_list(lines, folder: str, delimiter: Optional[str]) -> Iterator[Clip]:
                 f'line {number}', name)
 
 
-def _number_or_name(text: Sequence[str]) -> Union[int, str, None]:
+def _number_or_name(text: Sequence[str]) -> int | str | None:
     """The label that is written, if one is."""
     if not text or not text[0].strip():
         return None
@@ -95,7 +95,7 @@ def _number_or_name(text: Sequence[str]) -> Union[int, str, None]:
         return text[0].strip()
 
 
-def _read_csv(ann_file: str, rows: Sequence[List[str]],
+def _read_csv(ann_file: str, rows: Sequence[list[str]],
               folder: str) -> Iterator[Clip]:
     """Clips of a CSV file, whose header may be absent."""
     if not rows:
@@ -104,7 +104,7 @@ def _read_csv(ann_file: str, rows: Sequence[List[str]],
     paths = [names.index(key) for key in PATH_COLUMNS if key in names]
     labels = [names.index(key) for key in LABEL_COLUMNS if key in names]
     parts = [names.index(key) for key in KINETICS_COLUMNS if key in names]
-    files: Dict[str, str] = {}
+    files: dict[str, str] = {}
     first = 2
     if len(parts) == len(KINETICS_COLUMNS) and not paths:
         files = _by_stem(folder)
@@ -134,7 +134,7 @@ def _read_csv(ann_file: str, rows: Sequence[List[str]],
 
 
 def _kinetics_cells(ann_file: str, number: int,
-                    cells: Sequence[str]) -> Tuple[str, int, int]:
+                    cells: Sequence[str]) -> tuple[str, int, int]:
     """Identity, start and end in seconds."""
     try:
         return cells[0].strip(), int(float(cells[1])), int(float(cells[2]))
@@ -143,7 +143,7 @@ def _kinetics_cells(ann_file: str, number: int,
                          f'end {cells[2]!r} must be seconds') from None
 
 
-def _by_stem(folder: str) -> Dict[str, str]:
+def _by_stem(folder: str) -> dict[str, str]:
     """Path, relative to `folder`, of each video below it, by its stem."""
     return {
         path.stem: str(path.relative_to(folder))
@@ -170,7 +170,7 @@ def _read_folders(folder: str) -> Iterator[Clip]:
                     str(path.relative_to(folder)))
 
 
-def _without_lengths(clips: Sequence[Clip], folder: str) -> List[Clip]:
+def _without_lengths(clips: Sequence[Clip], folder: str) -> list[Clip]:
     """Clips whose paths lack a number that counts the frames of a folder.
 
     mmaction2 lists folders of frames as `path number label`.
@@ -187,7 +187,7 @@ def _without_lengths(clips: Sequence[Clip], folder: str) -> List[Clip]:
     return corrected
 
 
-def class_names(clips: Sequence[Clip]) -> List[str]:
+def class_names(clips: Sequence[Clip]) -> list[str]:
     """Names that occur, in the order of the alphabet."""
     return sorted(
         {clip.label
@@ -195,7 +195,7 @@ def class_names(clips: Sequence[Clip]) -> List[str]:
 
 
 def number_labels(clips: Sequence[Clip],
-                  classes: Sequence[str]) -> Tuple[List[int], List[str]]:
+                  classes: Sequence[str]) -> tuple[list[int], list[str]]:
     """Number of the class of each clip, and what is wrong with them.
 
     Args:
@@ -214,7 +214,7 @@ def number_labels(clips: Sequence[Clip],
         for clip in clips
     ]
     wrong = [clip for clip, label in zip(clips, labels) if label < 0]
-    strangers: Dict[str, List[Clip]] = defaultdict(list)
+    strangers: dict[str, list[Clip]] = defaultdict(list)
     outside, without = [], []
     for clip in wrong:
         if clip.label is None:
@@ -256,10 +256,10 @@ def _base_hint(clips: Sequence[Clip], num_classes: int) -> str:
             'from each, as tools/check_videos.py --first-label 1 --clean does')
 
 
-def duplicate_clips(clips: Sequence[Clip], labels: Sequence[int]) -> List[str]:
+def duplicate_clips(clips: Sequence[Clip], labels: Sequence[int]) -> list[str]:
     """Sentences on clips that are listed more than once."""
     counts = Counter(os.path.normpath(clip.path) for clip in clips)
-    again: Dict[str, List[Tuple[Clip, int]]] = defaultdict(list)
+    again: dict[str, list[tuple[Clip, int]]] = defaultdict(list)
     for clip, label in zip(clips, labels):
         path = os.path.normpath(clip.path)
         if counts[path] > 1:

@@ -1,7 +1,8 @@
 """Clips for video recognition, checked before they train anything."""
 import os
 from collections import Counter
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmaction.datasets import VideoDataset
@@ -81,8 +82,8 @@ class CheckedVideoDataset(VideoDataset):
                  ann_file: str = '',
                  pipeline: Sequence[Any] = (),
                  *args,
-                 max_bad: Optional[float] = None,
-                 delimiter: Optional[str] = None,
+                 max_bad: float | None = None,
+                 delimiter: str | None = None,
                  **kwargs) -> None:
         check_one_list(ann_file)
         if kwargs.get('multi_class'):
@@ -96,7 +97,7 @@ class CheckedVideoDataset(VideoDataset):
             ann_file, list(pipeline), *args, delimiter=delimiter, **kwargs)
 
     @property
-    def bad_clips(self) -> List[str]:
+    def bad_clips(self) -> list[str]:
         """Files that could not be read so far, in training."""
         bad = torch.nonzero(self._states == BAD).flatten().tolist()
         return [self.get_data_info(index)['filename'] for index in bad]
@@ -117,7 +118,7 @@ class CheckedVideoDataset(VideoDataset):
     def _folder(self) -> str:
         return self.data_prefix.get('video') or '.'
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List and check the clips.
 
         Returns:
@@ -136,7 +137,7 @@ class CheckedVideoDataset(VideoDataset):
             for clip, label in zip(clips, labels)
         ]
 
-    def list_clips(self) -> Tuple[List[Clip], Sequence[str]]:
+    def list_clips(self) -> tuple[list[Clip], Sequence[str]]:
         """What is listed, and the names of the classes in label order.
 
         Raises:
@@ -223,7 +224,7 @@ class CheckedVideoDataset(VideoDataset):
         self._metainfo['classes'] = tuple(classes)
         return classes
 
-    def _leave_out_absent(self, clips: List[Clip], labels: List[int]):
+    def _leave_out_absent(self, clips: list[Clip], labels: list[int]):
         """Leave out clips that do not exist, and in a test unreadable ones.
         """
         absent = missing_files(clip.path for clip in clips)

@@ -1,5 +1,5 @@
 """Clips in the pipelines of mmaction2, read by whatever decoder can."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class VideoInit(BaseTransform):
     """
 
     def __init__(self,
-                 decoders: Optional[Sequence[str]] = None,
+                 decoders: Sequence[str] | None = None,
                  num_threads: int = 1) -> None:
         self.decoders = check_decoders(decoders)
         self.num_threads = num_threads

@@ -1,5 +1,6 @@
 """Feature maps of clips, from every stage and for every frame."""
-from typing import Any, Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +18,9 @@ STD = (58.395, 57.12, 57.375)
 
 @torch.no_grad()
 def extract_features(model: nn.Module,
-                     clip: Union[np.ndarray, Tensor],
+                     clip: np.ndarray | Tensor,
                      stages: Sequence[int] = (0, 1, 2, 3),
-                     per_frame: bool = False) -> Dict[int, Tensor]:
+                     per_frame: bool = False) -> dict[int, Tensor]:
     """Feature maps of a clip of any length and size.
 
     The model runs in evaluation mode, without gradients, and is left as it
@@ -55,7 +56,7 @@ def extract_features(model: nn.Module,
         raise ValueError(f'stages must be some of 0 to '
                          f'{len(backbone.layers) - 1}, got {list(stages)}')
     x = _normalised(model, clip).to(next(backbone.parameters()).device)
-    found: Dict[int, Tensor] = {}
+    found: dict[int, Tensor] = {}
 
     def keep(index: int) -> Any:
 
@@ -85,7 +86,7 @@ def extract_features(model: nn.Module,
     return maps
 
 
-def _normalised(model: nn.Module, clip: Union[np.ndarray, Tensor]) -> Tensor:
+def _normalised(model: nn.Module, clip: np.ndarray | Tensor) -> Tensor:
     """A clip `(3, T, H, W)` as the backbone takes it."""
     x = torch.as_tensor(clip)
     frames = x.dtype == torch.uint8
@@ -120,8 +121,8 @@ def extract_video(model: nn.Module,
                   stages: Sequence[int] = (3, ),
                   per_frame: bool = False,
                   pool: bool = False,
-                  short_side: Optional[int] = 224,
-                  dtype: str = 'float32') -> Dict[str, np.ndarray]:
+                  short_side: int | None = 224,
+                  dtype: str = 'float32') -> dict[str, np.ndarray]:
     """Feature maps of a video, clip after clip.
 
     The last clip is as short as what is left; frames are repeated to fill the
@@ -152,8 +153,8 @@ def extract_video(model: nn.Module,
     """
     patch = getattr(model, 'backbone', model).patch_embed.patch_size[0]
     wanted = np.arange(0, video.num_frames, interval)
-    maps: Dict[int, List[np.ndarray]] = {stage: [] for stage in stages}
-    places: List[np.ndarray] = []
+    maps: dict[int, list[np.ndarray]] = {stage: [] for stage in stages}
+    places: list[np.ndarray] = []
     for start in range(0, len(wanted), clip_len):
         frames = wanted[start:start + clip_len]
         filled = np.concatenate(
@@ -179,7 +180,7 @@ def extract_video(model: nn.Module,
     return features
 
 
-def _resized(frame: np.ndarray, short_side: Optional[int]) -> np.ndarray:
+def _resized(frame: np.ndarray, short_side: int | None) -> np.ndarray:
     height, width = frame.shape[:2]
     factor = (short_side or min(height, width)) / min(height, width)
     if factor == 1:

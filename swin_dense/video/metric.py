@@ -1,6 +1,7 @@
 """Accuracy of action recognition that never passes in silence."""
 from collections import Counter
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -55,12 +56,12 @@ class CheckedAccMetric(BaseMetric):
     def __init__(self,
                  topk: Sequence[int] = (1, 5),
                  collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+                 prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not topk or min(topk) < 1:
             raise ValueError(f'topk must be positive numbers, got {topk}')
         self.topk = tuple(topk)
-        self.by_class: Dict[str, Dict[str, Any]] = {}
+        self.by_class: dict[str, dict[str, Any]] = {}
         self.size = 0
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -109,7 +110,7 @@ class CheckedAccMetric(BaseMetric):
         self.size = size
         return super().evaluate(size)
 
-    def compute_metrics(self, results: List[tuple]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Values of all videos.
 
         Args:

@@ -1,6 +1,6 @@
 """The generated motions as a video data set that makes itself."""
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 from swin_dense.registry import DATASETS
 from swin_dense.synthetic.generate_once import (
@@ -35,8 +35,8 @@ class MotionsDataset(CheckedVideoDataset):
     def __init__(self,
                  *,
                  data_root: str,
-                 data_prefix: Dict[str, str],
-                 generate: Optional[Dict[str, Any]] = None,
+                 data_prefix: dict[str, str],
+                 generate: dict[str, Any] | None = None,
                  **kwargs) -> None:
         folder = Path(data_root, data_prefix['video'])
         if generate is not None:

@@ -1,7 +1,8 @@
 """What happens when in a video, from a config and a checkpoint."""
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,11 @@ class Scores:
     """
     first: int
     last: int
-    start: Optional[float]
-    end: Optional[float]
+    start: float | None
+    end: float | None
     values: np.ndarray
 
-    def top(self, classes: Sequence[str], k: int) -> List[Dict[str, Any]]:
+    def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
         """The k most probable classes, the first one first."""
         return top_classes(self.values, classes, k)
 
@@ -48,19 +49,19 @@ class VideoPrediction:
     """
     path: str
     num_frames: int
-    fps: Optional[float]
-    windows: List[Scores]
+    fps: float | None
+    windows: list[Scores]
 
     @property
     def values(self) -> np.ndarray:
         """Mean probabilities of all windows `(C, )`."""
         return np.mean([window.values for window in self.windows], 0)
 
-    def top(self, classes: Sequence[str], k: int) -> List[Dict[str, Any]]:
+    def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
         """The k most probable classes of all, the first one first."""
         return top_classes(self.values, classes, k)
 
-    def to_dict(self, classes: Sequence[str], k: int) -> Dict[str, Any]:
+    def to_dict(self, classes: Sequence[str], k: int) -> dict[str, Any]:
         """Everything as plain types, ready for JSON."""
         return {
             'file_name':
@@ -84,7 +85,7 @@ class VideoPrediction:
 
 
 def top_classes(values: np.ndarray, classes: Sequence[str],
-                k: int) -> List[Dict[str, Any]]:
+                k: int) -> list[dict[str, Any]]:
     """Label, name and score of the highest scores."""
     order = np.argsort(-values, kind='stable')[:k]
     return [{
@@ -119,10 +120,10 @@ class VideoPredictor(BasePredictor):
 
     def __init__(self,
                  *args: Any,
-                 stride: Optional[float] = None,
-                 window: Optional[float] = None,
-                 fps: Optional[float] = None,
-                 decoders: Optional[Sequence[str]] = None,
+                 stride: float | None = None,
+                 window: float | None = None,
+                 fps: float | None = None,
+                 decoders: Sequence[str] | None = None,
                  **kwargs: Any) -> None:
         for name, value in dict(stride=stride, window=window, fps=fps).items():
             if value is not None and not value > 0:
@@ -141,7 +142,7 @@ class VideoPredictor(BasePredictor):
         self.model.cls_head.average_clips = 'prob'
 
     def _open_data(self, dataset: Any,
-                   classes: Optional[List[str]]) -> List[str]:
+                   classes: list[str] | None) -> list[str]:
         """See BasePredictor; classes without names are named by numbers."""
         if not classes and dataset.get('num_classes'):
             classes = [str(label) for label in range(dataset.num_classes)]
@@ -164,11 +165,11 @@ class VideoPredictor(BasePredictor):
                              'frames is unknown')
         self._pipeline = Compose(pipeline[decoding[-1] + 1:])
 
-    def __call__(self, videos: Sequence[Union[str, Path]]) -> list:
+    def __call__(self, videos: Sequence[str | Path]) -> list:
         """Predict for some videos, see `predict`."""
         return [self.predict(video) for video in videos]
 
-    def predict(self, path: Union[str, Path]) -> VideoPrediction:
+    def predict(self, path: str | Path) -> VideoPrediction:
         """Predict for a video.
 
         Args:
@@ -182,7 +183,7 @@ class VideoPredictor(BasePredictor):
             return VideoPrediction(
                 str(path), video.num_frames, video.fps, scores)
 
-    def windows(self, video: Video) -> List[Window]:
+    def windows(self, video: Video) -> list[Window]:
         """The windows that cover a video."""
         rate = video.fps or 25.
         return self.sampling.windows(
@@ -244,6 +245,6 @@ class VideoPredictor(BasePredictor):
                 'current')
 
 
-def _frames(seconds: Optional[float], rate: float) -> Optional[int]:
+def _frames(seconds: float | None, rate: float) -> int | None:
     """Seconds in whole frames, at least one."""
     return None if seconds is None else max(1, round(seconds * rate))

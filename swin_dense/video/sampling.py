@@ -1,6 +1,7 @@
 """Where clips of a video lie in time."""
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,10 +31,10 @@ class Sampling:
             they are spread over the whole of a window, however long.
     """
     clip_len: int
-    interval: Optional[int]
+    interval: int | None
 
     @classmethod
-    def from_pipeline(cls, pipeline: Sequence[Dict[str, Any]]) -> 'Sampling':
+    def from_pipeline(cls, pipeline: Sequence[dict[str, Any]]) -> 'Sampling':
         """What a pipeline of mmaction2 does.
 
         Raises:
@@ -52,8 +53,8 @@ class Sampling:
     def windows(self,
                 num_frames: int,
                 speed: float = 1.,
-                length: Optional[int] = None,
-                stride: Optional[int] = None) -> List[Window]:
+                length: int | None = None,
+                stride: int | None = None) -> list[Window]:
         """Cover a video with windows.
 
         A video shorter than a window starts again at its end.
@@ -85,7 +86,7 @@ class Sampling:
         ]
 
 
-def place_windows(num_frames: int, span: int, stride: int) -> List[int]:
+def place_windows(num_frames: int, span: int, stride: int) -> list[int]:
     """First frames of windows that reach from start to end of a video."""
     last = max(0, num_frames - span)
     return [*range(0, last, stride), last]
@@ -106,7 +107,7 @@ class TestViews(NamedTuple):
             f'{self.clips * self.crops} views')
 
 
-def count_views(pipeline: Sequence[Dict[str, Any]]) -> TestViews:
+def count_views(pipeline: Sequence[dict[str, Any]]) -> TestViews:
     """The views that a test pipeline makes of a video."""
     clips = crops = 1
     for step in pipeline:

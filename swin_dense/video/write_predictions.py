@@ -1,6 +1,6 @@
 """What is written of videos: scores in time, labelled clips, strips."""
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import cv2
 import numpy as np

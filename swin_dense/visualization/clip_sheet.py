@@ -1,5 +1,5 @@
 """A sheet of clips: frames in a row, what they show and what was found."""
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from swin_dense.visualization.text import put_text, text_size
 WRONG = (40, 40, 200)
 
 
-def clip_sheet(clips: Sequence[Tuple[Sequence[np.ndarray], int, np.ndarray]],
+def clip_sheet(clips: Sequence[tuple[Sequence[np.ndarray], int, np.ndarray]],
                classes: Sequence[str],
                tile: int = 96) -> np.ndarray:
     """Draw frames of clips, each row with its true and its found class.

@@ -1,5 +1,6 @@
 """A contact sheet: ground truth beside prediction, image by image."""
-from typing import Any, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from swin_dense.visualization.labels import (
 from swin_dense.visualization.text import put_text, text_size
 
 
-def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
+def contact_sheet(pairs: Sequence[tuple[np.ndarray, Any, Any]],
                   classes: Sequence[str],
                   *,
                   score_thr: float = 0.3,
@@ -53,9 +54,9 @@ def contact_sheet(pairs: Sequence[Tuple[np.ndarray, Any, Any]],
     return _arrange(tiles, titles, columns, tile)
 
 
-def label_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray, np.ndarray]],
+def label_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
                 classes: Sequence[str],
-                palette: Optional[Sequence[Sequence[int]]] = None,
+                palette: Sequence[Sequence[int]] | None = None,
                 *,
                 titles: Sequence[str] = ('ground truth', 'prediction'),
                 columns: int = 2,
@@ -93,7 +94,7 @@ def label_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray, np.ndarray]],
         [sheet, draw_legend(truths, classes, sheet.shape[1], palette)])
 
 
-def _resized(image: np.ndarray, tile: int) -> Tuple[np.ndarray, float]:
+def _resized(image: np.ndarray, tile: int) -> tuple[np.ndarray, float]:
     """An image whose longer side is `tile`, and the factor to it."""
     factor = tile / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * factor)),

@@ -1,5 +1,6 @@
 """Boxes, masks, labels and scores drawn onto a photograph."""
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ class InstanceArrays(NamedTuple):
     """
     bboxes: np.ndarray
     labels: np.ndarray
-    scores: Optional[np.ndarray]
+    scores: np.ndarray | None
     masks: Any
 
     @classmethod
@@ -48,7 +49,7 @@ class InstanceArrays(NamedTuple):
         return InstanceArrays(*(None if field is None else field[chosen]
                         for field in self))
 
-    def resized(self, size: Tuple[int, int], factor: float) -> 'InstanceArrays':
+    def resized(self, size: tuple[int, int], factor: float) -> 'InstanceArrays':
         """For the same image at another (width, height)."""
         masks = self.masks
         if hasattr(masks, 'parts'):
@@ -106,7 +107,7 @@ def draw_instances(image: np.ndarray,
     return picture
 
 
-def _array(value: Any) -> Optional[np.ndarray]:
+def _array(value: Any) -> np.ndarray | None:
     """A tensor, a host's box or mask container, or an array, as an array."""
     if value is None:
         return None
@@ -158,7 +159,7 @@ def _draw_masks(picture: np.ndarray, found: InstanceArrays, width: int) -> None:
                          cv2.LINE_AA)
 
 
-def _parts(masks: Any, index: int) -> Iterator[Tuple[Any, np.ndarray]]:
+def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
     """Yield places in the image, and which of their pixels are of a mask."""
     if hasattr(masks, 'parts'):
         yield from masks.parts(index)
@@ -174,7 +175,7 @@ def _draw_labels(picture: np.ndarray, found: InstanceArrays, classes: Sequence[s
     order = range(len(found.labels))
     if found.scores is not None:
         order = np.argsort(-found.scores, kind='stable')
-    taken: List[Tuple[int, int, int, int]] = []
+    taken: list[tuple[int, int, int, int]] = []
     pad = max(2, size // 4)
     for i in order:
         text = str(classes[found.labels[i]])
@@ -194,8 +195,8 @@ def _draw_labels(picture: np.ndarray, found: InstanceArrays, classes: Sequence[s
                  readable_on(colour))
 
 
-def _place(box: np.ndarray, chip: Tuple[int, int], shape: Tuple[int, ...],
-           taken: Sequence[Tuple[int, ...]]) -> Tuple[int, int, int, int]:
+def _place(box: np.ndarray, chip: tuple[int, int], shape: tuple[int, ...],
+           taken: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int]:
     """The place at a box where a chip covers other chips the least.
 
     Above the box if it can, else inside or below; never outside the image.

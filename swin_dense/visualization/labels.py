@@ -1,5 +1,5 @@
 """Label maps of semantic segmentation laid over a photograph."""
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ ROWS = 256
 
 
 def colours(count: int,
-            palette: Optional[Sequence[Sequence[int]]] = None) -> List[Colour]:
+            palette: Sequence[Sequence[int]] | None = None) -> list[Colour]:
     """Colours of labels as (blue, green, red).
 
     Args:
@@ -37,7 +37,7 @@ def colours(count: int,
 def draw_labels(image: np.ndarray,
                 labels: np.ndarray,
                 classes: Sequence[str],
-                palette: Optional[Sequence[Sequence[int]]] = None,
+                palette: Sequence[Sequence[int]] | None = None,
                 *,
                 opacity: float = 0.5,
                 legend: bool = True) -> np.ndarray:
@@ -104,7 +104,7 @@ def draw_legend(
         maps: Sequence[np.ndarray],
         classes: Sequence[str],
         width: int,
-        palette: Optional[Sequence[Sequence[int]]] = None) -> np.ndarray:
+        palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
     """Colours, names and shares of the labels that occur, the largest first.
 
     Args:
@@ -143,7 +143,7 @@ def draw_legend(
 
 
 def _flow(spaces: Sequence[int], width: int,
-          size: int) -> Tuple[List[Tuple[int, int]], int]:
+          size: int) -> tuple[list[tuple[int, int]], int]:
     """Places (x, y) of a legend's entries in lines, and the height of all."""
     pad = size // 2
     x, y, places = pad, pad, []

@@ -1,8 +1,7 @@
 """One colour per class, the same in every picture."""
 import colorsys
-from typing import Tuple
 
-Colour = Tuple[int, int, int]
+Colour = tuple[int, int, int]
 
 # The first twelve are chosen by eye: far apart from each other, and bright on
 # dark photographs. The others are each as far as can be from all before.

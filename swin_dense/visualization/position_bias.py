@@ -1,6 +1,7 @@
 """Position biases of attention heads, before and after a transfer."""
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -3,7 +3,6 @@ import logging
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import FrozenSet, List, Tuple
 
 import matplotlib
 import numpy as np
@@ -31,7 +30,7 @@ def default_font(bold: bool = False) -> str:
 
 
 @lru_cache(maxsize=None)
-def _letters(path: str) -> FrozenSet[str]:
+def _letters(path: str) -> frozenset[str]:
     """Return the characters that a font draws."""
     try:
         return frozenset(map(chr, FT2Font(path).get_charmap()))
@@ -40,7 +39,7 @@ def _letters(path: str) -> FrozenSet[str]:
 
 
 @lru_cache(maxsize=None)
-def installed_fonts() -> List[str]:
+def installed_fonts() -> list[str]:
     """Return the paths of all fonts that matplotlib finds, sorted."""
     paths = {entry.fname for entry in fontManager.ttflist}
     return sorted(path for path in paths if PLACEHOLDER not in path)
@@ -65,7 +64,7 @@ def _spell(letter: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def choose_font(text: str, bold: bool = False) -> Tuple[str, str]:
+def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
     """Find a font for a text.
 
     DejaVu Sans is taken if it has all letters, else the first installed font
@@ -89,7 +88,7 @@ def choose_font(text: str, bold: bool = False) -> Tuple[str, str]:
     return path, spelled.rstrip()
 
 
-def text_size(text: str, size: int, bold: bool = False) -> Tuple[int, int]:
+def text_size(text: str, size: int, bold: bool = False) -> tuple[int, int]:
     """Return width and line height of a text in pixels."""
     path, text = choose_font(text, bold)
     face = font(path, size)
@@ -100,7 +99,7 @@ def text_size(text: str, size: int, bold: bool = False) -> Tuple[int, int]:
 
 def put_text(image: np.ndarray,
              text: str,
-             corner: Tuple[int, int],
+             corner: tuple[int, int],
              size: int,
              colour: Colour,
              bold: bool = False) -> None:

@@ -9,8 +9,8 @@ compiler and mmcv's unpacked source distribution:
 Writes tests/data/mmcv_ops/<operator>.npz.
 """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import torch
 

@@ -8,7 +8,7 @@ Writes tests/data/mmcv_ops/<operator>.npz: inputs, outputs and gradients of
 every case below. The compiled CPU operators include no attention and no focal
 loss; those two are computed in float64 by the plain formulas at the end.
 """
-from typing import Dict, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +110,7 @@ CALLS = {
 }
 
 
-def clustered_boxes(count: int, clusters: int) -> Dict[str, Tensor]:
+def clustered_boxes(count: int, clusters: int) -> dict[str, Tensor]:
     """Draw boxes around a few centres; some coordinates are negative."""
     size = torch.rand(clusters, 2) * 40 + 5
     centre = torch.rand(clusters, 2) * 100
@@ -120,7 +120,7 @@ def clustered_boxes(count: int, clusters: int) -> Dict[str, Tensor]:
     return dict(boxes=boxes + noise, scores=torch.rand(count))
 
 
-def box_sets() -> Dict[str, Dict[str, Tensor]]:
+def box_sets() -> dict[str, dict[str, Tensor]]:
     """Return random and degenerate boxes; equal scores are among them."""
     same = torch.tensor([[3., 4., 13., 24.]]).repeat(12, 1)
     chain = torch.arange(40.)[:, None] + torch.tensor([[0., 0., 9., 9.]])

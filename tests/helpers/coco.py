@@ -1,7 +1,7 @@
 """A data set of three images that tests break in one way each."""
 import json
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 WIDTH, HEIGHT = 40, 30
 
 
-def tiny_data() -> Dict[str, Any]:
+def tiny_data() -> dict[str, Any]:
     """Four boxes of two classes on the first two of three images.
 
     The ids of categories, images and annotations neither start at 0 nor
@@ -40,8 +40,8 @@ def tiny_data() -> Dict[str, Any]:
 
 
 def write_data(root: Path,
-               data: Dict[str, Any],
-               name: str = 'train') -> Tuple[Path, Path]:
+               data: dict[str, Any],
+               name: str = 'train') -> tuple[Path, Path]:
     """Write the JSON and its images; returns the JSON and their folder."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,8 @@ import os
 import socket
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict
 
-REASONS: Dict[str, str] = {
+REASONS: dict[str, str] = {
     'pipe': 'is a named pipe, not a file',
     'socket': 'is a socket, not a file',
     'folder': 'is a folder, not a file',
@@ -16,7 +15,7 @@ REASONS: Dict[str, str] = {
 }
 
 
-def write_hostile_paths(folder: Path, suffix: str) -> Dict[Path, str]:
+def write_hostile_paths(folder: Path, suffix: str) -> dict[Path, str]:
     """Make a path of each kind; returns why it cannot be read, by path."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f'{kind}{suffix}' for kind in REASONS}

@@ -1,6 +1,6 @@
 """Pairs of small images and label maps that tests break in one way each."""
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,7 @@ def label_map(*values: int) -> np.ndarray:
 
 def write_pair(root: Path,
                name: str,
-               labels: Optional[np.ndarray] = None,
+               labels: np.ndarray | None = None,
                split: str = 'training',
                size: Any = (HEIGHT, WIDTH)) -> Path:
     """Write an image and its label map; returns the label map's path."""

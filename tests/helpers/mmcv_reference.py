@@ -1,7 +1,8 @@
 """Recorded calls of mmcv's operators: how they are kept and repeated."""
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +14,11 @@ FOLDER = Path(__file__).parents[1] / 'data' / 'mmcv_ops'
 class Case(NamedTuple):
     """One call: tensors by name, and everything else."""
     name: str
-    tensors: Dict[str, Tensor]
+    tensors: dict[str, Tensor]
     options: dict
 
 
-def save(operator: str, cases: Dict[str, dict]) -> None:
+def save(operator: str, cases: dict[str, dict]) -> None:
     """Write {case: {'options': dict, 'in': tensors, 'out': tensors}}.
 
     Equal tensors are stored once, and all in one array per type, because a
@@ -59,7 +60,7 @@ def save(operator: str, cases: Dict[str, dict]) -> None:
         })
 
 
-def load(operator: str) -> Dict[str, dict]:
+def load(operator: str) -> dict[str, dict]:
     """Read what `save` wrote."""
     with np.load(FOLDER / f'{operator}.npz') as file:
         cases = json.loads(file['layout'].item())
@@ -76,8 +77,8 @@ def load(operator: str) -> Dict[str, dict]:
     return cases
 
 
-def run(call: Callable[..., Any], tensors: Dict[str, Tensor],
-        options: dict) -> Dict[str, Tensor]:
+def run(call: Callable[..., Any], tensors: dict[str, Tensor],
+        options: dict) -> dict[str, Tensor]:
     """Call mmcv's wrapper of an operator by `call`, whatever serves it.
 
     `grad_output` among the tensors asks for gradients of all that can have

@@ -2,9 +2,10 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from mmengine.dist import barrier, get_dist_info
@@ -36,12 +37,12 @@ class _Fetched(NamedTuple):
 
     sha256: str
     size: int
-    announced: Optional[int]
+    announced: int | None
     is_complete: bool
 
 
 def download(address: str,
-             check: Optional[Callable[[Path], object]] = None) -> Path:
+             check: Callable[[Path], object] | None = None) -> Path:
     """Fetch a file into torch's hub folder, unless it is there already.
 
     A file whose name ends in a hash is shared with torch.hub and mmengine. Any
@@ -105,7 +106,7 @@ def sha256(path: Path) -> str:
 
 
 def _fetch(address: str, path: Path,
-           check: Optional[Callable[[Path], object]]) -> None:
+           check: Callable[[Path], object] | None) -> None:
     """Have the right file at a path."""
     record = path.with_name(f'{path.name}.sha256')
     in_name = name_hash(path.name)

@@ -2,9 +2,10 @@
 import http.client
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, Any, Iterator, Optional
+from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import (
     HTTPHandler,
@@ -78,7 +79,7 @@ class _SameScheme(HTTPRedirectHandler):
 
     def redirect_request(self, req: Request, fp: IO[bytes], code: int,
                          msg: str, headers: Any,
-                         newurl: str) -> Optional[Request]:
+                         newurl: str) -> Request | None:
         """Return the request for the new address."""
         fp.close()  # or it would be read to its end, however far that is
         if urlsplit(newurl).scheme != urlsplit(req.full_url).scheme:

@@ -1,5 +1,6 @@
 """What swin_dense records in a checkpoint beside the weights."""
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 # Where the metadata of this package is kept: below `meta` of a checkpoint, as
 # an attribute of a bare state_dict.

@@ -6,8 +6,9 @@ instructions with the standard library's `pickletools` and keeps each call as
 a record. `restore` then decides which records stand for a value.
 """
 import pickletools
+from collections.abc import Callable, Container
 from pickle import UnpicklingError
-from typing import IO, Any, Callable, Container, NamedTuple, Optional
+from typing import IO, Any, NamedTuple
 
 from swin_dense.checkpoints.errors import MalformedError
 from swin_dense.limits import LimitError, advice, limit
@@ -62,7 +63,7 @@ class Call:
 
 def parse_pickle(file: IO[bytes],
                  allowed: Container[str],
-                 stored: Optional[list[Stored]] = None) -> Any:
+                 stored: list[Stored] | None = None) -> Any:
     """Decode the next pickle of a file.
 
     Args:

@@ -2,9 +2,10 @@
 import json
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Collection, Union
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
@@ -44,7 +45,7 @@ _NOT_DENSE = {
 
 
 def read_checkpoint(
-    source: Union[str, os.PathLike],
+    source: str | os.PathLike,
     map_location: MapLocation = 'cpu',
     *,
     mmap: bool = False,
@@ -104,7 +105,7 @@ def _read_file(path: Path,
     return checkpoint
 
 
-def local_file(source: Union[str, os.PathLike]) -> Path:
+def local_file(source: str | os.PathLike) -> Path:
     """The file of a path or address, downloaded where needed.
 
     Raises:

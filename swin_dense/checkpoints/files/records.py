@@ -1,14 +1,15 @@
 """The storages of a checkpoint file: where they lie, and reading them."""
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Callable, Mapping, NamedTuple, Optional, Union
+from typing import IO, Any, NamedTuple
 
 import torch
 
 from swin_dense.checkpoints.errors import DeviceError, MalformedError
 
-MapLocation = Union[str, torch.device, Callable, Mapping[str, str], None]
+MapLocation = str | torch.device | Callable | Mapping[str, str] | None
 
 _CHUNK = 1 << 20  # bytes
 
@@ -25,8 +26,8 @@ class Record(NamedTuple):
 
     offset: int
     size: int
-    crc: Optional[int] = None
-    packed: Optional[zipfile.ZipInfo] = None
+    crc: int | None = None
+    packed: zipfile.ZipInfo | None = None
 
 
 class RecordFile:
@@ -41,7 +42,7 @@ class RecordFile:
     def __init__(self,
                  file: IO[bytes],
                  records: Mapping[str, Record],
-                 archive: Optional[zipfile.ZipFile] = None) -> None:
+                 archive: zipfile.ZipFile | None = None) -> None:
         self.records = records
         self._file = file
         self._archive = archive
@@ -65,7 +66,7 @@ class RecordFile:
         if self.records[name].crc is not None:
             self._scan(name, None)
 
-    def _scan(self, name: str, content: Optional[memoryview]) -> None:
+    def _scan(self, name: str, content: memoryview | None) -> None:
         """Read through a record, into a buffer of its size if there is any."""
         record = self.records[name]
         if record.packed and self._archive:
@@ -139,7 +140,7 @@ class Storages:
         return self._loaded[key]
 
     def _map(self, key: str, record: Record,
-             itemsize: int) -> Optional[torch.UntypedStorage]:
+             itemsize: int) -> torch.UntypedStorage | None:
         """Return a storage that stays in the file, or None."""
         end = record.offset + record.size
         if (self._mapped is None or record.packed or not record.size

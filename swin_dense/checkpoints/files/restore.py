@@ -5,7 +5,8 @@ checked, or an error. Tensors, arrays and histories are built afresh, each
 once: no object of the process is touched.
 """
 from collections import Counter, OrderedDict
-from typing import Any, Callable, Protocol, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch

@@ -2,8 +2,9 @@
 import json
 import os
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +17,9 @@ from swin_dense.files import replacing
 _SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors')
 
 
-def check_destination(path: Union[str, os.PathLike],
+def check_destination(path: str | os.PathLike,
                       force: bool,
-                      source: Optional[Path] = None) -> Path:
+                      source: Path | None = None) -> Path:
     """Refuse, before any work, a file that must not or cannot be written.
 
     Args:
@@ -50,7 +51,7 @@ def check_destination(path: Union[str, os.PathLike],
     return path
 
 
-def write_checkpoint(path: Union[str, os.PathLike],
+def write_checkpoint(path: str | os.PathLike,
                      checkpoint: Mapping[str, Any],
                      metadata: Mapping[str, Any],
                      force: bool = False) -> None:

@@ -1,8 +1,8 @@
 """How a source names parameters, and how names are translated."""
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Callable
 
 from swin_dense.checkpoints.layouts.tensors import StateDict
 

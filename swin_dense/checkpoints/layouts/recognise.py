@@ -1,6 +1,7 @@
 """Telling from names and shapes alone where a state_dict comes from."""
 import re
-from typing import Any, Iterable, Mapping, NamedTuple, Optional
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from swin_dense.checkpoints.layouts import known as names
 from swin_dense.checkpoints.layouts.layout import Layout
@@ -47,7 +48,7 @@ class Source(NamedTuple):
 
 
 def recognise(state_dict: Mapping[str, Any],
-              prefix: Optional[str] = None) -> Source:
+              prefix: str | None = None) -> Source:
     """Find out whose names a state_dict has, and of what model it is.
 
     Args:
@@ -88,7 +89,7 @@ def recognise(state_dict: Mapping[str, Any],
 
 
 def _the_one(state_dict: Mapping[str, Any], found: Mapping[str, str],
-             prefix: Optional[str]) -> str:
+             prefix: str | None) -> str:
     """The prefix to take, of those found."""
     if not found:
         first = ', '.join(list(state_dict)[:5]) or 'none: it holds no tensors'

@@ -1,6 +1,7 @@
 """Backbones in the names of those who are to take them."""
 import re
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 

@@ -4,7 +4,7 @@ Every function takes a backbone under native names, as far as names go, and
 returns a new one; tensors that need no change are shared. C channels.
 """
 import re
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor

@@ -5,8 +5,9 @@ the names, `tensors` the differences in tensors, `recognise` tells who uses
 which.
 """
 import re
+from collections.abc import Container, Mapping
 from dataclasses import replace
-from typing import Any, Container, Mapping, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class BackboneFile(NamedTuple):
 
 
 def extract_state_dict(checkpoint: Mapping[str, Any],
-           weights: Optional[str] = None) -> StateDict:
+           weights: str | None = None) -> StateDict:
     """Return the state_dict inside a checkpoint, without wrappers' prefixes.
 
     Looks under `state_dict` (OpenMMLab) and `model` (Microsoft), then for
@@ -94,7 +95,7 @@ def extract_state_dict(checkpoint: Mapping[str, Any],
     return state_dict
 
 
-def _weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
+def _weights_key(checkpoint: Mapping[str, Any]) -> str | None:
     """Return where a checkpoint has its weights; None for a state_dict."""
     for key in ('state_dict', 'model', *AVERAGED):
         if isinstance(checkpoint.get(key), Mapping):
@@ -119,7 +120,7 @@ def describe_choice(checkpoint: Mapping[str, Any]) -> str:
 
 def lora_problem(
     state_dict: Mapping[str,
-                        Any], known: Container[str] = ()) -> Optional[str]:
+                        Any], known: Container[str] = ()) -> str | None:
     """Say that a state_dict has low-rank updates beside its weights (LoRA).
 
     Args:
@@ -140,7 +141,7 @@ def lora_problem(
 
 def convert(state_dict: StateDict,
             keep: Container[str] = (),
-            prefix: Optional[str] = None) -> BackboneFile:
+            prefix: str | None = None) -> BackboneFile:
     """Take the backbone out of a state_dict, in native names.
 
     Args:

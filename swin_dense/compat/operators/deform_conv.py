@@ -7,7 +7,8 @@ mask.
 Dimension key: B images, C channels, H and W pixels of the input, h and w of
 the output, D deformable groups, K taps of the kernel.
 """
-from typing import Iterator, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,14 +23,14 @@ from swin_dense.compat.operators.sampling import (
 
 class ConvGeometry(NamedTuple):
     """Arguments of the convolution; pairs are y, x."""
-    stride: Tuple[int, int]
-    padding: Tuple[int, int]
-    dilation: Tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
     groups: int
     deform_groups: int
 
 
-def deform_conv(inputs: Tensor, offset: Tensor, mask: Optional[Tensor],
+def deform_conv(inputs: Tensor, offset: Tensor, mask: Tensor | None,
                 weight: Tensor, geometry: ConvGeometry) -> Tensor:
     """Convolve with displaced taps; differentiable in every tensor.
 
@@ -87,7 +88,7 @@ def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
 
 
 def _undisplaced(geometry: ConvGeometry, kernel: torch.Size,
-                 out_size: torch.Size) -> Tuple[Tensor, Tensor]:
+                 out_size: torch.Size) -> tuple[Tensor, Tensor]:
     """Return y, (h, 1, 1, K), and x, (1, w, 1, K), of the plain taps."""
     first, tap = ([
         torch.arange(count) * step for count, step in zip(counts, steps)

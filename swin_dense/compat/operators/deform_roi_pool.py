@@ -5,7 +5,6 @@ RoIAlign whose bins are moved, each by a learned share of the box.
 Dimension key: B images, C channels, H and W pixels, R RoIs (r in a group),
 P bins along an axis, G samples per bin along an axis.
 """
-from typing import Tuple
 
 import torch
 from torch import Tensor
@@ -57,7 +56,7 @@ def forward(features: Tensor, rois: Tensor, offset: Tensor, geometry: RoIGeometr
 
 def backward(grad_output: Tensor, features: Tensor, rois: Tensor,
              offset: Tensor, geometry: RoIGeometry,
-             gamma: float) -> Tuple[Tensor, Tensor]:
+             gamma: float) -> tuple[Tensor, Tensor]:
     """Return the gradients of `forward` in `features` and `offset`.
 
     Within a pixel of the border, where samples are moved onto the map, that
@@ -98,7 +97,7 @@ def _taps(group: Group,
           geometry: RoIGeometry,
           gamma: float,
           shape: torch.Size,
-          slope_axis: int = -1) -> Tuple[Tensor, Tensor]:
+          slope_axis: int = -1) -> tuple[Tensor, Tensor]:
     """Return row index and weight of every tap, (r * P * P, 4 * G * G).
 
     Args:

@@ -2,7 +2,6 @@
 
 Dimension key: N samples, K classes.
 """
-from typing import Tuple
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +59,7 @@ def softmax_forward(probability: Tensor, target: Tensor, weight: Tensor,
 
 
 def softmax_backward(probability: Tensor, target: Tensor, weight: Tensor,
-                     gamma: float, alpha: float) -> Tuple[Tensor, Tensor]:
+                     gamma: float, alpha: float) -> tuple[Tensor, Tensor]:
     """Return what the gradient of `softmax_forward` is made of.
 
     Returns:
@@ -75,7 +74,7 @@ def softmax_backward(probability: Tensor, target: Tensor, weight: Tensor,
 
 
 def _sigmoid_terms(logits: Tensor, target: Tensor, weight: Tensor,
-                   alpha: float) -> Tuple[Tensor, Tensor]:
+                   alpha: float) -> tuple[Tensor, Tensor]:
     """Return 1 or -1 for the right answer, and the factor, (N, K) each.
 
     The sign turns a logit into the margin by which the answer is right. From
@@ -89,7 +88,7 @@ def _sigmoid_terms(logits: Tensor, target: Tensor, weight: Tensor,
 
 
 def _softmax_terms(probability: Tensor, target: Tensor,
-                   weight: Tensor) -> Tuple[Tensor, Tensor]:
+                   weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the probability of the right class and the factor, (N,) each."""
     probability = probability.to(compute_dtype(probability))
     right = probability.gather(1, target.clamp(min=0)[:, None])[:, 0]

@@ -3,15 +3,14 @@
 Dimension key: C channels, H and W pixels, K taps of the kernel, M pixels
 that are computed.
 """
-from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def im2col(image: Tensor, y: Tensor, x: Tensor, kernel: Tuple[int, int],
-           padding: Tuple[int, int]) -> Tensor:
+def im2col(image: Tensor, y: Tensor, x: Tensor, kernel: tuple[int, int],
+           padding: tuple[int, int]) -> Tensor:
     """Lay out what the kernel sees at each chosen pixel.
 
     Args:

@@ -3,7 +3,7 @@
 Dimension key: B images, Q queries, L levels, S pixels of all levels together,
 M heads, P points per level and head, C channels per head.
 """
-from typing import Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor

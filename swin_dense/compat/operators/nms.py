@@ -2,7 +2,6 @@
 
 Overlap is intersection over union; a box spans `x2 - x1 + offset` pixels.
 """
-from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -52,7 +51,7 @@ def nms(boxes: Tensor,
 
 
 def nms_match(boxes: Tensor, scores: Tensor,
-              iou_threshold: float) -> List[List[int]]:
+              iou_threshold: float) -> list[list[int]]:
     """Group every kept box with those that it suppresses.
 
     Args:
@@ -125,7 +124,7 @@ def soft_nms(boxes: Tensor,
              sigma: float,
              min_score: float,
              method: int,
-             offset: int = 0) -> Tuple[Tensor, Tensor]:
+             offset: int = 0) -> tuple[Tensor, Tensor]:
     """Lower the scores of boxes that overlap a better one (Soft-NMS).
 
     See https://arxiv.org/abs/1704.04503. Boxes are taken by their score at

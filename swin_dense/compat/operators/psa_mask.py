@@ -5,7 +5,6 @@ the map.
 
 Dimension key: B images, H and W pixels, h and w of the window.
 """
-from typing import Tuple
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 COLLECT, DISTRIBUTE = 0, 1
 
 
-def psa_mask(window: Tensor, kind: int, size: Tuple[int, int]) -> Tensor:
+def psa_mask(window: Tensor, kind: int, size: tuple[int, int]) -> Tensor:
     """Spread windows of attention over the map; differentiable.
 
     Args:

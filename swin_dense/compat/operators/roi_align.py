@@ -7,7 +7,8 @@ Dimension key: B images, C channels, H and W pixels, R RoIs (r in a group),
 P bins along an axis, G samples per bin along an axis, T taps (pixels with a
 weight) per bin along an axis.
 """
-from typing import Iterator, NamedTuple, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ NO_POSITION = -1.
 
 class RoIGeometry(NamedTuple):
     """How boxes become bins and samples."""
-    output_size: Tuple[int, int]  # bins along y and along x
+    output_size: tuple[int, int]  # bins along y and along x
     spatial_scale: float  # pixels of the map per unit of the boxes
     sampling_ratio: int  # samples per bin and axis; 0: one per pixel
     aligned: bool  # whether the centre of the first pixel is at 0.5
@@ -39,7 +40,7 @@ class Group(NamedTuple):
     image: Tensor  # (r,) image of each
     start: Tensor  # (r, 2) first corner in pixels, y then x
     bin_size: Tensor  # (r, 2) in pixels, y then x
-    grid: Tuple[int, int]  # samples per bin along y and along x
+    grid: tuple[int, int]  # samples per bin along y and along x
 
 
 def mean_forward(features: Tensor, rois: Tensor, geometry: RoIGeometry) -> Tensor:
@@ -80,7 +81,7 @@ def mean_backward(grad_output: Tensor, rois: Tensor, shape: torch.Size,
 
 
 def max_forward(features: Tensor, rois: Tensor,
-                geometry: RoIGeometry) -> Tuple[Tensor, Tensor, Tensor]:
+                geometry: RoIGeometry) -> tuple[Tensor, Tensor, Tensor]:
     """Take the largest sample of every bin.
 
     Args:
@@ -154,7 +155,7 @@ def to_rows(maps: Tensor) -> Tensor:
     return rows.to(compute_dtype(maps))
 
 
-def from_rows(rows: Tensor, count: int, size: Tuple[int, int]) -> Tensor:
+def from_rows(rows: Tensor, count: int, size: tuple[int, int]) -> Tensor:
     """Undo `to_rows`, as a view: (count * h * w, C) to (count, C, h, w)."""
     return rows.view(count, *size, rows.size(1)).permute(0, 3, 1, 2)
 
@@ -203,7 +204,7 @@ def sample_positions(group: Group, axis: int, geometry: RoIGeometry) -> Tensor:
     return start + cell * bin_size + (point + 0.5) * bin_size / grid
 
 
-def axis_taps(position: Tensor, size: int) -> Tuple[Tensor, Tensor]:
+def axis_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the two pixels next to every sample and their weights.
 
     Samples up to one pixel outside the map are moved onto its border, those
@@ -226,7 +227,7 @@ def axis_taps(position: Tensor, size: int) -> Tuple[Tensor, Tensor]:
 
 
 def _mean_taps(group: Group, geometry: RoIGeometry,
-               size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
+               size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return row index and weight of every tap, (r * P * P, T * T)."""
     taps = []
     for axis in (0, 1):
@@ -237,7 +238,7 @@ def _mean_taps(group: Group, geometry: RoIGeometry,
     return _cross(group, *size, *taps)
 
 
-def _merge(index: Tensor, weight: Tensor, size: int) -> Tuple[Tensor, Tensor]:
+def _merge(index: Tensor, weight: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Merge the taps of a bin that fall on one pixel, where that saves taps.
 
     Args:
@@ -255,7 +256,7 @@ def _merge(index: Tensor, weight: Tensor, size: int) -> Tuple[Tensor, Tensor]:
 
 
 def _cross(group: Group, height: int, width: int, y: Tensor, y_weight: Tensor,
-           x: Tensor, x_weight: Tensor) -> Tuple[Tensor, Tensor]:
+           x: Tensor, x_weight: Tensor) -> tuple[Tensor, Tensor]:
     """Combine the taps of both axes.
 
     Args:

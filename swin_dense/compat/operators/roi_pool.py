@@ -6,7 +6,7 @@ that its end falls in; bins of one box may share pixels.
 Dimension key: B images, C channels, H and W pixels, R RoIs (r in a chunk),
 P bins along an axis, S pixels of the largest bin of a chunk.
 """
-from typing import Iterator, Tuple
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -18,8 +18,8 @@ from swin_dense.compat.operators.sampling import MAX_ELEMENTS, compute_dtype
 NO_PIXEL = -1
 
 
-def forward(features: Tensor, rois: Tensor, output_size: Tuple[int, int],
-            spatial_scale: float) -> Tuple[Tensor, Tensor]:
+def forward(features: Tensor, rois: Tensor, output_size: tuple[int, int],
+            spatial_scale: float) -> tuple[Tensor, Tensor]:
     """Take the largest pixel of every bin.
 
     Args:
@@ -73,8 +73,8 @@ def backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
     return grad.view(shape).to(grad_output)
 
 
-def _chunks(rois: Tensor, output_size: Tuple[int, int], spatial_scale: float,
-            shape: torch.Size) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+def _chunks(rois: Tensor, output_size: tuple[int, int], spatial_scale: float,
+            shape: torch.Size) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield RoIs of about one size, so that little is read for nothing.
 
     Returns:

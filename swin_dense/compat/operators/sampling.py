@@ -7,13 +7,13 @@ every device, so no sample is ever written out.
 
 Dimension key: N bags, T taps (pixels) per bag, C channels.
 """
-from typing import Callable, Sequence, Tuple, Union
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = Union[int, Tensor]
+Size = int | Tensor
 
 # Elements that an operator may hold in temporaries at once; longer work is
 # cut into pieces, so memory does not grow with the number of boxes.
@@ -65,7 +65,7 @@ def add_rows(table: Tensor, index: Tensor, weight: Tensor,
 
 
 def bilinear_taps(y: Tensor, x: Tensor, height: Size,
-                  width: Size) -> Tuple[Tensor, Tensor]:
+                  width: Size) -> tuple[Tensor, Tensor]:
     """Return the four pixels around every position and their weights.
 
     Pixels outside the map count as zero. From one pixel outside on, a
@@ -95,7 +95,7 @@ def bilinear_taps(y: Tensor, x: Tensor, height: Size,
 
 
 def vector_jacobian(function: Callable[..., Tensor], inputs: Sequence[Tensor],
-                    grad_output: Tensor) -> Tuple[Tensor, ...]:
+                    grad_output: Tensor) -> tuple[Tensor, ...]:
     """Return the gradients of `function(*inputs)` in its inputs.
 
     Args:

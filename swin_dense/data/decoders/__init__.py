@@ -1,13 +1,11 @@
 """Decoders of clips: PyAV, OpenCV, decord, or a folder of images."""
-from typing import Dict, Type
-
 
 from swin_dense.data.decoders.base import Decoder
 from swin_dense.data.decoders.decord import DecordDecoder
 from swin_dense.data.decoders.opencv import OpenCVDecoder
 from swin_dense.data.decoders.pyav import PyAVDecoder
 
-DECODERS: Dict[str, Type[Decoder]] = {
+DECODERS: dict[str, type[Decoder]] = {
     decoder.name: decoder
     for decoder in (PyAVDecoder, OpenCVDecoder, DecordDecoder)
 }

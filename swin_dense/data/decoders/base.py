@@ -6,7 +6,7 @@ turned upright where the file says how it was held (not by decord).
 
 H and W are the height and width of a frame in pixels.
 """
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,8 +38,8 @@ class Decoder:
     def __init__(self, path: str, num_threads: int = 1) -> None:
         self.path = str(path)
         self.num_threads = num_threads
-        self.fps: Optional[float] = None
-        self.announced: Optional[int] = None
+        self.fps: float | None = None
+        self.announced: int | None = None
         self.num_frames = self._open()
         if self.num_frames < 1:
             raise VideoError(f'{self.path} has no frames')
@@ -49,7 +49,7 @@ class Decoder:
         """Whether the library is installed."""
         return True
 
-    def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Frames in the order asked for, each an array of its own.
 
         Raises:
@@ -61,7 +61,7 @@ class Decoder:
             raise VideoError(
                 f'{self.path} has the frames 0 to {self.num_frames - 1}; '
                 f'asked for are {wanted[0]} to {wanted[-1]}')
-        found: Dict[int, np.ndarray] = {}
+        found: dict[int, np.ndarray] = {}
         left = FRAMES_AT_ONCE * max_pixels()
         for index, frame in self._read(wanted) if wanted else ():
             found[index] = frame
@@ -86,7 +86,7 @@ class Decoder:
             given.add(index)
         return frames
 
-    def times(self) -> Optional[np.ndarray]:
+    def times(self) -> np.ndarray | None:
         """When each frame is shown, in seconds from the first `(n,)`.
 
         None if nothing says so.
@@ -100,7 +100,7 @@ class Decoder:
         """Open the clip; the number of frames."""
         raise NotImplementedError
 
-    def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
+    def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Index and frame for each of the indices, which ascend."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """Frames by decord."""
 import os
-from typing import Iterator, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class DecordDecoder(Decoder):
         self.fps = float(self._reader.get_avg_fps()) or None
         return len(self._reader)
 
-    def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
+    def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         try:
             frames = self._reader.get_batch(list(wanted)).asnumpy()
         except self._failure as error:

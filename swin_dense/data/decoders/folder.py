@@ -1,7 +1,7 @@
 """Frames that are files of one folder."""
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ class FrameFolder(Decoder):
                               for part in re.split(r'(\d+)', name)])
         return len(names)
 
-    def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
+    def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         for index in wanted:
             path = Path(self.path, self._names[index])
             try:

@@ -1,6 +1,6 @@
 """Frames by OpenCV."""
 import os
-from typing import Iterator, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ class OpenCVDecoder(Decoder):
         capture.release()
         return count
 
-    def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
+    def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         capture = self._capture()
         index = -1
         for target in wanted:

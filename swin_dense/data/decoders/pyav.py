@@ -1,7 +1,7 @@
 """Reading frames of a clip by PyAV."""
 import os
 from bisect import bisect_left, bisect_right
-from typing import Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class PyAVDecoder(Decoder):
         self._reformatter = VideoReformatter()
         self._failure = av.FFmpegError
         self._damage = av.InvalidDataError
-        self._decoded: Optional[Iterator] = None  # where reading has come to
+        self._decoded: Iterator | None = None  # where reading has come to
         self._position = -1  # the frame there
         self._container = None
         self._start()
@@ -82,7 +82,7 @@ class PyAVDecoder(Decoder):
                 raise self._fails(error) from None
         if None in stamps or len({*stamps}) < len(stamps):
             return self._count()
-        self._stamps: Optional[List[int]] = sorted(stamps)
+        self._stamps: list[int] | None = sorted(stamps)
         # The frames where decoding can start. To seek by the time of decoding
         # never leads behind them.
         self._keys = sorted((bisect_left(self._stamps, pts),
@@ -102,7 +102,7 @@ class PyAVDecoder(Decoder):
                 raise self._fails(error) from None
         return count
 
-    def _from(self, seek_to: Optional[int]) -> Iterator:
+    def _from(self, seek_to: int | None) -> Iterator:
         """Decode from a time, in units of the stream, or from the start.
 
         Packets that cannot be decoded give no frame.
@@ -117,7 +117,7 @@ class PyAVDecoder(Decoder):
             except self._damage:
                 continue
 
-    def _read(self, wanted: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
+    def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         due, found = {*wanted}, set()
         try:
             if self._stamps is not None:
@@ -173,7 +173,7 @@ class PyAVDecoder(Decoder):
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns))
 
-    def times(self) -> Optional[np.ndarray]:
+    def times(self) -> np.ndarray | None:
         """When each frame is shown, in seconds from the first `(n,)`."""
         if self._stamps is None:
             return super().times()

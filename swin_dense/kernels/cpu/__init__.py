@@ -1,6 +1,5 @@
 """Kernels for a CPU: chunks that fit its cache, read from the map by index."""
 from math import prod
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +30,14 @@ class CPUKernels(PlainKernels):
     name = 'cpu'
 
     @classmethod
-    def refuses(cls, x: Tensor) -> Optional[str]:
+    def refuses(cls, x: Tensor) -> str | None:
         """Return why chunks do not help here, or None."""
         if x.device.type != 'cpu':
             return f'the tensor is on {x.device.type}'
         return 'the model is traced' if is_traced() else None
 
     def linear(self, x: Tensor, weight: Tensor,
-               bias: Optional[Tensor]) -> Tensor:
+               bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias`."""
         return linear(x, weight, bias)
 
@@ -100,7 +99,7 @@ class CPUKernels(PlainKernels):
     def _index(self,
                x: Tensor,
                layout: WindowLayout,
-               widest: Optional[int] = None) -> WindowIndex:
+               widest: int | None = None) -> WindowIndex:
         """Return an index with chunks for results so wide, or of one chunk."""
         windows = len(x) * layout.num_windows
         count = 1

@@ -1,5 +1,5 @@
 """Attention in windows, chunk by chunk, forward and backward."""
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from swin_dense.ops import WindowMask
 
 
 def attend_in_chunks(qkv: Tensor, index: WindowIndex,
-                     mask: Optional[WindowMask],
+                     mask: WindowMask | None,
                      terms: AttentionTerms) -> Tensor:
     """Attend within windows that are read from the map by index.
 
@@ -38,9 +38,9 @@ def attend_in_chunks(qkv: Tensor, index: WindowIndex,
 class _ChunkedAttention(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, bias: Tensor, padding: Optional[Tensor],
-                cosine: Optional[Tensor], index: WindowIndex,
-                mask: Optional[WindowMask], scale: float) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor, padding: Tensor | None,
+                cosine: Tensor | None, index: WindowIndex,
+                mask: WindowMask | None, scale: float) -> Tensor:
         dtype = compute_dtype(qkv)
         ctx.save_for_backward(qkv, bias, padding, cosine)
         ctx.settings = index, mask, scale, dtype

@@ -1,8 +1,9 @@
 """Linear layers on the CPU, by the fastest kernel there is."""
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Iterator, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.autograd.function import once_differentiable
 # Weights as the kernel likes them, by where they lie and how; with each the
 # plain weight, so that its memory is not taken by another meanwhile.
 _Packed = dict[tuple, tuple[Tensor, Tensor]]
-_packed: ContextVar[Optional[_Packed]] = ContextVar('packed', default=None)
+_packed: ContextVar[_Packed | None] = ContextVar('packed', default=None)
 
 
 @contextmanager
@@ -101,8 +102,8 @@ def _pack(weight: Tensor, rows: int, dtype: torch.dtype,
 
 def linear_no_grad(x: Tensor,
                    weight: Tensor,
-                   bias: Optional[Tensor],
-                   gelu: Optional[str] = None) -> Tensor:
+                   bias: Tensor | None,
+                   gelu: str | None = None) -> Tensor:
     """Compute `x @ weight.T + bias`, then perhaps GELU, without gradients.
 
     Args:
@@ -128,7 +129,7 @@ def linear_no_grad(x: Tensor,
     return y if gelu is None else torch.ops.aten.gelu_(y, approximate=gelu)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Compute `x @ weight.T + bias` for `x` on the CPU, differentiably.
 
     Args:
@@ -147,7 +148,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor,
-                bias: Optional[Tensor]) -> Tensor:
+                bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dtype, out = compute_dtype(x), output_dtype(x)
         with torch.autocast('cpu', enabled=False):

@@ -1,5 +1,4 @@
 """Gradients of what all chunks share, added up."""
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ class Sums:
         else:
             part.addmm_(a, b)
 
-    def total(self, name: str, dtype: torch.dtype) -> Optional[Tensor]:
+    def total(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """Return a sum over all workers; None if nothing was added."""
         parts = [
             self._parts[key] for key in sorted(self._parts) if key[0] == name

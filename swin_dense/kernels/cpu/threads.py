@@ -7,10 +7,10 @@ through all operations, and the threads meet once, at the end.
 """
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import lru_cache
-from typing import Callable
 
 import torch
 

@@ -5,7 +5,7 @@ three. Windows with the same mask come one after the other, so that a chunk of
 them mostly needs one.
 """
 from math import prod
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,11 +29,11 @@ class WindowChunk(NamedTuple):
     """
     rows: slice
     token_of_slot: Tensor
-    padding: Optional[Tensor]
-    inside: Optional[Tensor]
-    mask_index: Optional[Tensor]
+    padding: Tensor | None
+    inside: Tensor | None
+    mask_index: Tensor | None
 
-    def mask(self, mask: Optional[WindowMask]) -> Optional[Tensor]:
+    def mask(self, mask: WindowMask | None) -> Tensor | None:
         """Return the masks `(n or 1, N, N)` of these windows."""
         if mask is None or self.mask_index is None:
             return None
@@ -42,7 +42,7 @@ class WindowChunk(NamedTuple):
     def gather(self,
                tokens: Tensor,
                window_tokens: int,
-               filler: Optional[Tensor] = None) -> Tensor:
+               filler: Tensor | None = None) -> Tensor:
         """Read these windows `(n, N, C)` from tokens `(B * H * W, C)`.
 
         Args:
@@ -54,7 +54,7 @@ class WindowChunk(NamedTuple):
         self.fill(windows, filler)
         return windows.view(-1, window_tokens, tokens.shape[-1])
 
-    def fill(self, slots: Tensor, filler: Optional[Tensor] = None) -> None:
+    def fill(self, slots: Tensor, filler: Tensor | None = None) -> None:
         """Write what padding holds into slots `(n * N, C)`, in place."""
         if self.padding is None:
             return
@@ -107,7 +107,7 @@ def make_window_index(layout: WindowLayout,
 
 
 def _chunk(rows: slice, number: Tensor,
-           mask_index: Optional[Tensor]) -> WindowChunk:
+           mask_index: Tensor | None) -> WindowChunk:
     padding = (number == 0).nonzero().flatten()
     if mask_index is not None:
         mask_index = mask_index[rows]
@@ -123,7 +123,7 @@ def _chunk(rows: slice, number: Tensor,
 def gather_windows(tokens: Tensor,
                    index: WindowIndex,
                    window_tokens: int,
-                   filler: Optional[Tensor] = None) -> Tensor:
+                   filler: Tensor | None = None) -> Tensor:
     """Read the windows `(B * K, N, C)` of an index with one chunk.
 
     Args:
@@ -144,7 +144,7 @@ class _Gather(torch.autograd.Function):
     """Reads by index both ways: every token has one slot, nothing adds up."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, filler: Optional[Tensor],
+    def forward(ctx: Any, tokens: Tensor, filler: Tensor | None,
                 index: WindowIndex, window_tokens: int) -> Tensor:
         ctx.index = index
         return index.chunks[0].gather(tokens, window_tokens, filler)
