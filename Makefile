@@ -41,16 +41,15 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: setup
-	$(BIN)/flake8 $(CODE)
-	$(BIN)/isort --check-only --quiet $(CODE)
-	$(BIN)/yapf --diff --recursive --parallel $(CODE)
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/codespell $(CODE) configs docs README.md
 	$(BIN)/interrogate --quiet swin_dense
 	$(BIN)/mypy
 
 format: setup
-	$(BIN)/isort --quiet $(CODE)
-	$(BIN)/yapf --in-place --recursive --parallel $(CODE)
+	$(BIN)/ruff check --quiet --select I --fix $(CODE)
+	$(BIN)/ruff format --quiet $(CODE)
 
 # In an environment of its own; asks the advisory database of PyPI.
 audit:

@@ -3,6 +3,7 @@
 Importing the package is light: it needs torch and mmengine only, and lets
 today's OpenMMLab wheels run on today's PyTorch (see `swin_dense.compat`).
 """
+
 from swin_dense import compat
 from swin_dense.version import __version__
 

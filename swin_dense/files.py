@@ -1,4 +1,5 @@
 """Reading files whatever they are; writing files completely or not at all."""
+
 import codecs
 import errno
 import json
@@ -14,9 +15,13 @@ _SUFFIX = '.partial'
 # Letters of a file's name that an unfinished copy of it shows: with all of
 # them, a name that just fits would become too long.
 _SHOWN = 40
-_KINDS = ((stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a named pipe'),
-          (stat.S_ISSOCK,
-           'a socket'), (stat.S_ISCHR, 'a device'), (stat.S_ISBLK, 'a device'))
+_KINDS = (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a named pipe'),
+    (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISCHR, 'a device'),
+    (stat.S_ISBLK, 'a device'),
+)
 _REASONS = {
     errno.ENOENT: 'does not exist',
     errno.ENOTDIR: 'does not exist',
@@ -58,8 +63,11 @@ def open_regular(path: str | Path) -> BinaryIO:
         # Opening alone can change the state of some devices.
         _check_regular(path, os.stat(path))
         descriptor = os.open(
-            path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0)
-            | getattr(os, 'O_BINARY', 0))
+            path,
+            os.O_RDONLY
+            | getattr(os, 'O_NONBLOCK', 0)
+            | getattr(os, 'O_BINARY', 0),
+        )
         file = os.fdopen(descriptor, 'rb')
     except OSError as error:
         raise UnreadableFileError(path, _reason(path, error)) from None
@@ -82,12 +90,15 @@ def read_text(path: str | Path) -> str:
     with open_regular(path) as file:
         content = file.read()
     try:
-        marked = len(content) > 2 and content[:2] in (codecs.BOM_UTF16_LE,
-                                                      codecs.BOM_UTF16_BE)
+        marked = len(content) > 2 and content[:2] in (
+            codecs.BOM_UTF16_LE,
+            codecs.BOM_UTF16_BE,
+        )
         return content.decode('utf-16' if marked else 'utf-8-sig')
     except UnicodeDecodeError as error:
-        raise UnreadableFileError(path,
-                                  f'is not a text file ({error})') from None
+        raise UnreadableFileError(
+            path, f'is not a text file ({error})'
+        ) from None
 
 
 def read_json(path: str | Path) -> Any:
@@ -103,12 +114,14 @@ def read_json(path: str | Path) -> Any:
         raise
     except ValueError as error:
         raise UnreadableFileError(
-            path, f'is not a JSON file ({error}): is the download '
-            'complete?') from None
+            path, f'is not a JSON file ({error}): is the download complete?'
+        ) from None
     except RecursionError:
         raise UnreadableFileError(
-            path, 'is nested too deeply for a JSON file: about a thousand '
-            'levels are read at most') from None
+            path,
+            'is nested too deeply for a JSON file: about a thousand '
+            'levels are read at most',
+        ) from None
 
 
 def _check_regular(path: str | Path, state: os.stat_result) -> None:

@@ -1,4 +1,5 @@
 """Limits on what a file or a server may cost, each an environment variable."""
+
 import math
 import os
 
@@ -28,12 +29,16 @@ def limit(name: str, default: float) -> float:
     except ValueError:
         value = math.nan
     if not value > 0:  # NaN included
-        raise ValueError(f'the environment variable {_PREFIX}{name} must be '
-                         f'a positive number, got {text!r}')
+        raise ValueError(
+            f'the environment variable {_PREFIX}{name} must be '
+            f'a positive number, got {text!r}'
+        )
     return value
 
 
 def advice(name: str) -> str:
     """Return a sentence on how to raise a limit."""
-    return (f'If you trust its maker, raise the limit: set the environment '
-            f'variable {_PREFIX}{name}')
+    return (
+        f'If you trust its maker, raise the limit: set the environment '
+        f'variable {_PREFIX}{name}'
+    )

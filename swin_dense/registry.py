@@ -5,6 +5,7 @@ import this module, and asking for X imports the module that defines it. No
 `custom_imports` is needed, and a host is imported only for what builds on it:
 detection runs where mmsegmentation is not installed.
 """
+
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +30,9 @@ class _LazyRegistry(Registry):
     Other arguments are those of mmengine's Registry.
     """
 
-    def __init__(self, *args: Any, modules_by_type: dict, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, modules_by_type: dict, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._modules_by_type = modules_by_type
 
@@ -41,8 +44,9 @@ class _LazyRegistry(Registry):
         return super().get(key)
 
 
-def _child(name: str, root: Registry, *locations: str,
-           **modules_by_type: str) -> Registry:
+def _child(
+    name: str, root: Registry, *locations: str, **modules_by_type: str
+) -> Registry:
     """A registry of this scope below one of mmengine's roots.
 
     Args:
@@ -56,7 +60,8 @@ def _child(name: str, root: Registry, *locations: str,
         parent=root,
         scope=SCOPE,
         locations=[f'{SCOPE}.{location}' for location in locations],
-        modules_by_type=modules_by_type)
+        modules_by_type=modules_by_type,
+    )
 
 
 MODELS = _child(
@@ -68,7 +73,8 @@ MODELS = _child(
     CompositeRCNN='detection.composite',
     DetTTAModel='detection.tta',
     SegTTAModel='segmentation.tta',
-    ClipRecognizer='video.recognizer')
+    ClipRecognizer='video.recognizer',
+)
 DATASETS = _child(
     'dataset',
     ROOT_DATASETS,
@@ -78,7 +84,8 @@ DATASETS = _child(
     CheckedADE20KDataset='segmentation.dataset',
     ShapesSegDataset='segmentation.shapes_dataset',
     CheckedVideoDataset='video.dataset',
-    MotionsDataset='video.motions_dataset')
+    MotionsDataset='video.motions_dataset',
+)
 TRANSFORMS = _child(
     'transform',
     ROOT_TRANSFORMS,
@@ -86,14 +93,17 @@ TRANSFORMS = _child(
     VideoInit='video.decode_transforms',
     VideoDecode='video.decode_transforms',
     EvenCrops='video.augmentation',
-    ClipRandAugment='video.augmentation')
+    ClipRandAugment='video.augmentation',
+)
 METRICS = _child(
     'metric',
     ROOT_METRICS,
     CheckedCocoMetric='detection.metric',
     CheckedIoUMetric='segmentation.metric',
-    CheckedAccMetric='video.metric')
+    CheckedAccMetric='video.metric',
+)
 HOOKS = _child('hook', ROOT_HOOKS, 'engine.class_check_hook')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor',
-                                    ROOT_CONSTRUCTORS, 'engine.layer_decay')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', ROOT_CONSTRUCTORS, 'engine.layer_decay'
+)

@@ -8,29 +8,32 @@ stage; `num_heads`, attention heads of each stage; and where a size has it,
 # Swin V1 paper, table 7; Video Swin has the same sizes.
 SWIN: dict[str, dict] = {
     'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    'small':
-    dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
-    'base':
-    dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    'large':
-    dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
+    'small': dict(
+        embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)
+    ),
+    'base': dict(
+        embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)
+    ),
+    'large': dict(
+        embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)
+    ),
 }
 
 # Swin V2 paper, section 3.5, which leaves out the heads of the two largest.
 SWIN_V2: dict[str, dict] = {
     **SWIN,
-    'huge':
-    dict(
+    'huge': dict(
         embed_dims=352,
         depths=(2, 2, 18, 2),
         num_heads=(8, 16, 32, 64),
-        extra_norm_every_n_blocks=6),
-    'giant':
-    dict(
+        extra_norm_every_n_blocks=6,
+    ),
+    'giant': dict(
         embed_dims=512,
         depths=(2, 2, 42, 4),
         num_heads=(16, 32, 64, 128),
-        extra_norm_every_n_blocks=6),
+        extra_norm_every_n_blocks=6,
+    ),
 }
 
 # The "giant" of the official model hub, 1.06 billion parameters: smaller than

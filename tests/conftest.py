@@ -1,4 +1,5 @@
 """Options, shared fixtures and the rules for markers."""
+
 import logging
 import os
 from pathlib import Path
@@ -18,7 +19,8 @@ def pytest_addoption(parser):
     parser.addoption(
         '--run-slow',
         action='store_true',
-        help='also run the tests that take minutes')
+        help='also run the tests that take minutes',
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,4 +1,5 @@
 """Reading files whatever they are, and writing them whole."""
+
 import json
 import os
 
@@ -25,11 +26,14 @@ def test_only_files_are_opened(tmp_path):
             assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize('name, reason', [
-    ('absent', 'does not exist'),
-    ('n' * 300, 'has a name that is too long'),
-    (os.fsdecode(b'\xff'), 'does not exist'),
-])
+@pytest.mark.parametrize(
+    'name, reason',
+    [
+        ('absent', 'does not exist'),
+        ('n' * 300, 'has a name that is too long'),
+        (os.fsdecode(b'\xff'), 'does not exist'),
+    ],
+)
 def test_names_without_a_file(tmp_path, name, reason):
     with pytest.raises(UnreadableFileError) as caught:
         open_regular(tmp_path / name)
@@ -38,7 +42,8 @@ def test_names_without_a_file(tmp_path, name, reason):
 
 @pytest.mark.skipif(
     not hasattr(os, 'geteuid') or os.geteuid() == 0,
-    reason='the superuser may read everything')
+    reason='the superuser may read everything',
+)
 def test_a_file_that_may_not_be_read(tmp_path):
     path = tmp_path / 'secret'
     path.write_text('x')
@@ -47,9 +52,15 @@ def test_a_file_that_may_not_be_read(tmp_path):
         open_regular(path)
 
 
-@pytest.mark.parametrize('name', [
-    os.fsdecode(b'\xff.json'), '-rf.json', 'two\nlines.json', 'x' * 250 + '.js'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        os.fsdecode(b'\xff.json'),
+        '-rf.json',
+        'two\nlines.json',
+        'x' * 250 + '.js',
+    ],
+)
 def test_any_name_is_read_and_written(tmp_path, name):
     path = tmp_path / name
     with replacing(path) as partial:
@@ -59,13 +70,16 @@ def test_any_name_is_read_and_written(tmp_path, name):
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize('content, reason', [
-    (b'[' * 100_000 + b']' * 100_000, 'is nested too deeply'),
-    (b'{"a":' * 100_000 + b'1' + b'}' * 100_000, 'is nested too deeply'),
-    (b'{"images": [', 'is not a JSON file'),
-    (b'\xff\xfe', 'is not a text file'),
-    (b'[' + b'9' * 10_000 + b']', 'is not a JSON file'),
-])
+@pytest.mark.parametrize(
+    'content, reason',
+    [
+        (b'[' * 100_000 + b']' * 100_000, 'is nested too deeply'),
+        (b'{"a":' * 100_000 + b'1' + b'}' * 100_000, 'is nested too deeply'),
+        (b'{"images": [', 'is not a JSON file'),
+        (b'\xff\xfe', 'is not a text file'),
+        (b'[' + b'9' * 10_000 + b']', 'is not a JSON file'),
+    ],
+)
 def test_what_is_no_json(tmp_path, content, reason):
     path = tmp_path / 'bad.json'
     path.write_bytes(content)

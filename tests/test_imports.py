@@ -1,4 +1,5 @@
 """Imports flow one way, as docs/how_it_is_built.md draws it."""
+
 import ast
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,10 @@ BELOW['commands'] = ' '.join(BELOW)
 # torch.load reads foreign files by this package's reader, once it is called.
 LAZY = {('compat', 'checkpoints')}
 HOSTS = {'mmdet', 'mmseg', 'mmaction', 'mmpretrain'}
-FREE_OF_HOSTS = ('ops kernels layers checkpoints backbones compat data '
-                 'synthetic visualization engine').split()
+FREE_OF_HOSTS = (
+    'ops kernels layers checkpoints backbones compat data '
+    'synthetic visualization engine'
+).split()
 
 FILES = sorted(PACKAGE.rglob('*.py'))
 
@@ -62,7 +65,9 @@ def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
             yield name, node.lineno, id(node) not in inside
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    'path', FILES, ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_imports_come_from_below(path):
     here = folder_of(path)
     if here == '__init__':
@@ -76,16 +81,20 @@ def test_imports_come_from_below(path):
             continue
         assert there in allowed, (
             f'{path}:{line}: {here} imports {name}; it may import '
-            f'{sorted(allowed)}')
+            f'{sorted(allowed)}'
+        )
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    'path', FILES, ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_hosts_are_imported_by_tasks_alone(path):
     if folder_of(path) not in {*FREE_OF_HOSTS, *GROUND}:
         return
     for name, line, at_top in imports(path):
         assert not at_top or name.split('.')[0] not in HOSTS, (
-            f'{path}:{line} imports {name} at module level')
+            f'{path}:{line} imports {name} at module level'
+        )
 
 
 def test_every_folder_has_its_place():
@@ -96,14 +105,15 @@ def test_every_folder_has_its_place():
 def test_locations_of_registries_exist():
     """A registered type is found by the dotted path of its module."""
     registries = [
-        value for value in vars(registry).values()
+        value
+        for value in vars(registry).values()
         if isinstance(value, registry._LazyRegistry)
     ]
     assert len(registries) >= 7
     for entry in registries:
         places = [
             *entry._modules_by_type.values(),
-            *(place.split('.', 1)[1] for place in entry._locations)
+            *(place.split('.', 1)[1] for place in entry._locations),
         ]
         assert places, entry.name
         for place in places:

@@ -1,4 +1,5 @@
 """Time and memory of a backbone or detector, side by side with its host's."""
+
 import argparse
 import platform
 import sys
@@ -15,49 +16,59 @@ from swin_dense.ops.grid import format_size
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/benchmark.py --arch tiny --shape 800 1333')
+        __doc__, 'python tools/benchmark.py --arch tiny --shape 800 1333'
+    )
     parser.add_argument(
         'config',
         nargs='?',
         help='measure this whole detector, with its backbone and with '
-        "mmdet's, instead of the backbone alone")
+        "mmdet's, instead of the backbone alone",
+    )
     defaults = BenchmarkCase()
     parser.add_argument(
         '--arch',
         default=defaults.arch,
         choices=['tiny', 'small', 'base', 'large'],
-        help='size of the backbone (default: tiny)')
+        help='size of the backbone (default: tiny)',
+    )
     parser.add_argument(
-        '--window', type=int, default=defaults.window, help='in tokens')
+        '--window', type=int, default=defaults.window, help='in tokens'
+    )
     parser.add_argument(
         '--shape',
         type=int,
         nargs=2,
         default=defaults.shape,
         metavar=('HEIGHT', 'WIDTH'),
-        help='size of the input in pixels (default: 800 1333)')
+        help='size of the input in pixels (default: 800 1333)',
+    )
     parser.add_argument(
         '--frames',
         type=int,
-        help="measure Video Swin beside mmaction2's, on clips of so many")
+        help="measure Video Swin beside mmaction2's, on clips of so many",
+    )
     parser.add_argument(
         '--v2',
         choices=['mmpretrain', 'transformers'],
-        help='measure Swin V2 beside that of this package')
+        help='measure Swin V2 beside that of this package',
+    )
     parser.add_argument(
         '--with-cp',
         action='store_true',
-        help='let our V2 recompute activations in the backward pass')
+        help='let our V2 recompute activations in the backward pass',
+    )
     parser.add_argument(
         '--sequential',
         action='store_true',
-        help='let our V2 work on a few windows at a time')
+        help='let our V2 work on a few windows at a time',
+    )
     parser.add_argument('--batch', type=int, default=defaults.batch)
     parser.add_argument(
         '--dtype',
         default=defaults.dtype,
         choices=['float32', 'bfloat16', 'float16'],
-        help='other than float32: the type of autocast')
+        help='other than float32: the type of autocast',
+    )
     parser.add_argument('--device', default=defaults.device)
     parser.add_argument('--threads', type=int, help='threads on the CPU')
     parser.add_argument(
@@ -65,16 +76,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar='N',
-        help='let N other programs use processors and caches meanwhile')
+        help='let N other programs use processors and caches meanwhile',
+    )
     parser.add_argument('--repeats', type=int, default=defaults.repeats)
     parser.add_argument(
-        '--no-peer', action='store_true', help='measure ours alone')
+        '--no-peer', action='store_true', help='measure ours alone'
+    )
     parser.add_argument(
-        '--no-memory', action='store_true', help='leave memory out')
+        '--no-memory', action='store_true', help='leave memory out'
+    )
     parser.add_argument(
-        '--no-time', action='store_true', help='leave times out')
+        '--no-time', action='store_true', help='leave times out'
+    )
     parser.add_argument(
-        '--out', type=Path, help='also write the figures to this JSON file')
+        '--out', type=Path, help='also write the figures to this JSON file'
+    )
     cli.add_debug_argument(parser)
     return parser.parse_args(argv)
 
@@ -96,34 +112,57 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
-    setting = BenchmarkCase(args.arch, args.config, tuple(args.shape), args.batch,
-                      args.dtype, args.device, args.window, args.repeats,
-                      args.frames, args.v2, args.with_cp, args.sequential,
-                      args.busy)
+    setting = BenchmarkCase(
+        args.arch,
+        args.config,
+        tuple(args.shape),
+        args.batch,
+        args.dtype,
+        args.device,
+        args.window,
+        args.repeats,
+        args.frames,
+        args.v2,
+        args.with_cp,
+        args.sequential,
+        args.busy,
+    )
     device = torch.device(args.device)
     where = (
-        torch.cuda.get_device_name(device) if device.type == 'cuda' else
-        f'{platform.machine()}, {torch.get_num_threads()} threads')
+        torch.cuda.get_device_name(device)
+        if device.type == 'cuda'
+        else f'{platform.machine()}, {torch.get_num_threads()} threads'
+    )
     name = args.config or (
         f'{"Video " * bool(args.frames)}Swin{" V2" * bool(args.v2)}, '
-        f'{args.arch}')
+        f'{args.arch}'
+    )
     size = format_size(setting.size)
-    print(f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
-          f'torch {torch.__version__}, median of {args.repeats}'
-          f'{f", beside {args.busy} other programs" if args.busy else ""}\n')
-    rows = measure(setting, not args.no_peer, not args.no_memory,
-                   not args.no_time,
-                   lambda line: print(line, file=sys.stderr, flush=True))
+    print(
+        f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
+        f'torch {torch.__version__}, median of {args.repeats}'
+        f'{f", beside {args.busy} other programs" if args.busy else ""}\n'
+    )
+    rows = measure(
+        setting,
+        not args.no_peer,
+        not args.no_memory,
+        not args.no_time,
+        lambda line: print(line, file=sys.stderr, flush=True),
+    )
     print(format_rows(rows, setting.peer))
     if args.out:
         cli.write_json(
-            args.out, {
-                **setting._asdict(), 'where': where,
+            args.out,
+            {
+                **setting._asdict(),
+                'where': where,
                 'torch': torch.__version__,
-                'rows': [{
-                    **row._asdict(), 'ratio': row.ratio
-                } for row in rows]
-            })
+                'rows': [
+                    {**row._asdict(), 'ratio': row.ratio} for row in rows
+                ],
+            },
+        )
     return 0
 
 

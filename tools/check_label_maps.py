@@ -1,4 +1,5 @@
 """Read label maps and say what is in them, and what is wrong with them."""
+
 import argparse
 import os
 import sys
@@ -22,32 +23,39 @@ from swin_dense.segmentation.label_map_checks import (
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/check_label_maps.py data/mine/annotations '
-        '--classes 3')
+        __doc__,
+        'python tools/check_label_maps.py data/mine/annotations --classes 3',
+    )
     parser.add_argument(
-        'source', help='config file, or folder of label maps (PNG files)')
+        'source', help='config file, or folder of label maps (PNG files)'
+    )
     parser.add_argument(
         '--classes',
         type=int,
         metavar='N',
-        help='labels are 0 to N - 1; needed for a folder')
+        help='labels are 0 to N - 1; needed for a folder',
+    )
     parser.add_argument(
         '--images',
         metavar='FOLDER',
         help='folder with the images, to compare the sizes of files of one '
-        'name')
+        'name',
+    )
     parser.add_argument(
         '--ignore-index',
         type=int,
         default=255,
         metavar='VALUE',
-        help='label that counts for nothing (default: 255)')
+        help='label that counts for nothing (default: 255)',
+    )
     parser.add_argument(
         '--reduce-zero-label',
         action='store_true',
-        help='value n is label n - 1, and 0 is ignored')
+        help='value n is label n - 1, and 0 is ignored',
+    )
     parser.add_argument(
-        '--out', metavar='FILE.json', help='also write the findings as JSON')
+        '--out', metavar='FILE.json', help='also write the findings as JSON'
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -60,8 +68,10 @@ def check(args: argparse.Namespace) -> int:
         reports = [check_folder(args)]
     else:
         if args.classes is not None or args.images or args.reduce_zero_label:
-            raise ValueError('--classes, --images and --reduce-zero-label are '
-                             'for folders: a config says all this itself')
+            raise ValueError(
+                '--classes, --images and --reduce-zero-label are '
+                'for folders: a config says all this itself'
+            )
         reports = list(check_config(args))
     for name, classes, report in reports:
         print(f'{name}: {report.files} label maps\n{report.table(classes)}')
@@ -70,25 +80,26 @@ def check(args: argparse.Namespace) -> int:
         for problem in report.problems:
             print(f'  problem: {problem}')
     if args.out:
-        cli.write_json(args.out, {
-            name: report.to_dict()
-            for name, _, report in reports
-        })
+        cli.write_json(
+            args.out, {name: report.to_dict() for name, _, report in reports}
+        )
     count = sum(len(report.problems) for _, _, report in reports)
     print(f'{count} problems' if count else 'no problems')
     return 1 if count else 0
 
 
 def check_folder(
-        args: argparse.Namespace) -> tuple[str, Sequence[str], LabelReport]:
+    args: argparse.Namespace,
+) -> tuple[str, Sequence[str], LabelReport]:
     """What a folder of label maps holds.
 
     Raises:
         ValueError: The number of classes is missing, or there are no files.
     """
     if not args.classes:
-        raise ValueError('a folder does not say how many classes there are: '
-                         'add --classes N')
+        raise ValueError(
+            'a folder does not say how many classes there are: add --classes N'
+        )
     folder = Path(args.source)
     files = sorted(folder.rglob('*.png'))
     if not files:
@@ -98,16 +109,21 @@ def check_folder(
         place = Path(args.images)
         images = {
             path.relative_to(place).with_suffix(''): str(path)
-            for path in place.rglob('*') if path.is_file()
+            for path in place.rglob('*')
+            if path.is_file()
         }
-    maps = scan_label_maps([
-        (str(path), images.get(path.relative_to(folder).with_suffix('')))
-        for path in files
-    ])
+    maps = scan_label_maps(
+        [
+            (str(path), images.get(path.relative_to(folder).with_suffix('')))
+            for path in files
+        ]
+    )
     report = check_label_maps(
-        maps, [f'class {i}' for i in range(args.classes)],
+        maps,
+        [f'class {i}' for i in range(args.classes)],
         ignore_index=args.ignore_index,
-        reduce_zero_label=args.reduce_zero_label)
+        reduce_zero_label=args.reduce_zero_label,
+    )
     if args.images:
         alone = [one.path for one in maps if one.image is None]
         report.problems += [
@@ -117,7 +133,7 @@ def check_folder(
 
 
 def check_config(
-    args: argparse.Namespace
+    args: argparse.Namespace,
 ) -> Iterator[tuple[str, Sequence[str], LabelReport]]:
     """What the label maps of a config's data sets hold.
 
@@ -140,8 +156,8 @@ def check_config(
 
 
 def check_settings(
-        settings: dict[str,
-                       Any]) -> Iterator[tuple[Sequence[str], LabelReport]]:
+    settings: dict[str, Any],
+) -> Iterator[tuple[Sequence[str], LabelReport]]:
     """Yield the classes and findings of a data set, if it has label maps."""
     with DATASETS.switch_scope_and_registry(None) as registry:
         kind = registry.get(settings['type'])
@@ -153,17 +169,24 @@ def check_settings(
         settings['check_labels'] = False
     dataset = DATASETS.build(settings)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
-    pairs = [(info['seg_map_path'], info['img_path']) for info in infos
-             if info.get('seg_map_path')]
+    pairs = [
+        (info['seg_map_path'], info['img_path'])
+        for info in infos
+        if info.get('seg_map_path')
+    ]
     if pairs:
         classes = dataset.metainfo['classes']
-        yield classes, check_label_maps(
-            scan_label_maps(pairs),
+        yield (
             classes,
-            ignore_index=dataset.ignore_index,
-            reduce_zero_label=dataset.reduce_zero_label,
-            label_map=dataset.label_map,
-            training=not dataset.test_mode)
+            check_label_maps(
+                scan_label_maps(pairs),
+                classes,
+                ignore_index=dataset.ignore_index,
+                reduce_zero_label=dataset.reduce_zero_label,
+                label_map=dataset.label_map,
+                training=not dataset.test_mode,
+            ),
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

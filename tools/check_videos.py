@@ -3,6 +3,7 @@
 Decodes the first, the middle and the last frame of each, and checks labels and
 repetitions.
 """
+
 import argparse
 import csv
 import io
@@ -29,54 +30,65 @@ Source = tuple[str, Sequence[Clip], Sequence[str], int]
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/check_videos.py data/mine/train.txt --videos '
-        'data/mine/videos --classes 3 --clean data/mine/train_clean.txt')
+        __doc__,
+        'python tools/check_videos.py data/mine/train.txt --videos '
+        'data/mine/videos --classes 3 --clean data/mine/train_clean.txt',
+    )
     parser.add_argument(
         'source',
         help='config file, list of clips (path label), CSV file, or folder '
-        'with a folder for each class')
+        'with a folder for each class',
+    )
     parser.add_argument(
         '--videos',
         metavar='FOLDER',
         help='what the paths of a list are relative to (default: the folder '
-        'of the list)')
+        'of the list)',
+    )
     parser.add_argument(
         '--classes',
         metavar='N|FILE',
         help='labels are 0 to N - 1, or the names in a text file, one a line; '
-        'needed for a list of numbers')
+        'needed for a list of numbers',
+    )
     parser.add_argument(
         '--first-label',
         type=int,
         default=0,
         metavar='N',
-        help='what the numbers of classes in the list count from (default: 0)')
+        help='what the numbers of classes in the list count from (default: 0)',
+    )
     parser.add_argument(
         '--min-frames',
         type=int,
         default=1,
         metavar='N',
-        help='note clips that are shorter; a config says it itself')
+        help='note clips that are shorter; a config says it itself',
+    )
     parser.add_argument(
         '--decoders',
         nargs='+',
         metavar='NAME',
         help='pyav, decord, opencv: to be tried in this order (default: all '
-        'that are installed)')
+        'that are installed)',
+    )
     parser.add_argument(
         '--workers',
         type=int,
         metavar='N',
-        help='processes (default: one for each core, at most 8)')
+        help='processes (default: one for each core, at most 8)',
+    )
     parser.add_argument(
         '--clean',
         metavar='FILE',
         help='write a list of the usable clips: with names of classes if it '
-        'ends in .csv, with numbers otherwise')
+        'ends in .csv, with numbers otherwise',
+    )
     parser.add_argument(
         '--out',
         metavar='FILE',
-        help='write the findings on each clip, as .csv or .json')
+        help='write the findings on each clip, as .csv or .json',
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -84,17 +96,23 @@ def make_parser() -> argparse.ArgumentParser:
 def check(args: argparse.Namespace) -> int:
     """Check everything; 1 if there are problems."""
     for name in (args.clean, args.out):
-        if name and os.path.exists(name) and os.path.samefile(
-                name, args.source):
-            raise ValueError(f'{name} is what is to be checked: write to '
-                             'another file')
+        if (
+            name
+            and os.path.exists(name)
+            and os.path.samefile(name, args.source)
+        ):
+            raise ValueError(
+                f'{name} is what is to be checked: write to another file'
+            )
     if args.out and Path(args.out).suffix not in ('.csv', '.json'):
         raise ValueError(f'--out {args.out} must end in .csv or .json')
     is_config = args.source.endswith('.py')
     if is_config and (args.videos or args.classes or args.clean):
-        raise ValueError('--videos, --classes and --clean are for lists and '
-                         'folders: a config has several, and says all else '
-                         'itself')
+        raise ValueError(
+            '--videos, --classes and --clean are for lists and '
+            'folders: a config has several, and says all else '
+            'itself'
+        )
     sources = from_config(args) if is_config else [from_list(args)]
     rows, count = [], 0
     for name, clips, classes, min_frames in sources:
@@ -111,8 +129,12 @@ def check(args: argparse.Namespace) -> int:
     return 1 if count else 0
 
 
-def inspect(args: argparse.Namespace, clips: Sequence[Clip],
-            classes: Sequence[str], min_frames: int) -> VideoReport:
+def inspect(
+    args: argparse.Namespace,
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    min_frames: int,
+) -> VideoReport:
     """Check a list, showing how far that has come."""
     bar = ProgressBar(len({clip.path for clip in clips}), file=sys.stderr)
     report = check_clips(
@@ -121,7 +143,8 @@ def inspect(args: argparse.Namespace, clips: Sequence[Clip],
         min_frames=min_frames,
         decoders=args.decoders,
         workers=args.workers,
-        on_progress=bar.update)
+        on_progress=bar.update,
+    )
     print(file=sys.stderr)
     return report
 
@@ -154,15 +177,17 @@ def from_list(args: argparse.Namespace) -> Source:
     if not clips:
         raise ValueError(f'{source} lists no clips')
     clips = [
-        replace(clip, label=clip.label -
-                args.first_label) if isinstance(clip.label, int) else clip
+        replace(clip, label=clip.label - args.first_label)
+        if isinstance(clip.label, int)
+        else clip
         for clip in clips
     ]
     return source, clips, wanted_classes(args, clips), args.min_frames
 
 
-def wanted_classes(args: argparse.Namespace,
-                   clips: Sequence[Clip]) -> list[str]:
+def wanted_classes(
+    args: argparse.Namespace, clips: Sequence[Clip]
+) -> list[str]:
     """Names in label order, as far as anything tells them.
 
     Raises:
@@ -171,8 +196,10 @@ def wanted_classes(args: argparse.Namespace,
     if args.classes is None:
         names = class_names(clips)
         if not names:
-            raise ValueError('the list numbers its classes and does not say '
-                             'how many there are: add --classes N')
+            raise ValueError(
+                'the list numbers its classes and does not say '
+                'how many there are: add --classes N'
+            )
         return names
     if args.classes.isdecimal():
         return [str(number) for number in range(int(args.classes))]
@@ -215,8 +242,9 @@ def spanned(pipeline: Sequence[dict]) -> int:
 def clean_list(path: str, report: VideoReport) -> str:
     """The usable clips, as a list or as CSV."""
     if not path.endswith('.csv'):
-        return ''.join(f'{row["name"]} {row["label"]}\n'
-                       for row in report.good)
+        return ''.join(
+            f'{row["name"]} {row["label"]}\n' for row in report.good
+        )
     rows = [dict(path=row['name'], label=row['class']) for row in report.good]
     return table(rows, ['path', 'label'])
 

@@ -8,6 +8,7 @@ right value of a new offset is depends on what grew with the window:
 - the image: tokens have shrunk, so offset d now is d * source / target;
 - the context alone: tokens are what they were, so offset d is d.
 """
+
 import argparse
 import math
 import sys
@@ -38,27 +39,30 @@ def random(y: Tensor, x: Tensor) -> Tensor:
     """Forty waves of random directions, none shorter than four tokens."""
     generator = torch.Generator().manual_seed(0)
     angle, length, phase = torch.rand(
-        3, 40, generator=generator, dtype=torch.float64)
+        3, 40, generator=generator, dtype=torch.float64
+    )
     frequency = length / 4
-    along = (
-        y[..., None] * torch.sin(2 * math.pi * angle) +
-        x[..., None] * torch.cos(2 * math.pi * angle))
+    along = y[..., None] * torch.sin(2 * math.pi * angle) + x[
+        ..., None
+    ] * torch.cos(2 * math.pi * angle)
     return torch.cos(2 * math.pi * (frequency * along + phase)).sum(-1)
 
 
 SURFACES: dict[str, Surface] = dict(
-    smooth=smooth, peaked=peaked, random=random)
+    smooth=smooth, peaked=peaked, random=random
+)
 
 
-def sample(surface: Surface, window: int, scale: float = 1.) -> Tensor:
+def sample(surface: Surface, window: int, scale: float = 1.0) -> Tensor:
     """The bias table `(rows, 1)` of a surface."""
-    offsets = torch.arange(1. - window, window, dtype=torch.float64) * scale
+    offsets = torch.arange(1.0 - window, window, dtype=torch.float64) * scale
     y, x = torch.meshgrid(offsets, offsets, indexing='ij')
     return surface(y, x).reshape(-1, 1)
 
 
-def errors(name: str, method: str, source: int,
-           target: int) -> tuple[float, float, float]:
+def errors(
+    name: str, method: str, source: int, target: int
+) -> tuple[float, float, float]:
     """Errors in percent of the deviation of the true values.
 
     Returns:
@@ -75,23 +79,33 @@ def errors(name: str, method: str, source: int,
     def percent(error: Tensor, truth: Tensor) -> float:
         return 100 * float(error.square().mean().sqrt() / truth.std())
 
-    return (percent(found - image, image), percent(found - context, context),
-            percent((found - context)[near], context))
+    return (
+        percent(found - image, image),
+        percent(found - context, context),
+        percent((found - context)[near], context),
+    )
 
 
 def compare(args: argparse.Namespace) -> int:
     """Print a table in Markdown."""
-    print('| window | surface | ' +
-          ' | '.join(f'{method}, {truth}'
-                     for truth in ('image', 'context', 'neighbours')
-                     for method in METHODS) + ' |')
+    print(
+        '| window | surface | '
+        + ' | '.join(
+            f'{method}, {truth}'
+            for truth in ('image', 'context', 'neighbours')
+            for method in METHODS
+        )
+        + ' |'
+    )
     print('| --- | --- |' + ' --: |' * (3 * len(METHODS)))
     for source, target in WINDOWS:
         for name in SURFACES:
-            columns = zip(*(errors(name, method, source, target)
-                            for method in METHODS))
+            columns = zip(
+                *(errors(name, method, source, target) for method in METHODS)
+            )
             cells = [
-                f'{value:.1f}' if value >= 0.05 else '0' for column in columns
+                f'{value:.1f}' if value >= 0.05 else '0'
+                for column in columns
                 for value in column
             ]
             print(f'| {source} → {target} | {name} | {" | ".join(cells)} |')

@@ -4,6 +4,7 @@ SRC is a path or address: a backbone, a classifier or a whole detector,
 segmentor or recognizer. Nothing is resized; tools/interpolate_position_bias.py
 does that.
 """
+
 import argparse
 import sys
 import time
@@ -27,38 +28,47 @@ from swin_dense.version import __version__
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/convert_checkpoint.py '
-        'swin_tiny_patch4_window7_224.pth swin_tiny.safetensors --to timm')
+        __doc__,
+        'python tools/convert_checkpoint.py '
+        'swin_tiny_patch4_window7_224.pth swin_tiny.safetensors --to timm',
+    )
     parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
         'dst',
         metavar='DST',
-        help='new file; .safetensors or .pth decides how it is written')
+        help='new file; .safetensors or .pth decides how it is written',
+    )
     parser.add_argument(
-        '--to', required=True, choices=TARGETS, help='whose names to give')
+        '--to', required=True, choices=TARGETS, help='whose names to give'
+    )
     parser.add_argument(
         '--forgive',
         nargs='+',
         default=[],
         metavar='PATTERN',
-        help="official names that may be missing or unexpected, such as "
-        "'layers.3.*'; what is unexpected is left out")
+        help='official names that may be missing or unexpected, such as '
+        "'layers.3.*'; what is unexpected is left out",
+    )
     parser.add_argument(
         '--allow-nonfinite',
         nargs='+',
         default=[],
         metavar='PATTERN',
-        help='official names that may hold NaN or infinite numbers')
+        help='official names that may hold NaN or infinite numbers',
+    )
     parser.add_argument(
         '--weights',
         metavar='KEY',
         help='where SRC has the weights, such as state_dict_ema for averaged '
-        'ones (default: state_dict, or model)')
+        'ones (default: state_dict, or model)',
+    )
     parser.add_argument('--dry-run', action='store_true', help='write nothing')
     parser.add_argument(
-        '--force', action='store_true', help='replace DST if it exists')
+        '--force', action='store_true', help='replace DST if it exists'
+    )
     parser.add_argument(
-        '--verbose', action='store_true', help='list all names')
+        '--verbose', action='store_true', help='list all names'
+    )
     cli.add_debug_argument(parser)
     return parser
 
@@ -78,7 +88,8 @@ def convert(args: argparse.Namespace) -> int:
             label=args.src,
             forgive=args.forgive,
             allow_nonfinite=args.allow_nonfinite,
-            weights=args.weights)
+            weights=args.weights,
+        )
     except CheckpointError as error:
         if error.report:
             print(format_lists(error.report, args.verbose))
@@ -89,17 +100,20 @@ def convert(args: argparse.Namespace) -> int:
         print(f'{target}: not written (--dry-run)')
         return 0
     metadata = {
-        **result.metadata, 'tool': f'convert_checkpoint {__version__}',
+        **result.metadata,
+        'tool': f'convert_checkpoint {__version__}',
         'source': Path(args.src).name,
         'source_sha256': sha256(source),
         'source_format': result.report.source_format,
-        'target': args.to
+        'target': args.to,
     }
     write_checkpoint(target, result.checkpoint, metadata, args.force)
     size = target.stat().st_size
-    print(f'{target}: {len(result.weights)} tensors for {args.to}, '
-          f'{size / 1e6:.1f} MB, sha256 {sha256(target)}\n'
-          f'{_expense(start, source.stat().st_size)}')
+    print(
+        f'{target}: {len(result.weights)} tensors for {args.to}, '
+        f'{size / 1e6:.1f} MB, sha256 {sha256(target)}\n'
+        f'{_expense(start, source.stat().st_size)}'
+    )
     return 0
 
 

@@ -3,6 +3,7 @@
 Takes minutes on two CPU cores. Run again, it uses the finished training, or
 continues an interrupted one.
 """
+
 import argparse
 import os
 import subprocess
@@ -38,23 +39,35 @@ TOOLS = Path(__file__).parent
 CONFIG = TOOLS.parent / 'configs/cascade_swin_nano_shapes.py'
 IMAGES = 8
 FRAMES = 6
-METRICS = ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP',
-           'coco/segm_mAP_50', 'aAcc', 'mIoU', 'mAcc', 'acc/top1', 'acc/mean1')
+METRICS = (
+    'coco/bbox_mAP',
+    'coco/bbox_mAP_50',
+    'coco/segm_mAP',
+    'coco/segm_mAP_50',
+    'aAcc',
+    'mIoU',
+    'mAcc',
+    'acc/top1',
+    'acc/mean1',
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(__doc__, 'python tools/demo.py')
     parser.add_argument(
-        '--config', default=str(CONFIG), help='config to demonstrate')
+        '--config', default=str(CONFIG), help='config to demonstrate'
+    )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/demo',
-        help='folder for the results (default: work_dirs/demo)')
+        help='folder for the results (default: work_dirs/demo)',
+    )
     parser.add_argument(
         '--fresh',
         action='store_true',
-        help='train anew, whatever the folder holds')
+        help='train anew, whatever the folder holds',
+    )
     # Two processes use two cores better than the threads of one.
     alone = torch.cuda.is_available() or (os.cpu_count() or 1) < 2
     parser.add_argument(
@@ -62,7 +75,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=1 if alone else 2,
         help='that train side by side and share the batch (default here: '
-        '%(default)s)')
+        '%(default)s)',
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -123,15 +137,22 @@ def train(cfg: Config, processes: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // processes)
     done = subprocess.run(
         [
-            sys.executable, '-m', 'torch.distributed.run', '--standalone',
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
             '--nproc_per_node',
             str(processes),
             str(TOOLS / 'train.py'),
-            str(path), '--launcher', 'pytorch', '--work-dir', cfg.work_dir
-        ] + (['--resume'] if cfg.get('resume') else []),
-        env={
-            **os.environ, 'OMP_NUM_THREADS': str(threads)
-        })
+            str(path),
+            '--launcher',
+            'pytorch',
+            '--work-dir',
+            cfg.work_dir,
+        ]
+        + (['--resume'] if cfg.get('resume') else []),
+        env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
+    )
     if done.returncode:
         raise RuntimeError('the training failed, see above')
 
@@ -143,9 +164,9 @@ def is_finished(cfg: Config) -> bool:
         return False
     meta = read_checkpoint(checkpoint)['meta']
     plan = cfg.train_cfg
-    return meta.get('iter', 0) >= plan.get(
-        'max_iters', float('inf')) or (meta.get('epoch', 0) >= plan.get(
-            'max_epochs', float('inf')))
+    return meta.get('iter', 0) >= plan.get('max_iters', float('inf')) or (
+        meta.get('epoch', 0) >= plan.get('max_epochs', float('inf'))
+    )
 
 
 def chosen_indices(dataset: Any) -> list[int]:
@@ -176,11 +197,14 @@ def draw_label_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
     pairs = []
     for sample in chosen(dataset):
         with torch.no_grad():
-            found, = model.test_step(pseudo_collate([sample]))
+            (found,) = model.test_step(pseudo_collate([sample]))
         truth, labels = (
             data.squeeze(0).cpu().numpy()
-            for data in (sample['data_samples'].gt_sem_seg.data,
-                         found.pred_sem_seg.data))
+            for data in (
+                sample['data_samples'].gt_sem_seg.data,
+                found.pred_sem_seg.data,
+            )
+        )
         pairs.append((read_image(found.img_path), truth, labels))
     meta = dataset.metainfo
     return label_sheet(pairs, meta['classes'], meta['palette'])
@@ -192,12 +216,13 @@ def draw_clip_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
     clips = []
     for index in chosen_indices(dataset):
         with torch.no_grad():
-            found, = model.test_step(pseudo_collate([dataset[index]]))
+            (found,) = model.test_step(pseudo_collate([dataset[index]]))
         with Video(dataset.get_data_info(index)['filename']) as video:
             places = np.linspace(0, video.num_frames - 1, FRAMES)
             frames = video.frames(places.round().astype(int))
         clips.append(
-            (frames, int(found.gt_label), found.pred_score.cpu().numpy()))
+            (frames, int(found.gt_label), found.pred_score.cpu().numpy())
+        )
     return clip_sheet(clips, dataset.metainfo['classes'])
 
 

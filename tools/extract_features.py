@@ -5,6 +5,7 @@ For each video, NAME.npz holds stage0 to stage3, as far as wanted, of shape
 of each map in the video; and times, the same in seconds. A file that is there
 already, of the same settings, is kept: a run that was stopped goes on.
 """
+
 import argparse
 import json
 import sys
@@ -40,62 +41,76 @@ MOST_BYTES = 1_000_000
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/extract_features.py '
-        'configs/video_swin_t_k400.py weights.pth videos/ --out features/')
+        __doc__,
+        'python tools/extract_features.py '
+        'configs/video_swin_t_k400.py weights.pth videos/ --out features/',
+    )
     parser.add_argument('config', help='config file, for the backbone')
     parser.add_argument(
         'checkpoint',
         help='path or address of weights in any known layout; weights for '
-        'images are inflated')
+        'images are inflated',
+    )
     parser.add_argument(
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='videos, folders of videos or of frames, or patterns')
+        help='videos, folders of videos or of frames, or patterns',
+    )
     parser.add_argument(
-        '--out', required=True, metavar='DIR', help='folder for the files')
+        '--out', required=True, metavar='DIR', help='folder for the files'
+    )
     parser.add_argument(
         '--stages',
         type=int,
         nargs='+',
         default=[3],
-        help='stages wanted, 0 to 3 (default: 3)')
+        help='stages wanted, 0 to 3 (default: 3)',
+    )
     parser.add_argument(
         '--per-frame',
         action='store_true',
         help='interpolate to a map for each frame that the model sees, in '
-        'place of one for each temporal patch')
+        'place of one for each temporal patch',
+    )
     parser.add_argument(
         '--pool',
         action='store_true',
-        help='average maps over height and width')
+        help='average maps over height and width',
+    )
     parser.add_argument(
         '--clip-len',
         type=int,
-        help="frames that the model sees at a time (default: the config's)")
+        help="frames that the model sees at a time (default: the config's)",
+    )
     parser.add_argument(
         '--interval',
         type=int,
         help='frames of the video from one of them to the next (default: the '
-        "config's)")
+        "config's)",
+    )
     parser.add_argument(
         '--short-side',
         type=int,
         default=224,
         help='pixels that the shorter side of frames is resized to; 0 leaves '
-        'them as they are (default: 224)')
+        'them as they are (default: 224)',
+    )
     parser.add_argument(
         '--dtype',
         choices=['float32', 'float16'],
         default='float32',
-        help='of the maps in the files')
+        help='of the maps in the files',
+    )
     parser.add_argument(
-        '--force', action='store_true', help='overwrite what is there')
+        '--force', action='store_true', help='overwrite what is there'
+    )
     parser.add_argument('--device', help='such as cpu or cuda:1')
     parser.add_argument(
         '--skip-bad',
         action='store_true',
-        help='exit with 0 although some videos cannot be read')
+        help='exit with 0 although some videos cannot be read',
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -105,8 +120,9 @@ def extract(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.cfg_options)
     settings = read_settings(args, config)
     videos = find_videos(args.inputs)
-    paths = name_outputs(videos, Path(args.out),
-                         lambda name: name.with_name(f'{name.name}.npz'))
+    paths = name_outputs(
+        videos, Path(args.out), lambda name: name.with_name(f'{name.name}.npz')
+    )
     init_default_scope(config.default_scope)
     backbone = MODELS.build(dict(config.model.backbone, init_cfg=None))
     load_backbone(backbone, find_checkpoint(args.checkpoint))
@@ -123,11 +139,14 @@ def extract(args: argparse.Namespace) -> int:
         try:
             with Video(str(source)) as video:
                 arrays = extract_video(
-                    backbone, video, **{
+                    backbone,
+                    video,
+                    **{
                         name: value
                         for name, value in settings.items()
                         if name != 'checkpoint'
-                    })
+                    },
+                )
         except VideoError as error:
             bad.append(str(error))
         except ValueError:  # of the settings, so of every video
@@ -136,13 +155,18 @@ def extract(args: argparse.Namespace) -> int:
             bad.append(f'{source} cannot be read: {cli.describe(error)}')
         else:
             save(path, arrays, settings)
-            shapes = ', '.join(f'{name} {arrays[name].shape}'
-                               for name in arrays if name.startswith('stage'))
+            shapes = ', '.join(
+                f'{name} {arrays[name].shape}'
+                for name in arrays
+                if name.startswith('stage')
+            )
             print(f'{label}: {shapes}')
             continue
         print(f'{label}: cannot be read')
-    print(f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
-          f'{args.out}')
+    print(
+        f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
+        f'{args.out}'
+    )
     return report_unreadable(bad, len(videos), 'videos', args.skip_bad)
 
 
@@ -154,8 +178,9 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
     """
     task = task_of(config)
     if task is not VIDEO:
-        raise ValueError(f'{args.config} is no config for videos, but one '
-                         f'for {task.models}')
+        raise ValueError(
+            f'{args.config} is no config for videos, but one for {task.models}'
+        )
     sampling = Sampling.from_pipeline(config.test_dataloader.dataset.pipeline)
     clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
     interval = sampling.interval if args.interval is None else args.interval
@@ -163,8 +188,9 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
         if value is not None and value < 1:
             raise ValueError(f'{name} must be 1 or more, got {value}')
     if args.short_side < 0:
-        raise ValueError(f'--short-side must be 0 or more, got '
-                         f'{args.short_side}')
+        raise ValueError(
+            f'--short-side must be 0 or more, got {args.short_side}'
+        )
     return dict(
         checkpoint=str(args.checkpoint),
         clip_len=clip_len,
@@ -174,7 +200,8 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
         per_frame=args.per_frame,
         pool=args.pool,
         short_side=args.short_side or None,
-        dtype=args.dtype)
+        dtype=args.dtype,
+    )
 
 
 def is_done(path: Path, settings: dict[str, Any]) -> bool:
@@ -187,18 +214,28 @@ def is_done(path: Path, settings: dict[str, Any]) -> bool:
         return False
     try:
         found = read_settings_of(path)
-    except (OSError, EOFError, KeyError, RecursionError, ValueError,
-            BadZipFile) as error:
-        raise ValueError(f'{path} holds no features that this tool wrote '
-                         f'({error}): remove it, or add --force') from None
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        RecursionError,
+        ValueError,
+        BadZipFile,
+    ) as error:
+        raise ValueError(
+            f'{path} holds no features that this tool wrote '
+            f'({error}): remove it, or add --force'
+        ) from None
     if found != settings:
         differ = {
             name: (found.get(name), value)
-            for name, value in settings.items() if found.get(name) != value
+            for name, value in settings.items()
+            if found.get(name) != value
         }
         raise ValueError(
             f'{path} was written with other settings (there, now): {differ}. '
-            'Give another folder by --out, or add --force')
+            'Give another folder by --out, or add --force'
+        )
     return True
 
 
@@ -208,18 +245,22 @@ def read_settings_of(path: Path) -> Any:
     Raises:
         ValueError: They are no JSON text of a sensible length.
     """
-    with open_regular(path) as file, ZipFile(file) as archive, archive.open(
-            'settings.npy') as entry:
+    with (
+        open_regular(path) as file,
+        ZipFile(file) as archive,
+        archive.open('settings.npy') as entry,
+    ):
         np.lib.format.read_magic(entry)
         shape, _, dtype = np.lib.format.read_array_header_1_0(entry)
         if shape or dtype.kind != 'U' or dtype.itemsize > MOST_BYTES:
             raise ValueError(f'its settings are {dtype} of shape {shape}')
-        text, = np.frombuffer(entry.read(dtype.itemsize), dtype)
+        (text,) = np.frombuffer(entry.read(dtype.itemsize), dtype)
     return json.loads(text)
 
 
-def save(path: Path, arrays: dict[str, np.ndarray],
-         settings: dict[str, Any]) -> None:
+def save(
+    path: Path, arrays: dict[str, np.ndarray], settings: dict[str, Any]
+) -> None:
     """Write a file in one piece, its settings included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open('wb') as file:

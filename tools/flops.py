@@ -1,4 +1,5 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from swin_dense.engine.launch import load_config
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/flops.py configs/cascade_swin_b_coco.py '
-        '--out flops.json')
+        __doc__,
+        'python tools/flops.py configs/cascade_swin_b_coco.py '
+        '--out flops.json',
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -23,21 +26,25 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='PIXELS',
         help='height and width of the image, or the side of a square; for '
         'clips with the number of frames first (default: 800 1280; for '
-        'segmentation the scale of the test, for clips their size there)')
+        'segmentation the scale of the test, for clips their size there)',
+    )
     parser.add_argument(
         '--proposals',
         type=int,
         default=1000,
-        help='boxes that each RoI box head sees (default: 1000)')
+        help='boxes that each RoI box head sees (default: 1000)',
+    )
     parser.add_argument(
         '--masks',
         type=int,
         default=100,
-        help='boxes that each RoI mask head sees (default: 100)')
+        help='boxes that each RoI mask head sees (default: 100)',
+    )
     parser.add_argument(
         '--out',
         metavar='FILE.json',
-        help='also write the figures to a JSON file')
+        help='also write the figures to a JSON file',
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -52,8 +59,11 @@ def flops(args: argparse.Namespace) -> int:
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     complexity = count_flops(model, shape, args.proposals, args.masks)
-    boxes = (f', {args.proposals} proposals, {args.masks} masks' if hasattr(
-        model, 'roi_head') else '')
+    boxes = (
+        f', {args.proposals} proposals, {args.masks} masks'
+        if hasattr(model, 'roi_head')
+        else ''
+    )
     print(f'{args.config}: {_size(complexity.shape)}{boxes}')
     print(complexity.table())
     print('1 FLOP = 1 multiply-accumulate')

@@ -4,6 +4,7 @@ A reader must give back what is in the file or raise an error of this package
 that names it, in time and in bounded memory. What makes it do anything else is
 saved: a crash, another error, a hang.
 """
+
 import argparse
 import copy
 import io
@@ -24,17 +25,37 @@ import numpy as np
 from swin_dense.engine import cli
 
 # What stands for a number where one is expected, and for anything else.
-ODD_VALUES = (None, True, 0, -1, 2**31, 2**63, 10**12, 10**400, 1e308,
-              float('nan'), float('inf'), 'x', '', '\ud800', [], {}, [[]],
-              [1, 2, 3], {
-                  'counts': [5],
-                  'size': [10**6, 10**6]
-              }, {
-                  'counts': 'PP',
-                  'size': [24, 32]
-              })
-ODD_BYTES = (b'\x00', b'\xff', b'\x7f\xff\xff\xff', b'\xff\xff\xff\xff',
-             b'\x80\x00\x00\x00', b'\x00\x00\x00\x00', b'\xff' * 8)
+ODD_VALUES = (
+    None,
+    True,
+    0,
+    -1,
+    2**31,
+    2**63,
+    10**12,
+    10**400,
+    1e308,
+    float('nan'),
+    float('inf'),
+    'x',
+    '',
+    '\ud800',
+    [],
+    {},
+    [[]],
+    [1, 2, 3],
+    {'counts': [5], 'size': [10**6, 10**6]},
+    {'counts': 'PP', 'size': [24, 32]},
+)
+ODD_BYTES = (
+    b'\x00',
+    b'\xff',
+    b'\x7f\xff\xff\xff',
+    b'\xff\xff\xff\xff',
+    b'\x80\x00\x00\x00',
+    b'\x00\x00\x00\x00',
+    b'\xff' * 8,
+)
 # Stands in JSON for lists within lists, which cannot be written otherwise.
 NESTED = '@nested@'
 HEIGHT, WIDTH = 24, 32
@@ -45,30 +66,37 @@ MEMORY = 4 * 2**30
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/fuzz.py --seconds 600 --kinds image clip '
-        '--out failures/')
+        __doc__,
+        'python tools/fuzz.py --seconds 600 --kinds image clip '
+        '--out failures/',
+    )
     parser.add_argument(
-        '--seconds', type=float, default=60, help='how long (default: 60)')
+        '--seconds', type=float, default=60, help='how long (default: 60)'
+    )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of all that is random')
+        '--seed', type=int, default=0, help='of all that is random'
+    )
     parser.add_argument(
         '--kinds',
         nargs='+',
         choices=list(KINDS),
         default=list(KINDS),
-        help='of files (default: all)')
+        help='of files (default: all)',
+    )
     parser.add_argument(
         '--limit',
         type=float,
         default=10,
         metavar='SECONDS',
-        help='that reading a file may take (default: 10)')
+        help='that reading a file may take (default: 10)',
+    )
     parser.add_argument(
         '--out',
         default='fuzz_failures',
         metavar='DIR',
         help='folder for files that are neither read nor refused (default: '
-        'fuzz_failures)')
+        'fuzz_failures)',
+    )
     cli.add_debug_argument(parser)
     return parser
 
@@ -81,14 +109,14 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
             break
         at = int(rng.integers(len(data)))
         # Headers are where sizes are.
-        at = at % 64 if rng.random() < .3 else at
+        at = at % 64 if rng.random() < 0.3 else at
         end = at + int(rng.integers(1, 1 + min(64, len(data))))
         way = rng.integers(6)
         if way == 0:
             data[min(at, len(data) - 1)] ^= 1 << int(rng.integers(8))
         elif way == 1:
             odd = ODD_BYTES[rng.integers(len(ODD_BYTES))]
-            data[at:at + len(odd)] = odd
+            data[at : at + len(odd)] = odd
         elif way == 2:
             del data[at:end]
         elif way == 3:
@@ -102,7 +130,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 def damage_json(content: bytes, rng: np.random.Generator) -> bytes:
     """Replace a value somewhere in JSON; now and then, damage the text."""
-    if rng.random() < .2:
+    if rng.random() < 0.2:
         return damage(content, rng)
     data = json.loads(content)
     for _ in range(rng.integers(1, 3)):
@@ -113,8 +141,9 @@ def damage_json(content: bytes, rng: np.random.Generator) -> bytes:
         elif way == 1:
             node[key] = NESTED
         else:
-            node[key] = copy.deepcopy(ODD_VALUES[rng.integers(
-                len(ODD_VALUES))])
+            node[key] = copy.deepcopy(
+                ODD_VALUES[rng.integers(len(ODD_VALUES))]
+            )
     depth = int(rng.choice([3, 50, 900, 20_000]))
     nested = '[' * depth + '7' + ']' * depth
     return json.dumps(data).replace(f'"{NESTED}"', nested).encode()
@@ -127,8 +156,13 @@ def _place(data: Any, rng: np.random.Generator) -> tuple:
 
 
 def _places(node: Any) -> Iterator[tuple]:
-    keys = list(node) if isinstance(
-        node, dict) else range(len(node)) if isinstance(node, list) else ()
+    keys = (
+        list(node)
+        if isinstance(node, dict)
+        else range(len(node))
+        if isinstance(node, list)
+        else ()
+    )
     for key in keys:
         yield node, key
         yield from _places(node[key])
@@ -168,6 +202,7 @@ class Annotations(Kind):
     def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from pycocotools import mask as coco_mask
+
         for name in ('1.png', '2.png'):
             cli.write_image(self.folder / name, _pixels())
         ring = [2, 3, 12, 3, 12, 11, 2, 11]
@@ -178,7 +213,7 @@ class Annotations(Kind):
             dict(common, id=1, iscrowd=0, segmentation=[ring]),
             dict(common, id=2, iscrowd=0, segmentation=rle),
             dict(common, id=3, iscrowd=1, segmentation=rle),
-            dict(common, id=4, image_id=2, segmentation=[ring, ring])
+            dict(common, id=4, image_id=2, segmentation=[ring, ring]),
         ]
         images = [
             dict(id=i, file_name=f'{i}.png', width=WIDTH, height=HEIGHT)
@@ -186,7 +221,8 @@ class Annotations(Kind):
         ]
         categories = [dict(id=3, name='cat'), dict(id=5, name='dog')]
         data = dict(
-            images=images, annotations=annotations, categories=categories)
+            images=images, annotations=annotations, categories=categories
+        )
         return {'good.json': json.dumps(data).encode()}
 
     def damage(self, content: bytes, rng: np.random.Generator) -> bytes:
@@ -196,15 +232,20 @@ class Annotations(Kind):
     def read(self, path: Path) -> None:
         """See Kind."""
         from swin_dense.detection.dataset import CheckedCocoDataset
+
         dataset = CheckedCocoDataset(
             ann_file=str(path),
             data_prefix=dict(img=str(self.folder)),
-            with_mask=True)
+            with_mask=True,
+        )
         for index in range(len(dataset)):
             for instance in dataset.get_data_info(index)['instances']:
                 assert np.isfinite(instance['bbox']).all()
-                assert 0 <= instance['bbox_label'] < len(
-                    dataset.metainfo['classes'])
+                assert (
+                    0
+                    <= instance['bbox_label']
+                    < len(dataset.metainfo['classes'])
+                )
 
 
 class Images(Kind):
@@ -220,6 +261,7 @@ class Images(Kind):
     def read(self, path: Path) -> None:
         """See Kind."""
         from swin_dense.data.image_files import read_image
+
         pixels = read_image(path)
         assert pixels.ndim == 3 and pixels.shape[2] == 3
         assert pixels.dtype == np.uint8
@@ -231,11 +273,13 @@ class LabelMaps(Kind):
     def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from PIL import Image
+
         labels = _pixels()[..., 0] % 3
         images = dict(
             grey=Image.fromarray(labels),
             palette=Image.fromarray(labels).convert('P'),
-            wide=Image.fromarray(labels.astype(np.uint16)))
+            wide=Image.fromarray(labels.astype(np.uint16)),
+        )
         files = {}
         for name, image in images.items():
             file = io.BytesIO()
@@ -246,6 +290,7 @@ class LabelMaps(Kind):
     def read(self, path: Path) -> None:
         """See Kind."""
         from swin_dense.data.label_map_scan import read_label_map
+
         found = read_label_map(str(path))
         if found.problem:
             raise ValueError(found.problem)
@@ -259,6 +304,7 @@ class Clips(Kind):
     def samples(self) -> dict[str, bytes]:
         """See Kind."""
         from swin_dense.data.video_writer import write_video
+
         path = self.folder / 'good.mp4'
         write_video(path, [_pixels(seed) for seed in range(6)], 5)
         return {path.name: path.read_bytes()}
@@ -266,6 +312,7 @@ class Clips(Kind):
     def read(self, path: Path) -> None:
         """See Kind."""
         from swin_dense.data.video_reader import Video
+
         with Video(str(path)) as video:
             frames = video.frames([0, video.num_frames - 1])
             video.times()
@@ -279,9 +326,10 @@ class Checkpoints(Kind):
         """See Kind."""
         import torch
         from safetensors.torch import save
+
         state = {
-            'a.weight': torch.arange(12.).view(3, 4),
-            'a.bias': torch.ones(3)
+            'a.weight': torch.arange(12.0).view(3, 4),
+            'a.bias': torch.ones(3),
         }
         file = io.BytesIO()
         torch.save(dict(state_dict=state, meta=dict(epoch=1, iter=2)), file)
@@ -290,6 +338,7 @@ class Checkpoints(Kind):
     def read(self, path: Path) -> None:
         """See Kind."""
         from swin_dense.checkpoints.files.read import read_checkpoint
+
         assert isinstance(read_checkpoint(path), dict)
 
 
@@ -298,7 +347,8 @@ KINDS: dict[str, Callable[[Path], Kind]] = dict(
     image=Images,
     labels=LabelMaps,
     clip=Clips,
-    checkpoint=Checkpoints)
+    checkpoint=Checkpoints,
+)
 
 
 def _pixels(seed: int = 0) -> np.ndarray:
@@ -337,6 +387,7 @@ def work(name: str, folder: str, seed: int, connection: Connection) -> None:
     logging.disable(logging.WARNING)
     try:
         import resource
+
         now = int(Path('/proc/self/statm').read_text().split()[0])
         most = now * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -361,8 +412,9 @@ def fuzz(args: argparse.Namespace) -> int:
         seed = args.seed
         while time.monotonic() < stop:
             with tempfile.TemporaryDirectory() as folder:
-                done, path, problem = _watch(name, folder, seed, stop,
-                                             args.limit)
+                done, path, problem = _watch(
+                    name, folder, seed, stop, args.limit
+                )
                 count[name] += done
                 seed += 1_000_003
                 if problem:
@@ -374,8 +426,9 @@ def fuzz(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _watch(name: str, folder: str, seed: int, stop: float,
-           limit: float) -> tuple:
+def _watch(
+    name: str, folder: str, seed: int, stop: float, limit: float
+) -> tuple:
     """Run a process until the time is over or something goes wrong.
 
     Returns:
@@ -384,7 +437,8 @@ def _watch(name: str, folder: str, seed: int, stop: float,
     context = multiprocessing.get_context('spawn')
     here, there = context.Pipe()
     process = context.Process(
-        target=work, args=(name, folder, seed, there), daemon=True)
+        target=work, args=(name, folder, seed, there), daemon=True
+    )
     process.start()
     there.close()
     done, path, problem = 0, '', ''

@@ -2,6 +2,7 @@
 
 Nothing in the file is executed, and no model is built.
 """
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from swin_dense.engine import cli
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/inspect_checkpoint.py '
-        'swin_tiny_patch4_window7_224.pth')
+        __doc__,
+        'python tools/inspect_checkpoint.py swin_tiny_patch4_window7_224.pth',
+    )
     parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
-        '--out', metavar='FILE.json', help='also write it as JSON')
+        '--out', metavar='FILE.json', help='also write it as JSON'
+    )
     cli.add_debug_argument(parser)
     return parser
 

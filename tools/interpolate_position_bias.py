@@ -5,6 +5,7 @@ whole detector, segmentor or recognizer; DST has the same layout. Bias tables
 are resized. Swin V2 has none: its network is evaluated for the new window by
 whoever loads DST, which records by which window offsets have to be divided.
 """
+
 import argparse
 import sys
 import time
@@ -32,14 +33,17 @@ from swin_dense.visualization.position_bias import draw_position_bias
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/interpolate_position_bias.py '
+        __doc__,
+        'python tools/interpolate_position_bias.py '
         'swin_tiny_patch4_window7_224.pth swin_tiny_window12.pth --window 12 '
-        '--plot bias.png')
+        '--plot bias.png',
+    )
     parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
         'dst',
         metavar='DST',
-        help='new file; .safetensors or .pth decides how it is written')
+        help='new file; .safetensors or .pth decides how it is written',
+    )
     parser.add_argument(
         '--window',
         type=int,
@@ -47,19 +51,22 @@ def make_parser() -> argparse.ArgumentParser:
         required=True,
         metavar='TOKENS',
         help='new window: one number, height and width, or for clips time, '
-        'height and width')
+        'height and width',
+    )
     parser.add_argument(
         '--method',
         choices=list(METHODS),
         default='bicubic',
         help='bicubic as the official code (default), or positions in '
-        'geometric progression as BEiT and the loader of SimMIM')
+        'geometric progression as BEiT and the loader of SimMIM',
+    )
     parser.add_argument(
         '--from-window',
         type=int,
         nargs='+',
         metavar='TOKENS',
-        help='window of SRC, where the file does not tell')
+        help='window of SRC, where the file does not tell',
+    )
     parser.add_argument(
         '--image-size',
         type=int,
@@ -67,19 +74,23 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='PIXELS',
         help='image size that DST is for, one number or height and width: an '
         'absolute embedding is resized to it, and a window beyond the last '
-        'map is refused')
+        'map is refused',
+    )
     parser.add_argument(
         '--plot',
         metavar='PNG',
-        help='draw the biases of some heads before and after')
+        help='draw the biases of some heads before and after',
+    )
     parser.add_argument(
         '--heads',
         nargs='+',
         metavar='STAGE.BLOCK.HEAD',
         help='heads to draw, counted from 0 (default: of the first block of '
-        'each stage, the head whose biases differ most)')
+        'each stage, the head whose biases differ most)',
+    )
     parser.add_argument(
-        '--force', action='store_true', help='replace DST if it exists')
+        '--force', action='store_true', help='replace DST if it exists'
+    )
     cli.add_debug_argument(parser)
     return parser
 
@@ -97,7 +108,8 @@ def interpolate(args: argparse.Namespace) -> int:
             method=args.method,
             source_window=args.from_window,
             image_size=args.image_size,
-            label=args.src)
+            label=args.src,
+        )
         maps = head_maps(resized, args.heads) if args.plot else []
     except CheckpointError:
         raise
@@ -106,22 +118,30 @@ def interpolate(args: argparse.Namespace) -> int:
     print(f'{args.src}: {resized.source.source}')
     print(format_table(resized))
     metadata = {
-        **resized.metadata, 'tool': f'interpolate_position_bias {__version__}',
+        **resized.metadata,
+        'tool': f'interpolate_position_bias {__version__}',
         'source': Path(args.src).name,
-        'source_sha256': sha256(source)
+        'source_sha256': sha256(source),
     }
     write_checkpoint(target, resized.checkpoint, metadata, args.force)
-    print(f'{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 '
-          f'{sha256(target)}')
+    print(
+        f'{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 '
+        f'{sha256(target)}'
+    )
     if args.plot:
         labels = [
             f'{when}: window {_list(windows)}'
-            for when, windows in (('before', resized.metadata['from_windows']),
-                                  ('after', [resized.metadata['window']]))
+            for when, windows in (
+                ('before', resized.metadata['from_windows']),
+                ('after', [resized.metadata['window']]),
+            )
         ]
         picture = draw_position_bias(
-            maps, f'{Path(args.src).name}: position bias, '
-            f'{resized.metadata["method"]}', labels)
+            maps,
+            f'{Path(args.src).name}: position bias, '
+            f'{resized.metadata["method"]}',
+            labels,
+        )
         png = cv2.imencode('.png', picture)[1].tobytes()
         cli.write_bytes(args.plot, png)
         print(f'{args.plot}: {len(maps)} heads before and after')
@@ -135,19 +155,30 @@ def format_table(resized: Resized) -> str:
     for row in resized.rows:
         heads = str(row.heads or '-')
         lines.append(
-            (row.name, heads, format_size(row.before), format_size(row.after)))
+            (row.name, heads, format_size(row.before), format_size(row.after))
+        )
     widths = [max(map(len, column)) for column in zip(*lines)]
-    text = '\n'.join('  '.join([
-        line[0].ljust(widths[0]), *(
-            cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))
-    ]) for line in lines)
+    text = '\n'.join(
+        '  '.join(
+            [
+                line[0].ljust(widths[0]),
+                *(
+                    cell.rjust(width)
+                    for cell, width in zip(line[1:], widths[1:])
+                ),
+            ]
+        )
+        for line in lines
+    )
     count = sum(row.before != row.after for row in resized.rows)
     text += f'\n{count} of {len(resized.rows)} change, {_method(resized)}'
     if resized.left_out:
         names = ', '.join(resized.left_out[:3])
         more = ', ...' if len(resized.left_out) > 3 else ''
-        text += (f'\n{len(resized.left_out)} that no longer fit are left out '
-                 f'({names}{more})')
+        text += (
+            f'\n{len(resized.left_out)} that no longer fit are left out '
+            f'({names}{more})'
+        )
     return text
 
 

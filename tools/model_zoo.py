@@ -1,4 +1,5 @@
 """Write the table of all recipes: parameters, FLOPs, published results."""
+
 import argparse
 import re
 import sys
@@ -14,7 +15,7 @@ from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-HEAD = '''# Model zoo
+HEAD = """# Model zoo
 
 How to read the table: one FLOP is one multiply-accumulate, counted on one
 image of the size given, height before width, or on one clip, frames first
@@ -25,16 +26,18 @@ in their words; none was measured here. No weights of our own are published.
 <!-- python tools/model_zoo.py --out docs/model_zoo.md -->
 | config | parameters (M) | FLOPs (G) | input | published |
 | --- | --: | --: | --- | --- |
-'''
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(__doc__, 'python tools/model_zoo.py')
     parser.add_argument(
-        'names', nargs='*', help='configs by name (default: all recipes)')
+        'names', nargs='*', help='configs by name (default: all recipes)'
+    )
     parser.add_argument(
-        '--out', metavar='FILE.md', help='write the page instead of printing')
+        '--out', metavar='FILE.md', help='write the page instead of printing'
+    )
     cli.add_debug_argument(parser)
     return parser
 
@@ -42,8 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
 def recipes() -> list[str]:
     """Names of all recipes for published data sets."""
     return sorted(
-        path.stem for path in CONFIGS.glob('*.py')
-        if '_nano_' not in path.stem)
+        path.stem for path in CONFIGS.glob('*.py') if '_nano_' not in path.stem
+    )
 
 
 def row(name: str) -> str:
@@ -54,10 +57,12 @@ def row(name: str) -> str:
     with torch.device('meta'):
         model = MODELS.build(_without_weights(config))
     complexity = count_flops(model, published_shape(config))
-    return (f'| [`{name}`](../configs/{name}.py) '
-            f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
-            f'| {"×".join(map(str, complexity.shape))} '
-            f'| {_published(path)} |')
+    return (
+        f'| [`{name}`](../configs/{name}.py) '
+        f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
+        f'| {"×".join(map(str, complexity.shape))} '
+        f'| {_published(path)} |'
+    )
 
 
 def _without_weights(config: Config) -> Config:
@@ -82,7 +87,8 @@ def zoo(args: argparse.Namespace) -> int:
         print(lines[-1], flush=True)
     if args.out:
         cli.write_bytes(
-            Path(args.out), (HEAD + '\n'.join(lines) + '\n').encode())
+            Path(args.out), (HEAD + '\n'.join(lines) + '\n').encode()
+        )
     return 0
 
 

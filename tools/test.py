@@ -1,4 +1,5 @@
 """Evaluate a checkpoint on the test split of a config."""
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -27,26 +28,32 @@ def _scale(text: str) -> tuple[int, int]:
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/test.py configs/cascade_swin_b_coco.py '
-        'weights.pth --out metrics.json')
+        __doc__,
+        'python tools/test.py configs/cascade_swin_b_coco.py '
+        'weights.pth --out metrics.json',
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='path or address of the weights')
     parser.add_argument(
-        '--out', metavar='FILE.json', help='also write the metrics as JSON')
+        '--out', metavar='FILE.json', help='also write the metrics as JSON'
+    )
     parser.add_argument(
         '--results',
         metavar='PREFIX',
         help='detection: also write what was found as PREFIX.bbox.json and '
-        "PREFIX.segm.json, the format of COCO's evaluation server")
+        "PREFIX.segm.json, the format of COCO's evaluation server",
+    )
     parser.add_argument(
         '--format-only',
         action='store_true',
-        help='with --results: do not score, for images without annotations')
+        help='with --results: do not score, for images without annotations',
+    )
     parser.add_argument(
         '--tta',
         action='store_true',
         help='merge the predictions of several scales, each also mirrored '
-        '(test-time augmentation)')
+        '(test-time augmentation)',
+    )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         '--tta-ratios',
@@ -56,16 +63,19 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='RATIO',
         help='factors of the test scale (default: those of the config, or '
         f'{_listed(SEGMENTATION.tta_ratios)} for segmentation and '
-        f'{_listed(DETECTION.tta_ratios)} for detection)')
+        f'{_listed(DETECTION.tta_ratios)} for detection)',
+    )
     several.add_argument(
         '--tta-scales',
         type=_scale,
         nargs='+',
         default=(),
         metavar='WIDTHxHEIGHT',
-        help='test scales themselves, such as 1333x800')
+        help='test scales themselves, such as 1333x800',
+    )
     parser.add_argument(
-        '--tta-no-flip', action='store_true', help='mirror nothing')
+        '--tta-no-flip', action='store_true', help='mirror nothing'
+    )
     cli.add_run_arguments(parser)
     return parser
 
@@ -77,15 +87,22 @@ def test(args: argparse.Namespace) -> int:
         cfg,
         work_dir=args.work_dir,
         load_from=args.checkpoint,
-        launcher=args.launcher)
+        launcher=args.launcher,
+    )
     if args.results or args.format_only:
         enable_result_files(cfg, args.results, args.format_only)
     if args.tta:
-        add_tta(cfg, args.tta_ratios, args.tta_scales,
-                False if args.tta_no_flip else None)
+        add_tta(
+            cfg,
+            args.tta_ratios,
+            args.tta_scales,
+            False if args.tta_no_flip else None,
+        )
     elif args.tta_ratios or args.tta_scales or args.tta_no_flip:
-        raise ValueError('--tta-ratios, --tta-scales and --tta-no-flip change '
-                         'what --tta does: add --tta')
+        raise ValueError(
+            '--tta-ratios, --tta-scales and --tta-no-flip change '
+            'what --tta does: add --tta'
+        )
     runner = build_runner(cfg)
     metrics = runner.test()
     if runner.rank == 0:
@@ -95,7 +112,7 @@ def test(args: argparse.Namespace) -> int:
             content = {
                 'config': args.config,
                 'checkpoint': args.checkpoint,
-                'metrics': metrics
+                'metrics': metrics,
             }
             task = find_task(cfg)
             if task and task.views:

@@ -1,4 +1,5 @@
 """Train the model of a config."""
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from swin_dense.engine.work_dir_lock import check_not_training
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/train.py configs/cascade_swin_b_coco.py')
+        __doc__, 'python tools/train.py configs/cascade_swin_b_coco.py'
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--resume',
@@ -23,23 +25,28 @@ def make_parser() -> argparse.ArgumentParser:
         const='auto',
         metavar='auto|PATH',
         help="continue from the work folder's last checkpoint if there is "
-        'one, or from a path')
+        'one, or from a path',
+    )
     parser.add_argument(
         '--copy-classes',
         action='store_true',
         help='where load_from is a checkpoint of other classes, copy what it '
-        'knows of classes of the same name')
+        'knows of classes of the same name',
+    )
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision')
+        '--amp', action='store_true', help='train in mixed precision'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by batch size / reference batch size')
+        help='scale the learning rate by batch size / reference batch size',
+    )
     parser.add_argument('--seed', type=int, help='of everything random')
     parser.add_argument(
         '--deterministic',
         action='store_true',
-        help='restrict cuDNN to deterministic algorithms')
+        help='restrict cuDNN to deterministic algorithms',
+    )
     cli.add_run_arguments(parser)
     return parser
 
@@ -58,7 +65,8 @@ def train(args: argparse.Namespace) -> int:
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
         seed=args.seed,
-        deterministic=args.deterministic)
+        deterministic=args.deterministic,
+    )
     runner = build_runner(cfg)
     runner.train()
     if runner.rank == 0:

@@ -3,6 +3,7 @@
 Both get the same random weights, by way of a file as the host stores it, and
 predict for the same random input.
 """
+
 import copy
 import sys
 import tempfile
@@ -36,6 +37,7 @@ class Comparison(NamedTuple):
         choices: Labels and pixels of masks or label maps.
         changed: Those that differ from the host's.
     """
+
     parameters: int
     values: int
     difference: float
@@ -71,7 +73,7 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
             continue
         noise = torch.randn(value.shape, generator=generator)
         if value.ndim > 1:
-            noise /= max(1, value[0].numel())**.5
+            noise /= max(1, value[0].numel()) ** 0.5
         elif name.endswith(('weight', 'running_var')):
             noise = 1 + noise.clamp(-3, 3) / 10
         else:
@@ -92,7 +94,8 @@ def make_batch(cfg: Config, size: int, seed: int = 0) -> dict[str, list]:
     shapes = dict(
         mmdet=[(3, size, size + 13), (3, size - 21, size)],
         mmseg=[(3, size, size + 13)] * 2,
-        mmaction=[(1, 3, 7, size, size + 13)])[scope]
+        mmaction=[(1, 3, 7, size, size + 13)],
+    )[scope]
     inputs = [
         torch.randint(256, shape, dtype=torch.uint8, generator=generator)
         for shape in shapes
@@ -102,7 +105,8 @@ def make_batch(cfg: Config, size: int, seed: int = 0) -> dict[str, list]:
         meta = dict(
             img_shape=tuple(x.shape[-2:]),
             ori_shape=tuple(x.shape[-2:]),
-            scale_factor=(1., 1.))
+            scale_factor=(1.0, 1.0),
+        )
         if cfg.model.type == 'GLIP':
             meta.update(text=CLASSES, custom_entities=True)
         samples.append(_sample_type(scope)(metainfo=meta))
@@ -143,7 +147,8 @@ def compare(cfg: Config, size: int = 128, seed: int = 0) -> Comparison:
         load_model(ours, path)
     return Comparison(
         sum(p.numel() for p in ours.parameters()),
-        *_differences(_predict(ours, make_batch(cfg, size, seed)), expected))
+        *_differences(_predict(ours, make_batch(cfg, size, seed)), expected),
+    )
 
 
 def _predict(model: nn.Module, batch: dict[str, list]) -> dict[str, Tensor]:
@@ -166,17 +171,19 @@ def _tensors(node: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         yield path, node
 
 
-def _differences(ours: dict[str, Tensor],
-                 theirs: dict[str, Tensor]) -> tuple[int, float, int, int]:
-    shapes = [{
-        k: tuple(v.shape)
-        for k, v in side.items()
-    } for side in (ours, theirs)]
+def _differences(
+    ours: dict[str, Tensor], theirs: dict[str, Tensor]
+) -> tuple[int, float, int, int]:
+    shapes = [
+        {k: tuple(v.shape) for k, v in side.items()} for side in (ours, theirs)
+    ]
     if shapes[0] != shapes[1]:
-        raise ValueError(f'the outputs differ in kind: {shapes[0]} here, '
-                         f'{shapes[1]} in the host')
+        raise ValueError(
+            f'the outputs differ in kind: {shapes[0]} here, '
+            f'{shapes[1]} in the host'
+        )
     values = choices = changed = 0
-    difference = 0.
+    difference = 0.0
     for name, value in ours.items():
         if value.is_floating_point():
             values += value.numel()
@@ -191,27 +198,33 @@ def _differences(ours: dict[str, Tensor],
 
 def run(args: Namespace) -> int:
     """Compare each config and print a row of a table for it."""
-    print('| config | parameters | outputs | largest difference | '
-          'labels and pixels | changed |\n'
-          '| --- | --: | --: | --: | --: | --: |')
+    print(
+        '| config | parameters | outputs | largest difference | '
+        'labels and pixels | changed |\n'
+        '| --- | --: | --: | --: | --: | --: |'
+    )
     for path in args.configs:
         done = compare(load_config(path, args.cfg_options), args.size)
         print(
             f'| {Path(path).stem} | {done.parameters / 1e6:.1f} M | '
             f'{done.values} | {done.difference:.1e} | {done.choices} | '
             f'{done.changed} |',
-            flush=True)
+            flush=True,
+        )
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     parser = cli.make_parser(
-        __doc__, 'python projects/drop_in/compare.py '
-        'projects/drop_in/configs/retinanet_swin_t_coco.py')
+        __doc__,
+        'python projects/drop_in/compare.py '
+        'projects/drop_in/configs/retinanet_swin_t_coco.py',
+    )
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument(
-        '--size', type=int, default=128, help='of the input, in pixels')
+        '--size', type=int, default=128, help='of the input, in pixels'
+    )
     cli.add_config_arguments(parser)
     return cli.run(run, parser.parse_args(argv))
 

@@ -3,6 +3,7 @@
 Every run is `tools/train.py` on generated shapes. Runs that are in the
 results file are not repeated, so the command can be stopped and given again.
 """
+
 import argparse
 import json
 import subprocess
@@ -32,31 +33,37 @@ VARIANTS: dict[str, Sequence[str]] = {
     'without global attention': ('model.neck.global_attention=None', ),
     'with moved objects': ('train_dataloader.dataset.pipeline.2.prob=0.5', ),
     'without soft-NMS': ('model.test_cfg.rcnn.nms.type=nms', ),
-}  # yapf: disable
+}  # fmt: skip
 """What is compared: settings that differ from the config's."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python projects/htcpp_ablation/ablation.py --seeds 0 1 2 '
-        '--out results.json')
+        __doc__,
+        'python projects/htcpp_ablation/ablation.py --seeds 0 1 2 '
+        '--out results.json',
+    )
     parser.add_argument(
         '--only',
         nargs='+',
         choices=list(VARIANTS),
         metavar='VARIANT',
         default=list(VARIANTS),
-        help='some of: ' + ', '.join(VARIANTS))
+        help='some of: ' + ', '.join(VARIANTS),
+    )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
-        '--iters', type=int, default=1300, help='length of each training')
+        '--iters', type=int, default=1300, help='length of each training'
+    )
     parser.add_argument(
-        '--work-dir', default='work_dirs/htcpp_ablation', metavar='DIR')
+        '--work-dir', default='work_dirs/htcpp_ablation', metavar='DIR'
+    )
     parser.add_argument(
         '--out',
         default='work_dirs/htcpp_ablation/results.json',
-        metavar='FILE.json')
+        metavar='FILE.json',
+    )
     cli.add_debug_argument(parser)
     return parser
 
@@ -71,20 +78,31 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
         OSError: If the training failed.
     """
     options = [
-        *VARIANTS[variant], f'train_cfg.max_iters={iters}',
-        f'train_cfg.val_interval={iters}', f'param_scheduler.0.end={WARM_UP}',
-        f'param_scheduler.1.begin={WARM_UP}', f'param_scheduler.1.end={iters}',
-        f'param_scheduler.1.T_max={iters - WARM_UP}'
+        *VARIANTS[variant],
+        f'train_cfg.max_iters={iters}',
+        f'train_cfg.val_interval={iters}',
+        f'param_scheduler.0.end={WARM_UP}',
+        f'param_scheduler.1.begin={WARM_UP}',
+        f'param_scheduler.1.end={iters}',
+        f'param_scheduler.1.T_max={iters - WARM_UP}',
     ]
     command = [
-        sys.executable, REPOSITORY / 'tools' / 'train.py',
-        CASCADE if variant == 'cascade' else HTCPP, '--seed', seed,
-        '--work-dir', work_dir, '--cfg-options', *options
+        sys.executable,
+        REPOSITORY / 'tools' / 'train.py',
+        CASCADE if variant == 'cascade' else HTCPP,
+        '--seed',
+        seed,
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        *options,
     ]
     status = subprocess.run([str(word) for word in command]).returncode
     if status:
-        raise OSError(f'{variant}, seed {seed}: tools/train.py ended with '
-                      f'{status}; its log is in {work_dir}')
+        raise OSError(
+            f'{variant}, seed {seed}: tools/train.py ended with '
+            f'{status}; its log is in {work_dir}'
+        )
     log = max(work_dir.glob('*/vis_data/scalars.json'))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     result = {name: lines[-1][name] for name in METRICS}
@@ -96,7 +114,7 @@ def table(results: list[dict]) -> str:
     """Mean and spread (largest minus smallest) of each variant."""
     lines = [
         '| variant | seeds | box AP | spread | mask AP | spread | s / iter |',
-        '| --- | --: | --: | --: | --: | --: | --: |'
+        '| --- | --: | --: | --: | --: | --: | --: |',
     ]
     for variant in VARIANTS:
         runs = [run for run in results if run['variant'] == variant]
@@ -106,7 +124,8 @@ def table(results: list[dict]) -> str:
         for name in METRICS:
             values = [run[name] for run in runs]
             cells += [
-                f'{mean(values):.3f}', f'{max(values) - min(values):.3f}'
+                f'{mean(values):.3f}',
+                f'{max(values) - min(values):.3f}',
             ]
         cells.append(f'{mean(run["seconds"] for run in runs):.2f}')
         lines.append('| ' + ' | '.join(cells) + ' |')
@@ -116,8 +135,9 @@ def table(results: list[dict]) -> str:
 def compare(args: argparse.Namespace) -> int:
     """Train what is missing, one after the other, and print the table."""
     if args.iters <= WARM_UP:
-        raise ValueError(f'--iters {args.iters} must exceed the warm-up of '
-                         f'{WARM_UP}')
+        raise ValueError(
+            f'--iters {args.iters} must exceed the warm-up of {WARM_UP}'
+        )
     out = Path(args.out)
     results = json.loads(out.read_text()) if out.exists() else []
     done = {(run['variant'], run['seed'], run['iters']) for run in results}
@@ -125,11 +145,14 @@ def compare(args: argparse.Namespace) -> int:
         for variant in args.only:
             if (variant, seed, args.iters) in done:
                 continue
-            folder = Path(args.work_dir,
-                          f'{variant.replace(" ", "_")}_{seed}_{args.iters}')
+            folder = Path(
+                args.work_dir,
+                f'{variant.replace(" ", "_")}_{seed}_{args.iters}',
+            )
             run = train(variant, seed, args.iters, folder)
             results.append(
-                dict(run, variant=variant, seed=seed, iters=args.iters))
+                dict(run, variant=variant, seed=seed, iters=args.iters)
+            )
             cli.write_json(out, results)
     print(table([run for run in results if run['iters'] == args.iters]))
     return 0

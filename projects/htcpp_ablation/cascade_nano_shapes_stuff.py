@@ -11,4 +11,6 @@ load, annotations, _, *rest = _base_.train_pipeline
 train_dataloader = dict(
     dataset=dict(
         data_prefix=dict(seg=None),
-        pipeline=[load, dict(annotations, with_seg=False), *rest]))
+        pipeline=[load, dict(annotations, with_seg=False), *rest],
+    )
+)

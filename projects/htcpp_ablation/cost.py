@@ -3,6 +3,7 @@
 Parameters and FLOPs are those of the model less those without the ingredient.
 Its time is the CPU time of its own operations, each alone, for one image.
 """
+
 import argparse
 import sys
 import time
@@ -35,14 +36,16 @@ WITHOUT: dict[str, dict[str, Any]] = {
     CONVOLUTIONS: {f'{ROI_HEAD}.bbox_head.{stage}.num_shared_{kind}': number
                    for stage in range(STAGES)
                    for kind, number in (('convs', 0), ('fcs', 2))},
-}  # yapf: disable
+}  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.make_parser(
-        __doc__, 'python projects/htcpp_ablation/cost.py '
-        'configs/htcpp_swin_b_coco.py --out cost.json')
+        __doc__,
+        'python projects/htcpp_ablation/cost.py '
+        'configs/htcpp_swin_b_coco.py --out cost.json',
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -50,9 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
         nargs=2,
         default=[800, 1280],
         metavar='PIXELS',
-        help='height and width of the image (default: 800 1280)')
+        help='height and width of the image (default: 800 1280)',
+    )
     parser.add_argument(
-        '--repeats', type=int, default=5, help='of which the fastest counts')
+        '--repeats', type=int, default=5, help='of which the fastest counts'
+    )
     parser.add_argument('--out', metavar='FILE.json')
     cli.add_debug_argument(parser)
     return parser
@@ -67,15 +72,19 @@ def build(path: str, options: dict[str, Any], device: str) -> nn.Module:
         return MODELS.build(config.model).eval()
 
 
-def size(path: str, options: dict[str, Any],
-         shape: Sequence[int]) -> tuple[int, int]:
+def size(
+    path: str, options: dict[str, Any], shape: Sequence[int]
+) -> tuple[int, int]:
     """Parameters and FLOPs."""
-    complexity = count_flops(build(path, options, 'meta'), shape, PROPOSALS, MASKS)
+    complexity = count_flops(
+        build(path, options, 'meta'), shape, PROPOSALS, MASKS
+    )
     return complexity.params, complexity.flops
 
 
-def operations(model: nn.Module,
-               shape: Sequence[int]) -> dict[str, Callable[[], Any]]:
+def operations(
+    model: nn.Module, shape: Sequence[int]
+) -> dict[str, Callable[[], Any]]:
     """What each ingredient does for one image."""
     height, width = shape
     channels = model.neck.out_channels
@@ -84,8 +93,8 @@ def operations(model: nn.Module,
         for level in range(2, 2 + model.neck.num_outs)
     ]
     last = torch.randn(1, model.neck.in_channels[-1], height >> 5, width >> 5)
-    corners = torch.rand(PROPOSALS, 2) * torch.tensor([width, height]) * .8
-    sides = torch.rand(PROPOSALS, 2) * torch.tensor([width, height]) * .2
+    corners = torch.rand(PROPOSALS, 2) * torch.tensor([width, height]) * 0.8
+    sides = torch.rand(PROPOSALS, 2) * torch.tensor([width, height]) * 0.2
     rois = torch.cat([torch.zeros(PROPOSALS, 1), corners, corners + sides], 1)
     boxes = torch.randn(PROPOSALS, channels, 7, 7)
     masks = torch.randn(MASKS, channels, 14, 14)
@@ -121,11 +130,14 @@ def operations(model: nn.Module,
 def suppression(kind: str, rois: torch.Tensor) -> Callable[[], Any]:
     """NMS of boxes with a few likely classes each."""
     from mmdet.models.layers import multiclass_nms
+
     likely = torch.randint(80, (PROPOSALS, CANDIDATES // PROPOSALS))
-    scores = torch.zeros(PROPOSALS, 81).scatter(1, likely,
-                                                torch.rand(likely.shape))
-    return lambda: multiclass_nms(rois[:, 1:], scores, .001,
-                                  dict(type=kind, iou_threshold=.5), 100)
+    scores = torch.zeros(PROPOSALS, 81).scatter(
+        1, likely, torch.rand(likely.shape)
+    )
+    return lambda: multiclass_nms(
+        rois[:, 1:], scores, 0.001, dict(type=kind, iou_threshold=0.5), 100
+    )
 
 
 def moving() -> Callable[[], Any]:
@@ -134,19 +146,22 @@ def moving() -> Callable[[], Any]:
     from mmdet.structures.mask import BitmapMasks
 
     from swin_dense.detection.instance_jitter import InstanceJitter
+
     shape = (480, 640)
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     masks = np.zeros((OBJECTS, *shape), np.uint8)
     for index, mask in enumerate(masks):
-        mask[100:300, 90 * index:90 * index + 70] = 1
+        mask[100:300, 90 * index : 90 * index + 70] = 1
     boxes = [[90 * i, 100, 90 * i + 70, 300] for i in range(OBJECTS)]
-    jitter = InstanceJitter(prob=1.)
+    jitter = InstanceJitter(prob=1.0)
     return lambda: jitter(
         dict(
             img=image,
             gt_masks=BitmapMasks(masks, *shape),
             gt_bboxes=HorizontalBoxes(np.array(boxes, np.float32)),
-            gt_ignore_flags=np.zeros(OBJECTS, bool)))
+            gt_ignore_flags=np.zeros(OBJECTS, bool),
+        )
+    )
 
 
 def fastest(operation: Callable[[], Any], repeats: int) -> float:
@@ -176,14 +191,21 @@ def cost(args: argparse.Namespace) -> int:
                 less = size(args.config, WITHOUT[name], args.shape)
                 row.update(params=params - less[0], flops=flops - less[1])
             rows.append(row)
-    print(f'{args.config}, {args.shape[0]} x {args.shape[1]} pixels, '
-          f'{torch.get_num_threads()} CPU threads: {params / 1e6:.2f} M '
-          f'parameters, {flops / 1e9:.2f} GFLOPs')
-    print('| ingredient | parameters (M) | FLOPs (G) | CPU ms |\n'
-          '| --- | --: | --: | --: |')
+    print(
+        f'{args.config}, {args.shape[0]} x {args.shape[1]} pixels, '
+        f'{torch.get_num_threads()} CPU threads: {params / 1e6:.2f} M '
+        f'parameters, {flops / 1e9:.2f} GFLOPs'
+    )
+    print(
+        '| ingredient | parameters (M) | FLOPs (G) | CPU ms |\n'
+        '| --- | --: | --: | --: |'
+    )
     for row in rows:
-        sizes = (f'{row["params"] / 1e6:+.2f} | {row["flops"] / 1e9:+.2f}'
-                 if 'params' in row else '0 | 0')
+        sizes = (
+            f'{row["params"] / 1e6:+.2f} | {row["flops"] / 1e9:+.2f}'
+            if 'params' in row
+            else '0 | 0'
+        )
         print(f'| {row["name"]} | {sizes} | {row["seconds"] * 1e3:.0f} |')
     if args.out:
         cli.write_json(
@@ -194,7 +216,9 @@ def cost(args: argparse.Namespace) -> int:
                 threads=torch.get_num_threads(),
                 params=params,
                 flops=flops,
-                ingredients=rows))
+                ingredients=rows,
+            ),
+        )
     return 0
 
 

@@ -5,6 +5,7 @@ then evaluated at 256 pixels with windows of 8, at once and after a brief
 training there. Each seed runs in a process of its own. What is finished is
 not done again: after an interruption give the same command.
 """
+
 import argparse
 import json
 import multiprocessing
@@ -33,7 +34,7 @@ from swin_dense.registry import DATASETS
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MODELS = {
     'V1': 'mask_rcnn_swin_nano_shapes',
-    'V2': 'mask_rcnn_swinv2_nano_shapes'
+    'V2': 'mask_rcnn_swinv2_nano_shapes',
 }
 TABLE = 'relative_position_bias_table'
 METRIC = 'coco/bbox_mAP'
@@ -54,6 +55,7 @@ class Way(NamedTuple):
         window: New window in tokens.
         method: Of resizing bias tables; `zero` forgets them.
     """
+
     model: str
     title: str
     window: int
@@ -81,6 +83,7 @@ class Plan(NamedTuple):
         threads: Of each process.
         options: Settings for all configs.
     """
+
     root: Path
     iterations: int
     brief: int
@@ -97,33 +100,38 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         nargs='+',
         default=[0, 1],
-        help='of the trainings (default: 0 1)')
+        help='of the trainings (default: 0 1)',
+    )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/window_transfer',
-        help='folder for the results (default: work_dirs/window_transfer)')
+        help='folder for the results (default: work_dirs/window_transfer)',
+    )
     parser.add_argument(
         '--iterations',
         type=int,
         default=1000,
-        help='of the training at 128 pixels (default: %(default)s)')
+        help='of the training at 128 pixels (default: %(default)s)',
+    )
     parser.add_argument(
         '--brief',
         type=int,
         default=80,
-        help='iterations of that at 256 pixels (default: %(default)s)')
+        help='iterations of that at 256 pixels (default: %(default)s)',
+    )
     parser.add_argument(
         '--rate',
         type=float,
         default=2e-4,
         help='learning rate of that at 256 pixels, a fifth of that of the '
-        'first by default (default: %(default)s)')
+        'first by default (default: %(default)s)',
+    )
     parser.add_argument(
         '--processes',
         type=int,
-        default=min(2,
-                    os.cpu_count() or 1),
-        help='seeds at a time (default here: %(default)s)')
+        default=min(2, os.cpu_count() or 1),
+        help='seeds at a time (default here: %(default)s)',
+    )
     cli.add_config_arguments(parser)
     return parser
 
@@ -132,8 +140,13 @@ def transfer(args: argparse.Namespace) -> int:
     """Run all seeds, print the table, write it and all figures."""
     threads = max(1, torch.get_num_threads() // args.processes)
     plan = Plan(
-        Path(args.work_dir), args.iterations, args.brief, args.rate, threads,
-        args.cfg_options or {})
+        Path(args.work_dir),
+        args.iterations,
+        args.brief,
+        args.rate,
+        threads,
+        args.cfg_options or {},
+    )
     # Drawn here, so that the processes do not do it twice.
     for loader in ('train_dataloader', 'test_dataloader'):
         data = make_config(plan, 'V1', *SMALL, plan.root)[loader].dataset
@@ -145,8 +158,9 @@ def transfer(args: argparse.Namespace) -> int:
         spawn = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(args.processes, mp_context=spawn) as pool:
             results = list(pool.map(run_one, args.seeds))
-    cli.write_json(plan.root / 'results.json',
-                   dict(zip(map(str, args.seeds), results)))
+    cli.write_json(
+        plan.root / 'results.json', dict(zip(map(str, args.seeds), results))
+    )
     table = format_table(results)
     cli.write_bytes(plan.root / 'table.md', f'{table}\n'.encode())
     print(f'\nBox AP:\n\n{table}\n\n{plan.root / "table.md"}')
@@ -172,12 +186,14 @@ def run_seed(plan: Plan, seed: int) -> dict[str, dict[str, dict]]:
         start = trained[way.model]
         if way.method:
             start = with_tables(start, way, place / 'start.pth')
-        small, large = (make_config(plan, way.model, size, way.window, place)
-                        for size, _ in (SMALL, LARGE))
+        small, large = (
+            make_config(plan, way.model, size, way.window, place)
+            for size, _ in (SMALL, LARGE)
+        )
         measured = [
             before[way.model],
             evaluate(small, start, 'small'),
-            evaluate(large, start, 'large')
+            evaluate(large, start, 'large'),
         ]
         large.load_from = str(start)
         large.optim_wrapper.optimizer.lr = plan.rate
@@ -187,8 +203,9 @@ def run_seed(plan: Plan, seed: int) -> dict[str, dict[str, dict]]:
     return results
 
 
-def make_config(plan: Plan, model: str, size: int, window: int,
-                folder: Path) -> Config:
+def make_config(
+    plan: Plan, model: str, size: int, window: int, folder: Path
+) -> Config:
     """A quick start at a size of images and windows, in a folder.
 
     Boxes alone: masks would cost a third more. Anchors follow the images.
@@ -207,8 +224,9 @@ def make_config(plan: Plan, model: str, size: int, window: int,
             'train_dataloader.batch_size': 4,
             'optim_wrapper.optimizer.lr': 1e-3,
             'param_scheduler.0.end': 100,
-            **plan.options
-        })
+            **plan.options,
+        },
+    )
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.dataset.generate.update(SHAPES)
     resize = dict(type='Resize', scale=(size, size), keep_ratio=True)
@@ -231,7 +249,8 @@ def train(cfg: Config, seed: int, iterations: int) -> Path:
     warm_up, cosine = cfg.param_scheduler
     warm_up.end = max(1, min(warm_up.end, iterations // 10))
     cosine.update(
-        begin=warm_up.end, end=iterations, T_max=iterations - warm_up.end)
+        begin=warm_up.end, end=iterations, T_max=iterations - warm_up.end
+    )
     cfg.train_cfg.max_iters = iterations
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     apply_command_line(cfg, seed=seed)
@@ -262,8 +281,10 @@ def with_tables(source: Path, way: Way, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         zero = way.method == 'zero'
         resized = resize_checkpoint(
-            read_checkpoint(source), [way.window],
-            method='bicubic' if zero else str(way.method))
+            read_checkpoint(source),
+            [way.window],
+            method='bicubic' if zero else str(way.method),
+        )
         if zero:
             for name, value in resized.checkpoint['state_dict'].items():
                 if name.endswith(TABLE):
@@ -273,11 +294,12 @@ def with_tables(source: Path, way: Way, path: Path) -> Path:
 
 
 def format_table(
-        results: Sequence[Mapping[str, Mapping[str, Mapping]]]) -> str:
+    results: Sequence[Mapping[str, Mapping[str, Mapping]]],
+) -> str:
     """Mean over the seeds, and half of the range if several, as Markdown."""
     lines = [
         '| weights | ' + ' | '.join(COLUMNS) + ' |',
-        '| --- |' + ' --: |' * len(COLUMNS)
+        '| --- |' + ' --: |' * len(COLUMNS),
     ]
     for title in results[0]:
         cells = [title]

@@ -1,4 +1,5 @@
 """Time and peak memory of models, side by side in one run."""
+
 import ctypes
 import gc
 import json
@@ -43,6 +44,7 @@ class BenchmarkCase(NamedTuple):
         sequential: Whether our V2 works on a few windows at a time.
         busy: Other processes that work meanwhile, see `other_programs`.
     """
+
     arch: str = 'tiny'
     config: str | None = None
     shape: tuple[int, ...] = (800, 1333)
@@ -60,7 +62,7 @@ class BenchmarkCase(NamedTuple):
     @property
     def size(self) -> tuple[int, ...]:
         """Size of the input, (B, 3, H, W) or (B, 3, T, H, W)."""
-        frames = (self.frames, ) if self.frames else ()
+        frames = (self.frames,) if self.frames else ()
         return (self.batch, 3, *frames, *self.shape)
 
     @property
@@ -74,6 +76,7 @@ class Measurement(NamedTuple):
 
     The ratio is ours over the peer's, None without a peer.
     """
+
     quantity: str
     ours: float
     peer: float | None
@@ -91,12 +94,13 @@ def _backbone(setting: BenchmarkCase, name: str) -> nn.Module:
     if setting.v2:
         return _v2_backbone(setting, name)
     from swin_dense.backbones.swin import SwinTransformer
+
     sizes = SWIN[setting.arch]
     if name == 'ours':
         cls: Callable[..., nn.Module] = SwinTransformer
     else:
         from mmdet.models.backbones.swin import SwinTransformer as cls
-    return cls(**sizes, window_size=setting.window, drop_path_rate=0.)
+    return cls(**sizes, window_size=setting.window, drop_path_rate=0.0)
 
 
 def _video_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
@@ -105,7 +109,7 @@ def _video_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
     else:
         from mmaction.models.backbones import SwinTransformer3D as cls
     window = (8, setting.window, setting.window)
-    return cls(setting.arch, window_size=window, drop_path_rate=0.)
+    return cls(setting.arch, window_size=window, drop_path_rate=0.0)
 
 
 def _v2_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
@@ -113,15 +117,19 @@ def _v2_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
         return _HuggingFaceV2(setting)
     if name == 'ours':
         from swin_dense.backbones.swin_v2 import SwinTransformerV2 as cls
+
         own = dict(
-            with_cp=setting.with_cp, sequential_attention=setting.sequential)
+            with_cp=setting.with_cp, sequential_attention=setting.sequential
+        )
     else:
         from mmpretrain.models.backbones.swin_transformer_v2 import (
             SwinTransformerV2 as cls,
         )
+
         own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
     return cls(
-        setting.arch, window_size=setting.window, drop_path_rate=0., **own)
+        setting.arch, window_size=setting.window, drop_path_rate=0.0, **own
+    )
 
 
 class _HuggingFaceV2(nn.Module):
@@ -129,6 +137,7 @@ class _HuggingFaceV2(nn.Module):
 
     def __init__(self, setting: BenchmarkCase) -> None:
         from transformers import Swinv2Backbone, Swinv2Config
+
         super().__init__()
         sizes = SWIN_V2[setting.arch]
         self.model = Swinv2Backbone(
@@ -138,8 +147,10 @@ class _HuggingFaceV2(nn.Module):
                 depths=sizes['depths'],
                 num_heads=sizes['num_heads'],
                 window_size=setting.window,
-                drop_path_rate=0.,
-                out_indices=[1, 2, 3, 4]))
+                drop_path_rate=0.0,
+                out_indices=[1, 2, 3, 4],
+            )
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return self.model(x).feature_maps
@@ -150,12 +161,13 @@ def _detector(setting: BenchmarkCase, name: str) -> nn.Module:
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
     from mmengine.model import revert_sync_batchnorm
+
     register_all_modules()
     model = Config.fromfile(setting.config).model
     backbone = model.backbone
     backbone.init_cfg = None
     for part in backbone.get('backbones', [backbone]):
-        part.drop_path_rate = 0.
+        part.drop_path_rate = 0.0
     if name != 'ours':
         backbone.type = 'mmdet.SwinTransformer'
         arch = backbone.pop('arch', None)
@@ -169,9 +181,11 @@ def _samples(setting: BenchmarkCase, classes: int) -> list:
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
+
     height, width = setting.shape
-    boxes = torch.tensor([[.1, .1, .4, .5], [.3, .2, .9, .6],
-                          [.5, .5, .7, .95]])
+    boxes = torch.tensor(
+        [[0.1, 0.1, 0.4, 0.5], [0.3, 0.2, 0.9, 0.6], [0.5, 0.5, 0.7, 0.95]]
+    )
     boxes = boxes * torch.tensor([width, height, width, height])
     masks = torch.zeros(len(boxes), height, width, dtype=torch.uint8)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
@@ -184,13 +198,17 @@ def _samples(setting: BenchmarkCase, classes: int) -> list:
                 ori_shape=setting.shape,
                 pad_shape=setting.shape,
                 batch_input_shape=setting.shape,
-                scale_factor=(1., 1.)))
+                scale_factor=(1.0, 1.0),
+            )
+        )
         sample.gt_instances = InstanceData(
             bboxes=boxes.to(setting.device),
             labels=(torch.arange(len(boxes)) % classes).to(setting.device),
-            masks=BitmapMasks(masks.numpy(), height, width))
+            masks=BitmapMasks(masks.numpy(), height, width),
+        )
         sample.gt_sem_seg = PixelData(
-            sem_seg=masks.amax(0, keepdim=True).to(setting.device))
+            sem_seg=masks.amax(0, keepdim=True).to(setting.device)
+        )
         samples.append(sample)
     return samples
 
@@ -220,7 +238,8 @@ def _tasks(setting: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
         torch.autocast,
         torch.device(setting.device).type,
         getattr(torch, setting.dtype),
-        enabled=setting.dtype != 'float32')
+        enabled=setting.dtype != 'float32',
+    )
 
     def forward() -> None:
         model.eval()
@@ -243,8 +262,10 @@ def _synchronize(device: str) -> None:
 
 
 # Goes through 16 MiB again and again, which is more than its share of a cache.
-_OTHER_PROGRAM = ('import numpy\nnumbers = numpy.ones(2**22, numpy.float32)\n'
-                  'while True:\n    numbers *= 1')
+_OTHER_PROGRAM = (
+    'import numpy\nnumbers = numpy.ones(2**22, numpy.float32)\n'
+    'while True:\n    numbers *= 1'
+)
 
 
 @contextmanager
@@ -259,9 +280,8 @@ def other_programs(count: int) -> Iterator[None]:
     command = [sys.executable, '-c', _OTHER_PROGRAM]
     # One thread each, whatever numpy's library would take.
     processes = [
-        subprocess.Popen(command, env={
-            **os.environ, 'OMP_NUM_THREADS': '1'
-        }) for _ in range(count)
+        subprocess.Popen(command, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+        for _ in range(count)
     ]
     try:
         yield
@@ -314,27 +334,39 @@ def _status(field: str) -> int:
 
 def _peak_in_child(setting: BenchmarkCase, name: str, quantity: str) -> float:
     """`peak_bytes` in a fresh process."""
-    code = ('import json, sys\n'
-            'from swin_dense.analysis.benchmark import BenchmarkCase, peak_bytes\n'
-            'setting = BenchmarkCase(**json.loads(sys.argv[1]))\n'
-            'setting = setting._replace(shape=tuple(setting.shape))\n'
-            'print(peak_bytes(setting, *sys.argv[2:]))')
+    code = (
+        'import json, sys\n'
+        'from swin_dense.analysis.benchmark import BenchmarkCase, peak_bytes\n'
+        'setting = BenchmarkCase(**json.loads(sys.argv[1]))\n'
+        'setting = setting._replace(shape=tuple(setting.shape))\n'
+        'print(peak_bytes(setting, *sys.argv[2:]))'
+    )
     command = [
-        sys.executable, '-W', 'ignore', '-c', code,
-        json.dumps(setting._asdict()), name, quantity
+        sys.executable,
+        '-W',
+        'ignore',
+        '-c',
+        code,
+        json.dumps(setting._asdict()),
+        name,
+        quantity,
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise OSError(f'the memory of {name} could not be measured:\n'
-                      f'{done.stderr.strip()[-2000:]}')
+        raise OSError(
+            f'the memory of {name} could not be measured:\n'
+            f'{done.stderr.strip()[-2000:]}'
+        )
     return float(done.stdout.split()[-1])
 
 
-def measure(setting: BenchmarkCase,
-            peer: bool = True,
-            memory: bool = True,
-            times: bool = True,
-            progress: Callable[[str], None] = lambda line: None) -> list[Measurement]:
+def measure(
+    setting: BenchmarkCase,
+    peer: bool = True,
+    memory: bool = True,
+    times: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Measurement]:
     """Time ours and the peer's in turn, and the peak memory of each.
 
     Alternating the contestants spreads a change of the machine's speed over
@@ -350,7 +382,7 @@ def measure(setting: BenchmarkCase,
     Raises:
         ImportError: If the peer is wanted and absent.
     """
-    names: Sequence[str] = ('ours', 'peer') if peer else ('ours', )
+    names: Sequence[str] = ('ours', 'peer') if peer else ('ours',)
     rows = []
 
     def add(quantity: str, values: dict[str, float]) -> None:
@@ -363,7 +395,8 @@ def measure(setting: BenchmarkCase,
         except ImportError as error:
             raise ImportError(
                 f'{setting.peer} cannot be imported: {error}; install what is '
-                'missing, or leave it out with --no-peer') from error
+                'missing, or leave it out with --no-peer'
+            ) from error
         for quantity in MEASURES:
             seconds: dict[str, list[float]] = {name: [] for name in names}
             with other_programs(setting.busy):
@@ -372,15 +405,19 @@ def measure(setting: BenchmarkCase,
                         taken = _seconds(tasks[name][quantity], setting.device)
                         if repeat:
                             seconds[name].append(taken)
-            add(f'{quantity}, time',
-                {name: statistics.median(seconds[name])
-                 for name in names})
+            add(
+                f'{quantity}, time',
+                {name: statistics.median(seconds[name]) for name in names},
+            )
     if memory:
         for quantity in MEASURES:
-            add(f'{quantity}, peak memory', {
-                name: _peak_in_child(setting, name, quantity)
-                for name in names
-            })
+            add(
+                f'{quantity}, peak memory',
+                {
+                    name: _peak_in_child(setting, name, quantity)
+                    for name in names
+                },
+            )
     return rows
 
 
@@ -397,6 +434,8 @@ def format_rows(rows: Sequence[Measurement], peer: str = 'mmdet') -> str:
     lines = [f'| | swin_dense | {peer} | ratio |', '| --- | --: | --: | --: |']
     for row in rows:
         ratio = '-' if row.ratio is None else f'{row.ratio:.2f}'
-        lines.append(f'| {row.quantity} | {_show(row.ours, row.quantity)} | '
-                     f'{_show(row.peer, row.quantity)} | {ratio} |')
+        lines.append(
+            f'| {row.quantity} | {_show(row.ours, row.quantity)} | '
+            f'{_show(row.peer, row.quantity)} | {ratio} |'
+        )
     return '\n'.join(lines)

@@ -1,4 +1,5 @@
 """Maps of position biases out of a checkpoint that was resized."""
+
 import re
 from collections.abc import Sequence
 
@@ -16,8 +17,9 @@ _BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.attn')
 _HEAD = re.compile(r'(\d+)\.(\d+)\.(\d+)')
 
 
-def head_maps(resized: Resized,
-              heads: Sequence[str] | None = None) -> list[BiasMap]:
+def head_maps(
+    resized: Resized, heads: Sequence[str] | None = None
+) -> list[BiasMap]:
     """The biases of some heads before and after.
 
     Of clips, those between tokens of the same time.
@@ -39,19 +41,24 @@ def head_maps(resized: Resized,
     if not heads:
         return [
             _map(resized, attentions[block], None)
-            for block in sorted(attentions) if block[1] == 0
+            for block in sorted(attentions)
+            if block[1] == 0
         ]
     maps = []
     for text in heads:
         match = _HEAD.fullmatch(text)
         if match is None:
-            raise ValueError(f'heads must be given as STAGE.BLOCK.HEAD, such '
-                             f'as 2.0.5, got {text!r}')
+            raise ValueError(
+                f'heads must be given as STAGE.BLOCK.HEAD, such '
+                f'as 2.0.5, got {text!r}'
+            )
         stage, block, head = (int(number) for number in match.groups())
         if (stage, block) not in attentions:
             last = '.'.join(map(str, max(attentions)))
-            raise ValueError(f'has no block {stage}.{block} (the last is '
-                             f'{last}), asked for as {text}')
+            raise ValueError(
+                f'has no block {stage}.{block} (the last is '
+                f'{last}), asked for as {text}'
+            )
         maps.append(_map(resized, attentions[stage, block], head))
     return maps
 
@@ -63,11 +70,15 @@ def _map(resized: Resized, attention: str, head: int | None) -> BiasMap:
     if head is None:
         head = int(before.flatten(0, 1).std(0).argmax())
     if head >= count:
-        raise ValueError(f'has no head {head} in {attention}, whose heads are '
-                         f'0 to {count - 1}')
+        raise ValueError(
+            f'has no head {head} in {attention}, whose heads are '
+            f'0 to {count - 1}'
+        )
     return BiasMap(
-        f'{attention[:-len(".attn")]}\nhead {head} of 0-{count - 1}',
-        before[..., head].numpy(), after[..., head].numpy())
+        f'{attention[: -len(".attn")]}\nhead {head} of 0-{count - 1}',
+        before[..., head].numpy(),
+        after[..., head].numpy(),
+    )
 
 
 def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
@@ -83,21 +94,25 @@ def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
         return _grid(tables[0], unit), _grid(tables[1], target)
     name = f'{attention}.{TABLE}'
     source, table = resized.windows[name], weights[name].float()
-    changed = resize_bias_table(table, source, target,
-                                resized.metadata['method'])
+    changed = resize_bias_table(
+        table, source, target, resized.metadata['method']
+    )
     return _grid(table, source), _grid(changed, target)
 
 
-def _evaluate(weights: dict[str, Tensor], attention: str, window: Grid,
-              unit: Grid) -> Tensor:
+def _evaluate(
+    weights: dict[str, Tensor], attention: str, window: Grid, unit: Grid
+) -> Tensor:
     """The table that the network of Swin V2 computes for a window."""
     prefix = f'{attention}.cpb_mlp.'
     own = {
-        name[len(prefix):]: value
-        for name, value in weights.items() if name.startswith(prefix)
+        name[len(prefix) :]: value
+        for name, value in weights.items()
+        if name.startswith(prefix)
     }
     network = LogPositionBias(
-        unit, len(own['2.weight']), unit, hidden_dim=len(own['0.weight']))
+        unit, len(own['2.weight']), unit, hidden_dim=len(own['0.weight'])
+    )
     network.load_state_dict(own)
     with torch.no_grad():
         return network(window)

@@ -5,6 +5,7 @@ product, attention included: what the published columns count, with the linear
 layers of padding, which our kernels leave out. The model runs on the meta
 device, so that nothing is computed and no memory is needed.
 """
+
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from swin_dense.ops import WindowLayout
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
 DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'cls_head')
-TRAINING_HEADS = ('auxiliary_head', )  # they have parameters, but do not run
+TRAINING_HEADS = ('auxiliary_head',)  # they have parameters, but do not run
 ROI_HEADS = ('bbox_head', 'mask_head')
 SEMANTIC_HEAD = 'semantic_head'  # of HTC: a map beside the boxes
 
@@ -36,6 +37,7 @@ class Part:
         params: Number of parameters, frozen ones included.
         flops: Number of multiply-accumulates.
     """
+
     name: str
     params: int
     flops: int
@@ -50,6 +52,7 @@ class Complexity:
             frames before them.
         parts: The parts, in the order in which they run.
     """
+
     shape: tuple[int, ...]
     parts: list[Part]
 
@@ -91,8 +94,9 @@ class _OfficialKernels(PlainKernels):
     def can_run_block(self, block: SwinBlock, x: torch.Tensor) -> bool:
         return True
 
-    def run_block(self, block: SwinBlock, x: torch.Tensor,
-                  layout: WindowLayout) -> torch.Tensor:
+    def run_block(
+        self, block: SwinBlock, x: torch.Tensor, layout: WindowLayout
+    ) -> torch.Tensor:
         mixer, mlp = block.mixer, block.mlp
         if block.post_norm:
             x = x + block.norm1(WindowMixer.forward(mixer, x, layout, self))
@@ -125,10 +129,12 @@ def _clip_shape(pipeline: Sequence[dict[str, Any]]) -> list[int]:
     return frames + [side, side]
 
 
-def count_flops(model: nn.Module,
-          shape: Sequence[int],
-          proposals: int = 1000,
-          masks: int = 100) -> Complexity:
+def count_flops(
+    model: nn.Module,
+    shape: Sequence[int],
+    proposals: int = 1000,
+    masks: int = 100,
+) -> Complexity:
     """Count parameters and multiply-accumulates of a model in use.
 
     RoI heads have no fixed cost: it depends on how many boxes reach them. The
@@ -154,11 +160,15 @@ def count_flops(model: nn.Module,
     """
     clips = any(isinstance(part, nn.Conv3d) for part in model.modules())
     if len(shape) != 2 + clips or min(shape) < 1:
-        what, example = (('number of frames, height and width',
-                          (32, 224, 224)) if clips else
-                         ('height and width in pixels', (800, 1280)))
-        raise ValueError(f'shape must be a positive {what}, for example '
-                         f'{example}; got {tuple(shape)}')
+        what, example = (
+            ('number of frames, height and width', (32, 224, 224))
+            if clips
+            else ('height and width in pixels', (800, 1280))
+        )
+        raise ValueError(
+            f'shape must be a positive {what}, for example '
+            f'{example}; got {tuple(shape)}'
+        )
     # On the meta device numbers that decide the control flow do not exist;
     # only what a constructor computed is needed, and the copy carries it. It
     # takes shapes in place of the weights, which may be a gigabyte.
@@ -173,25 +183,30 @@ def count_flops(model: nn.Module,
         for name, module, inputs in _calls(model, image, proposals, masks):
             runs = name not in TRAINING_HEADS
             parts.append(
-                Part(name, _params(module),
-                     _flops(module, inputs) if runs else 0))
+                Part(
+                    name,
+                    _params(module),
+                    _flops(module, inputs) if runs else 0,
+                )
+            )
     left = _params(model) - sum(part.params for part in parts)
     if left:
         names = sorted(
-            {name.split('.')[0]
-             for name, _ in model.named_parameters()} -
-            {part.name.split('.')[0]
-             for part in parts})
+            {name.split('.')[0] for name, _ in model.named_parameters()}
+            - {part.name.split('.')[0] for part in parts}
+        )
         raise ValueError(
             f'{left} parameters belong to parts that are not counted '
             f'({", ".join(names)}); known are a backbone, a neck, the dense '
             f'heads {", ".join(DENSE_HEADS + TRAINING_HEADS)} and RoI heads. '
-            'Count the parts one by one.')
+            'Count the parts one by one.'
+        )
     return Complexity(tuple(shape), parts)
 
 
-def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
-           masks: int) -> Iterator[tuple[str, nn.Module, Any]]:
+def _calls(
+    model: nn.Module, image: torch.Tensor, proposals: int, masks: int
+) -> Iterator[tuple[str, nn.Module, Any]]:
     """Yield name, module and input of every part, in running order."""
     if not hasattr(model, 'backbone'):
         yield type(model).__name__, model, image
@@ -206,12 +221,18 @@ def _calls(model: nn.Module, image: torch.Tensor, proposals: int,
             yield name, getattr(model, name), features
     if hasattr(model, 'roi_head'):
         if getattr(model.roi_head, SEMANTIC_HEAD, None) is not None:
-            yield (f'roi_head.{SEMANTIC_HEAD}', model.roi_head.semantic_head,
-                   features)
+            yield (
+                f'roi_head.{SEMANTIC_HEAD}',
+                model.roi_head.semantic_head,
+                features,
+            )
         for name, boxes in zip(ROI_HEADS, (proposals, masks)):
             if hasattr(model.roi_head, name):
-                yield (f'roi_head.{name}', getattr(model.roi_head, name),
-                       _roi_features(model.roi_head, name, boxes))
+                yield (
+                    f'roi_head.{name}',
+                    getattr(model.roi_head, name),
+                    _roi_features(model.roi_head, name, boxes),
+                )
 
 
 def _roi_features(roi_head: nn.Module, head: str, boxes: int) -> torch.Tensor:

@@ -1,10 +1,13 @@
 """Swin backbones, registered under scope `swin_dense`."""
+
 from swin_dense.backbones.composite import CompositeBackbone
 from swin_dense.backbones.swin import SwinTransformer
 from swin_dense.backbones.swin_v2 import SwinTransformerV2
 from swin_dense.backbones.video_swin import SwinTransformer3D
 
 __all__ = [
-    'CompositeBackbone', 'SwinTransformer', 'SwinTransformer3D',
-    'SwinTransformerV2'
+    'CompositeBackbone',
+    'SwinTransformer',
+    'SwinTransformer3D',
+    'SwinTransformerV2',
 ]

@@ -1,4 +1,5 @@
 """The pyramid that all Swin backbones share."""
+
 from collections.abc import Callable
 
 import torch
@@ -43,9 +44,9 @@ class SwinPyramid(BaseModule):
         ValueError: If `init_cfg` is incomplete.
     """
 
-    def __init__(self,
-                 config: PyramidConfig,
-                 init_cfg: InitCfg = None) -> None:
+    def __init__(
+        self, config: PyramidConfig, init_cfg: InitCfg = None
+    ) -> None:
         split_init_cfg(init_cfg)  # refuses what is incomplete
         super().__init__(init_cfg)
         self._size_cache = SizeCache()
@@ -62,42 +63,62 @@ class SwinPyramid(BaseModule):
         ]
         self.num_features = [dims[i] for i in merged]
         self.channels = tuple(self.num_features[i] for i in self.out_indices)
-        self.strides = tuple(patch_size[-1] * 2**merged[i]
-                             for i in self.out_indices)
+        self.strides = tuple(
+            patch_size[-1] * 2 ** merged[i] for i in self.out_indices
+        )
 
-        self.patch_embed = PatchEmbed(config.in_channels, embed_dims,
-                                      patch_size,
-                                      norm if config.patch_norm else None)
+        self.patch_embed = PatchEmbed(
+            config.in_channels,
+            embed_dims,
+            patch_size,
+            norm if config.patch_norm else None,
+        )
         self.pretrain_grid = config.pretrain_grid
         self.interpolate_mode = config.interpolate_mode
         if config.pretrain_grid:
             tokens = torch.Size(config.pretrain_grid).numel()
             self.absolute_pos_embed = nn.Parameter(
-                torch.zeros(1, tokens, embed_dims))
+                torch.zeros(1, tokens, embed_dims)
+            )
         self.pos_drop = nn.Dropout(config.drop_rate)
 
         num_blocks = sum(len(stage.mixers) for stage in config.stages)
         rates = (
             config.drop_path_rate * i / max(1, num_blocks - 1)
-            for i in range(num_blocks))
+            for i in range(num_blocks)
+        )
         every = config.extra_norm_every
         self.layers = nn.ModuleList()
         for index, (dim, stage) in enumerate(zip(dims, config.stages)):
             blocks = [
-                SwinBlock(dim, mixer(dim), feedforward(dim), norm, next(rates),
-                          config.post_norm, every > 0 and number % every == 0)
+                SwinBlock(
+                    dim,
+                    mixer(dim),
+                    feedforward(dim),
+                    norm,
+                    next(rates),
+                    config.post_norm,
+                    every > 0 and number % every == 0,
+                )
                 for number, (mixer, feedforward) in enumerate(
-                    zip(stage.mixers, stage.feedforwards), start=1)
+                    zip(stage.mixers, stage.feedforwards), start=1
+                )
             ]
             self.layers.append(
-                SwinStage(blocks,
-                          config.merging(dim) if index < count - 1 else None,
-                          stage.shrink, stage.mask_padding, stage.with_cp,
-                          stage.shift_together))
+                SwinStage(
+                    blocks,
+                    config.merging(dim) if index < count - 1 else None,
+                    stage.shrink,
+                    stage.mask_padding,
+                    stage.with_cp,
+                    stage.shift_together,
+                )
+            )
         output_norm = config.output_norm or norm
         for index in self.out_indices:
-            self.add_module(f'norm{index}',
-                            output_norm(self.num_features[index]))
+            self.add_module(
+                f'norm{index}', output_norm(self.num_features[index])
+            )
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -122,7 +143,7 @@ class SwinPyramid(BaseModule):
     def forward_stages(
         self,
         x: Tensor,
-        before_stage: Callable[[int, Tensor], Tensor] | None = None
+        before_stage: Callable[[int, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Compute the pyramid of an embedded input.
 
@@ -156,7 +177,8 @@ class SwinPyramid(BaseModule):
             x.movedim(-1, 1),
             size=grid,
             mode=self.interpolate_mode,
-            align_corners=False)
+            align_corners=False,
+        )
         return x.movedim(1, -1)
 
     def init_weights(self) -> None:
@@ -179,10 +201,11 @@ class SwinPyramid(BaseModule):
             return
         MMLogger.get_current_instance().info(
             f'{type(self).__name__}: no pretrained weights, starts from '
-            'scratch')
+            'scratch'
+        )
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=.02)
+                nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
@@ -195,14 +218,14 @@ class SwinPyramid(BaseModule):
                     nn.init.constant_(norm.weight, self.branch_norm_init)
                     nn.init.zeros_(norm.bias)
         if self.pretrain_grid:
-            nn.init.trunc_normal_(self.absolute_pos_embed, std=.02)
+            nn.init.trunc_normal_(self.absolute_pos_embed, std=0.02)
         if others:
             initialize(self, others)
         self._is_init = True
 
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> tuple[int, int]:
+    def get_layer_depth(
+        self, param_name: str, prefix: str = ''
+    ) -> tuple[int, int]:
         """Return the depth of a parameter, for learning rates that decay.
 
         Args:
@@ -217,14 +240,17 @@ class SwinPyramid(BaseModule):
         depths = [len(stage.blocks) for stage in self.layers]
         last = sum(depths) + 1
         part, *path = param_name.removeprefix(prefix).split('.')
-        if not param_name.startswith(prefix) or part not in ('patch_embed',
-                                                             'layers'):
+        if not param_name.startswith(prefix) or part not in (
+            'patch_embed',
+            'layers',
+        ):
             return last, last + 1
         if part == 'patch_embed':
             return 0, last + 1
-        before = sum(depths[:int(path[0])])
-        block = int(path[2]) + 1 if path[1] == 'blocks' else depths[int(
-            path[0])]
+        before = sum(depths[: int(path[0])])
+        block = (
+            int(path[2]) + 1 if path[1] == 'blocks' else depths[int(path[0])]
+        )
         return before + block, last + 1
 
     def _frozen(self) -> list[nn.Module | nn.Parameter]:
@@ -233,8 +259,7 @@ class SwinPyramid(BaseModule):
             return []
         return self._first_stages(self.frozen_stages + self.frozen_offset)
 
-    def _first_stages(self,
-                      stages: int) -> list[nn.Module | nn.Parameter]:
+    def _first_stages(self, stages: int) -> list[nn.Module | nn.Parameter]:
         """Return the embedding and the first stages."""
         parts: list = [self.patch_embed, self.pos_drop]
         if self.pretrain_grid:

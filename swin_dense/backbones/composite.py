@@ -1,4 +1,5 @@
 """Two backbones of which one assists the other (CBNetV2)."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,28 +46,35 @@ class CompositeBackbone(BaseModule):
         ValueError: If these are not two, or do not fit each other.
     """
 
-    def __init__(self,
-                 backbones: Sequence[dict],
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, backbones: Sequence[dict], init_cfg: dict | None = None
+    ) -> None:
         super().__init__()
         if len(backbones) != 2:
-            raise ValueError('backbones must be the configs of an assistant '
-                             f'and a lead, got {len(backbones)}')
+            raise ValueError(
+                'backbones must be the configs of an assistant '
+                f'and a lead, got {len(backbones)}'
+            )
         assistant_cfg, lead_cfg = (
             dict(cfg, init_cfg=cfg.get('init_cfg') or init_cfg)
-            for cfg in backbones)
+            for cfg in backbones
+        )
         lead = _build(lead_cfg)
         assistant_cfg['out_indices'] = tuple(range(len(lead.layers)))
         assistant = _build(assistant_cfg)
         if len(assistant.layers) != len(lead.layers):
-            raise ValueError('assistant and lead need as many stages, got '
-                             f'{len(assistant.layers)} and {len(lead.layers)}')
+            raise ValueError(
+                'assistant and lead need as many stages, got '
+                f'{len(assistant.layers)} and {len(lead.layers)}'
+            )
         conv = type(lead.patch_embed.proj)
         if not isinstance(assistant.patch_embed.proj, conv):
-            raise ValueError('assistant and lead must both be for images, or '
-                             'both for clips')
+            raise ValueError(
+                'assistant and lead must both be for images, or both for clips'
+            )
         self.shares_embedding = _shapes(assistant.patch_embed) == _shapes(
-            lead.patch_embed)
+            lead.patch_embed
+        )
         if self.shares_embedding:
             _remove_embedding(lead, nn.Identity())
         self.cb_modules = nn.ModuleList([assistant, lead])
@@ -74,8 +82,10 @@ class CompositeBackbone(BaseModule):
         self.cb_linears = nn.ModuleList(
             nn.ModuleList(
                 nn.Identity() if theirs == dim else conv(theirs, dim, 1)
-                for theirs in assistant.num_features[index:])
-            for index, dim in enumerate(lead.stage_dims))
+                for theirs in assistant.num_features[index:]
+            )
+            for index, dim in enumerate(lead.stage_dims)
+        )
         self.out_indices = lead.out_indices
         self.channels, self.strides = lead.channels, lead.strides
 
@@ -100,11 +110,14 @@ class CompositeBackbone(BaseModule):
         if not self.shares_embedding:
             tokens = lead.embed_patches(x)
         outputs = lead.forward_stages(
-            tokens, lambda index, x: x + self._assistant_features(index, helping, x))
+            tokens,
+            lambda index, x: x + self._assistant_features(index, helping, x),
+        )
         return [tuple(helping[i] for i in self.out_indices), outputs]
 
-    def _assistant_features(self, index: int, helping: Sequence[Tensor],
-              x: Tensor) -> Tensor:
+    def _assistant_features(
+        self, index: int, helping: Sequence[Tensor], x: Tensor
+    ) -> Tensor:
         """What is added to the input `x` of a stage, `(B, *grid, C)`."""
         grid = x.shape[1:-1]
         maps = [
@@ -112,8 +125,10 @@ class CompositeBackbone(BaseModule):
             for project, level in zip(self.cb_linears[index], helping[index:])
         ]
         maps = [
-            level if level.shape[2:] == grid else F.interpolate(
-                level, size=grid, mode='nearest') for level in maps
+            level
+            if level.shape[2:] == grid
+            else F.interpolate(level, size=grid, mode='nearest')
+            for level in maps
         ]
         return sum(maps[1:], maps[0]).movedim(1, -1)
 
@@ -140,16 +155,22 @@ class CompositeBackbone(BaseModule):
         first, second = (_log_mlps(backbone) for backbone in self.cb_modules)
         for one, other in zip(first, second):
             same = (one.window_size, one.pretrained_window_size) == (
-                other.window_size, other.pretrained_window_size)
-            if not (same or one.cpb_mlp.window_was_given
-                    and other.cpb_mlp.window_was_given):
+                other.window_size,
+                other.pretrained_window_size,
+            )
+            if not (
+                same
+                or one.cpb_mlp.window_was_given
+                and other.cpb_mlp.window_was_given
+            ):
                 raise ValueError(
                     'two Swin V2 of different windows need '
                     'pretrained_window_sizes in both configs: a checkpoint '
                     'records one for both. They have windows of '
                     f'{one.window_size} and {other.window_size}, of weights '
                     f'trained with {one.pretrained_window_size} and '
-                    f'{other.pretrained_window_size}')
+                    f'{other.pretrained_window_size}'
+                )
 
 
 def _log_mlps(backbone: SwinPyramid) -> list:
@@ -161,9 +182,11 @@ def _log_mlps(backbone: SwinPyramid) -> list:
 def _build(cfg: dict) -> SwinPyramid:
     backbone: Any = MODELS.build(cfg)
     if not isinstance(backbone, SwinPyramid):
-        raise ValueError('backbones must be of this package, such as '
-                         'swin_dense.SwinTransformer, got '
-                         f'{type(backbone).__name__}')
+        raise ValueError(
+            'backbones must be of this package, such as '
+            'swin_dense.SwinTransformer, got '
+            f'{type(backbone).__name__}'
+        )
     return backbone
 
 

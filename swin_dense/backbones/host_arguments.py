@@ -1,4 +1,5 @@
 """Reading the arguments that the hosts' configs give to a backbone."""
+
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -24,8 +25,10 @@ def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
     for name in unknown:
         near = get_close_matches(name, known, n=1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise TypeError(f'{cls.__name__} has no argument {name!r}.{hint} '
-                        f'It takes: {", ".join(known)}.')
+        raise TypeError(
+            f'{cls.__name__} has no argument {name!r}.{hint} '
+            f'It takes: {", ".join(known)}.'
+        )
 
 
 def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
@@ -46,12 +49,14 @@ def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
         for name, sizes in archs.items():
             if arch.lower() in (name, name[0]):
                 return dict(sizes)
-    elif isinstance(arch,
-                    Mapping) and (set(needed) <= set(arch) <= set(allowed)):
+    elif isinstance(arch, Mapping) and (
+        set(needed) <= set(arch) <= set(allowed)
+    ):
         return dict(arch)
     raise ValueError(
         f'arch must be one of {", ".join(archs)}, or a dictionary of '
-        f'{", ".join(allowed)}, got {arch!r}')
+        f'{", ".join(allowed)}, got {arch!r}'
+    )
 
 
 def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
@@ -64,15 +69,18 @@ def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
     if pretrained is None:
         return init_cfg
     if not isinstance(pretrained, (str, os.PathLike)):
-        raise TypeError('pretrained must be a file or address, or None, got '
-                        f'{pretrained!r}')
+        raise TypeError(
+            'pretrained must be a file or address, or None, got '
+            f'{pretrained!r}'
+        )
     if init_cfg is not None:
         raise ValueError('give init_cfg or pretrained, not both')
     return dict(type='Pretrained', checkpoint=pretrained)
 
 
 def split_init_cfg(
-        init_cfg: InitCfg) -> tuple[dict | None, list[dict[str, Any]]]:
+    init_cfg: InitCfg,
+) -> tuple[dict | None, list[dict[str, Any]]]:
     """Split `init_cfg` into pretrained weights and initialisations of layers.
 
     Args:
@@ -86,19 +94,26 @@ def split_init_cfg(
             `Pretrained`.
     """
     several = isinstance(init_cfg, (list, tuple))
-    cfgs: list = list(init_cfg or ()) if several else (  # type: ignore
-        [] if init_cfg is None else [init_cfg])
+    cfgs: list = (
+        list(init_cfg or ())
+        if several
+        # type: ignore
+        else ([] if init_cfg is None else [init_cfg])
+    )
     for cfg in cfgs:
         if not isinstance(cfg, Mapping) or not _is_complete(cfg):
             raise ValueError(
                 "init_cfg must be None, dict(type='Pretrained', checkpoint="
                 "FILE_OR_ADDRESS), mmengine's initialisation of some "
                 "layers, such as dict(type='Xavier', layer='Linear'), or a "
-                f'list of these, got {init_cfg!r}')
+                f'list of these, got {init_cfg!r}'
+            )
     pretrained = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
     if len(pretrained) > 1:
-        raise ValueError('init_cfg can load one checkpoint, got '
-                         f'{len(pretrained)}: {init_cfg!r}')
+        raise ValueError(
+            'init_cfg can load one checkpoint, got '
+            f'{len(pretrained)}: {init_cfg!r}'
+        )
     others = [cfg for cfg in cfgs if cfg['type'] != 'Pretrained']
     return (pretrained or [None])[0], others
 
@@ -128,7 +143,8 @@ def layer_from_cfg(cfg: dict, what: str) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise ValueError(
             f'{what} must name a layer of torch.nn in "type", for instance '
-            f'"LN" or "GELU", got {cfg!r}')
+            f'"LN" or "GELU", got {cfg!r}'
+        )
     return partial(cls, **kwargs) if kwargs else cls
 
 
@@ -143,6 +159,8 @@ def depths_and_heads(sizes: Mapping[str, Any]) -> list[tuple[int, int]]:
     """
     depths, num_heads = sizes['depths'], sizes['num_heads']
     if len(depths) != len(num_heads):
-        raise ValueError('depths and num_heads need one number for each '
-                         f'stage, got {depths=} and {num_heads=}')
+        raise ValueError(
+            'depths and num_heads need one number for each '
+            f'stage, got {depths=} and {num_heads=}'
+        )
     return list(zip(depths, num_heads))

@@ -1,4 +1,5 @@
 """Reading the arguments that mmpretrain's configs alone give."""
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ def is_of_mmpretrain(*its_own: Any) -> bool:
     return scope is not None and scope.scope_name == 'mmpretrain'
 
 
-def stage_settings(cfgs: dict | Sequence[dict], count: int,
-                   allowed: Sequence[str]) -> list[dict]:
+def stage_settings(
+    cfgs: dict | Sequence[dict], count: int, allowed: Sequence[str]
+) -> list[dict]:
     """Return the settings of each stage from mmpretrain's `stage_cfgs`.
 
     Args:
@@ -39,26 +41,26 @@ def stage_settings(cfgs: dict | Sequence[dict], count: int,
     if len(settings) != count:
         raise ValueError(
             f'stage_cfgs must be one dictionary or one for each of the '
-            f'{count} stages, got {len(settings)}')
+            f'{count} stages, got {len(settings)}'
+        )
     merged = []
     for cfg in settings:
         blocks = cfg.get('block_cfgs', {})
         if not isinstance(blocks, Mapping):
-            raise ValueError('block_cfgs must be one dictionary for all '
-                             f'blocks of a stage, got {blocks!r}')
-        merged.append({
-            **{
-                k: v
-                for k, v in cfg.items() if k != 'block_cfgs'
-            },
-            **blocks
-        })
+            raise ValueError(
+                'block_cfgs must be one dictionary for all '
+                f'blocks of a stage, got {blocks!r}'
+            )
+        merged.append(
+            {**{k: v for k, v in cfg.items() if k != 'block_cfgs'}, **blocks}
+        )
     for key in sorted(set().union(*merged)):
         if key not in allowed:
             raise ValueError(
                 f'stage_cfgs cannot set {key!r}, only {", ".join(allowed)}: '
                 'sizes are set by arch, the blocks by arguments of the '
-                'backbone')
+                'backbone'
+            )
     return merged
 
 
@@ -68,9 +70,12 @@ def has_patch_norm(cfg: Mapping[str, Any]) -> bool:
     Raises:
         ValueError: If it sets anything else.
     """
-    if set(cfg) - {'norm_cfg'} or cfg.get(
-            'norm_cfg', dict(type='LN')) not in (None, dict(type='LN')):
+    if set(cfg) - {'norm_cfg'} or cfg.get('norm_cfg', dict(type='LN')) not in (
+        None,
+        dict(type='LN'),
+    ):
         raise ValueError(
             "patch_cfg can only set norm_cfg to None or dict(type='LN'), got "
-            f'{cfg!r}: set patch_size and in_channels as such')
+            f'{cfg!r}: set patch_size and in_channels as such'
+        )
     return cfg.get('norm_cfg', True) is not None

@@ -1,4 +1,5 @@
 """What a pyramid is built from."""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ class StageConfig:
         shift_together: Whether axes are shifted all or none, see
             `fit_window`.
     """
+
     mixers: tuple[Callable[[int], WindowMixer], ...]
     feedforwards: tuple[Callable[[int], nn.Module], ...]
     shrink: bool = False
@@ -67,6 +69,7 @@ class PyramidConfig:
     Raises:
         ValueError: If numbers of stages do not agree.
     """
+
     patch_size: Grid
     in_channels: int
     embed_dims: int
@@ -77,9 +80,9 @@ class PyramidConfig:
     output_norm: Any = None
     patch_norm: bool = True
     post_norm: bool = False
-    branch_norm_init: float = 0.
+    branch_norm_init: float = 0.0
     extra_norm_every: int = 0
-    drop_rate: float = 0.
+    drop_rate: float = 0.0
     drop_path_rate: float = 0.1
     pretrain_grid: Grid | None = None
     interpolate_mode: str = 'bicubic'
@@ -89,21 +92,24 @@ class PyramidConfig:
 
     def __post_init__(self) -> None:
         count = len(self.stages)
-        if sorted(set(self.out_indices)) != list(
-                self.out_indices) or not all(0 <= index < count
-                                             for index in self.out_indices):
+        if sorted(set(self.out_indices)) != list(self.out_indices) or not all(
+            0 <= index < count for index in self.out_indices
+        ):
             raise ValueError(
                 f'out_indices must be rising stage numbers below {count}, '
-                f'got {self.out_indices}')
+                f'got {self.out_indices}'
+            )
         last = count - self.frozen_offset
         if not -1 <= self.frozen_stages <= last:
             raise ValueError(
                 f'frozen_stages must be between -1 and {last}, '
                 f'{"the last stage" if self.frozen_offset else "all stages"}, '
-                f'got {self.frozen_stages}')
+                f'got {self.frozen_stages}'
+            )
 
 
-def feed_forward(dim: int, mlp_ratio: float, drop: float,
-                 activation: Any) -> FeedForward:
+def feed_forward(
+    dim: int, mlp_ratio: float, drop: float, activation: Any
+) -> FeedForward:
     """Return the network of a block with `mlp_ratio` times its channels."""
     return FeedForward(dim, int(dim * mlp_ratio), drop, activation)

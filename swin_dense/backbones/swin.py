@@ -1,4 +1,5 @@
 """Swin Transformer V1 for images."""
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -107,64 +108,75 @@ class SwinTransformer(SwinPyramid):
     """
 
     def __init__(
-            self,
-            arch: Arch | None = None,
-            pretrain_img_size: IntOrGrid = 224,
-            in_channels: int = 3,
-            embed_dims: int | None = None,
-            patch_size: IntOrGrid = 4,
-            window_size: IntOrGrid = 7,
-            mlp_ratio: float = 4,
-            depths: Sequence[int] | None = None,
-            num_heads: Sequence[int] | None = None,
-            strides: Sequence[int] | None = None,
-            out_indices: Sequence[int] | None = None,
-            qkv_bias: bool = True,
-            qk_scale: float | None = None,
-            patch_norm: bool = True,
-            drop_rate: float = 0.,
-            attn_drop_rate: float = 0.,
-            drop_path_rate: float = 0.1,
-            use_abs_pos_embed: bool = False,
-            act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
-            norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
-            with_cp: bool = False,
-            sequential_attention: bool = False,
-            pretrained: str | None = None,
-            convert_weights: bool = False,
-            frozen_stages: int = -1,
-            mask_padding: bool = False,
-            init_cfg: InitCfg = None,
-            img_size: IntOrGrid | None = None,
-            out_after_downsample: bool | None = None,
-            interpolate_mode: str | None = None,
-            norm_eval: bool | None = None,
-            pad_small_map: bool | None = None,
-            stage_cfgs: dict | Sequence[dict] | None = None,
-            patch_cfg: dict | None = None,
-            **unknown: Any) -> None:
+        self,
+        arch: Arch | None = None,
+        pretrain_img_size: IntOrGrid = 224,
+        in_channels: int = 3,
+        embed_dims: int | None = None,
+        patch_size: IntOrGrid = 4,
+        window_size: IntOrGrid = 7,
+        mlp_ratio: float = 4,
+        depths: Sequence[int] | None = None,
+        num_heads: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        out_indices: Sequence[int] | None = None,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        patch_norm: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        use_abs_pos_embed: bool = False,
+        act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
+        norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
+        with_cp: bool = False,
+        sequential_attention: bool = False,
+        pretrained: str | None = None,
+        convert_weights: bool = False,
+        frozen_stages: int = -1,
+        mask_padding: bool = False,
+        init_cfg: InitCfg = None,
+        img_size: IntOrGrid | None = None,
+        out_after_downsample: bool | None = None,
+        interpolate_mode: str | None = None,
+        norm_eval: bool | None = None,
+        pad_small_map: bool | None = None,
+        stage_cfgs: dict | Sequence[dict] | None = None,
+        patch_cfg: dict | None = None,
+        **unknown: Any,
+    ) -> None:
         reject_unknown(type(self), unknown)
-        of_mmpretrain = is_of_mmpretrain(img_size, out_after_downsample,
-                                         interpolate_mode, norm_eval,
-                                         pad_small_map, stage_cfgs, patch_cfg)
+        of_mmpretrain = is_of_mmpretrain(
+            img_size,
+            out_after_downsample,
+            interpolate_mode,
+            norm_eval,
+            pad_small_map,
+            stage_cfgs,
+            patch_cfg,
+        )
         sizes = arch_sizes(arch or 'tiny', SWIN)
         changes = dict(
-            embed_dims=embed_dims, depths=depths, num_heads=num_heads)
+            embed_dims=embed_dims, depths=depths, num_heads=num_heads
+        )
         sizes.update({k: v for k, v in changes.items() if v is not None})
         count = len(sizes['depths'])
         if out_indices is None:
-            out_indices = (count - 1, ) if of_mmpretrain else range(count)
+            out_indices = (count - 1,) if of_mmpretrain else range(count)
         if interpolate_mode not in (None, 'bicubic', 'bilinear'):
-            raise ValueError("interpolate_mode must be 'bicubic' or "
-                             f"'bilinear', got {interpolate_mode!r}")
+            raise ValueError(
+                "interpolate_mode must be 'bicubic' or "
+                f"'bilinear', got {interpolate_mode!r}"
+            )
         settings = stage_settings(stage_cfgs or {}, count, STAGE_SETTINGS)
-        branch_drop = 0. if of_mmpretrain else drop_rate
+        branch_drop = 0.0 if of_mmpretrain else drop_rate
         patch = to_tuple(patch_size, 2, 'patch_size')
-        merging = (2, ) * (count - 1)
+        merging = (2,) * (count - 1)
         if strides is not None and tuple(strides) != (patch[0], *merging):
             raise ValueError(
                 f'strides must be the patch size and 2 for each merging, '
-                f'{(patch[0], *merging)}, got {tuple(strides)}')
+                f'{(patch[0], *merging)}, got {tuple(strides)}'
+            )
         init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         attention = partial(
@@ -173,30 +185,36 @@ class SwinTransformer(SwinPyramid):
             qk_scale=qk_scale,
             attn_drop=attn_drop_rate,
             proj_drop=branch_drop,
-            sequential=sequential_attention)
+            sequential=sequential_attention,
+        )
         mlp = partial(
             feed_forward,
             mlp_ratio=mlp_ratio,
             drop=branch_drop,
-            activation=layer_from_cfg(act_cfg, 'act_cfg'))
-        image = to_tuple(pretrain_img_size if img_size is None else img_size,
-                         2, 'img_size')
+            activation=layer_from_cfg(act_cfg, 'act_cfg'),
+        )
+        image = to_tuple(
+            pretrain_img_size if img_size is None else img_size, 2, 'img_size'
+        )
         stages = []
         for setting, (depth, heads) in zip(settings, depths_and_heads(sizes)):
             window = setting.get('window_size', window_size)
             mixer = partial(
                 attention,
                 window_size=to_tuple(window, 2, 'window_size'),
-                num_heads=heads)
+                num_heads=heads,
+            )
             pads = setting.get('pad_small_map', pad_small_map)
             stages.append(
                 StageConfig(
-                    mixers=(mixer, ) * depth,
-                    feedforwards=(mlp, ) * depth,
+                    mixers=(mixer,) * depth,
+                    feedforwards=(mlp,) * depth,
                     shrink=of_mmpretrain and not pads,
                     mask_padding=mask_padding,
                     with_cp=setting.get('with_cp', with_cp),
-                    shift_together=of_mmpretrain))
+                    shift_together=of_mmpretrain,
+                )
+            )
         super().__init__(
             PyramidConfig(
                 patch_size=patch,
@@ -206,13 +224,18 @@ class SwinTransformer(SwinPyramid):
                 out_indices=tuple(out_indices),
                 norm=norm,
                 merging=partial(
-                    PatchMerging, norm=norm if patch_norm else None),
+                    PatchMerging, norm=norm if patch_norm else None
+                ),
                 patch_norm=patch_norm and has_patch_norm(patch_cfg or {}),
                 drop_rate=drop_rate,
                 drop_path_rate=drop_path_rate,
-                pretrain_grid=(image[0] // patch[0], image[1] //
-                               patch[1]) if use_abs_pos_embed else None,
+                pretrain_grid=(image[0] // patch[0], image[1] // patch[1])
+                if use_abs_pos_embed
+                else None,
                 interpolate_mode=interpolate_mode or 'bicubic',
                 out_after_merging=bool(out_after_downsample),
                 frozen_stages=frozen_stages,
-                frozen_offset=int(of_mmpretrain)), init_cfg)
+                frozen_offset=int(of_mmpretrain),
+            ),
+            init_cfg,
+        )

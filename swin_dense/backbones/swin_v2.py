@@ -1,4 +1,5 @@
 """Swin Transformer V2 for images."""
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -34,8 +35,12 @@ from swin_dense.sizes import SWIN_V2
 Windows = IntOrGrid | Sequence[IntOrGrid]
 
 # Settings of single stages that `stage_cfgs` may have.
-STAGE_SETTINGS = ('window_size', 'pretrained_window_size', 'with_cp',
-                  'pad_small_map')
+STAGE_SETTINGS = (
+    'window_size',
+    'pretrained_window_size',
+    'with_cp',
+    'pad_small_map',
+)
 
 
 @MODELS.register_module()
@@ -115,59 +120,65 @@ class SwinTransformerV2(SwinPyramid):
     """
 
     def __init__(
-            self,
-            arch: Arch = 'tiny',
-            img_size: IntOrGrid | None = None,
-            patch_size: IntOrGrid = 4,
-            in_channels: int = 3,
-            window_size: Windows = 8,
-            mlp_ratio: float = 4.,
-            qkv_bias: bool = True,
-            drop_rate: float = 0.,
-            attn_drop_rate: float = 0.,
-            drop_path_rate: float = 0.1,
-            out_indices: Sequence[int] | None = None,
-            use_abs_pos_embed: bool = False,
-            interpolate_mode: str = 'bicubic',
-            with_cp: bool = False,
-            sequential_attention: bool = False,
-            frozen_stages: int = -1,
-            norm_eval: bool = False,
-            pad_small_map: bool = False,
-            mask_padding: bool | None = None,
-            norm_cfg: dict | None = dict(type='LN'),  # noqa: B006, B008
-            stage_cfgs: dict | Sequence[dict] = (),
-            patch_cfg: dict | None = None,
-            pretrained_window_sizes: Windows = 0,
-            init_cfg: InitCfg = None,
-            branch_norm_init: float = 0.,
-            logit_scale_init: float = 10.,
-            **unknown: Any) -> None:
+        self,
+        arch: Arch = 'tiny',
+        img_size: IntOrGrid | None = None,
+        patch_size: IntOrGrid = 4,
+        in_channels: int = 3,
+        window_size: Windows = 8,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        out_indices: Sequence[int] | None = None,
+        use_abs_pos_embed: bool = False,
+        interpolate_mode: str = 'bicubic',
+        with_cp: bool = False,
+        sequential_attention: bool = False,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        pad_small_map: bool = False,
+        mask_padding: bool | None = None,
+        norm_cfg: dict | None = dict(type='LN'),  # noqa: B006, B008
+        stage_cfgs: dict | Sequence[dict] = (),
+        patch_cfg: dict | None = None,
+        pretrained_window_sizes: Windows = 0,
+        init_cfg: InitCfg = None,
+        branch_norm_init: float = 0.0,
+        logit_scale_init: float = 10.0,
+        **unknown: Any,
+    ) -> None:
         reject_unknown(type(self), unknown)
         sizes = arch_sizes(arch, SWIN_V2)
         count = len(sizes['depths'])
         of_mmpretrain = is_of_mmpretrain(img_size)
         if out_indices is None:
-            out_indices = (count - 1, ) if of_mmpretrain else range(count)
+            out_indices = (count - 1,) if of_mmpretrain else range(count)
         if mask_padding is None:
             mask_padding = not of_mmpretrain
         if interpolate_mode not in ('bicubic', 'bilinear'):
-            raise ValueError("interpolate_mode must be 'bicubic' or "
-                             f"'bilinear', got {interpolate_mode!r}")
+            raise ValueError(
+                "interpolate_mode must be 'bicubic' or "
+                f"'bilinear', got {interpolate_mode!r}"
+            )
         settings = stage_settings(stage_cfgs, count, STAGE_SETTINGS)
         windows = _windows(window_size, count, 'window_size')
-        pretrained = _windows(pretrained_window_sizes, count,
-                              'pretrained_window_sizes')
+        pretrained = _windows(
+            pretrained_window_sizes, count, 'pretrained_window_sizes'
+        )
         for index, setting in enumerate(settings):
             if 'window_size' in setting:
                 windows[index] = _window(setting['window_size'], 'window_size')
             if 'pretrained_window_size' in setting:
-                pretrained[index] = _window(setting['pretrained_window_size'],
-                                            'pretrained_window_size')
+                pretrained[index] = _window(
+                    setting['pretrained_window_size'], 'pretrained_window_size'
+                )
         patch = to_tuple(patch_size, 2, 'patch_size')
         image = to_tuple(256 if img_size is None else img_size, 2, 'img_size')
         mlp = partial(
-            feed_forward, mlp_ratio=mlp_ratio, drop=0., activation=nn.GELU)
+            feed_forward, mlp_ratio=mlp_ratio, drop=0.0, activation=nn.GELU
+        )
         stages = []
         for index, (depth, heads) in enumerate(depths_and_heads(sizes)):
             attention = partial(
@@ -178,16 +189,19 @@ class SwinTransformerV2(SwinPyramid):
                 attn_drop=attn_drop_rate,
                 sequential=sequential_attention,
                 pretrained_window_size=pretrained[index],
-                logit_scale_init=logit_scale_init)
+                logit_scale_init=logit_scale_init,
+            )
             setting = settings[index]
             stages.append(
                 StageConfig(
-                    mixers=(attention, ) * depth,
-                    feedforwards=(mlp, ) * depth,
+                    mixers=(attention,) * depth,
+                    feedforwards=(mlp,) * depth,
                     shrink=not setting.get('pad_small_map', pad_small_map),
                     mask_padding=mask_padding,
                     with_cp=setting.get('with_cp', with_cp),
-                    shift_together=of_mmpretrain))
+                    shift_together=of_mmpretrain,
+                )
+            )
         super().__init__(
             PyramidConfig(
                 patch_size=patch,
@@ -198,7 +212,8 @@ class SwinTransformerV2(SwinPyramid):
                 norm=nn.LayerNorm,
                 merging=partial(PatchMerging, post_norm=True),
                 output_norm=layer_from_cfg(norm_cfg, 'norm_cfg')
-                if norm_cfg else nn.Identity,
+                if norm_cfg
+                else nn.Identity,
                 patch_norm=has_patch_norm(patch_cfg or {}),
                 post_norm=True,
                 branch_norm_init=branch_norm_init,
@@ -206,17 +221,20 @@ class SwinTransformerV2(SwinPyramid):
                 drop_rate=drop_rate,
                 drop_path_rate=drop_path_rate,
                 pretrain_grid=tuple(-(-s // p) for s, p in zip(image, patch))
-                if use_abs_pos_embed else None,
+                if use_abs_pos_embed
+                else None,
                 interpolate_mode=interpolate_mode,
                 frozen_stages=frozen_stages,
-                frozen_offset=1), init_cfg)
+                frozen_offset=1,
+            ),
+            init_cfg,
+        )
 
     def _frozen(self) -> list[nn.Module | nn.Parameter]:
         """Return what is frozen; the merging of the last stage is not."""
         last = self.layers[self.frozen_stages]
         return [
-            last.blocks if part is last else part
-            for part in super()._frozen()
+            last.blocks if part is last else part for part in super()._frozen()
         ]
 
 
@@ -235,5 +253,6 @@ def _windows(value: Windows, count: int, name: str) -> list[Grid]:
         if len(value) != 2:
             raise ValueError(
                 f'{name} must be one number, (height, width), or one of these '
-                f'for each of the {count} stages, got {value!r}')
+                f'for each of the {count} stages, got {value!r}'
+            )
     return [_window(value, name)] * count  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 """Video Swin Transformer: Swin V1 with time as a third axis."""
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,8 +29,8 @@ from swin_dense.sizes import SWIN
 
 # What mmaction2's configs may spell out: exactly what happens anyway.
 _FROM_SCRATCH = [
-    dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.),
-    dict(type='Constant', layer='LayerNorm', val=1., bias=0.)
+    dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
+    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
 ]
 
 
@@ -88,29 +89,30 @@ class SwinTransformer3D(SwinPyramid):
     """
 
     def __init__(
-            self,
-            arch: Arch,
-            pretrained: str | None = None,
-            pretrained2d: bool = True,
-            patch_size: IntOrGrid = (2, 4, 4),
-            in_channels: int = 3,
-            window_size: IntOrGrid = (8, 7, 7),
-            mlp_ratio: float = 4.,
-            qkv_bias: bool = True,
-            qk_scale: float | None = None,
-            drop_rate: float = 0.,
-            attn_drop_rate: float = 0.,
-            drop_path_rate: float = 0.1,
-            act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
-            norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
-            patch_norm: bool = True,
-            frozen_stages: int = -1,
-            with_cp: bool = False,
-            out_indices: Sequence[int] = (3, ),
-            out_after_downsample: bool = False,
-            mask_padding: bool = False,
-            init_cfg: InitCfg = None,
-            **unknown: Any) -> None:
+        self,
+        arch: Arch,
+        pretrained: str | None = None,
+        pretrained2d: bool = True,
+        patch_size: IntOrGrid = (2, 4, 4),
+        in_channels: int = 3,
+        window_size: IntOrGrid = (8, 7, 7),
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
+        norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
+        patch_norm: bool = True,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        out_indices: Sequence[int] = (3,),
+        out_after_downsample: bool = False,
+        mask_padding: bool = False,
+        init_cfg: InitCfg = None,
+        **unknown: Any,
+    ) -> None:
         reject_unknown(type(self), unknown)
         if init_cfg == _FROM_SCRATCH:
             init_cfg = None
@@ -123,12 +125,14 @@ class SwinTransformer3D(SwinPyramid):
             qkv_bias=qkv_bias,
             qk_scale=qk_scale,
             attn_drop=attn_drop_rate,
-            proj_drop=drop_rate)
+            proj_drop=drop_rate,
+        )
         mlp = partial(
             feed_forward,
             mlp_ratio=mlp_ratio,
             drop=drop_rate,
-            activation=layer_from_cfg(act_cfg, 'act_cfg'))
+            activation=layer_from_cfg(act_cfg, 'act_cfg'),
+        )
         super().__init__(
             PyramidConfig(
                 patch_size=to_tuple(patch_size, 3, 'patch_size'),
@@ -136,12 +140,14 @@ class SwinTransformer3D(SwinPyramid):
                 embed_dims=sizes['embed_dims'],
                 stages=tuple(
                     StageConfig(
-                        mixers=(partial(attention, num_heads=heads), ) * depth,
-                        feedforwards=(mlp, ) * depth,
+                        mixers=(partial(attention, num_heads=heads),) * depth,
+                        feedforwards=(mlp,) * depth,
                         shrink=True,
                         mask_padding=mask_padding,
-                        with_cp=with_cp)
-                    for depth, heads in depths_and_heads(sizes)),
+                        with_cp=with_cp,
+                    )
+                    for depth, heads in depths_and_heads(sizes)
+                ),
                 out_indices=tuple(out_indices),
                 norm=norm,
                 merging=partial(PatchMerging, norm=norm),
@@ -149,7 +155,10 @@ class SwinTransformer3D(SwinPyramid):
                 drop_rate=drop_rate,
                 drop_path_rate=drop_path_rate,
                 out_after_merging=out_after_downsample,
-                frozen_stages=frozen_stages), init_cfg)
+                frozen_stages=frozen_stages,
+            ),
+            init_cfg,
+        )
         self.pretrained2d = pretrained2d
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -169,12 +178,15 @@ class SwinTransformer3D(SwinPyramid):
             ValueError: If the input is not of that shape, or shorter.
         """
         if x.ndim != 5:
-            raise ValueError('SwinTransformer3D takes clips (B, C, T, H, W), '
-                             f'got shape {tuple(x.shape)}')
+            raise ValueError(
+                'SwinTransformer3D takes clips (B, C, T, H, W), '
+                f'got shape {tuple(x.shape)}'
+            )
         frames = self.patch_embed.patch_size[0]
         if x.shape[2] < frames:
             raise ValueError(
                 f'a clip of {x.shape[2]} frames is shorter than a temporal '
-                f'patch, {frames} frames: repeat its frames, or sample more')
+                f'patch, {frames} frames: repeat its frames, or sample more'
+            )
         outputs = super().forward(x)
         return outputs[0] if len(outputs) == 1 else outputs

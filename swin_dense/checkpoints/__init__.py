@@ -4,6 +4,7 @@ The functions are pure: they take and return state dicts, and report what
 they did. `files` reads and writes files, and runs nothing that is in them;
 `layouts` knows how each source names its parameters.
 """
+
 from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint

@@ -1,4 +1,5 @@
 """Making a backbone's weights fit a model of another window or rank."""
+
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -36,20 +37,23 @@ class AdaptedWeights(NamedTuple):
         coordinates: Attention modules of the model that have to normalise
             their log coordinates by another window than they do.
     """
+
     state_dict: StateDict
     resized: list[str]
     notes: list[str]
     coordinates: dict[str, Grid]
 
 
-def fit_backbone(model: nn.Module,
-                 converted: BackboneFile,
-                 stored: Mapping[str, Tensor],
-                 recorded: Mapping[str, Any],
-                 *,
-                 method: str = 'bicubic',
-                 source_window: Grid | None = None,
-                 inflating: bool = False) -> AdaptedWeights:
+def fit_backbone(
+    model: nn.Module,
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+    *,
+    method: str = 'bicubic',
+    source_window: Grid | None = None,
+    inflating: bool = False,
+) -> AdaptedWeights:
     """Transfer position biases and embeddings to a model.
 
     V1 tables and absolute embeddings are resized. V2 has none to resize: its
@@ -78,7 +82,8 @@ def fit_backbone(model: nn.Module,
     modules: dict[str, Any] = dict(model.named_modules())
     expected: dict[str, Grid] = {
         name: modules[name.rpartition('.')[0]].window_size
-        for name in own if name.endswith(TABLE)
+        for name in own
+        if name.endswith(TABLE)
     }
     given = {
         name: window[1:] if inflates else window
@@ -95,14 +100,16 @@ def fit_backbone(model: nn.Module,
         windows = {name: (depth, *window) for name, window in windows.items()}
         notes.append(
             f'inflated from images: bias tables repeated for {2 * depth - 1} '
-            f'offsets in time, patch embedding spread over {patch} frames')
+            f'offsets in time, patch embedding spread over {patch} frames'
+        )
     fitted: StateDict = {}
     resized: list[str] = []
     changes: Counter[Resize] = Counter()
     for name, value in weights.items():
         if name in own:
-            value, change = fit_position(model, name, value, method,
-                                         windows.get(name))
+            value, change = fit_position(
+                model, name, value, method, windows.get(name)
+            )
             if change:
                 changes[change] += 1
                 resized.append(name)
@@ -111,16 +118,18 @@ def fit_backbone(model: nn.Module,
         blocks = f' in {count} blocks' if count > 1 else ''
         notes.append(f'{change.what}{blocks}, {change.method}')
     coordinates, told = fit_coordinates(
-        model, pretrained_windows(converted, stored, recorded), recorded)
+        model, pretrained_windows(converted, stored, recorded), recorded
+    )
     return AdaptedWeights(fitted, resized, notes + told, coordinates)
 
 
 def source_windows(
-        converted: BackboneFile,
-        stored: Mapping[str, Tensor],
-        recorded: Mapping[str, Any],
-        given: Grid | None = None,
-        expected: Mapping[str, Grid] | None = None) -> dict[str, Grid]:
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+    given: Grid | None = None,
+    expected: Mapping[str, Grid] | None = None,
+) -> dict[str, Grid]:
     """The window of each bias table of a file.
 
     Args:
@@ -141,16 +150,25 @@ def source_windows(
     windows = {}
     for name, value in converted.state_dict.items():
         if name.endswith(TABLE):
-            index = converted.origin[name].replace(TABLE,
-                                                   'relative_position_index')
-            windows[name] = tuple(known) if known else find_window(
-                len(value), axes, stored.get(index),
-                (expected or {}).get(name))
+            index = converted.origin[name].replace(
+                TABLE, 'relative_position_index'
+            )
+            windows[name] = (
+                tuple(known)
+                if known
+                else find_window(
+                    len(value),
+                    axes,
+                    stored.get(index),
+                    (expected or {}).get(name),
+                )
+            )
     return windows
 
 
-def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
-                 inflating: bool) -> bool:
+def check_family(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], inflating: bool
+) -> bool:
     """Whether weights have to be inflated for a model.
 
     Args:
@@ -171,7 +189,9 @@ def check_family(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
             return True
         raise ValueError(
             f'{text}: to repeat the weights in time, load them with '
-            'inflate=True (SwinTransformer3D: pretrained2d=True)')
+            'inflate=True (SwinTransformer3D: pretrained2d=True)'
+        )
     raise ValueError(
         f'{text}: their weights cannot be turned into each other. Take a '
-        f'file of {_FAMILIES[mine]}, or a model of {_FAMILIES[theirs]}')
+        f'file of {_FAMILIES[mine]}, or a model of {_FAMILIES[theirs]}'
+    )

@@ -1,4 +1,5 @@
 """The backbone of this package that a state_dict is for, as a config."""
+
 import re
 from collections.abc import Mapping, Sequence
 from math import isqrt
@@ -23,13 +24,14 @@ from swin_dense.sizes import SWIN, SWIN_V2
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
-    video='swin_dense.SwinTransformer3D')
+    video='swin_dense.SwinTransformer3D',
+)
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
 def backbone_settings(
-        native: Mapping[str, Tensor],
-        window: Sequence[int] | None = None) -> dict[str, Any]:
+    native: Mapping[str, Tensor], window: Sequence[int] | None = None
+) -> dict[str, Any]:
     """The arguments of a backbone that takes these weights as they are.
 
     Besides `arch`, or the sizes of one that has no name, and the window, only
@@ -74,8 +76,10 @@ def backbone_settings(
         settings['qkv_bias'] = False
     if 'patch_embed.norm.weight' not in native:
         settings.update(
-            dict(patch_cfg=dict(norm_cfg=None)) if kind == 'v2' else dict(
-                patch_norm=False))
+            dict(patch_cfg=dict(norm_cfg=None))
+            if kind == 'v2'
+            else dict(patch_norm=False)
+        )
     image = image_size(native)
     if image:
         argument = 'img_size' if kind == 'v2' else 'pretrain_img_size'
@@ -94,8 +98,11 @@ def image_size(native: Mapping[str, Tensor]) -> Grid | None:
     return tuple(n * p for n, p in zip(grid, native[PATCH].shape[2:]))
 
 
-def known_windows(converted: BackboneFile, stored: Mapping[str, Tensor],
-                  recorded: Mapping[str, Any]) -> dict[str, Any]:
+def known_windows(
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+) -> dict[str, Any]:
     """Windows of a file as far as it tells them.
 
     Often only its buffers do, which other layouts do not keep.
@@ -118,7 +125,9 @@ def known_windows(converted: BackboneFile, stored: Mapping[str, Tensor],
         found['window'] = list(windows.pop())
     trained = pretrained_windows(converted, stored, recorded)
     if trained:
-        found['pretrained_window_sizes'] = list(map(list, first_per_stage(trained)))
+        found['pretrained_window_sizes'] = list(
+            map(list, first_per_stage(trained))
+        )
     return found
 
 
@@ -136,7 +145,8 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
     sizes: dict[str, Any] = dict(
         embed_dims=variant.embed_dims,
         depths=variant.depths,
-        num_heads=variant.num_heads)
+        num_heads=variant.num_heads,
+    )
     extra = [int(m[1]) + 1 for m in map(_EXTRA_NORM.match, native) if m]
     if extra:
         sizes['extra_norm_every_n_blocks'] = min(extra)
@@ -145,5 +155,6 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _arch(kind: str, sizes: Mapping[str, Any]) -> str | None:
     archs = SWIN_V2 if kind == 'v2' else SWIN
-    return next((name for name, known in archs.items() if known == sizes),
-                None)
+    return next(
+        (name for name, known in archs.items() if known == sizes), None
+    )

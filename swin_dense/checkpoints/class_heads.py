@@ -4,6 +4,7 @@ Of a layer that scores classes, the first axis runs over classes: C of them,
 or C and the background last; once for each prior box where a head is dense,
 prior by prior. Regressors of boxes have 4 rows for each class, class by class.
 """
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ Counts = tuple[int, int]
 
 # What the hosts call layers with a row per class. Needed only where the
 # number of classes is the same, so that shapes do not tell.
-_SCORES = re.compile(r'(.*\.)?(fc_cls|fc_reg|fc_mask_iou|conv_logits|conv_seg|'
-                     r'\w+_cls|cls_branches\.\d+|cls_embed|label_embedding)'
-                     r'\.(weight|bias)$')
+_SCORES = re.compile(
+    r'(.*\.)?(fc_cls|fc_reg|fc_mask_iou|conv_logits|conv_seg|'
+    r'\w+_cls|cls_branches\.\d+|cls_embed|label_embedding)'
+    r'\.(weight|bias)$'
+)
 _BY_CLASS = re.compile(r'(.*\.)?fc_reg\.(weight|bias)$')
 
 
@@ -34,6 +37,7 @@ class ClassRows(NamedTuple):
         repeats: Rows per class.
         by_class: Whether the rows of one class are neighbours.
     """
+
     classes: int
     background: int
     repeats: int
@@ -61,6 +65,7 @@ class FittedHeads:
         fresh: Names of parameters that keep the model's initial values.
         notes: A line for each change of the number of classes.
     """
+
     copied: dict[str, Tensor] = field(default_factory=dict)
     fresh: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -70,7 +75,7 @@ def fit_heads(
     model: nn.Module,
     given: Mapping[str, Tensor],
     trained: Sequence[str] = (),
-    classes: Sequence[str] = ()
+    classes: Sequence[str] = (),
 ) -> FittedHeads:
     """Fit the heads of a checkpoint to a model for other classes.
 
@@ -88,11 +93,13 @@ def fit_heads(
     own = model.state_dict()
     both = {
         name: (tuple(given[name].shape), tuple(own[name].shape))
-        for name in own if name in given
+        for name in own
+        if name in given
     }
     fitted = FittedHeads()
-    for counts, layers in _changes(model, both,
-                                   list(trained) != list(classes)).items():
+    for counts, layers in _changes(
+        model, both, list(trained) != list(classes)
+    ).items():
         if counts == (len(trained), len(classes)):
             shared = [name for name in classes if name in trained]
             for name, layout in layers.items():
@@ -102,17 +109,21 @@ def fit_heads(
                     mine[classes.index(label)] = theirs[trained.index(label)]
                 if layout.background:
                     mine[-1] = theirs[-1]
-            fitted.notes.append(f'{_copying(counts, shared, classes)}: '
-                                f'{_names(layers)}')
+            fitted.notes.append(
+                f'{_copying(counts, shared, classes)}: {_names(layers)}'
+            )
         elif counts[0] != counts[1]:
             fitted.fresh += layers
-            fitted.notes.append(f're-initialised: {counts[0]} -> {counts[1]} '
-                                f'classes: {_names(layers)}')
+            fitted.notes.append(
+                f're-initialised: {counts[0]} -> {counts[1]} '
+                f'classes: {_names(layers)}'
+            )
     return fitted
 
 
-def explain_counts(model: nn.Module,
-                   shapes: Mapping[str, tuple[Shape, Shape]]) -> list[str]:
+def explain_counts(
+    model: nn.Module, shapes: Mapping[str, tuple[Shape, Shape]]
+) -> list[str]:
     """Say so where shapes differ because the numbers of classes do.
 
     Args:
@@ -132,9 +143,11 @@ def explain_counts(model: nn.Module,
     ]
 
 
-def _changes(model: nn.Module,
-             shapes: Mapping[str, tuple[Shape, Shape]],
-             same_count: bool = False) -> dict[Counts, dict[str, ClassRows]]:
+def _changes(
+    model: nn.Module,
+    shapes: Mapping[str, tuple[Shape, Shape]],
+    same_count: bool = False,
+) -> dict[Counts, dict[str, ClassRows]]:
     """The layers that have other classes in the file than in the model.
 
     Args:
@@ -146,8 +159,12 @@ def _changes(model: nn.Module,
     changes: dict[Counts, dict[str, ClassRows]] = {}
     for name, (theirs, mine) in shapes.items():
         head = _innermost(heads, name)
-        if head is None or not mine or theirs[1:] != mine[1:] or (
-                theirs == mine and not (same_count and _SCORES.match(name))):
+        if (
+            head is None
+            or not mine
+            or theirs[1:] != mine[1:]
+            or (theirs == mine and not (same_count and _SCORES.match(name)))
+        ):
             continue
         layout = _layout(head, name, mine[0])
         count = layout.classes_of(theirs[0]) if layout else None
@@ -157,8 +174,7 @@ def _changes(model: nn.Module,
     return changes
 
 
-def _innermost(heads: Mapping[str, nn.Module],
-               name: str) -> nn.Module | None:
+def _innermost(heads: Mapping[str, nn.Module], name: str) -> nn.Module | None:
     """The head around a parameter; the model as a whole is none."""
     path = name.rpartition('.')[0]
     while path and path not in heads:
@@ -180,14 +196,18 @@ def _layout(head: nn.Module, name: str, rows: int) -> ClassRows | None:
     return ClassRows(classes, background, rows // scores, False)
 
 
-def _copying(counts: Counts, shared: Sequence[str],
-             classes: Sequence[str]) -> str:
+def _copying(
+    counts: Counts, shared: Sequence[str], classes: Sequence[str]
+) -> str:
     """What is copied for which classes, and what is not."""
     fresh = [name for name in classes if name not in shared]
     note = f'{counts[0]} -> {counts[1]} classes: rows of {len(shared)} copied'
     note += f' ({first_few(shared)})' if shared else ''
-    return (f'{note}, {len(fresh)} re-initialised ({first_few(fresh)})'
-            if fresh else note)
+    return (
+        f'{note}, {len(fresh)} re-initialised ({first_few(fresh)})'
+        if fresh
+        else note
+    )
 
 
 def _names(parameters: Mapping[str, ClassRows]) -> str:

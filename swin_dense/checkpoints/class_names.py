@@ -1,4 +1,5 @@
 """The classes of a checkpoint and of a model: their names, their heads."""
+
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,8 +28,11 @@ def class_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for path, module in model.named_modules():
         count = getattr(module, 'num_classes', None)
         kinds = {kind.__name__ for kind in type(module).__mro__}
-        if (isinstance(count, int) and not path.endswith('rpn_head')
-                and not kinds & _EXEMPT):
+        if (
+            isinstance(count, int)
+            and not path.endswith('rpn_head')
+            and not kinds & _EXEMPT
+        ):
             yield path, module
 
 
@@ -62,11 +66,13 @@ def class_names(meta: Mapping[str, Any]) -> list[str] | None:
     return None
 
 
-def check_names(trained: Sequence[str],
-                classes: Sequence[str],
-                source: str = 'the data set',
-                label: str = 'the checkpoint',
-                strict: bool = True) -> None:
+def check_names(
+    trained: Sequence[str],
+    classes: Sequence[str],
+    source: str = 'the data set',
+    label: str = 'the checkpoint',
+    strict: bool = True,
+) -> None:
     """Check that label i means the same in a checkpoint and elsewhere.
 
     Args:
@@ -85,7 +91,8 @@ def check_names(trained: Sequence[str],
         return
     moved = [
         f'{name!r} is {trained.index(name)} in the checkpoint and {index} in '
-        f'{source}' for index, name in enumerate(classes)
+        f'{source}'
+        for index, name in enumerate(classes)
         if name in trained and trained.index(name) != index
     ]
     if moved and (not strict or set(trained) == set(classes)):
@@ -93,14 +100,17 @@ def check_names(trained: Sequence[str],
             f'{label} has its classes in another order, so labels would be '
             f'swapped: {first_few(moved)}. Give the classes in its order, '
             f'metainfo=dict(classes={trained}); to train on in yours, let '
-            'tools/train.py --copy-classes move them by name')
+            'tools/train.py --copy-classes move them by name'
+        )
     if strict:
         raise CheckpointError(
             f'{label} was trained on other classes than {source} has: only in '
             f'the checkpoint {[n for n in trained if n not in classes]}, only '
             f'in {source} {[n for n in classes if n not in trained]}. Set '
             f'metainfo=dict(classes={trained}) in the data set, or use '
-            'another checkpoint')
+            'another checkpoint'
+        )
     MMLogger.get_current_instance().warning(
         f'{label} was trained for other classes: {first_few(trained)} instead '
-        f'of {first_few(classes)}')
+        f'of {first_few(classes)}'
+    )

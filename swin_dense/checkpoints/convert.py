@@ -1,4 +1,5 @@
 """Whole files from one source's names to another's."""
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,13 +58,15 @@ class Conversion:
     arch: str
 
 
-def convert_checkpoint(checkpoint: Mapping[str, Any],
-                       target: str,
-                       *,
-                       label: str = 'the checkpoint',
-                       forgive: Sequence[str] = (),
-                       allow_nonfinite: Sequence[str] = (),
-                       weights: str | None = None) -> Conversion:
+def convert_checkpoint(
+    checkpoint: Mapping[str, Any],
+    target: str,
+    *,
+    label: str = 'the checkpoint',
+    forgive: Sequence[str] = (),
+    allow_nonfinite: Sequence[str] = (),
+    weights: str | None = None,
+) -> Conversion:
     """Give a checkpoint the names and layout of another implementation.
 
     A classifier keeps its norm and head. A detector, segmentor or recognizer
@@ -79,7 +82,8 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
             or unexpected. What is unexpected is never written.
         allow_nonfinite: Patterns likewise for names that may hold NaN or
             infinite numbers.
-        weights: Where the checkpoint has the weights, see `extract_state_dict`.
+        weights: Where the checkpoint has the weights, see
+        `extract_state_dict`.
 
     Raises:
         CheckpointError: If the format is unknown, the target has no such
@@ -106,7 +110,8 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
         converted.state_dict,
         f'{label} ({source})',
         allow_nonfinite=allow_nonfinite,
-        origin=converted.origin)
+        origin=converted.origin,
+    )
     try:
         exported = _export(converted, report, target)
     except ValueError as error:
@@ -123,17 +128,20 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
     if whole:
         around = {
             name: state_dict[name]
-            for name in report.dropped if not name.startswith(source.prefix)
+            for name in report.dropped
+            if not name.startswith(source.prefix)
         }
         check_numbers(around, f'{label} ({source})', around, allow_nonfinite)
         exported.update(around)
         report.loaded += list(around)
         report.dropped = [n for n in report.dropped if n not in around]
     return Conversion(
-        _wrap(exported, checkpoint, target, whole), exported, {
-            **recorded,
-            **windows
-        }, report, arch)
+        _wrap(exported, checkpoint, target, whole),
+        exported,
+        {**recorded, **windows},
+        report,
+        arch,
+    )
 
 
 def format_lists(report: LoadReport, verbose: bool = False) -> str:
@@ -149,7 +157,7 @@ def format_lists(report: LoadReport, verbose: bool = False) -> str:
         'resized': report.resized,
         'dropped by rule': report.dropped,
         'missing': report.missing,
-        'unexpected': report.unexpected
+        'unexpected': report.unexpected,
     }
     lines = []
     for title, names in lists.items():
@@ -174,8 +182,9 @@ def _kinds(names: Sequence[str]) -> str:
     return ', '.join(texts[:_SHOWN] + more)
 
 
-def _compare(native: StateDict,
-             window: Sequence[int] | None) -> tuple[list[str], list[str]]:
+def _compare(
+    native: StateDict, window: Sequence[int] | None
+) -> tuple[list[str], list[str]]:
     """Native names that are missing in a backbone, and that it has not.
 
     Nothing is where no backbone of this package is meant. Output norms may
@@ -189,7 +198,10 @@ def _compare(native: StateDict,
         name for name in own if name not in native and not is_output_norm(name)
     ]
     unexpected = [
-        name for name in native if name not in own and name not in CLASSIFIER
+        name
+        for name in native
+        if name not in own
+        and name not in CLASSIFIER
         and not is_output_norm(name)
     ]
     return missing, unexpected
@@ -200,7 +212,8 @@ def _refuse(report: LoadReport, arch: str, forgive: Sequence[str]) -> None:
 
     def unforgiven(names: Sequence[str]) -> list[str]:
         return [
-            name for name in names
+            name
+            for name in names
             if not any(fnmatchcase(name, pattern) for pattern in forgive)
         ]
 
@@ -208,15 +221,21 @@ def _refuse(report: LoadReport, arch: str, forgive: Sequence[str]) -> None:
     unexpected = unforgiven(report.unexpected)
     if missing or unexpected:
         total = len(report.loaded) + len(report.missing)
-        error = mismatch_error(f'{report.label} ({report.source_format})',
-                               total, missing, unexpected, {},
-                               [f'It looks like {arch}.'])
+        error = mismatch_error(
+            f'{report.label} ({report.source_format})',
+            total,
+            missing,
+            unexpected,
+            {},
+            [f'It looks like {arch}.'],
+        )
         error.report = report
         raise error
 
 
-def _export(converted: BackboneFile, report: LoadReport,
-            target: str) -> StateDict:
+def _export(
+    converted: BackboneFile, report: LoadReport, target: str
+) -> StateDict:
     """The loaded tensors in the names of the target.
 
     It may have no place for the norms of outputs, or for those of a
@@ -231,8 +250,9 @@ def _export(converted: BackboneFile, report: LoadReport,
     return export(native, target)
 
 
-def _wrap(weights: StateDict, checkpoint: Mapping[str, Any], target: str,
-          whole: bool) -> Mapping[str, Any]:
+def _wrap(
+    weights: StateDict, checkpoint: Mapping[str, Any], target: str, whole: bool
+) -> Mapping[str, Any]:
     key = 'state_dict' if whole else _WRAPPERS.get(target, 'state_dict')
     if key is None:
         return weights

@@ -1,4 +1,5 @@
 """The errors of this package."""
+
 from typing import Any
 
 

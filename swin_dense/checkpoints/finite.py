@@ -1,4 +1,5 @@
 """Checks of the numbers in weights: their kind, and that they are finite."""
+
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -12,11 +13,13 @@ from swin_dense.checkpoints.report import first_few
 _COUNTS = 'num_batches_tracked'
 
 
-def check_numbers(weights: Mapping[str, Tensor],
-                  label: str,
-                  expected: Mapping[str, Tensor] | None = None,
-                  allow_nonfinite: Sequence[str] = (),
-                  origin: Mapping[str, str] | None = None) -> None:
+def check_numbers(
+    weights: Mapping[str, Tensor],
+    label: str,
+    expected: Mapping[str, Tensor] | None = None,
+    allow_nonfinite: Sequence[str] = (),
+    origin: Mapping[str, str] | None = None,
+) -> None:
     """Raise unless all weights are numbers that a model can use.
 
     Args:
@@ -42,9 +45,11 @@ def check_numbers(weights: Mapping[str, Tensor],
         raise CheckpointError(
             f'{label} holds {len(kinds)} tensors of another type '
             f'({first_few(kinds, "; ")}): it is no checkpoint of such a '
-            'model, or damaged')
+            'model, or damaged'
+        )
     infinite = [
-        origin.get(name, name) for name, value in weights.items()
+        origin.get(name, name)
+        for name, value in weights.items()
         if not any(fnmatchcase(name, pattern) for pattern in allow_nonfinite)
         and not is_finite(value, expected[name].dtype if expected else None)
     ]
@@ -53,7 +58,8 @@ def check_numbers(weights: Mapping[str, Tensor],
             f'{label} holds NaN or infinite numbers in {len(infinite)} of '
             f'{len(weights)} tensors ({first_few(infinite)}): its training '
             'diverged, or it is damaged. Use an earlier checkpoint, or name '
-            'what may hold them in allow_nonfinite')
+            'what may hold them in allow_nonfinite'
+        )
 
 
 def is_finite(value: Tensor, dtype: torch.dtype | None = None) -> bool:
@@ -65,8 +71,9 @@ def is_finite(value: Tensor, dtype: torch.dtype | None = None) -> bool:
             numbers may be infinite.
     """
     if not value.is_floating_point() or not value.numel():
-        return bool(
-            torch.isfinite(value).all()) if value.is_complex() else (True)
+        return (
+            bool(torch.isfinite(value).all()) if value.is_complex() else (True)
+        )
     if value.element_size() == 1:
         value = value.float()
     # One pass, and no memory: NaN is either extreme.
@@ -84,7 +91,8 @@ def _wrong_types(
             continue
         else:
             needed = torch.float32
-        if (value.is_floating_point(),
-                value.is_complex()) != (needed.is_floating_point,
-                                        needed.is_complex):
+        if (value.is_floating_point(), value.is_complex()) != (
+            needed.is_floating_point,
+            needed.is_complex,
+        ):
             yield name, value.dtype, needed

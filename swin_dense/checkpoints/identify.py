@@ -1,4 +1,5 @@
 """Telling which member of the family a state_dict belongs to."""
+
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,16 +19,19 @@ _LETTERS = {
 }
 _V2_LETTERS = {
     (sizes['embed_dims'], sizes['depths']): letter
-    for letter, sizes in [(name[0].upper(), sizes)
-                          for name, sizes in SWIN_V2.items()] +
-    [('g', SWIN_V2_HUB_GIANT)]
+    for letter, sizes in [
+        (name[0].upper(), sizes) for name, sizes in SWIN_V2.items()
+    ]
+    + [('g', SWIN_V2_HUB_GIANT)]
 }
 _LARGEST = ('H', 'g', 'G')  # nobody says how many heads they have
 _HEAD_CHANNELS = 32
 _BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight$')
-_HEADS = re.compile(r'layers\.(\d+)\.blocks\.0\.(attn\.'
-                    r'(?:relative_position_bias_table|logit_scale|'
-                    r'cpb_mlp\.2\.weight)|spatial_mlp\.weight)$')
+_HEADS = re.compile(
+    r'layers\.(\d+)\.blocks\.0\.(attn\.'
+    r'(?:relative_position_bias_table|logit_scale|'
+    r'cpb_mlp\.2\.weight)|spatial_mlp\.weight)$'
+)
 _EXPERTS = '._moe_layer.experts.batched_fc1_w'
 
 
@@ -56,10 +60,14 @@ class Variant(NamedTuple):
 
     def __str__(self) -> str:
         name = FAMILIES[self.family]
-        name = f'{name}-{self.size}' if self.size else (
-            f'a {name} of no published size')
+        name = (
+            f'{name}-{self.size}'
+            if self.size
+            else (f'a {name} of no published size')
+        )
         parts = [
-            f'embed_dims {self.embed_dims}', f'depths {_dashed(self.depths)}'
+            f'embed_dims {self.embed_dims}',
+            f'depths {_dashed(self.depths)}',
         ]
         if self.num_heads:
             parts.append(f'heads {_dashed(self.num_heads)}')
@@ -107,10 +115,15 @@ def identify(state_dict: Mapping[str, Tensor]) -> Variant | None:
     kind = family(state_dict)
     num_heads = tuple(heads[stage] for stage in sorted(heads))
     experts = [len(v) for k, v in state_dict.items() if k.endswith(_EXPERTS)]
-    return Variant(kind, _size(kind, len(patch), depths,
-                               num_heads), len(patch), depths, num_heads,
-                   _window(state_dict, patch.ndim - 2),
-                   max(experts, default=0))
+    return Variant(
+        kind,
+        _size(kind, len(patch), depths, num_heads),
+        len(patch),
+        depths,
+        num_heads,
+        _window(state_dict, patch.ndim - 2),
+        max(experts, default=0),
+    )
 
 
 def _count_heads(leaf: str, value: Tensor) -> int:
@@ -121,8 +134,9 @@ def _count_heads(leaf: str, value: Tensor) -> int:
     return len(value)
 
 
-def _size(kind: str, width: int, depths: tuple[int, ...],
-          heads: tuple[int, ...]) -> str:
+def _size(
+    kind: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...]
+) -> str:
     size = (_V2_LETTERS if kind == 'v2' else _LETTERS).get((width, depths), '')
     channels = width // heads[0] if heads else _HEAD_CHANNELS
     usual = channels == _HEAD_CHANNELS or size in _LARGEST
@@ -139,10 +153,10 @@ def _window(state_dict: Mapping[str, Tensor], axes: int) -> Grid | None:
     if coordinates is not None:
         return tuple((size + 1) // 2 for size in coordinates.shape[1:-1])
     if mixer is not None:
-        side = round(mixer.shape[1]**0.5)
+        side = round(mixer.shape[1] ** 0.5)
         return (side, side) if side**2 == mixer.shape[1] else None
     if table is None:
-        side = round(index.numel()**0.25) if index is not None else 0
+        side = round(index.numel() ** 0.25) if index is not None else 0
         return (side, side) if side else None
     try:
         return find_window(len(table), axes, index)

@@ -1,4 +1,5 @@
 """What a checkpoint file is, without a model to load it into."""
+
 import os
 import re
 from collections import Counter
@@ -35,10 +36,15 @@ Info = dict[str, Any]
 
 _SHOWN = ('meta', 'epoch', 'iter')
 # Layers whose outputs are classes, and how many of these are background.
-_HEADS = (('head.weight', 0), ('head.fc.weight', 0), ('classifier.weight', 0),
-          ('cls_head.fc_cls.weight', 0), ('decode_head.conv_seg.weight', 0),
-          ('roi_head.bbox_head.fc_cls.weight',
-           1), ('roi_head.bbox_head.0.fc_cls.weight', 1))
+_HEADS = (
+    ('head.weight', 0),
+    ('head.fc.weight', 0),
+    ('classifier.weight', 0),
+    ('cls_head.fc_cls.weight', 0),
+    ('decode_head.conv_seg.weight', 0),
+    ('roi_head.bbox_head.fc_cls.weight', 1),
+    ('roi_head.bbox_head.0.fc_cls.weight', 1),
+)
 _WINDOW_IN_NAME = re.compile(r'(?:window|[_-]w)(?:\d+to)?(\d+)')
 _SIZE_IN_NAME = re.compile(r'(?:_|-|img|to)(\d{3})(?:px)?(?=[_.-])')
 
@@ -67,8 +73,9 @@ def inspect_checkpoint(source: str | os.PathLike) -> Info:
     native, recorded = converted.state_dict, metadata_of(checkpoint)
     windows = known_windows(converted, state_dict, recorded)
     window, window_from = _window(path, windows, state_dict, checkpoint)
-    pixels, pixels_from = _resolution(path, converted, state_dict, checkpoint,
-                                      window)
+    pixels, pixels_from = _resolution(
+        path, converted, state_dict, checkpoint, window
+    )
     settings = backbone_settings(native, window)
     sizes = windows.get('pretrained_window_sizes')
     if settings and sizes:
@@ -98,7 +105,8 @@ def inspect_checkpoint(source: str | os.PathLike) -> Info:
         dtypes=dict(types),
         besides=_besides(checkpoint),
         metadata=recorded,
-        backbone=settings)
+        backbone=settings,
+    )
 
 
 def format_info(info: Info) -> str:
@@ -107,51 +115,71 @@ def format_info(info: Info) -> str:
 
     def add(label: str, text: Any, how: str | None = None) -> None:
         if text:
-            lines.append(f'  {label:<11} {text}' +
-                         (f' ({how})' if how else ''))
+            lines.append(
+                f'  {label:<11} {text}' + (f' ({how})' if how else '')
+            )
 
     in_name = {
         None: '',
         True: ', as in the name',
-        False: ', NOT as in the name'
+        False: ', NOT as in the name',
     }[info['hash_in_name']]
     add('file', f'{info["container"]}, {info["bytes"] / 1e6:.1f} MB')
     add('sha256', f'{info["sha256"]}{in_name}')
     add('source', info['source'])
     add('arch', info['arch'] or f'a Swin ({info["family"]}) of its own')
-    add('window', info['window'] and _by(info['window']) + ' tokens',
-        info['window_from'])
-    add('resolution', info['resolution']
-        and _by(info['resolution']) + ' pixels', info['resolution_from'])
-    progress = ', '.join(f'{key} {info[key]}' for key in ('epoch', 'iteration')
-                         if info[key] is not None)
+    add(
+        'window',
+        info['window'] and _by(info['window']) + ' tokens',
+        info['window_from'],
+    )
+    add(
+        'resolution',
+        info['resolution'] and _by(info['resolution']) + ' pixels',
+        info['resolution_from'],
+    )
+    progress = ', '.join(
+        f'{key} {info[key]}'
+        for key in ('epoch', 'iteration')
+        if info[key] is not None
+    )
     add('training', progress)
     classes = info['classes']
     if classes:
         names = classes['names'] and f': {first_few(classes["names"])}'
         add('classes', f'{classes["count"]}{names or ""}', classes['how'])
-    dtypes = ', '.join(f'{name} ({count})' if len(info['dtypes']) > 1 else name
-                       for name, count in info['dtypes'].items())
+    dtypes = ', '.join(
+        f'{name} ({count})' if len(info['dtypes']) > 1 else name
+        for name, count in info['dtypes'].items()
+    )
     add(
-        'tensors', f'{info["tensors"]}, of the backbone '
-        f'{info["backbone_tensors"]}; {dtypes}')
+        'tensors',
+        f'{info["tensors"]}, of the backbone '
+        f'{info["backbone_tensors"]}; {dtypes}',
+    )
     add(
-        'parameters', f'{info["parameters"] / 1e6:.2f} M, of the backbone '
-        f'{info["backbone_parameters"] / 1e6:.2f} M')
+        'parameters',
+        f'{info["parameters"] / 1e6:.2f} M, of the backbone '
+        f'{info["backbone_parameters"] / 1e6:.2f} M',
+    )
     add('besides', '; '.join(f'{k}: {v}' for k, v in info['besides'].items()))
     for key, value in info['metadata'].items():
         add('recorded', f'{key}: {value}')
     if info['backbone']:
         arguments = {
-            **info['backbone'], 'init_cfg':
-            dict(type='Pretrained', checkpoint=info['file'])
+            **info['backbone'],
+            'init_cfg': dict(type='Pretrained', checkpoint=info['file']),
         }
         add('use it as', 'backbone=' + _call(arguments))
     return '\n'.join(lines)
 
 
-def _window(path: Path, windows: Mapping[str, Any], state_dict: StateDict,
-            checkpoint: Mapping[str, Any]) -> tuple[list[int] | None, str]:
+def _window(
+    path: Path,
+    windows: Mapping[str, Any],
+    state_dict: StateDict,
+    checkpoint: Mapping[str, Any],
+) -> tuple[list[int] | None, str]:
     """The window in tokens, and how it is known."""
     if 'window' in windows:
         return windows['window'], 'bias tables'
@@ -171,9 +199,13 @@ def _window(path: Path, windows: Mapping[str, Any], state_dict: StateDict,
     return None, ''
 
 
-def _resolution(path: Path, converted: BackboneFile, state_dict: StateDict,
-                checkpoint: Mapping[str, Any],
-                window: list[int] | None) -> tuple[list | None, str]:
+def _resolution(
+    path: Path,
+    converted: BackboneFile,
+    state_dict: StateDict,
+    checkpoint: Mapping[str, Any],
+    window: list[int] | None,
+) -> tuple[list | None, str]:
     """Height and width of the images in pixels, and how they are known."""
     native = converted.state_dict
     embedded = image_size(native)
@@ -188,7 +220,7 @@ def _resolution(path: Path, converted: BackboneFile, state_dict: StateDict,
         # One mask for each window of the map of the first stage.
         theirs = converted.origin[shifted].rpartition('norm1.')[0]
         mask = state_dict.get(f'{theirs}attn_mask')
-        if mask is not None and isqrt(len(mask))**2 == len(mask):
+        if mask is not None and isqrt(len(mask)) ** 2 == len(mask):
             side = isqrt(len(mask)) * patch.shape[-1]
             return [side * tokens for tokens in window], 'attention mask'
     match = _SIZE_IN_NAME.search(path.name)
@@ -204,11 +236,13 @@ def _progress(checkpoint: Mapping[str, Any]) -> Info:
     iteration = meta.get('iter', checkpoint.get('iter'))
     return dict(
         epoch=epoch if isinstance(epoch, int) else None,
-        iteration=iteration if isinstance(iteration, int) else None)
+        iteration=iteration if isinstance(iteration, int) else None,
+    )
 
 
-def _classes(checkpoint: Mapping[str, Any],
-             state_dict: StateDict) -> Info | None:
+def _classes(
+    checkpoint: Mapping[str, Any], state_dict: StateDict
+) -> Info | None:
     names = stored_classes(checkpoint)
     if names:
         return dict(count=len(names), names=names, how='meta data')
@@ -223,11 +257,15 @@ def _besides(checkpoint: Mapping[str, Any]) -> dict[str, str]:
     """What is in the file next to the weights that are read."""
     if all(map(torch.is_tensor, checkpoint.values())):
         return {}
-    used = 'state_dict' if isinstance(checkpoint.get('state_dict'),
-                                      Mapping) else 'model'
+    used = (
+        'state_dict'
+        if isinstance(checkpoint.get('state_dict'), Mapping)
+        else 'model'
+    )
     return {
         str(key): _outline(value)
-        for key, value in checkpoint.items() if key not in (used, *_SHOWN)
+        for key, value in checkpoint.items()
+        if key not in (used, *_SHOWN)
     }
 
 
@@ -278,5 +316,6 @@ def _call(arguments: Mapping[str, Any]) -> str:
     """A config as Python writes it."""
     inside = ', '.join(
         f'{key}={_call(value) if isinstance(value, Mapping) else repr(value)}'
-        for key, value in arguments.items())
+        for key, value in arguments.items()
+    )
     return f'dict({inside})'

@@ -6,6 +6,7 @@ by one matrix after the other. Everything is computed in float64.
 Sizes are numbers of grid points of an axis. Along each axis of a bias table
 these are the offsets -(M - 1) ... M - 1 of a window of M tokens.
 """
+
 from collections.abc import Callable
 
 import torch
@@ -30,8 +31,9 @@ def resize_grid(grid: Tensor, size: tuple[int, ...], method: str) -> Tensor:
         ValueError: If there is no such method.
     """
     if method not in METHODS:
-        raise ValueError(f'method must be one of {", ".join(METHODS)}, got '
-                         f'{method!r}')
+        raise ValueError(
+            f'method must be one of {", ".join(METHODS)}, got {method!r}'
+        )
     resized = grid.double()
     for axis, (source, target) in enumerate(zip(grid.shape, size)):
         if source != target:
@@ -53,8 +55,8 @@ def bicubic_matrix(source: int, target: int) -> Tensor:
     """
     values = torch.eye(source, dtype=torch.float64)[None, None]
     return F.interpolate(
-        values, size=(target, source), mode='bicubic', align_corners=False)[0,
-                                                                            0]
+        values, size=(target, source), mode='bicubic', align_corners=False
+    )[0, 0]
 
 
 def geometric_matrix(source: int, target: int) -> Tensor:
@@ -75,7 +77,8 @@ def geometric_matrix(source: int, target: int) -> Tensor:
 
 
 METHODS: dict[str, Callable[[int, int], Tensor]] = dict(
-    bicubic=bicubic_matrix, geometric=geometric_matrix)
+    bicubic=bicubic_matrix, geometric=geometric_matrix
+)
 
 
 def geometric_positions(source: int, target: int) -> Tensor:
@@ -93,7 +96,7 @@ def geometric_positions(source: int, target: int) -> Tensor:
         `(source,)` positions, symmetric around 0, in float64.
     """
     steps, reach = source // 2, target // 2
-    low, high = 1., float(max(reach, 1))
+    low, high = 1.0, float(max(reach, 1))
     powers = torch.arange(steps, dtype=torch.float64)
     # Halving an interval down to the spacing of float64.
     for _ in range(64):
@@ -119,7 +122,8 @@ def _spline_matrix(positions: Tensor, points: Tensor) -> Tensor:
     ends = positions[:1].expand(degree + 1), positions[-1:].expand(degree + 1)
     knots = torch.cat([ends[0], positions[2:-2], ends[1]])
     at_points = _b_splines(
-        points.clamp(positions[0], positions[-1]), knots, degree)
+        points.clamp(positions[0], positions[-1]), knots, degree
+    )
     at_positions = _b_splines(positions, knots, degree)
     return torch.linalg.solve(at_positions, at_points, left=False)
 

@@ -2,6 +2,7 @@
 
 Nothing is changed in the model unless everything fits.
 """
+
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -56,7 +57,7 @@ def load_backbone(
     inflate: bool | None = None,
     method: str = 'bicubic',
     source_window: tuple[int, ...] | None = None,
-    allow_nonfinite: Sequence[str] = ()
+    allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
 
@@ -109,7 +110,8 @@ def load_backbone(
             metadata_of(checkpoint),
             method=method,
             source_window=source_window,
-            inflating=inflate)
+            inflating=inflate,
+        )
     except ValueError as error:
         raise CheckpointError(f'{label}: {error}') from error
     report = LoadReport(str(converted.source), label)
@@ -123,7 +125,8 @@ def load_backbone(
             given[name] = value
     fresh_norms = converted.source.kind in (
         'classifier',
-        'recognizer') or not any(map(is_output_norm, converted.state_dict))
+        'recognizer',
+    ) or not any(map(is_output_norm, converted.state_dict))
 
     def forgiven(name: str) -> bool:
         return _matches(name, forgive) or fresh_norms and is_output_norm(name)
@@ -135,20 +138,21 @@ def load_backbone(
         forgiven,
         hints=lambda shapes, lacking: _guess(converted.state_dict, own),
         origin=converted.origin,
-        allow_nonfinite=allow_nonfinite)
+        allow_nonfinite=allow_nonfinite,
+    )
     set_coordinates(model, fitted.coordinates)
     return report
 
 
 def load_model(
-        model: nn.Module,
-        source: Checkpoint,
-        *,
-        classes: Sequence[str] | None = None,
-        other_classes: str = 'refuse',
-        forgive: Sequence[str] = (),
-        label: str | None = None,
-        allow_nonfinite: Sequence[str] = (),
+    model: nn.Module,
+    source: Checkpoint,
+    *,
+    classes: Sequence[str] | None = None,
+    other_classes: str = 'refuse',
+    forgive: Sequence[str] = (),
+    label: str | None = None,
+    allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load a whole model: every tensor must be there and fit.
 
@@ -185,8 +189,10 @@ def load_model(
         ValueError: If `other_classes` is none of the three.
     """
     if other_classes not in ('refuse', 'reinitialise', 'copy'):
-        raise ValueError("other_classes must be 'refuse', 'reinitialise' or "
-                         f"'copy', got {other_classes!r}")
+        raise ValueError(
+            "other_classes must be 'refuse', 'reinitialise' or "
+            f"'copy', got {other_classes!r}"
+        )
     path, checkpoint = _open(source)
     label = label or path
     own = model.state_dict()
@@ -195,9 +201,9 @@ def load_model(
     if problem:
         raise CheckpointError(f'{label} is {problem}')
     recorded = metadata_of(checkpoint)
-    coordinates, told = fit_coordinates(model,
-                                        windows_for(model, stored, recorded),
-                                        recorded)
+    coordinates, told = fit_coordinates(
+        model, windows_for(model, stored, recorded), recorded
+    )
     recomputed = [
         name for name in stored if RECOMPUTED.search(name) and name not in own
     ]
@@ -208,7 +214,8 @@ def load_model(
     trained = None if reads_text(model) else stored_classes(checkpoint)
     if classes is None:
         classes = class_names(
-            {'dataset_meta': getattr(model, 'dataset_meta', None)})
+            {'dataset_meta': getattr(model, 'dataset_meta', None)}
+        )
     names = _both(label, trained, classes) if other_classes == 'copy' else ()
     heads = fit_heads(model, given, *names)
     if trained and classes and not heads.notes:
@@ -219,26 +226,33 @@ def load_model(
     report.dropped += heads.fresh
     given = {
         name: heads.copied.get(name, value)
-        for name, value in given.items() if name not in heads.fresh
+        for name, value in given.items()
+        if name not in heads.fresh
     }
 
     def forgiven(name: str) -> bool:
-        return (_matches(name, forgive) or name in heads.fresh
-                or bool(RECOMPUTED.search(name)))
+        return (
+            _matches(name, forgive)
+            or name in heads.fresh
+            or bool(RECOMPUTED.search(name))
+        )
 
     def hints(shapes: Shapes, lacking: Sequence[str]) -> list[str]:
         found = explain_counts(model, shapes)
         if lacking and all(
-                is_output_norm(_in_backbone(name)) for name in lacking):
+            is_output_norm(_in_backbone(name)) for name in lacking
+        ):
             found.append(
                 'Only norms of outputs are missing: the file has those of '
                 f'{_norms(given)}, the model of {_norms(own)}. Set '
                 'backbone.out_indices to the outputs that the file has, or '
-                'give it as backbone.init_cfg, where new norms may start.')
+                'give it as backbone.init_cfg, where new norms may start.'
+            )
         elif source_format.endswith((' classifier', ' backbone')):
             found.append(
                 'It holds a backbone only: give it as backbone.init_cfg='
-                "dict(type='Pretrained', checkpoint=...) in the config.")
+                "dict(type='Pretrained', checkpoint=...) in the config."
+            )
         try:
             theirs, mine = convert(given), convert(own)
         except ValueError:  # one of them is no Swin
@@ -246,19 +260,22 @@ def load_model(
         return found + _guess(theirs.state_dict, mine.state_dict)
 
     _load(
-        model, given, report, forgiven, hints, allow_nonfinite=allow_nonfinite)
+        model, given, report, forgiven, hints, allow_nonfinite=allow_nonfinite
+    )
     set_coordinates(model, coordinates)
     return report
 
 
-def _both(label: str, trained: list[str] | None,
-          classes: Sequence[str] | None) -> tuple[list[str], Sequence[str]]:
+def _both(
+    label: str, trained: list[str] | None, classes: Sequence[str] | None
+) -> tuple[list[str], Sequence[str]]:
     """The names of both sides' classes, or an error."""
     if not trained or not classes:
         unnamed = 'the data set' if trained else label
         raise CheckpointError(
             f'{unnamed} does not name its classes, so rows of {label} cannot '
-            'be copied by name: leave copy_classes out')
+            'be copied by name: leave copy_classes out'
+        )
     return trained, classes
 
 
@@ -288,7 +305,8 @@ def _norms(state: Iterable[str]) -> str:
     numbers = sorted(
         _in_backbone(name).removeprefix('norm').partition('.')[0]
         for name in state
-        if is_output_norm(_in_backbone(name)) and name.endswith('.weight'))
+        if is_output_norm(_in_backbone(name)) and name.endswith('.weight')
+    )
     return ', '.join(numbers) or 'none'
 
 
@@ -307,7 +325,7 @@ def _load(
     forgiven: Callable[[str], bool],
     hints: Callable[[Shapes, Sequence[str]], list[str]],
     origin: Mapping[str, str] | None = None,
-    allow_nonfinite: Sequence[str] = ()
+    allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Fill the lists of the report and the model, or raise."""
     own = model.state_dict()
@@ -318,7 +336,8 @@ def _load(
     }
     fits = {
         name: value
-        for name, value in given.items() if name in own and name not in shapes
+        for name, value in given.items()
+        if name in own and name not in shapes
     }
     missing = [name for name in own if name not in given]
     unexpected = [name for name in given if name not in own]
@@ -332,11 +351,21 @@ def _load(
     wrong = {name: shapes[name] for name in unforgiven(shapes)}
     lacking, extra = unforgiven(missing), unforgiven(unexpected)
     if lacking or extra or wrong:
-        raise mismatch_error(f'{report.label} ({report.source_format})',
-                             len(own), lacking, theirs(extra), wrong,
-                             hints(wrong, lacking))
-    check_numbers(fits, f'{report.label} ({report.source_format})', own,
-                  allow_nonfinite, origin)
+        raise mismatch_error(
+            f'{report.label} ({report.source_format})',
+            len(own),
+            lacking,
+            theirs(extra),
+            wrong,
+            hints(wrong, lacking),
+        )
+    check_numbers(
+        fits,
+        f'{report.label} ({report.source_format})',
+        own,
+        allow_nonfinite,
+        origin,
+    )
     report.loaded = [name for name in fits if name not in report.resized]
     report.missing = missing + list(shapes)
     report.unexpected = theirs([*unexpected, *shapes])

@@ -1,4 +1,5 @@
 """From the names of one source to native ones and back, step by step."""
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,13 +13,11 @@ from swin_dense.checkpoints.layouts.tensors import StateDict
 # that of a language model.
 RECOMPUTED = re.compile(
     r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
-    r'embeddings\.position_ids)$')
+    r'embeddings\.position_ids)$'
+)
 FAMILIES = dict(
-    v1='Swin',
-    v2='Swin V2',
-    video='Video Swin',
-    mlp='Swin-MLP',
-    moe='Swin-MoE')
+    v1='Swin', v2='Swin V2', video='Video Swin', mlp='Swin-MLP', moe='Swin-MoE'
+)
 _STAGE = re.compile(r'layers\.(\d+)\.')
 
 
@@ -40,8 +39,9 @@ def family(native: Mapping[str, Any]) -> str:
     return 'moe' if moe else 'v1'
 
 
-def native_names(state_dict: Iterable[str], layout: Layout,
-                 prefix: str) -> dict[str, str]:
+def native_names(
+    state_dict: Iterable[str], layout: Layout, prefix: str
+) -> dict[str, str]:
     """Native name of each name that belongs to the backbone.
 
     Args:
@@ -53,12 +53,12 @@ def native_names(state_dict: Iterable[str], layout: Layout,
     own = {}
     for name in state_dict:
         if name.startswith(prefix):
-            own[name] = layout.to_native(name[len(prefix):])
+            own[name] = layout.to_native(name[len(prefix) :])
         for start in (prefix, above):
-            rest = name[len(start):] if name.startswith(start) else ''
+            rest = name[len(start) :] if name.startswith(start) else ''
             for native, theirs in layout.outside_renames:
                 if rest.startswith(theirs):
-                    own[name] = native + rest[len(theirs):]
+                    own[name] = native + rest[len(theirs) :]
     if layout.final_norm:
         return renamed(own, 'norm.', last_norm(own.values()))
     return own
@@ -70,8 +70,9 @@ def prefix_above(prefix: str) -> str:
     return head + dot
 
 
-def decode(state_dict: Mapping[str, Tensor], own: Mapping[str, str],
-           layout: Layout) -> tuple[StateDict, dict[str, str]]:
+def decode(
+    state_dict: Mapping[str, Tensor], own: Mapping[str, str], layout: Layout
+) -> tuple[StateDict, dict[str, str]]:
     """Native tensors, and where they are from.
 
     Args:
@@ -84,7 +85,8 @@ def decode(state_dict: Mapping[str, Tensor], own: Mapping[str, str],
         if origin.setdefault(native, theirs) != theirs:
             raise ValueError(
                 f'a {layout.name} checkpoint with {origin[native]} and '
-                f'{theirs}, which both stand for {native}: leave one out')
+                f'{theirs}, which both stand for {native}: leave one out'
+            )
     weights = {native: state_dict[name] for native, name in origin.items()}
     for change in layout.to_native_values:
         weights = change(weights)
@@ -99,7 +101,7 @@ def encode(weights: StateDict, layout: Layout, prefix: str) -> StateDict:
     for name, value in weights.items():
         for native, theirs in layout.outside_renames:
             if name.startswith(native):
-                name = theirs + name[len(native):]
+                name = theirs + name[len(native) :]
                 break
         else:
             name = prefix + layout.from_native(name)
@@ -116,6 +118,6 @@ def last_norm(natives: Iterable[str]) -> str:
 def renamed(own: Mapping[str, str], old: str, new: str) -> dict[str, str]:
     """The values that start with `old` start with `new`."""
     return {
-        key: new + name[len(old):] if name.startswith(old) else name
+        key: new + name[len(old) :] if name.startswith(old) else name
         for key, name in own.items()
     }

@@ -5,6 +5,7 @@ by positions in geometric progression, and computed in float64.
 
 M is the window, N the number of tokens, C channels.
 """
+
 from math import isqrt, prod
 from typing import Any, NamedTuple
 
@@ -22,14 +23,17 @@ PATCH = 'patch_embed.proj.weight'
 
 class Resize(NamedTuple):
     """What was resized from what to what, and by which method."""
+
     what: str
     method: str
 
 
-def resize_bias_table(table: Tensor,
-                      source_window: IntOrGrid,
-                      target_window: IntOrGrid,
-                      method: str = 'bicubic') -> Tensor:
+def resize_bias_table(
+    table: Tensor,
+    source_window: IntOrGrid,
+    target_window: IntOrGrid,
+    method: str = 'bicubic',
+) -> Tensor:
     """Resize a table of relative position biases (Swin V1 and video).
 
     Each head is resized alone, and one axis after the other: for images this
@@ -57,20 +61,22 @@ def resize_bias_table(table: Tensor,
         raise ValueError(
             f'a bias table for windows of {source_window} has '
             f'{prod(source)} rows and a column for each head, got shape '
-            f'{tuple(table.shape)}: give the window it was trained with')
+            f'{tuple(table.shape)}: give the window it was trained with'
+        )
     if len(source) != len(target):
         raise ValueError(
             f'a bias table for windows of {source_window} cannot become one '
-            f'for {target_window}, which have another number of axes')
+            f'for {target_window}, which have another number of axes'
+        )
     if source == target:
         return table
     grid = table.unflatten(0, source)
     return resize_grid(grid, target, method).flatten(0, -2)
 
 
-def resize_absolute_embedding(embedding: Tensor,
-                              target_grid: Grid,
-                              source_grid: Grid | None = None) -> Tensor:
+def resize_absolute_embedding(
+    embedding: Tensor, target_grid: Grid, source_grid: Grid | None = None
+) -> Tensor:
     """Resize an absolute position embedding, bicubically.
 
     Args:
@@ -97,15 +103,17 @@ def resize_absolute_embedding(embedding: Tensor,
         raise ValueError(
             f'an absolute embedding (1, N, C) for {source_grid} tokens has '
             f'N = {prod(source_grid)}, got shape {tuple(embedding.shape)}: '
-            'give the source_grid it was made for')
+            'give the source_grid it was made for'
+        )
     if tuple(source_grid) == tuple(target_grid):
         return embedding
     grid = embedding[0].unflatten(0, source_grid)
     return resize_grid(grid, target_grid, 'bicubic').flatten(0, 1)[None]
 
 
-def inflate(state_dict: dict[str, Tensor], depth: int,
-            patch_depth: int) -> dict[str, Tensor]:
+def inflate(
+    state_dict: dict[str, Tensor], depth: int, patch_depth: int
+) -> dict[str, Tensor]:
     """Make weights for clips of weights for images (Video Swin, section 3.3).
 
     A clip of equal frames then gives what the image gave: each step in time
@@ -131,11 +139,11 @@ def inflate(state_dict: dict[str, Tensor], depth: int,
 
 
 def fit_position(
-        model: nn.Module,
-        name: str,
-        value: Tensor,
-        method: str = 'bicubic',
-        source_window: Grid | None = None
+    model: nn.Module,
+    name: str,
+    value: Tensor,
+    method: str = 'bicubic',
+    source_window: Grid | None = None,
 ) -> tuple[Tensor, Resize | None]:
     """Resize a value of a checkpoint if it depends on window or image size.
 
@@ -162,13 +170,16 @@ def fit_position(
         target = tuple(part.window_size)
         if source_window is None:
             source_window = find_window(
-                len(value), len(target), expected=target)
+                len(value), len(target), expected=target
+            )
         source = tuple(source_window)
         if source == target:
             return value, None
         change = _change(_offsets(source), _offsets(target))
-        return (resize_bias_table(value, source, target, method),
-                Resize(f'bias tables {change}', method))
+        return (
+            resize_bias_table(value, source, target, method),
+            Resize(f'bias tables {change}', method),
+        )
     if leaf == EMBEDDING and value.shape != own.shape:
         stored = value.flatten(2).mT if value.ndim == 4 else value
         side = isqrt(stored.shape[1])

@@ -7,6 +7,7 @@ buffer; checkpoints of this package record it in their metadata:
   window in use, which shrinks to small maps;
 - `window_sizes`: per stage, the nominal window of the model that was trained.
 """
+
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -29,8 +30,11 @@ def stage_number(path: str) -> int:
     return int(found[1])
 
 
-def pretrained_windows(converted: BackboneFile, stored: Mapping[str, Tensor],
-                        recorded: Mapping[str, Any]) -> dict[str, Grid]:
+def pretrained_windows(
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+) -> dict[str, Grid]:
     """The window that divides the offsets in each block of a file.
 
     Args:
@@ -43,17 +47,20 @@ def pretrained_windows(converted: BackboneFile, stored: Mapping[str, Tensor],
         window in use, as far as the file tells.
     """
     parents = {
-        name[:-len(LOG_MLP)]: converted.origin[name].rsplit('.', 3)[0]
-        for name in converted.state_dict if name.endswith(LOG_MLP)
+        name[: -len(LOG_MLP)]: converted.origin[name].rsplit('.', 3)[0]
+        for name in converted.state_dict
+        if name.endswith(LOG_MLP)
     }
     return _windows(parents, stored, recorded)
 
 
-def windows_for(model: nn.Module, stored: Mapping[str, Tensor],
-                recorded: Mapping[str, Any]) -> dict[str, Grid]:
+def windows_for(
+    model: nn.Module, stored: Mapping[str, Tensor], recorded: Mapping[str, Any]
+) -> dict[str, Grid]:
     """The same for a model whose names are those of the file."""
-    return _windows({path: path
-                     for path in _attentions(model)}, stored, recorded)
+    return _windows(
+        {path: path for path in _attentions(model)}, stored, recorded
+    )
 
 
 def recorded_windows(recorded: Mapping[str, Any]) -> dict[int, Grid]:
@@ -80,20 +87,21 @@ def window_record(model: nn.Module) -> dict[str, Any]:
         return {}
     return {
         key: [
-            list(window) for window in first_per_stage({
-                path: getattr(part, name)
-                for path, part in parts.items()
-            })
+            list(window)
+            for window in first_per_stage(
+                {path: getattr(part, name) for path, part in parts.items()}
+            )
         ]
-        for key, name in (('window_sizes', 'window_size'),
-                          ('pretrained_window_sizes',
-                           'pretrained_window_size'))
+        for key, name in (
+            ('window_sizes', 'window_size'),
+            ('pretrained_window_sizes', 'pretrained_window_size'),
+        )
     }
 
 
 def fit_coordinates(
-        model: nn.Module, windows: Mapping[str, Grid],
-        recorded: Mapping[str, Any]) -> tuple[dict[str, Grid], list[str]]:
+    model: nn.Module, windows: Mapping[str, Grid], recorded: Mapping[str, Any]
+) -> tuple[dict[str, Grid], list[str]]:
     """What blocks of a model must learn of a file.
 
     What the model was told stays, whatever the file says.
@@ -119,21 +127,28 @@ def fit_coordinates(
             unit = trained.get(stage_number(path))
         if part.cpb_mlp.window_was_given:
             if unit and told != unit:
-                notes['log-MLP reads offsets in units of '
-                      f'{format_size(told)} windows as the model says, though the '
-                      f'file is of {format_size(unit)}'] += 1
+                notes[
+                    'log-MLP reads offsets in units of '
+                    f'{format_size(told)} windows as the model says, though '
+                    'the '
+                    f'file is of {format_size(unit)}'
+                ] += 1
         elif unit and unit != own:
             coordinates[path] = unit
-            notes[f'log-MLP of {format_size(unit)} windows evaluated for '
-                  f'{format_size(own)}'] += 1
+            notes[
+                f'log-MLP of {format_size(unit)} windows evaluated for '
+                f'{format_size(own)}'
+            ] += 1
         else:
             coordinates[path] = windows[path]
     lines = [f'{note} in {count} blocks' for note, count in notes.items()]
     if coordinates and notes:
         lines.append(
-            f'pretrained_window_sizes={first_per_stage(coordinates)} was read from '
+            f'pretrained_window_sizes={first_per_stage(coordinates)} was read '
+            'from '
             'the file; checkpoints of DenseRunner go on to record it, for '
-            'any other runner write it into the config')
+            'any other runner write it into the config'
+        )
     return coordinates, lines
 
 
@@ -159,8 +174,11 @@ def _attentions(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _windows(parents: Mapping[str, str], stored: Mapping[str, Tensor],
-             recorded: Mapping[str, Any]) -> dict[str, Grid]:
+def _windows(
+    parents: Mapping[str, str],
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+) -> dict[str, Grid]:
     """What divides offsets, by the names that stand for those of the file."""
     known = _by_number(recorded.get('pretrained_window_sizes'))
     windows = {}

@@ -1,4 +1,5 @@
 """What loading did, and the error when it cannot be done."""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,23 +41,32 @@ class LoadReport:
         if self.resized:
             counts.append(f'{len(self.resized)} of them resized')
         if self.missing:
-            counts.append(f'{len(self.missing)} keep their initial values '
-                          f'({first_few(self.missing)})')
+            counts.append(
+                f'{len(self.missing)} keep their initial values '
+                f'({first_few(self.missing)})'
+            )
         if self.unexpected:
-            counts.append(f'{len(self.unexpected)} of the file without use '
-                          f'({first_few(self.unexpected)})')
+            counts.append(
+                f'{len(self.unexpected)} of the file without use '
+                f'({first_few(self.unexpected)})'
+            )
         if self.dropped:
-            counts.append(f'{len(self.dropped)} dropped by rule '
-                          f'({first_few(self.dropped)})')
+            counts.append(
+                f'{len(self.dropped)} dropped by rule '
+                f'({first_few(self.dropped)})'
+            )
         line = f'{self.label} ({self.source_format}): {", ".join(counts)}'
         return '; '.join([line, *self.notes])
 
 
-def mismatch_error(label: str, own: int, missing: Sequence[str],
-                   unexpected: Sequence[str], shapes: Mapping[str,
-                                                              tuple[Shape,
-                                                                    Shape]],
-                   hints: Sequence[str]) -> CheckpointError:
+def mismatch_error(
+    label: str,
+    own: int,
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    shapes: Mapping[str, tuple[Shape, Shape]],
+    hints: Sequence[str],
+) -> CheckpointError:
     """The error for a checkpoint of another model.
 
     Args:
@@ -69,18 +79,23 @@ def mismatch_error(label: str, own: int, missing: Sequence[str],
     """
     parts = []
     if missing:
-        parts.append(f'{len(missing)} of {own} tensors of the model are not '
-                     f'in the file ({first_few(missing)})')
+        parts.append(
+            f'{len(missing)} of {own} tensors of the model are not '
+            f'in the file ({first_few(missing)})'
+        )
     if unexpected:
-        parts.append(f'{len(unexpected)} of the file are not in the model '
-                     f'({first_few(unexpected)})')
+        parts.append(
+            f'{len(unexpected)} of the file are not in the model '
+            f'({first_few(unexpected)})'
+        )
     if shapes:
         each = [
             f'{name}: {theirs} in the file, {mine} in the model'
             for name, (theirs, mine) in shapes.items()
         ]
-        parts.append(f'{len(shapes)} have another shape '
-                     f'({first_few(each, "; ")})')
+        parts.append(
+            f'{len(shapes)} have another shape ({first_few(each, "; ")})'
+        )
     text = f'{label} is not for this model: ' + '; '.join(parts) + '.'
     return CheckpointError(' '.join([text, *hints]))
 

@@ -1,4 +1,5 @@
 """A whole checkpoint for another window, under the names that it has."""
+
 import copy
 from collections.abc import Mapping, Sequence
 from math import isqrt
@@ -38,8 +39,15 @@ COORDINATES = 'relative_coords_table'
 # papers use is 56.
 _LARGEST = 128
 # The state of a training run belongs to tensors of the old sizes.
-_TRAINING = ('optimizer', 'lr_scheduler', 'param_schedulers', 'scaler', 'amp',
-             'message_hub', 'ema_state_dict')
+_TRAINING = (
+    'optimizer',
+    'lr_scheduler',
+    'param_schedulers',
+    'scaler',
+    'amp',
+    'message_hub',
+    'ema_state_dict',
+)
 
 
 class ResizedTensor(NamedTuple):
@@ -51,6 +59,7 @@ class ResizedTensor(NamedTuple):
         before: Window in tokens, or grid of an embedding.
         after: The same after the transfer.
     """
+
     name: str
     heads: int
     before: Grid
@@ -70,6 +79,7 @@ class Resized(NamedTuple):
         windows: Before the transfer, by native name of the table, or of the
             attention module in Swin V2, where it is what normalises offsets.
     """
+
     checkpoint: Mapping[str, Any]
     rows: list[ResizedTensor]
     left_out: list[str]
@@ -86,7 +96,8 @@ def resize_checkpoint(
     source_window: Sequence[int] | None = None,
     image_size: Sequence[int] | None = None,
     label: str = 'the checkpoint',
-    allow_nonfinite: Sequence[str] = ()) -> Resized:
+    allow_nonfinite: Sequence[str] = (),
+) -> Resized:
     """Transfer a backbone, or the one inside a whole model, to a window.
 
     Bias tables are resized. Swin V2 has none: it is recorded by which window
@@ -122,11 +133,15 @@ def resize_checkpoint(
         weights,
         label,
         allow_nonfinite=allow_nonfinite,
-        origin=converted.origin)
+        origin=converted.origin,
+    )
     target = _check_window(weights, window, image_size)
     recorded = metadata_of(checkpoint)
-    given = None if source_window is None else _per_axis(
-        source_window, len(target), 'source_window')
+    given = (
+        None
+        if source_window is None
+        else _per_axis(source_window, len(target), 'source_window')
+    )
     changed: dict[str, Tensor] = {}
     rows = []
     metadata: dict[str, Any] = dict(method=method, window=list(target))
@@ -151,7 +166,8 @@ def resize_checkpoint(
             rows.append(ResizedTensor(theirs, heads, before, target))
             changed[f'{parent}.{INDEX}'] = relative_index(target)
             changed[f'{parent}.{COORDINATES}'] = log_coordinates(
-                target, before).unflatten(0, [2 * w - 1 for w in target])
+                target, before
+            ).unflatten(0, [2 * w - 1 for w in target])
     if not rows:
         raise ValueError('has no position biases that depend on a window')
     if image_size is not None and EMBEDDING in weights:
@@ -162,42 +178,53 @@ def resize_checkpoint(
 
     prefix = converted.source.prefix
     left_out = [
-        name for name in stored if name.startswith(prefix)
-        and RECOMPUTED.search(name) and name not in changed
+        name
+        for name in stored
+        if name.startswith(prefix)
+        and RECOMPUTED.search(name)
+        and name not in changed
     ]
     result, training = _replace(checkpoint, stored, changed, left_out)
-    return Resized(result, rows, left_out + training, metadata, converted,
-                   windows)
+    return Resized(
+        result, rows, left_out + training, metadata, converted, windows
+    )
 
 
-def _check_window(weights: Mapping[str, Tensor], window: Sequence[int],
-                  image_size: Sequence[int] | None) -> Grid:
+def _check_window(
+    weights: Mapping[str, Tensor],
+    window: Sequence[int],
+    image_size: Sequence[int] | None,
+) -> Grid:
     """The new window per axis, if it makes sense."""
     kind = family(weights)
     if kind == 'mlp':
         raise ValueError(
             'is a Swin-MLP: its weights mix the tokens of windows of one '
-            'size, and there is no transfer to another')
+            'size, and there is no transfer to another'
+        )
     if len(window) == 3 and kind != 'video':
         raise ValueError(
             f'is for images, got the window {tuple(window)} of three axes: '
             'give one or two numbers; a model for clips takes the file as it '
-            'is and repeats it in time (pretrained2d=True)')
+            'is and repeats it in time (pretrained2d=True)'
+        )
     target = _per_axis(window, 3 if kind == 'video' else 2, 'window')
     if min(target[-2:]) < 2 or max(target) > _LARGEST:
         raise ValueError(
             f'window must be between 2 and {_LARGEST} tokens, got {target}: '
-            'it counts patches of the first map, not pixels')
+            'it counts patches of the first map, not pixels'
+        )
     if image_size is not None:
         stages = len({n.split('.')[1] for n in weights if '.blocks.' in n})
-        stride = weights[PATCH].shape[-1] * 2**(stages - 1)
+        stride = weights[PATCH].shape[-1] * 2 ** (stages - 1)
         pixels = _per_axis(image_size, 2, 'image_size')
         last = tuple(-(-size // stride) for size in pixels)
         if any(w > size for w, size in zip(target[-2:], last)):
             raise ValueError(
                 f'window {target} is beyond the last map, which has {last} '
                 f'tokens for images of {pixels} pixels: give a smaller '
-                'window, or leave the image size out where maps are padded')
+                'window, or leave the image size out where maps are padded'
+            )
     return target
 
 
@@ -206,16 +233,23 @@ def _per_axis(numbers: Sequence[int], axes: int, what: str) -> Grid:
     if len(values) == 1 and axes == 2:
         values *= 2
     if len(values) != axes or min(values) < 1:
-        wanted = 'time, height and width' if axes == 3 else (
-            'one positive number or two, height and width')
-        raise ValueError(f'{what} must be {wanted} for these weights, got '
-                         f'{values}')
+        wanted = (
+            'time, height and width'
+            if axes == 3
+            else ('one positive number or two, height and width')
+        )
+        raise ValueError(
+            f'{what} must be {wanted} for these weights, got {values}'
+        )
     return values
 
 
-def _units(converted: BackboneFile, stored: Mapping[str, Tensor],
-           recorded: Mapping[str,
-                             Any], given: Grid | None) -> dict[str, Grid]:
+def _units(
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    recorded: Mapping[str, Any],
+    given: Grid | None,
+) -> dict[str, Grid]:
     """The window that normalises offsets, per attention module of V2."""
     told = pretrained_windows(converted, stored, recorded)
     trained = recorded_windows(recorded)
@@ -223,7 +257,7 @@ def _units(converted: BackboneFile, stored: Mapping[str, Tensor],
     for name in converted.state_dict:
         if not name.endswith(LOG_MLP):
             continue
-        path = name[:-len(LOG_MLP)]
+        path = name[: -len(LOG_MLP)]
         parent = converted.origin[name].rsplit('.', 3)[0]
         index = stored.get(f'{parent}.{INDEX}')
         unit = given or told.get(path)
@@ -236,14 +270,18 @@ def _units(converted: BackboneFile, stored: Mapping[str, Tensor],
             raise ValueError(
                 'is a Swin V2 that does not say with which window it was '
                 'trained: give source_window (--from-window on the command '
-                'line)')
+                'line)'
+            )
         units[path] = unit
     return units
 
 
-def _resize_embedding(converted: BackboneFile, stored: Mapping[str, Tensor],
-                      image_size: Sequence[int], changed: dict[str,
-                                                               Tensor]) -> ResizedTensor:
+def _resize_embedding(
+    converted: BackboneFile,
+    stored: Mapping[str, Tensor],
+    image_size: Sequence[int],
+    changed: dict[str, Tensor],
+) -> ResizedTensor:
     """Resize the absolute embedding, keeping the layout it is stored in."""
     name = converted.origin[EMBEDDING]
     value = stored[name]
@@ -252,25 +290,28 @@ def _resize_embedding(converted: BackboneFile, stored: Mapping[str, Tensor],
     grid = (height // patch, width // patch)
     side = isqrt(value.shape[1])
     before = tuple(value.shape[2:]) if value.ndim == 4 else (side, side)
-    resized = resize_absolute_embedding(value, grid,
-                                        None if value.ndim == 4 else before)
+    resized = resize_absolute_embedding(
+        value, grid, None if value.ndim == 4 else before
+    )
     if value.ndim == 4:
         resized = resized.mT.unflatten(2, grid).contiguous()
     changed[name] = resized
     return ResizedTensor(name, 0, before, grid)
 
 
-def _replace(checkpoint: Mapping[str, Any], stored: Mapping[str, Tensor],
-             changed: Mapping[str, Tensor],
-             left_out: Sequence[str]) -> tuple[Mapping[str, Any], list[str]]:
+def _replace(
+    checkpoint: Mapping[str, Any],
+    stored: Mapping[str, Tensor],
+    changed: Mapping[str, Tensor],
+    left_out: Sequence[str],
+) -> tuple[Mapping[str, Any], list[str]]:
     """A copy of the checkpoint, whatever its wrappers, with other tensors.
 
     Returns:
         The copy, and what was left out as it belongs to a training run.
     """
     new: dict[int, Tensor | None] = {
-        id(stored[name]): None
-        for name in left_out
+        id(stored[name]): None for name in left_out
     }
     for name, value in changed.items():
         if name in stored:

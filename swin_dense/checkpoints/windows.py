@@ -3,6 +3,7 @@
 The rows of a table are a product, which several windows share. Files that
 keep the buffers of their model tell more.
 """
+
 from functools import lru_cache
 from math import isqrt, prod
 
@@ -29,16 +30,21 @@ def table_window(rows: int) -> int | None:
 def possible_windows(rows: int, axes: int) -> tuple[Grid, ...]:
     """All windows whose bias table has so many rows."""
     if axes == 1:
-        return (((rows + 1) // 2, ), ) if rows % 2 else ()
-    return tuple(((offsets + 1) // 2, *rest)
-                 for offsets in range(1, rows + 1, 2) if rows % offsets == 0
-                 for rest in possible_windows(rows // offsets, axes - 1))
+        return (((rows + 1) // 2,),) if rows % 2 else ()
+    return tuple(
+        ((offsets + 1) // 2, *rest)
+        for offsets in range(1, rows + 1, 2)
+        if rows % offsets == 0
+        for rest in possible_windows(rows // offsets, axes - 1)
+    )
 
 
-def find_window(rows: int,
-                axes: int,
-                index: Tensor | None = None,
-                expected: Grid | None = None) -> Grid:
+def find_window(
+    rows: int,
+    axes: int,
+    index: Tensor | None = None,
+    expected: Grid | None = None,
+) -> Grid:
     """The window that a bias table was made for.
 
     Args:
@@ -64,9 +70,12 @@ def find_window(rows: int,
         found = [window for window in windows if prod(window) == tokens]
         if len(found) > 1:
             found = [
-                window for window in found
-                if torch.equal(index.flatten().long().cpu(),
-                               relative_index(window).flatten())
+                window
+                for window in found
+                if torch.equal(
+                    index.flatten().long().cpu(),
+                    relative_index(window).flatten(),
+                )
             ]
     if not found:
         found = [window for window in windows if window[-1] == window[-2]]
@@ -75,21 +84,24 @@ def find_window(rows: int,
     if len(found) != 1 and expected in windows:
         return expected
     if len(found) > 1 and expected:
-        found = [window
-                 for window in found if window[0] == expected[0]] or found
+        found = [
+            window for window in found if window[0] == expected[0]
+        ] or found
     if len(found) == 1:
         return found[0]
     options = found or windows
     if not options:
         raise ValueError(
             f'a bias table of {rows} rows fits no window of {axes} axes, '
-            'since a window of M tokens has 2M - 1 offsets on each')
+            'since a window of M tokens has 2M - 1 offsets on each'
+        )
     listed = ', '.join(map(format_size, options[:_LISTED]))
     more = ', ...' if len(options) > _LISTED else ''
     raise ValueError(
         f'a bias table of {rows} rows may be for windows of {listed}{more} '
         'tokens, and the file does not say which: give source_window '
-        '(--from-window on the command line)')
+        '(--from-window on the command line)'
+    )
 
 
 def normalising_window(coordinates: Tensor) -> Grid:
@@ -109,4 +121,5 @@ def normalising_window(coordinates: Tensor) -> Grid:
     largest = (8**corner - 1) / 8
     return tuple(
         round(1 + (offsets // 2) / value) if value > 0 else 1
-        for offsets, value in zip(coordinates.shape[1:3], largest.tolist()))
+        for offsets, value in zip(coordinates.shape[1:3], largest.tolist())
+    )

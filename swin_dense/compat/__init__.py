@@ -2,6 +2,7 @@
 
 One module per hole, each removable on its own once upstream has mended it.
 """
+
 from swin_dense.compat import (
     back_port,
     mmaction_imports,

@@ -6,6 +6,7 @@ its place; nobody else sees that. An installed back-port is used as it is.
 
 Remove this file once both ask the standard library.
 """
+
 import importlib.metadata
 import sys
 from collections.abc import Iterator

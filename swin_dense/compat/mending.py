@@ -4,6 +4,7 @@ A mend is a context manager that gets the module and is open while its code
 runs: what is missing is put in place before, what is wrong is replaced after.
 Nothing is imported for it, and modules that nobody imports stay untouched.
 """
+
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -33,17 +34,17 @@ class MendingFinder(MetaPathFinder):
     def __init__(self, mends: Mapping[str, Mend]) -> None:
         self.mends: dict[str, Mend] = dict(mends)
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Any = None,
-                  target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the specification of a mended module, for its name only."""
         if fullname not in self.mends:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = MendingLoader(fullname, spec.loader.path,
-                                        self.mends[fullname])
+            spec.loader = MendingLoader(
+                fullname, spec.loader.path, self.mends[fullname]
+            )
         return spec
 
 

@@ -11,6 +11,7 @@
 A wheel that has these parts, or can import them, is left as it is. Remove this
 file once such a wheel is published.
 """
+
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,24 +44,26 @@ def forgive_vindlu(module: ModuleType) -> Iterator[None]:
     except ImportError as error:
         for name in ('VindLUVQA', 'VindLURetrievalMC', 'VindLURetrieval'):
             _register_refusal(
-                name, 'mmaction2 1.2.0 was written for transformers 4.28 '
+                name,
+                'mmaction2 1.2.0 was written for transformers 4.28 '
                 'and timm of that time; with what is installed its import '
-                f'ends in {type(error).__name__}: {error}')
+                f'ends in {type(error).__name__}: {error}',
+            )
 
 
 class DRNFinder(MetaPathFinder):
     """Finds the missing package, and the module of the same name in it."""
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Any = None,
-                  target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the specification of the stand-in, for its names only."""
         if fullname not in (DRN, f'{DRN}.drn'):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         return spec or ModuleSpec(
-            fullname, DRNLoader(), origin=__name__, is_package=True)
+            fullname, DRNLoader(), origin=__name__, is_package=True
+        )
 
 
 class DRNLoader(Loader):
@@ -73,9 +76,11 @@ class DRNLoader(Loader):
         """Register a DRN that raises when it is built."""
         if module.__name__ != DRN:
             module.DRN = _register_refusal(  # type: ignore[attr-defined]
-                'DRN', 'its code is missing from the wheel of mmaction2 '
+                'DRN',
+                'its code is missing from the wheel of mmaction2 '
                 '1.2.0. Install mmaction2 from its repository instead: `pip '
-                'install git+https://github.com/open-mmlab/mmaction2`.')
+                'install git+https://github.com/open-mmlab/mmaction2`.',
+            )
 
 
 def _register_refusal(name: str, reason: str) -> Callable:

@@ -9,6 +9,7 @@ is called, what would bring it.
 
 A compiled mmcv always wins: Python asks the finder installed here last.
 """
+
 import importlib
 import sys
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from types import ModuleType
 from typing import Any
 
 NAME = 'mmcv._ext'
-ENTRY_POINTS = ('swin_dense.compat.mmcv_operators',
-                'swin_dense.compat.mmcv_model_operators')
+ENTRY_POINTS = (
+    'swin_dense.compat.mmcv_operators',
+    'swin_dense.compat.mmcv_model_operators',
+)
 
 
 def install() -> None:
@@ -34,10 +37,9 @@ def install() -> None:
 class ExtFinder(MetaPathFinder):
     """Finds the stand-in under the name of the compiled module."""
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Any = None,
-                  target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the specification of the stand-in, for its name only."""
         if fullname != NAME:
             return None
@@ -83,7 +85,8 @@ def _refusal(name: str) -> Callable:
             'mmcv in place of mmcv-lite: `pip uninstall mmcv-lite`, then '
             '`pip install mmcv==2.1.0 --no-build-isolation` to build it '
             '(needs a compiler), or `pip install onedl-mmcv` for the wheels '
-            'of the maintained fork.')
+            'of the maintained fork.'
+        )
 
     refuse.__name__ = refuse.__qualname__ = name
     return refuse

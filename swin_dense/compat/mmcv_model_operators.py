@@ -13,6 +13,7 @@
 
 Written for mmcv 2.1 as `mmcv_operators`.
 """
+
 import functools
 
 from torch import Tensor
@@ -31,122 +32,226 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     return suppression.nms_match(dets[:, :4], dets[:, 4], iou_threshold)
 
 
-def carafe_forward(features: Tensor, masks: Tensor, rfeatures: Tensor,
-                   routput: Tensor, rmasks: Tensor, output: Tensor,
-                   kernel_size: int, group_size: int,
-                   scale_factor: int) -> None:
+def carafe_forward(
+    features: Tensor,
+    masks: Tensor,
+    rfeatures: Tensor,
+    routput: Tensor,
+    rmasks: Tensor,
+    output: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
     """Fill `output`, and `rfeatures` with what the backward pass is given."""
     rfeatures.copy_(features)
-    carafe_naive_forward(features, masks, output, kernel_size, group_size,
-                         scale_factor)
+    carafe_naive_forward(
+        features, masks, output, kernel_size, group_size, scale_factor
+    )
 
 
-def carafe_backward(top_grad: Tensor, rfeatures: Tensor, masks: Tensor,
-                    rtop_grad: Tensor, rbottom_grad_hs: Tensor,
-                    rbottom_grad: Tensor, rmask_grad: Tensor,
-                    bottom_grad: Tensor, mask_grad: Tensor, kernel_size: int,
-                    group_size: int, scale_factor: int) -> None:
+def carafe_backward(
+    top_grad: Tensor,
+    rfeatures: Tensor,
+    masks: Tensor,
+    rtop_grad: Tensor,
+    rbottom_grad_hs: Tensor,
+    rbottom_grad: Tensor,
+    rmask_grad: Tensor,
+    bottom_grad: Tensor,
+    mask_grad: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
     """Add the gradients in features and masks."""
-    carafe_naive_backward(top_grad, rfeatures, masks, bottom_grad, mask_grad,
-                          kernel_size, group_size, scale_factor)
+    carafe_naive_backward(
+        top_grad,
+        rfeatures,
+        masks,
+        bottom_grad,
+        mask_grad,
+        kernel_size,
+        group_size,
+        scale_factor,
+    )
 
 
-def carafe_naive_forward(features: Tensor, masks: Tensor, output: Tensor,
-                         kernel_size: int, group_size: int,
-                         scale_factor: int) -> None:
+def carafe_naive_forward(
+    features: Tensor,
+    masks: Tensor,
+    output: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
     """Fill `output`, image by image to bound the memory."""
     for image in range(len(features)):
         part = slice(image, image + 1)
-        output[part] = carafe(features[part], masks[part], kernel_size,
-                              group_size, scale_factor)
+        output[part] = carafe(
+            features[part], masks[part], kernel_size, group_size, scale_factor
+        )
 
 
-def carafe_naive_backward(top_grad: Tensor, features: Tensor, masks: Tensor,
-                          bottom_grad: Tensor, mask_grad: Tensor,
-                          kernel_size: int, group_size: int,
-                          scale_factor: int) -> None:
+def carafe_naive_backward(
+    top_grad: Tensor,
+    features: Tensor,
+    masks: Tensor,
+    bottom_grad: Tensor,
+    mask_grad: Tensor,
+    kernel_size: int,
+    group_size: int,
+    scale_factor: int,
+) -> None:
     """Add the gradients in features and masks."""
     reassemble = functools.partial(
-        carafe, kernel_size=kernel_size, groups=group_size, scale=scale_factor)
+        carafe, kernel_size=kernel_size, groups=group_size, scale=scale_factor
+    )
     for image in range(len(features)):
         part = slice(image, image + 1)
-        grads = vector_jacobian(reassemble, [features[part], masks[part]],
-                                top_grad[part])
+        grads = vector_jacobian(
+            reassemble, [features[part], masks[part]], top_grad[part]
+        )
         bottom_grad[part] += grads[0]
         mask_grad[part] += grads[1]
 
 
-def masked_im2col_forward(im: Tensor, mask_h_idx: Tensor, mask_w_idx: Tensor,
-                          col: Tensor, kernel_h: int, kernel_w: int,
-                          pad_h: int, pad_w: int) -> None:
+def masked_im2col_forward(
+    im: Tensor,
+    mask_h_idx: Tensor,
+    mask_w_idx: Tensor,
+    col: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
     """Fill `col` with what the kernel sees at each pixel of the mask."""
     col.copy_(
-        masked_conv.im2col(im, mask_h_idx, mask_w_idx, (kernel_h, kernel_w),
-                           (pad_h, pad_w)))
+        masked_conv.im2col(
+            im, mask_h_idx, mask_w_idx, (kernel_h, kernel_w), (pad_h, pad_w)
+        )
+    )
 
 
-def masked_col2im_forward(col: Tensor, mask_h_idx: Tensor, mask_w_idx: Tensor,
-                          im: Tensor, height: int, width: int,
-                          channels: int) -> None:
+def masked_col2im_forward(
+    col: Tensor,
+    mask_h_idx: Tensor,
+    mask_w_idx: Tensor,
+    im: Tensor,
+    height: int,
+    width: int,
+    channels: int,
+) -> None:
     """Put the results into `im` at each pixel of the mask."""
     masked_conv.col2im(col, mask_h_idx, mask_w_idx, im)
 
 
-def psamask_forward(input: Tensor, output: Tensor, psa_type: int, num_: int,
-                    h_feature: int, w_feature: int, h_mask: int, w_mask: int,
-                    half_h_mask: int, half_w_mask: int) -> None:
+def psamask_forward(
+    input: Tensor,
+    output: Tensor,
+    psa_type: int,
+    num_: int,
+    h_feature: int,
+    w_feature: int,
+    h_mask: int,
+    w_mask: int,
+    half_h_mask: int,
+    half_w_mask: int,
+) -> None:
     """Fill `output` with the attention spread over the map."""
     output.copy_(psa_mask(input, psa_type, (h_mask, w_mask)))
 
 
-def psamask_backward(grad_output: Tensor, grad_input: Tensor, psa_type: int,
-                     num_: int, h_feature: int, w_feature: int, h_mask: int,
-                     w_mask: int, half_h_mask: int, half_w_mask: int) -> None:
+def psamask_backward(
+    grad_output: Tensor,
+    grad_input: Tensor,
+    psa_type: int,
+    num_: int,
+    h_feature: int,
+    w_feature: int,
+    h_mask: int,
+    w_mask: int,
+    half_h_mask: int,
+    half_w_mask: int,
+) -> None:
     """Fill `grad_input`."""
     spread = functools.partial(psa_mask, kind=psa_type, size=(h_mask, w_mask))
     # Linear: the values do not matter.
-    grad, = vector_jacobian(spread, [grad_input], grad_output)
+    (grad,) = vector_jacobian(spread, [grad_input], grad_output)
     grad_input.copy_(grad)
 
 
-def roi_pool_forward(input: Tensor, rois: Tensor, output: Tensor,
-                     argmax: Tensor, pooled_height: int, pooled_width: int,
-                     spatial_scale: float) -> None:
+def roi_pool_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+) -> None:
     """Fill `output` and the places of the maxima."""
-    maxima = roi_pool.forward(input, rois, (pooled_height, pooled_width),
-                              spatial_scale)
+    maxima = roi_pool.forward(
+        input, rois, (pooled_height, pooled_width), spatial_scale
+    )
     for buffer, result in zip((output, argmax), maxima):
         buffer.copy_(result)
 
 
-def roi_pool_backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
-                      grad_input: Tensor, pooled_height: int,
-                      pooled_width: int, spatial_scale: float) -> None:
+def roi_pool_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax: Tensor,
+    grad_input: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+) -> None:
     """Add the gradient in the features to `grad_input`."""
-    grad_input += roi_pool.backward(grad_output, rois, argmax,
-                                    grad_input.shape)
+    grad_input += roi_pool.backward(
+        grad_output, rois, argmax, grad_input.shape
+    )
 
 
-def deform_roi_pool_forward(input: Tensor, rois: Tensor, offset: Tensor,
-                            output: Tensor, pooled_height: int,
-                            pooled_width: int, spatial_scale: float,
-                            sampling_ratio: int, gamma: float) -> None:
+def deform_roi_pool_forward(
+    input: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    gamma: float,
+) -> None:
     """Fill `output`; an empty `offset` moves no bin."""
-    geometry = RoIGeometry((pooled_height, pooled_width), spatial_scale,
-                        sampling_ratio, True)
+    geometry = RoIGeometry(
+        (pooled_height, pooled_width), spatial_scale, sampling_ratio, True
+    )
     output.copy_(deform_roi_pool.forward(input, rois, offset, geometry, gamma))
 
 
-def deform_roi_pool_backward(grad_output: Tensor, input: Tensor, rois: Tensor,
-                             offset: Tensor, grad_input: Tensor,
-                             grad_offset: Tensor, pooled_height: int,
-                             pooled_width: int, spatial_scale: float,
-                             sampling_ratio: int, gamma: float) -> None:
+def deform_roi_pool_backward(
+    grad_output: Tensor,
+    input: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    pooled_height: int,
+    pooled_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    gamma: float,
+) -> None:
     """Add the gradients in features and offsets."""
-    geometry = RoIGeometry((pooled_height, pooled_width), spatial_scale,
-                        sampling_ratio, True)
-    grads = deform_roi_pool.backward(grad_output, input, rois, offset,
-                                     geometry, gamma)
+    geometry = RoIGeometry(
+        (pooled_height, pooled_width), spatial_scale, sampling_ratio, True
+    )
+    grads = deform_roi_pool.backward(
+        grad_output, input, rois, offset, geometry, gamma
+    )
     grad_input += grads[0]
     grad_offset += grads[1]
 
@@ -156,8 +261,9 @@ def tin_shift_forward(input: Tensor, shift: Tensor, output: Tensor) -> None:
     output.copy_(tin_shift(input, shift))
 
 
-def tin_shift_backward(grad_output: Tensor, shift: Tensor,
-                       grad_input: Tensor) -> None:
+def tin_shift_backward(
+    grad_output: Tensor, shift: Tensor, grad_input: Tensor
+) -> None:
     """Fill `grad_input` as the compiled operator does.
 
     It moves gradients as the forward pass moves values, not back. Published
@@ -177,12 +283,21 @@ def sync_bn_forward_var(input: Tensor, mean: Tensor, var: Tensor) -> None:
     var.copy_(distance.square().mean((0, 2)))
 
 
-def sync_bn_forward_output(input: Tensor, mean: Tensor, var: Tensor,
-                           weight: Tensor | None, bias: Tensor | None,
-                           running_mean: Tensor | None,
-                           running_var: Tensor | None, norm: Tensor,
-                           std: Tensor, output: Tensor, eps: float,
-                           momentum: float | Tensor, group_size: int) -> None:
+def sync_bn_forward_output(
+    input: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    norm: Tensor,
+    std: Tensor,
+    output: Tensor,
+    eps: float,
+    momentum: float | Tensor,
+    group_size: int,
+) -> None:
     """Fill `norm`, `std` and `output`; move the running statistics."""
     std.copy_((var + eps).sqrt())
     norm.copy_((input.float() - mean[:, None]) / std[:, None])
@@ -197,17 +312,24 @@ def sync_bn_forward_output(input: Tensor, mean: Tensor, var: Tensor,
         running_var += momentum * (unbiased - running_var)
 
 
-def sync_bn_backward_param(grad_output: Tensor, norm: Tensor,
-                           grad_weight: Tensor, grad_bias: Tensor) -> None:
+def sync_bn_backward_param(
+    grad_output: Tensor, norm: Tensor, grad_weight: Tensor, grad_bias: Tensor
+) -> None:
     """Fill the gradients in weight and bias, (C,)."""
     grad = grad_output.float()
     grad_weight.copy_((grad * norm).sum((0, 2)))
     grad_bias.copy_(grad.sum((0, 2)))
 
 
-def sync_bn_backward_data(grad_output: Tensor, weight: Tensor,
-                          grad_weight: Tensor, grad_bias: Tensor, norm: Tensor,
-                          std: Tensor, grad_input: Tensor) -> None:
+def sync_bn_backward_data(
+    grad_output: Tensor,
+    weight: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    norm: Tensor,
+    std: Tensor,
+    grad_input: Tensor,
+) -> None:
     """Fill `grad_input`, (B, C, P)."""
     count = grad_output[:, 0].numel()
     through = (grad_weight[:, None] * norm + grad_bias[:, None]) / count
@@ -217,13 +339,26 @@ def sync_bn_backward_data(grad_output: Tensor, weight: Tensor,
 
 SERVED = {
     function.__name__: function
-    for function in (nms_match, carafe_forward, carafe_backward,
-                     carafe_naive_forward, carafe_naive_backward,
-                     masked_im2col_forward, masked_col2im_forward,
-                     psamask_forward, psamask_backward, roi_pool_forward,
-                     roi_pool_backward, deform_roi_pool_forward,
-                     deform_roi_pool_backward, tin_shift_forward,
-                     tin_shift_backward, sync_bn_forward_mean,
-                     sync_bn_forward_var, sync_bn_forward_output,
-                     sync_bn_backward_param, sync_bn_backward_data)
+    for function in (
+        nms_match,
+        carafe_forward,
+        carafe_backward,
+        carafe_naive_forward,
+        carafe_naive_backward,
+        masked_im2col_forward,
+        masked_col2im_forward,
+        psamask_forward,
+        psamask_backward,
+        roi_pool_forward,
+        roi_pool_backward,
+        deform_roi_pool_forward,
+        deform_roi_pool_backward,
+        tin_shift_forward,
+        tin_shift_backward,
+        sync_bn_forward_mean,
+        sync_bn_forward_var,
+        sync_bn_forward_output,
+        sync_bn_backward_param,
+        sync_bn_backward_data,
+    )
 }

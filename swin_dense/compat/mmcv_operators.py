@@ -4,6 +4,7 @@ Names, argument names and results written into given buffers are those that
 the wrappers of mmcv 2.1 call. Buffers that only the compiled code needs are
 accepted and left alone.
 """
+
 import functools
 from typing import Any
 
@@ -21,7 +22,7 @@ from swin_dense.compat.operators.sampling import vector_jacobian
 MAX_POOL = 0
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def torchvision_ops(device_type: str) -> Any | None:
     """Return `torchvision.ops` if it imports and runs on the device.
 
@@ -30,7 +31,8 @@ def torchvision_ops(device_type: str) -> Any | None:
     """
     try:
         import torchvision.ops
-        boxes = torch.tensor([[0., 0., 1., 1.]], device=device_type)
+
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=device_type)
         torchvision.ops.nms(boxes, boxes[:, 0], 0.5)
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None
@@ -47,8 +49,9 @@ def get_compiling_cuda_version() -> str:
     return 'not available'
 
 
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
-        offset: int) -> Tensor:
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int
+) -> Tensor:
     """Return the indices of the kept boxes, best first."""
     vision = torchvision_ops(boxes.device.type)
     if vision is not None and offset == 0:
@@ -56,24 +59,41 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float,
     return suppression.nms(boxes, scores, iou_threshold, offset)
 
 
-def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float,
-            sigma: float, min_score: float, method: int,
-            offset: int) -> Tensor:
+def softnms(
+    boxes: Tensor,
+    scores: Tensor,
+    dets: Tensor,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    method: int,
+    offset: int,
+) -> Tensor:
     """Fill `dets` with boxes and lowered scores; return their indices."""
-    lowered, index = suppression.soft_nms(boxes, scores, iou_threshold, sigma,
-                                          min_score, method, offset)
-    dets[:len(lowered)] = lowered.to(dets)
+    lowered, index = suppression.soft_nms(
+        boxes, scores, iou_threshold, sigma, min_score, method, offset
+    )
+    dets[: len(lowered)] = lowered.to(dets)
     return index
 
 
-def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor,
-                      argmax_y: Tensor, argmax_x: Tensor, aligned_height: int,
-                      aligned_width: int, spatial_scale: float,
-                      sampling_ratio: int, pool_mode: int,
-                      aligned: bool) -> None:
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
     """Fill `output`; for max pooling, the positions of the maxima too."""
-    geometry = roi_align.RoIGeometry((aligned_height, aligned_width),
-                                  spatial_scale, sampling_ratio, aligned)
+    geometry = roi_align.RoIGeometry(
+        (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
+    )
     if pool_mode == MAX_POOL:
         maxima = roi_align.max_forward(input, rois, geometry)
         for buffer, result in zip((output, argmax_y, argmax_x), maxima):
@@ -82,131 +102,238 @@ def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor,
         output.copy_(_pool_mean(input, rois, geometry))
 
 
-def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
-                       argmax_x: Tensor, grad_input: Tensor,
-                       aligned_height: int, aligned_width: int,
-                       spatial_scale: float, sampling_ratio: int,
-                       pool_mode: int, aligned: bool) -> None:
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
     """Add the gradient in the features to `grad_input`."""
-    geometry = roi_align.RoIGeometry((aligned_height, aligned_width),
-                                  spatial_scale, sampling_ratio, aligned)
+    geometry = roi_align.RoIGeometry(
+        (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
+    )
     shape = grad_input.shape
     if pool_mode == MAX_POOL:
-        grad = roi_align.max_backward(grad_output, rois, argmax_y, argmax_x,
-                                      shape)
+        grad = roi_align.max_backward(
+            grad_output, rois, argmax_y, argmax_x, shape
+        )
     elif torchvision_ops(grad_output.device.type) is not None:
         pool = functools.partial(_pool_mean, rois=rois, geometry=geometry)
         # Linear in the features: their values do not matter.
-        grad, = vector_jacobian(pool, [torch.zeros_like(grad_input)],
-                                grad_output)
+        (grad,) = vector_jacobian(
+            pool, [torch.zeros_like(grad_input)], grad_output
+        )
     else:
         grad = roi_align.mean_backward(grad_output, rois, shape, geometry)
     grad_input += grad
 
 
-def _pool_mean(features: Tensor, rois: Tensor,
-               geometry: roi_align.RoIGeometry) -> Tensor:
+def _pool_mean(
+    features: Tensor, rois: Tensor, geometry: roi_align.RoIGeometry
+) -> Tensor:
     vision = torchvision_ops(features.device.type)
     if vision is not None:
         return vision.roi_align(features, rois, *geometry)
     return roi_align.mean_forward(features, rois, geometry)
 
 
-def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor,
-                        output: Tensor, columns: Tensor, ones: Tensor, kW: int,
-                        kH: int, dW: int, dH: int, padW: int, padH: int,
-                        dilationW: int, dilationH: int, group: int,
-                        deformable_group: int, im2col_step: int) -> None:
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
     """Fill `output` with the v1 convolution."""
-    geometry = ConvGeometry((dH, dW), (padH, padW), (dilationH, dilationW),
-                            group, deformable_group)
+    geometry = ConvGeometry(
+        (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
     for part in image_pieces(input, offset, weight):
-        output[part] = _convolve(input[part], offset[part], None, weight,
-                                 geometry)
+        output[part] = _convolve(
+            input[part], offset[part], None, weight, geometry
+        )
 
 
-def deform_conv_backward_input(input: Tensor, offset: Tensor,
-                               gradOutput: Tensor, gradInput: Tensor,
-                               gradOffset: Tensor, weight: Tensor,
-                               columns: Tensor, kW: int, kH: int, dW: int,
-                               dH: int, padW: int, padH: int, dilationW: int,
-                               dilationH: int, group: int,
-                               deformable_group: int,
-                               im2col_step: int) -> None:
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradInput: Tensor,
+    gradOffset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
     """Add the gradients in the input and the offsets of v1."""
-    geometry = ConvGeometry((dH, dW), (padH, padW), (dilationH, dilationW),
-                            group, deformable_group)
+    geometry = ConvGeometry(
+        (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
 
     def convolve(input, offset):
         return _convolve(input, offset, None, weight, geometry)
 
     for part in image_pieces(input, offset, weight):
-        grads = vector_jacobian(convolve, [input[part], offset[part]],
-                                gradOutput[part])
+        grads = vector_jacobian(
+            convolve, [input[part], offset[part]], gradOutput[part]
+        )
         gradInput[part] += grads[0]
         gradOffset[part] += grads[1]
 
 
-def deform_conv_backward_parameters(input: Tensor, offset: Tensor,
-                                    gradOutput: Tensor, gradWeight: Tensor,
-                                    columns: Tensor, ones: Tensor, kW: int,
-                                    kH: int, dW: int, dH: int, padW: int,
-                                    padH: int, dilationW: int, dilationH: int,
-                                    group: int, deformable_group: int,
-                                    scale: float, im2col_step: int) -> None:
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradWeight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    scale: float,
+    im2col_step: int,
+) -> None:
     """Add `scale` times the gradient in the weight of v1."""
-    geometry = ConvGeometry((dH, dW), (padH, padW), (dilationH, dilationW),
-                            group, deformable_group)
+    geometry = ConvGeometry(
+        (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
     for part in image_pieces(input, offset, weight=gradWeight):
         convolve = functools.partial(
-            _convolve, input[part], offset[part], None, geometry=geometry)
-        grad, = vector_jacobian(convolve, [gradWeight], gradOutput[part])
+            _convolve, input[part], offset[part], None, geometry=geometry
+        )
+        (grad,) = vector_jacobian(convolve, [gradWeight], gradOutput[part])
         gradWeight.add_(grad, alpha=scale)
 
 
-def modulated_deform_conv_forward(input: Tensor, weight: Tensor, bias: Tensor,
-                                  ones: Tensor, offset: Tensor, mask: Tensor,
-                                  output: Tensor, columns: Tensor,
-                                  kernel_h: int, kernel_w: int, stride_h: int,
-                                  stride_w: int, pad_h: int, pad_w: int,
-                                  dilation_h: int, dilation_w: int, group: int,
-                                  deformable_group: int,
-                                  with_bias: bool) -> None:
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
     """Fill `output` with the v2 convolution."""
-    geometry = ConvGeometry((stride_h, stride_w), (pad_h, pad_w),
-                            (dilation_h, dilation_w), group, deformable_group)
+    geometry = ConvGeometry(
+        (stride_h, stride_w),
+        (pad_h, pad_w),
+        (dilation_h, dilation_w),
+        group,
+        deformable_group,
+    )
     size = output.shape[2:]
     for part in image_pieces(input, offset, weight):
-        output[part] = _convolve(input[part], _as_read(offset[part], size),
-                                 _as_read(mask[part], size), weight, geometry)
+        output[part] = _convolve(
+            input[part],
+            _as_read(offset[part], size),
+            _as_read(mask[part], size),
+            weight,
+            geometry,
+        )
     if with_bias:
         output += bias[:, None, None]
 
 
-def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor,
-                                   ones: Tensor, offset: Tensor, mask: Tensor,
-                                   columns: Tensor, grad_input: Tensor,
-                                   grad_weight: Tensor, grad_bias: Tensor,
-                                   grad_offset: Tensor, grad_mask: Tensor,
-                                   grad_output: Tensor, kernel_h: int,
-                                   kernel_w: int, stride_h: int, stride_w: int,
-                                   pad_h: int, pad_w: int, dilation_h: int,
-                                   dilation_w: int, group: int,
-                                   deformable_group: int,
-                                   with_bias: bool) -> None:
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+    with_bias: bool,
+) -> None:
     """Add the gradients in every tensor of v2."""
-    geometry = ConvGeometry((stride_h, stride_w), (pad_h, pad_w),
-                            (dilation_h, dilation_w), group, deformable_group)
+    geometry = ConvGeometry(
+        (stride_h, stride_w),
+        (pad_h, pad_w),
+        (dilation_h, dilation_w),
+        group,
+        deformable_group,
+    )
     size = grad_output.shape[2:]
 
     def convolve(input, offset, mask, weight):
-        return _convolve(input, _as_read(offset, size), _as_read(mask, size),
-                         weight, geometry)
+        return _convolve(
+            input,
+            _as_read(offset, size),
+            _as_read(mask, size),
+            weight,
+            geometry,
+        )
 
     for part in image_pieces(input, offset, weight):
         grads = vector_jacobian(
-            convolve, [input[part], offset[part], mask[part], weight],
-            grad_output[part])
+            convolve,
+            [input[part], offset[part], mask[part], weight],
+            grad_output[part],
+        )
         grad_input[part] += grads[0]
         grad_offset[part] += grads[1]
         grad_mask[part] += grads[2]
@@ -236,13 +363,19 @@ def _as_read(values: Tensor, size: torch.Size) -> Tensor:
         raise ValueError(
             f'a deformable convolution with an output of {tuple(size)} '
             f'got offsets or masks of {tuple(values.shape[2:])}: make them as '
-            'large')
-    values = values.flatten(1)[:, :channels * size.numel()]
+            'large'
+        )
+    values = values.flatten(1)[:, : channels * size.numel()]
     return values.unflatten(1, (channels, *size))
 
 
-def _convolve(input: Tensor, offset: Tensor, mask: Tensor | None,
-              weight: Tensor, geometry: ConvGeometry) -> Tensor:
+def _convolve(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    geometry: ConvGeometry,
+) -> Tensor:
     vision = torchvision_ops(input.device.type)
     if vision is not None:  # reads both kinds of groups from the shapes
         return vision.deform_conv2d(
@@ -252,93 +385,146 @@ def _convolve(input: Tensor, offset: Tensor, mask: Tensor | None,
             stride=geometry.stride,
             padding=geometry.padding,
             dilation=geometry.dilation,
-            mask=mask)
+            mask=mask,
+        )
     return deform_conv(input, offset, mask, weight, geometry)
 
 
-def ms_deform_attn_forward(value: Tensor, value_spatial_shapes: Tensor,
-                           value_level_start_index: Tensor,
-                           sampling_locations: Tensor,
-                           attention_weights: Tensor,
-                           im2col_step: int) -> Tensor:
+def ms_deform_attn_forward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
     """Return the attended values, (B, queries, heads * channels)."""
     batch, _, heads, channels = value.shape
     queries = sampling_locations.size(1)
     output = value.new_zeros(batch, queries, heads * channels)
     for part in query_pieces(value, sampling_locations):
-        output[:, part] = ms_deform_attn(value, value_spatial_shapes,
-                                         value_level_start_index,
-                                         sampling_locations[:, part],
-                                         attention_weights[:, part])
+        output[:, part] = ms_deform_attn(
+            value,
+            value_spatial_shapes,
+            value_level_start_index,
+            sampling_locations[:, part],
+            attention_weights[:, part],
+        )
     return output
 
 
-def ms_deform_attn_backward(value: Tensor, value_spatial_shapes: Tensor,
-                            value_level_start_index: Tensor,
-                            sampling_locations: Tensor,
-                            attention_weights: Tensor, grad_output: Tensor,
-                            grad_value: Tensor, grad_sampling_loc: Tensor,
-                            grad_attn_weight: Tensor,
-                            im2col_step: int) -> None:
+def ms_deform_attn_backward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int,
+) -> None:
     """Add the gradients in values, locations and weights."""
 
     def attend(value, locations, weights):
-        return ms_deform_attn(value, value_spatial_shapes,
-                              value_level_start_index, locations, weights)
+        return ms_deform_attn(
+            value,
+            value_spatial_shapes,
+            value_level_start_index,
+            locations,
+            weights,
+        )
 
     for part in query_pieces(value, sampling_locations):
         grads = vector_jacobian(
             attend,
             [value, sampling_locations[:, part], attention_weights[:, part]],
-            grad_output[:, part])
+            grad_output[:, part],
+        )
         grad_value += grads[0]
         grad_sampling_loc[:, part] += grads[1]
         grad_attn_weight[:, part] += grads[2]
 
 
-def sigmoid_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor,
-                               output: Tensor, gamma: float,
-                               alpha: float) -> None:
+def sigmoid_focal_loss_forward(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    output: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
     """Fill `output` with the loss of every logit."""
     output.copy_(
-        focal_loss.sigmoid_forward(input, target, weight, gamma, alpha))
+        focal_loss.sigmoid_forward(input, target, weight, gamma, alpha)
+    )
 
 
-def sigmoid_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor,
-                                grad_input: Tensor, gamma: float,
-                                alpha: float) -> None:
+def sigmoid_focal_loss_backward(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    grad_input: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
     """Fill `grad_input` with the derivative in every logit."""
     grad_input.copy_(
-        focal_loss.sigmoid_backward(input, target, weight, gamma, alpha))
+        focal_loss.sigmoid_backward(input, target, weight, gamma, alpha)
+    )
 
 
-def softmax_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor,
-                               output: Tensor, gamma: float,
-                               alpha: float) -> None:
+def softmax_focal_loss_forward(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    output: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
     """Fill `output` with the loss of every sample; `input` is the softmax."""
     output.copy_(
-        focal_loss.softmax_forward(input, target, weight, gamma, alpha))
+        focal_loss.softmax_forward(input, target, weight, gamma, alpha)
+    )
 
 
-def softmax_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor,
-                                buff: Tensor, grad_input: Tensor, gamma: float,
-                                alpha: float) -> None:
+def softmax_focal_loss_backward(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    buff: Tensor,
+    grad_input: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
     """Fill `grad_input` with the derivative in every logit."""
-    slope, grad = focal_loss.softmax_backward(input, target, weight, gamma,
-                                              alpha)
+    slope, grad = focal_loss.softmax_backward(
+        input, target, weight, gamma, alpha
+    )
     buff.copy_(slope)
     grad_input.copy_(grad)
 
 
 SERVED = {
     function.__name__: function
-    for function in (get_compiler_version, get_compiling_cuda_version, nms,
-                     softnms, roi_align_forward, roi_align_backward,
-                     deform_conv_forward, deform_conv_backward_input,
-                     deform_conv_backward_parameters,
-                     modulated_deform_conv_forward,
-                     modulated_deform_conv_backward, ms_deform_attn_forward,
-                     ms_deform_attn_backward, sigmoid_focal_loss_forward,
-                     sigmoid_focal_loss_backward, softmax_focal_loss_forward,
-                     softmax_focal_loss_backward)
+    for function in (
+        get_compiler_version,
+        get_compiling_cuda_version,
+        nms,
+        softnms,
+        roi_align_forward,
+        roi_align_backward,
+        deform_conv_forward,
+        deform_conv_backward_input,
+        deform_conv_backward_parameters,
+        modulated_deform_conv_forward,
+        modulated_deform_conv_backward,
+        ms_deform_attn_forward,
+        ms_deform_attn_backward,
+        sigmoid_focal_loss_forward,
+        sigmoid_focal_loss_backward,
+        softmax_focal_loss_forward,
+        softmax_focal_loss_backward,
+    )
 }

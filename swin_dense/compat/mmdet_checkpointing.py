@@ -6,6 +6,7 @@ fairscale is absent, PyTorch's own checkpointing stands in.
 
 Remove this file once mmdet calls PyTorch itself.
 """
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType, ModuleType
@@ -22,10 +23,12 @@ MODULES = ('detr_layers', 'deformable_detr_layers', 'grounding_dino_layers')
 
 def install() -> None:
     """Mend mmdet's transformers when they are imported, if they are."""
-    mending.install({
-        f'mmdet.models.layers.transformer.{name}': provide_wrapper
-        for name in MODULES
-    })
+    mending.install(
+        {
+            f'mmdet.models.layers.transformer.{name}': provide_wrapper
+            for name in MODULES
+        }
+    )
 
 
 @contextmanager
@@ -44,7 +47,8 @@ def checkpoint_wrapper(module: nn.Module) -> nn.Module:
     """
     # A bound method: a deep copy of the module is bound to the copy.
     module.forward = MethodType(  # type: ignore[method-assign]
-        _forward_checkpointed, module)
+        _forward_checkpointed, module
+    )
     return module
 
 

@@ -16,6 +16,7 @@ separated by dots need no nltk.
 
 Remove this file once mmdet supports transformers 5.
 """
+
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
@@ -34,20 +35,23 @@ CHUNKING = 'apply_chunking_to_forward'
 
 def install() -> None:
     """Mend mmdet's modules when they are imported, if they are."""
-    mending.install({
-        'mmdet.models.utils.vlfuse_helper': mend_fusion,
-        'mmdet.models.language_models.bert': mend_language_model,
-        'mmdet.models.dense_heads.atss_vlfusion_head': mend_names,
-        'mmdet.datasets.transforms.text_transformers': mend_names,
-        'mmdet.models.detectors.glip': mend_noun_phrases
-    })
+    mending.install(
+        {
+            'mmdet.models.utils.vlfuse_helper': mend_fusion,
+            'mmdet.models.language_models.bert': mend_language_model,
+            'mmdet.models.dense_heads.atss_vlfusion_head': mend_names,
+            'mmdet.datasets.transforms.text_transformers': mend_names,
+            'mmdet.models.detectors.glip': mend_noun_phrases,
+        }
+    )
 
 
 @contextmanager
 def mend_fusion(module: ModuleType) -> Iterator[None]:
     """Mend the layers that fuse image and text."""
-    with _moved(CHUNKING, 'transformers.pytorch_utils',
-                'transformers.modeling_utils'):
+    with _moved(
+        CHUNKING, 'transformers.pytorch_utils', 'transformers.modeling_utils'
+    ):
         yield
     layer = module.BertEncoderLayer
     if module.BertConfig is None:  # no transformers
@@ -70,7 +74,8 @@ def mend_language_model(module: ModuleType) -> Iterator[None]:
     if not hasattr(base, 'batch_encode_plus'):  # transformers 5
         base.batch_encode_plus = base.__call__
         module.BertEncoder.forward = _with_mask_for_heads(
-            module.BertEncoder.forward)
+            module.BertEncoder.forward
+        )
 
 
 @contextmanager
@@ -88,7 +93,8 @@ def mend_noun_phrases(module: ModuleType) -> Iterator[None]:
     """Look for phrases between dots where nltk cannot look for any."""
     yield
     module.find_noun_phrases = (  # type: ignore[attr-defined]
-        _between_dots_or(module.find_noun_phrases))
+        _between_dots_or(module.find_noun_phrases)
+    )
 
 
 @contextmanager
@@ -108,10 +114,12 @@ def _moved(name: str, source: str, target: str) -> Iterator[None]:
         delattr(old, name)
 
 
-def extend_mask(self: nn.Module,
-                mask: Tensor,
-                shape: Any | None = None,
-                device: Any | None = None) -> Tensor:
+def extend_mask(
+    self: nn.Module,
+    mask: Tensor,
+    shape: Any | None = None,
+    device: Any | None = None,
+) -> Tensor:
     """Return what is added to scores of attention: 0, or far below it.
 
     Args:
@@ -125,11 +133,13 @@ def extend_mask(self: nn.Module,
     return (1 - mask.to(dtype)) * torch.finfo(dtype).min
 
 
-def attend(self: Any,
-           hidden_states: Tensor,
-           attention_mask: Tensor | None = None,
-           head_mask: Tensor | None = None,
-           **options: Any) -> tuple:
+def attend(
+    self: Any,
+    hidden_states: Tensor,
+    attention_mask: Tensor | None = None,
+    head_mask: Tensor | None = None,
+    **options: Any,
+) -> tuple:
     """Attend, and project with the residual, as in transformers 4."""
     outputs = self.self(hidden_states, attention_mask, head_mask, **options)
     return (self.output(outputs[0], hidden_states), *outputs[1:])
@@ -178,7 +188,8 @@ class LoadedByName:
                 'config: lang_model_name in its text, or `--cfg-options '
                 'model.language_model.name=bert` (and '
                 'model.bbox_head.lang_model_name=bert for GLIP). '
-                f'What went wrong: {error}') from error
+                f'What went wrong: {error}'
+            ) from error
 
 
 def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
@@ -190,8 +201,11 @@ def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
         except (RuntimeError, LookupError) as error:
             phrases = [part.strip() for part in caption.lower().split('.')]
             phrases = [phrase for phrase in phrases if phrase]
-            if '.' in caption.strip().rstrip('.') or len(phrases) == 1 and \
-                    ' ' not in phrases[0]:
+            if (
+                '.' in caption.strip().rstrip('.')
+                or len(phrases) == 1
+                and ' ' not in phrases[0]
+            ):
                 return phrases
             raise RuntimeError(
                 f'no noun phrases can be found in {caption!r}: that needs '
@@ -199,6 +213,7 @@ def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
                 'nltk.downloader punkt punkt_tab averaged_perceptron_tagger '
                 'averaged_perceptron_tagger_eng`). Names of classes need '
                 'neither: separate them by dots, as in "person . traffic '
-                'light"') from error
+                'light"'
+            ) from error
 
     return find_noun_phrases

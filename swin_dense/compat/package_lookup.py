@@ -7,6 +7,7 @@ fork under another distribution name is found as well.
 
 Remove this file once mmengine asks importlib itself.
 """
+
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +35,8 @@ def get_installed_path(package: str) -> str:
     if folder is None:
         raise ModuleNotFoundError(
             f'{package} is not installed: expected a package that can be '
-            f'imported as {_module(package)}; install it')
+            f'imported as {_module(package)}; install it'
+        )
     return str(folder)
 
 

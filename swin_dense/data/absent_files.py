@@ -1,4 +1,5 @@
 """Why listed files are not where they are looked for."""
+
 import os
 import re
 from collections.abc import Sequence
@@ -22,28 +23,40 @@ def _names_below(folder: str) -> set[str]:
 def _listed(path: str, folder: str) -> str:
     """Return a path as it was listed, before it was joined to a folder."""
     start = os.path.join(folder, '')
-    return path[len(start):] if path.startswith(start) else path
+    return path[len(start) :] if path.startswith(start) else path
 
 
 def _find_causes(names: Sequence[str], folder: str) -> list[str]:
     """Return what is odd about names of files, and what to do."""
     last = os.path.basename(os.path.normpath(folder))
     causes: list[tuple[str, list[bool]]] = [
-        ('are absolute paths, perhaps of another machine: list them relative '
-         'to the folder',
-         [bool(os.path.isabs(n) or DRIVE.match(n)) for n in names]),
-        ('hold backslashes, as Windows writes paths: replace each \\ by /',
-         ['\\' in name for name in names]),
-        (f'begin with {last!r}, the name of the folder itself: leave it out '
-         'of the list or of the folder',
-         [re.split(r'[\\/]', name)[0] == last for name in names]),
-        ('have their ending twice: the list is of names without it', [
-            len({*name.rsplit('.', 2)[1:]}) == 1 and name.count('.') > 1
-            for name in names
-        ]),
+        (
+            'are absolute paths, perhaps of another machine: list them '
+            'relative '
+            'to the folder',
+            [bool(os.path.isabs(n) or DRIVE.match(n)) for n in names],
+        ),
+        (
+            'hold backslashes, as Windows writes paths: replace each \\ by /',
+            ['\\' in name for name in names],
+        ),
+        (
+            f'begin with {last!r}, the name of the folder itself: leave it '
+            'out '
+            'of the list or of the folder',
+            [re.split(r'[\\/]', name)[0] == last for name in names],
+        ),
+        (
+            'have their ending twice: the list is of names without it',
+            [
+                len({*name.rsplit('.', 2)[1:]}) == 1 and name.count('.') > 1
+                for name in names
+            ],
+        ),
     ]
     return [
-        f'{sum(odd)} names {text}' for text, odd in causes
+        f'{sum(odd)} names {text}'
+        for text, odd in causes
         if sum(odd) > len(names) / 2
     ]
 
@@ -66,12 +79,15 @@ def explain_absent(paths: Sequence[str], folder: str) -> str:
     if found:
         shared = len(bare) - len({*bare})
         note = f' ({shared} names are not unique)' if shared else ''
-        sentences.append(f'By name alone, without folders, {found} of '
-                         f'{len(names)} are in or below {folder}{note}')
+        sentences.append(
+            f'By name alone, without folders, {found} of '
+            f'{len(names)} are in or below {folder}{note}'
+        )
     else:
         alike = {name.casefold() for name in there}
         found = sum(name.casefold() in alike for name in bare)
         if found:
-            sentences.append(f'{found} of {len(names)} are there but for '
-                             'capital letters')
+            sentences.append(
+                f'{found} of {len(names)} are there but for capital letters'
+            )
     return ''.join(f'. {text}' for text in sentences)

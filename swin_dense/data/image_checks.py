@@ -1,4 +1,5 @@
 """Checks of image files against what the annotation file says of them."""
+
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,9 @@ def missing_files(paths: Iterable[str]) -> list[str]:
         if folder not in listed:
             listed[folder] = (
                 set(os.listdir(folder or '.'))
-                if os.path.isdir(folder or '.') else set())
+                if os.path.isdir(folder or '.')
+                else set()
+            )
         if name not in listed[folder]:
             missing.append(path)
     return missing
@@ -48,8 +51,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return header.size
 
 
-def image_problem(path: str | Path, width: int,
-                  height: int) -> str | None:
+def image_problem(path: str | Path, width: int, height: int) -> str | None:
     """Say what is wrong with an image file, if anything.
 
     Reads the header and the last bytes; decodes nothing unless it must.
@@ -76,12 +78,16 @@ def _problem(file: BinaryIO, width: int, height: int) -> str | None:
     turn = header.turn
     found_w, found_h = header.size
     if abs(found_w - width) > 1 or abs(found_h - height) > 1:
-        problem = (f'is {found_w}×{found_h} pixels (width × height), the '
-                   f'annotation file says {width}×{height}')
+        problem = (
+            f'is {found_w}×{found_h} pixels (width × height), the '
+            f'annotation file says {width}×{height}'
+        )
         if turn in TURNED and abs(found_h - width) <= 1:
-            problem += (f': swapped, EXIF orientation {turn}. The annotations '
-                        'are of the image before it is turned; store the '
-                        'file again without the tag')
+            problem += (
+                f': swapped, EXIF orientation {turn}. The annotations '
+                'are of the image before it is turned; store the '
+                'file again without the tag'
+            )
         elif abs(found_h - width) <= 1 and abs(found_w - height) <= 1:
             problem += ': width and height are swapped'
         return problem

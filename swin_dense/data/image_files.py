@@ -3,6 +3,7 @@
 The bytes are read first and decoded then: OpenCV's own reader of files
 crashes on names that are not UTF-8, and waits for a named pipe for ever.
 """
+
 import os
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ class ImageHeader(NamedTuple):
         height: As stored, in pixels.
         turn: EXIF orientation, 1 to 8.
     """
+
     kind: str | None
     width: int
     height: int
@@ -73,8 +75,10 @@ def max_pixels() -> int:
     """
     text = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not text.isdecimal() or not int(text):
-        raise ValueError(f'the environment variable {VARIABLE}={text!r} must '
-                         'be a number of pixels, such as 400000000')
+        raise ValueError(
+            f'the environment variable {VARIABLE}={text!r} must '
+            'be a number of pixels, such as 400000000'
+        )
     return int(text)
 
 
@@ -83,10 +87,12 @@ def pixel_problem(width: int, height: int) -> str | None:
     limit = max_pixels()
     if width * height <= limit:
         return None
-    return (f'has {width}×{height} = {width * height:,} pixels; at most '
-            f'{limit:,} are read, as a small file may unpack to any size. If '
-            'it may be trusted, raise the limit by the environment variable '
-            f'{VARIABLE}={width * height}')
+    return (
+        f'has {width}×{height} = {width * height:,} pixels; at most '
+        f'{limit:,} are read, as a small file may unpack to any size. If '
+        'it may be trusted, raise the limit by the environment variable '
+        f'{VARIABLE}={width * height}'
+    )
 
 
 @contextmanager
@@ -145,8 +151,9 @@ def read_header(file: BinaryIO) -> ImageHeader:
         with open_image(file) as image:
             # Asking a PNG without the chunk would decode all of it.
             tags = image.getexif() if 'exif' in image.info else {}
-            header = ImageHeader(image.format, *image.size,
-                                 tags.get(EXIF_ORIENTATION, 1))
+            header = ImageHeader(
+                image.format, *image.size, tags.get(EXIF_ORIENTATION, 1)
+            )
     except Exception:  # PIL's parsers raise nearly anything
         # OpenCV, which loads the images, knows formats that PIL does not.
         height, width = _decode(file).shape[:2]
@@ -175,17 +182,21 @@ def _check_decoded(file: BinaryIO, header: ImageHeader) -> None:
         raise ValueError(
             f'is a {header.kind} file of {header.width}×{header.height} pixels'
             f', of which OpenCV loads {width}×{height}: save it as PNG or '
-            'JPEG')
+            'JPEG'
+        )
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f'has pixels of type {pixels.dtype}, which would not '
-                         'be loaded as they are: save it with 8 bits')
+        raise ValueError(
+            f'has pixels of type {pixels.dtype}, which would not '
+            'be loaded as they are: save it with 8 bits'
+        )
     most = int(pixels.max())
     if pixels.dtype == np.uint16 and 0 < most < DARK * 256:
         raise ValueError(
             f'has 16 bits per channel, but no value above {most} of 65535: '
             f'OpenCV keeps the upper 8 bits, at most {most // 256} of 255, '
             'and the image would be nearly black. Scale it to 8 bits, for '
-            'instance by its range or that of the sensor')
+            'instance by its range or that of the sensor'
+        )
 
 
 def is_truncated(file: BinaryIO, kind: str | None) -> bool:
@@ -249,16 +260,18 @@ def read_image(path: str | Path) -> np.ndarray:
             raise UnreadableFileError(path, str(error)) from None
 
 
-def _decode(file: BinaryIO,
-            flags: int = cv2.IMREAD_COLOR,
-            kind: str | None = None) -> np.ndarray:
+def _decode(
+    file: BinaryIO, flags: int = cv2.IMREAD_COLOR, kind: str | None = None
+) -> np.ndarray:
     """Decode an image by OpenCV; `kind` is what PIL takes it for."""
     size = os.fstat(file.fileno()).st_size
     limit = MAX_BYTES_PER_PIXEL * max_pixels()
     if size > limit:
-        raise ValueError(f'has {size:,} bytes, more than the {limit:,} that '
-                         f'{max_pixels():,} pixels can need, the limit that '
-                         f'{VARIABLE} sets')
+        raise ValueError(
+            f'has {size:,} bytes, more than the {limit:,} that '
+            f'{max_pixels():,} pixels can need, the limit that '
+            f'{VARIABLE} sets'
+        )
     file.seek(0)
     try:
         pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
@@ -266,9 +279,13 @@ def _decode(file: BinaryIO,
         raise ValueError(
             f'cannot be decoded: {error}; a larger image needs the '
             'environment variables OPENCV_IO_MAX_IMAGE_PIXELS, _WIDTH and '
-            '_HEIGHT') from None
+            '_HEIGHT'
+        ) from None
     if pixels is None:
         raise ValueError(
             f'is a {kind} file that OpenCV, which loads the images, cannot '
-            'decode: save it as PNG or JPEG' if kind else NO_IMAGE)
+            'decode: save it as PNG or JPEG'
+            if kind
+            else NO_IMAGE
+        )
     return pixels

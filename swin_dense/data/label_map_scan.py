@@ -4,6 +4,7 @@ A label map is an image whose pixel values are classes. A folder of them is
 read in full before a training, on the CPU, since a wrong value ends a
 training on a GPU without a message that names it.
 """
+
 import hashlib
 import json
 import os
@@ -51,6 +52,7 @@ class LabelMap:
         problem: What is wrong with one of the two files, if it cannot be
             read.
     """
+
     path: str
     image: str | None = None
     mode: str = ''
@@ -98,10 +100,12 @@ def read_label_map(path: str, image: str | None = None) -> LabelMap:
         return found
     if found.has_one_channel:
         found.counts = _count(
-            pixels.astype(np.uint8) if pixels.dtype == bool else pixels)
+            pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+        )
         found.palette = {
-            value: tuple(colours[3 * value:3 * value + 3])
-            for value in found.counts if found.is_paletted
+            value: tuple(colours[3 * value : 3 * value + 3])
+            for value in found.counts
+            if found.is_paletted
         }
     elif pixels.ndim == 3 and not np.ptp(pixels[..., :3], axis=2).any():
         found.counts = _count(pixels[..., 0])
@@ -127,8 +131,9 @@ def _stamp(pair: tuple[str, str | None]) -> list[int]:
 
 def _cache_file(pairs: Sequence[tuple[str, str | None]]) -> Path:
     """Where the findings in a list of files are kept."""
-    files = [[path and os.path.abspath(path) for path in pair]
-             for pair in pairs]
+    files = [
+        [path and os.path.abspath(path) for path in pair] for pair in pairs
+    ]
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, *files]).encode())
     return Path(get_dir(), 'label_maps', f'{digest.hexdigest()[:32]}.json')
 
@@ -156,12 +161,12 @@ def _store(path: Path, content: dict[str, Any]) -> None:
         with replacing(path) as partial:
             partial.write_text(json.dumps(content))
     except OSError as error:
-        print_log(f'The label maps will be read again next time: {error}',
-                  'current')
+        print_log(
+            f'The label maps will be read again next time: {error}', 'current'
+        )
 
 
-def scan_label_maps(
-        pairs: Sequence[tuple[str, str | None]]) -> list[LabelMap]:
+def scan_label_maps(pairs: Sequence[tuple[str, str | None]]) -> list[LabelMap]:
     """Read label maps, those of a large set only when they have changed.
 
     Findings in more than `CACHE_ABOVE` files are kept in torch's hub folder
@@ -190,14 +195,17 @@ def scan_label_maps(
         _store(cache, stamped)
         print_log(
             f'Read {new} label maps in {time.perf_counter() - start:.0f} s; '
-            f'what they hold is kept in {cache}', 'current')
+            f'what they hold is kept in {cache}',
+            'current',
+        )
     if rank == 0 and world_size > 1:
         barrier()
     return found
 
 
-def _scan(pairs: Sequence[tuple[str, str | None]],
-          kept: dict[str, Any]) -> tuple[list[LabelMap], int]:
+def _scan(
+    pairs: Sequence[tuple[str, str | None]], kept: dict[str, Any]
+) -> tuple[list[LabelMap], int]:
     """Findings in each of `pairs`, and how many of them were not `kept`."""
 
     def find(pair: tuple[str, str | None]) -> tuple[LabelMap, bool]:
@@ -226,15 +234,19 @@ def palette_problems(maps: Sequence[LabelMap]) -> list[str]:
         for value, colour in one.palette.items():
             known, other = by_value.setdefault(value, (colour, one))
             if known != colour:
-                problems.append(f'value {value} is the colour {known} in '
-                                f'{other.path}, and {colour} in {one.path}')
+                problems.append(
+                    f'value {value} is the colour {known} in '
+                    f'{other.path}, and {colour} in {one.path}'
+                )
                 continue
             if repeated[colour] > 1:
                 continue  # unused entries are often all black
             index, other = by_colour.setdefault(colour, (value, one))
             if index != value:
-                problems.append(f'the colour {colour} is value {index} in '
-                                f'{other.path}, and {value} in {one.path}')
+                problems.append(
+                    f'the colour {colour} is value {index} in '
+                    f'{other.path}, and {value} in {one.path}'
+                )
     if not problems:
         return []
     more = f' ({len(problems)} such differences)' if problems[1:] else ''

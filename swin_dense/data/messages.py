@@ -1,4 +1,5 @@
 """Words for errors of data, and checks that all tasks share."""
+
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,13 +22,13 @@ def duplicates(values: Iterable[Any]) -> list[Any]:
 def did_you_mean(name: str, names: Sequence[str]) -> str | None:
     """The name meant by a mistyped one, if any is close."""
     plain = {str(other).strip().casefold(): other for other in names}
-    close = difflib.get_close_matches(name.strip().casefold(), plain, 1, .6)
+    close = difflib.get_close_matches(name.strip().casefold(), plain, 1, 0.6)
     return plain[close[0]] if close else None
 
 
-def check_class_names(classes: Sequence[str],
-                      source: Any,
-                      known: Sequence[str] | None = None) -> None:
+def check_class_names(
+    classes: Sequence[str], source: Any, known: Sequence[str] | None = None
+) -> None:
     """Check names of classes that were given.
 
     Args:
@@ -40,15 +41,22 @@ def check_class_names(classes: Sequence[str],
             is not known.
     """
     if isinstance(classes, str):
-        raise ValueError(f'classes must be a list of names; got {classes!r}: '
-                         f'write [{classes!r}]')
+        raise ValueError(
+            f'classes must be a list of names; got {classes!r}: '
+            f'write [{classes!r}]'
+        )
     if not classes:
-        choice = '' if known is None else (
-            f': {source} has the categories {first_few(known, 20)}')
+        choice = (
+            ''
+            if known is None
+            else (f': {source} has the categories {first_few(known, 20)}')
+        )
         raise ValueError(f'no classes{choice}')
     if duplicates(classes):
-        raise ValueError(f'classes name {first_few(duplicates(classes))} more than '
-                         'once: a label has one name')
+        raise ValueError(
+            f'classes name {first_few(duplicates(classes))} more than '
+            'once: a label has one name'
+        )
     problems = []
     for name in classes:
         if known is not None and name not in known:
@@ -56,8 +64,10 @@ def check_class_names(classes: Sequence[str],
             hint = f' (did you mean {near!r}?)' if near else ''
             problems.append(f'class {name!r} is not in {source}{hint}')
     if problems:
-        raise ValueError('; '.join(problems) +
-                         f'. Categories there: {first_few(map(repr, known), 100)}')
+        raise ValueError(
+            '; '.join(problems)
+            + f'. Categories there: {first_few(map(repr, known), 100)}'
+        )
 
 
 def check_one_list(ann_file: Any) -> None:
@@ -66,14 +76,17 @@ def check_one_list(ann_file: Any) -> None:
         raise ValueError(
             f'ann_file is a list of {len(ann_file)}: a data set reads one '
             "file. Write type='ConcatDataset', datasets=[dict(ann_file=…), "
-            'dict(ann_file=…)], whose labels are then compared')
+            'dict(ann_file=…)], whose labels are then compared'
+        )
 
 
-def missing_data_message(missing: str,
-                root: str | None,
-                expected: Sequence[str],
-                quick_start: str,
-                kind: str = 'images') -> str:
+def missing_data_message(
+    missing: str,
+    root: str | None,
+    expected: Sequence[str],
+    quick_start: str,
+    kind: str = 'images',
+) -> str:
     """What to say when there is no data set.
 
     Args:
@@ -86,9 +99,11 @@ def missing_data_message(missing: str,
     place = Path(root or '.')
     state = 'exists' if place.is_dir() else 'does not exist'
     tree = '\n'.join(f'  {path}' for path in expected)
-    return (f'no data set: {missing} does not exist (data_root {place} '
-            f'{state}; working directory {Path.cwd()}).\n'
-            f'Expected:\n{tree}\n'
-            'Put or link the data set there, or set data_root. Without any '
-            f'data, start with generated {kind}:\n'
-            f'  python tools/train.py configs/{quick_start}.py')
+    return (
+        f'no data set: {missing} does not exist (data_root {place} '
+        f'{state}; working directory {Path.cwd()}).\n'
+        f'Expected:\n{tree}\n'
+        'Put or link the data set there, or set data_root. Without any '
+        f'data, start with generated {kind}:\n'
+        f'  python tools/train.py configs/{quick_start}.py'
+    )

@@ -1,4 +1,5 @@
 """A clip, whatever it takes to read it."""
+
 import os
 from collections.abc import Sequence
 
@@ -10,8 +11,21 @@ from swin_dense.data.decoders.base import Decoder, VideoError
 from swin_dense.data.decoders.folder import FrameFolder
 from swin_dense.files import UnreadableFileError, open_regular
 
-VIDEOS = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg',
-          '.wmv', '.flv', '.ts', '.3gp', '.gif')
+VIDEOS = (
+    '.mp4',
+    '.avi',
+    '.mkv',
+    '.webm',
+    '.mov',
+    '.m4v',
+    '.mpg',
+    '.mpeg',
+    '.wmv',
+    '.flv',
+    '.ts',
+    '.3gp',
+    '.gif',
+)
 
 # How lists begin that FFmpeg would follow to other files and hosts.
 PLAYLISTS = (b'ffconcat', b'#EXTM3U', b'v=0')
@@ -34,13 +48,16 @@ def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
         decoders = [decoders]
     unknown = [name for name in decoders if name not in DECODERS]
     if unknown or not decoders:
-        raise ValueError(f'decoders={list(decoders)}: choose from '
-                         f'{list(DECODERS)}')
+        raise ValueError(
+            f'decoders={list(decoders)}: choose from {list(DECODERS)}'
+        )
     for name in decoders:
         if not DECODERS[name].is_available():
             package = {'pyav': 'av>=15'}.get(name, name)
-            raise ImportError(f'the decoder {name!r} is not installed, or too '
-                              f'old: pip install "{package}", or name another')
+            raise ImportError(
+                f'the decoder {name!r} is not installed, or too '
+                f'old: pip install "{package}", or name another'
+            )
     return list(decoders)
 
 
@@ -59,10 +76,12 @@ class Video:
             the reason of each decoder.
     """
 
-    def __init__(self,
-                 path: str,
-                 decoders: Sequence[str] | None = None,
-                 num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: str,
+        decoders: Sequence[str] | None = None,
+        num_threads: int = 1,
+    ) -> None:
         self.path = str(path)
         self.num_threads = num_threads
         self._reasons: list[str] = []
@@ -76,8 +95,10 @@ class Video:
         except UnreadableFileError as error:
             raise VideoError(str(error)) from None
         if start.startswith(PLAYLISTS) or b'<MPD' in start:
-            raise VideoError(f'{self.path} is a list of other files or '
-                             'addresses, not a video')
+            raise VideoError(
+                f'{self.path} is a list of other files or '
+                'addresses, not a video'
+            )
         self._left = check_decoders(decoders)
         self._next()
 
@@ -90,8 +111,9 @@ class Video:
                 return
             except VideoError as error:
                 self._reasons.append(f'{name}: {error}')
-        raise VideoError('\n  '.join(
-            [f'{self.path} cannot be read', *self._reasons]))
+        raise VideoError(
+            '\n  '.join([f'{self.path} cannot be read', *self._reasons])
+        )
 
     @property
     def decoder(self) -> str:
@@ -136,7 +158,9 @@ class Video:
             self._next()
             print_log(
                 f'{self._reasons[-1]}; {self.decoder} goes on in place of '
-                f'{failed}', 'current')
+                f'{failed}',
+                'current',
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,7 @@
 A wrapper shows the class names of its first data set. Labels of the others
 are only right if they mean the same, which is checked here.
 """
+
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -117,7 +118,9 @@ def share_labels(dataset: Any) -> None:
         if names != classes:
             print_log(
                 f'{_source(other)} lists its categories as {names}; they are '
-                f'numbered as in {_source(leader)}: {classes}', 'current')
+                f'numbered as in {_source(leader)}: {classes}',
+                'current',
+            )
     number_labels(dataset, classes)
 
 
@@ -129,30 +132,35 @@ def _check_kinds(inner: Sequence[Any]) -> None:
             f'{_source(kinds[False])} is read by '
             f'{type(kinds[False]).__name__}, whose labels are not checked, '
             'beside a checked data set: use '
-            f'swin_dense.{type(kinds[True]).__name__} for all')
+            f'swin_dense.{type(kinds[True]).__name__} for all'
+        )
 
 
 def _compare(leader: Any, other: Any) -> None:
     """Raise unless a data set can be numbered as another one is."""
     classes, names = (
-        list(data.metainfo.get('classes') or ()) for data in (leader, other))
+        list(data.metainfo.get('classes') or ()) for data in (leader, other)
+    )
     if {*names} != {*classes}:
         raise ValueError(
             f'{_source(leader)} and {_source(other)} name different classes: '
             f'only in the first {[n for n in classes if n not in names]}, '
             f'only in the second {[n for n in names if n not in classes]}. '
-            'Set metainfo=dict(classes=[…]) in both to the same names')
+            'Set metainfo=dict(classes=[…]) in both to the same names'
+        )
     if names != classes and getattr(other, 'classes_given', True):
         raise ValueError(
             f'classes are in different orders: {_source(leader)} {classes}, '
             f'{_source(other)} {names}. Label 0 must mean one class: set '
-            'metainfo=dict(classes=[…]) to the same list in both')
+            'metainfo=dict(classes=[…]) to the same list in both'
+        )
     for key in ('reduce_zero_label', 'ignore_index', 'label_map'):
         first, second = (getattr(data, key, None) for data in (leader, other))
         if first != second:
             raise ValueError(
                 f'{_source(leader)} has {key}={first}, {_source(other)} '
-                f'{key}={second}: all label maps of a run must mean the same')
+                f'{key}={second}: all label maps of a run must mean the same'
+            )
 
 
 def _steps(pipeline: Any) -> Sequence[Any]:
@@ -168,23 +176,36 @@ def check_mixing(dataset: Any) -> None:
             branch, and combines images by a transform without them.
     """
     steps = [
-        step for part in _walk(dataset)
+        step
+        for part in _walk(dataset)
         for step in _steps(getattr(part, 'pipeline', ()))
     ]
     for switch, what, transforms, remedy in (
-        ('with_mask', 'masks', WITHOUT_MASKS,
-         'use CachedMosaic and CachedMixUp, or CopyPaste, which combine masks '
-         'too, or'), ('with_seg', 'label maps', WITHOUT_MAPS, '')):
+        (
+            'with_mask',
+            'masks',
+            WITHOUT_MASKS,
+            'use CachedMosaic and CachedMixUp, or CopyPaste, which combine '
+            'masks '
+            'too, or',
+        ),
+        ('with_seg', 'label maps', WITHOUT_MAPS, ''),
+    ):
         names = [
-            type(step).__name__ for step in steps
+            type(step).__name__
+            for step in steps
             if type(step).__name__ in transforms
         ]
         loads = any(
-            getattr(step, switch, False) for step in steps
-            if hasattr(step, 'with_bbox'))
+            getattr(step, switch, False)
+            for step in steps
+            if hasattr(step, 'with_bbox')
+        )
         if loads and names:
             raise ValueError(
                 f'the training pipeline loads {what} ({switch}=True), which '
                 f'{" and ".join(dict.fromkeys(names))} would leave behind: '
-                f'{remedy} leave {"it" if len(names) == 1 else "them"} out'.
-                replace('  ', ' '))
+                f'{remedy} leave {"it" if len(names) == 1 else "them"} out'.replace(  # noqa: E501
+                    '  ', ' '
+                )
+            )

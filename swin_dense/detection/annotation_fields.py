@@ -5,6 +5,7 @@ What can be read in one way only is read: whole numbers as text or with a
 fraction of zero, truth values of flags. All else is an error that names the
 field, the entries, what was found and what is expected.
 """
+
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ FLAGS: dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
 LINKED = (
     (('images', 'id'), ('annotations', 'image_id')),
     (('categories', 'id'), ('annotations', 'category_id')),
-    (('annotations', 'id'), ),
+    (('annotations', 'id'),),
 )
 MOST_PROBLEMS = 10
 PIXELS = f'a whole number of pixels, 1 to {MAX_SIZE}'
@@ -48,7 +49,9 @@ def describe_type(value: Any) -> str:
     if isinstance(value, list):
         return f'a list of {len(value)}'
     if isinstance(value, dict):
-        return f'an object with {first_few(value, 3)}' if value else 'an object'
+        return (
+            f'an object with {first_few(value, 3)}' if value else 'an object'
+        )
     try:
         return f'the number {value:.6g}'
     except OverflowError:
@@ -142,8 +145,9 @@ def _is_box(values: Sequence[Any]) -> bool:
 
 def _is_size(values: Sequence[Any]) -> bool:
     """Return True if all values are numbers of pixels, quickly."""
-    return {*map(type, values)
-            } == {int} and (0 < min(values) <= max(values) < MAX_SIZE)
+    return {*map(type, values)} == {int} and (
+        0 < min(values) <= max(values) < MAX_SIZE
+    )
 
 
 def _is_flag(values: Sequence[Any]) -> bool:
@@ -162,6 +166,7 @@ class Field(NamedTuple):
         is_clean: Returns True if no value needs to be read.
         needed: Whether each entry must have it.
     """
+
     part: str
     key: str
     expected: str
@@ -179,8 +184,9 @@ FIELDS = (
     Field('images', 'width', PIXELS, _read_size, _is_size),
     Field('images', 'height', PIXELS, _read_size, _is_size),
     Field('categories', 'name', 'a name as text', _read_name, _all_text),
-    Field('annotations', 'bbox', 'four numbers [x, y, w, h]', _read_box,
-          _is_box),
+    Field(
+        'annotations', 'bbox', 'four numbers [x, y, w, h]', _read_box, _is_box
+    ),
     Field('annotations', 'area', 'a number', _read_area, _is_size, False),
     Field('annotations', 'iscrowd', '0 or 1', _read_flag, _is_flag, False),
     Field('annotations', 'ignore', '0 or 1', _read_flag, _is_flag, False),
@@ -209,15 +215,22 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
     _check_nesting(data, problems)
     for field in FIELDS:
         entries = [
-            entry for entry in data[field.part]
+            entry
+            for entry in data[field.part]
             if field.needed or field.key in entry
         ]
         _check_field(entries, field, done, problems)
     if problems:
         more = len(problems) - MOST_PROBLEMS
-        raise ValueError('\n  '.join(
-            [f'{path}: fields of the wrong type', *problems[:MOST_PROBLEMS]] +
-            [f'… {more} more'] * (more > 0)))
+        raise ValueError(
+            '\n  '.join(
+                [
+                    f'{path}: fields of the wrong type',
+                    *problems[:MOST_PROBLEMS],
+                ]
+                + [f'… {more} more'] * (more > 0)
+            )
+        )
     return done
 
 
@@ -228,8 +241,9 @@ def _label(index: int, entry: dict) -> str:
     return str(id_) if usable else f'number {index}'
 
 
-def _check_field(entries: list[dict], field: Field, done: UnusableIds,
-                 problems: list[str]) -> None:
+def _check_field(
+    entries: list[dict], field: Field, done: UnusableIds, problems: list[str]
+) -> None:
     """Read a field of all entries."""
     values = [entry[field.key] for entry in entries]
     if not values or field.is_clean(values):
@@ -261,21 +275,30 @@ def _deepest(masks: Sequence[list]) -> list[Any]:
 def _check_nesting(data: dict, problems: list[str]) -> None:
     """Add a problem if segmentations are nested beyond all use."""
     polygons = [
-        ann for ann in data['annotations']
+        ann
+        for ann in data['annotations']
         if isinstance(ann.get('segmentation'), list)
     ]
     if _deepest([ann['segmentation'] for ann in polygons]):
         labels = [
-            str(ann['id']) for ann in polygons
+            str(ann['id'])
+            for ann in polygons
             if _deepest([ann['segmentation']])
         ]
         problems.append(
-            f'annotations {first_few(labels)}: segmentation is nested too deeply, '
-            'expected are rings [[x, y, x, y, …]]')
+            f'annotations {first_few(labels)}: segmentation is nested too '
+            'deeply, '
+            'expected are rings [[x, y, x, y, …]]'
+        )
 
 
-def _report(part: str, key: str, wrong: Sequence[tuple[str, Any]],
-            expected: str, problems: list[str]) -> None:
+def _report(
+    part: str,
+    key: str,
+    wrong: Sequence[tuple[str, Any]],
+    expected: str,
+    problems: list[str],
+) -> None:
     """Add a problem for each kind of wrong value of a field."""
     kinds: dict[str, list[str]] = {}
     for label, value in wrong:
@@ -283,24 +306,31 @@ def _report(part: str, key: str, wrong: Sequence[tuple[str, Any]],
     examples = {type(value).__name__: value for _, value in reversed(wrong)}
     for kind, labels in kinds.items():
         problems.append(
-            f'{part} {first_few(labels)}: {key} is {describe_type(examples[kind])}'
-            f', expected {expected}')
+            f'{part} {first_few(labels)}: {key} is '
+            f'{describe_type(examples[kind])}'
+            f', expected {expected}'
+        )
 
 
-def _check_ids(data: dict, group: Sequence[tuple[str, str]], done: UnusableIds,
-               problems: list[str]) -> None:
+def _check_ids(
+    data: dict,
+    group: Sequence[tuple[str, str]],
+    done: UnusableIds,
+    problems: list[str],
+) -> None:
     """Read the ids of things and what refers to them.
 
     They are whole numbers, or all of them text that is none.
     """
     columns = [[entry[key] for entry in data[part]] for part, key in group]
     kinds = {*map(type, chain.from_iterable(columns))}
-    if kinds <= {int} and all(-MAX_ID < value < MAX_ID
-                              for value in chain.from_iterable(columns)):
+    if kinds <= {int} and all(
+        -MAX_ID < value < MAX_ID for value in chain.from_iterable(columns)
+    ):
         return
-    if kinds == {
-            str
-    } and not any(map(INTEGER.fullmatch, chain.from_iterable(columns))):
+    if kinds == {str} and not any(
+        map(INTEGER.fullmatch, chain.from_iterable(columns))
+    ):
         if all(map(str.strip, chain.from_iterable(columns))):
             return
     for part, key in group:

@@ -4,6 +4,7 @@ Boxes are (x, y, w, h) in pixels; an image is W pixels wide and H high.
 Everything raises a ValueError that names the file, the annotations, and what
 to do.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from swin_dense.detection.annotation_checks import (
     describe_lost,
 )
 
-MAX_LOST = .1
-XYXY_OUTSIDE, XYXY_READABLE = .02, .98
+MAX_LOST = 0.1
+XYXY_OUTSIDE, XYXY_READABLE = 0.02, 0.98
 # Boxes beyond this many widths of their image are no slip of a hand.
 MAX_REACH = 1
 
@@ -31,13 +32,18 @@ def _rings(segmentation: list) -> list:
     if not all(isinstance(ring, list) for ring in segmentation):
         return segmentation
     if all(
-            len(ring) == 2 and not isinstance(ring[0], list)
-            for ring in segmentation):
+        len(ring) == 2 and not isinstance(ring[0], list)
+        for ring in segmentation
+    ):
         return [[value for point in segmentation for value in point]]
-    return [[value for point in ring
-             for value in point] if ring and isinstance(ring[0], list)
-            and all(isinstance(point, list) for point in ring) else ring
-            for ring in segmentation]
+    return [
+        [value for point in ring for value in point]
+        if ring
+        and isinstance(ring[0], list)
+        and all(isinstance(point, list) for point in ring)
+        else ring
+        for ring in segmentation
+    ]
 
 
 def fill_in_optional_fields(data: dict) -> UnusableIds:
@@ -54,21 +60,27 @@ def fill_in_optional_fields(data: dict) -> UnusableIds:
     for ann in data['annotations']:
         ann.setdefault('iscrowd', 0)
         box = ann['bbox']
-        if not (ann.get('area') or 0) > 0 and isinstance(
-                box, list) and len(box) == 4:
+        if (
+            not (ann.get('area') or 0) > 0
+            and isinstance(box, list)
+            and len(box) == 4
+        ):
             ann['area'] = box[2] * box[3]
             done.setdefault('area computed from the box', []).append(ann['id'])
         if isinstance(ann.get('segmentation'), list):
             rings = _rings(ann['segmentation'])
             # An odd ring is left for `check_masks` to name.
             ann['segmentation'] = [
-                ring for ring in rings
-                if not isinstance(ring, list) or len(ring) >= 6 or len(ring) %
-                2
+                ring
+                for ring in rings
+                if not isinstance(ring, list)
+                or len(ring) >= 6
+                or len(ring) % 2
             ]
             if len(ann['segmentation']) < len(rings):
-                done.setdefault('rings of fewer than 3 points dropped',
-                                []).append(ann['id'])
+                done.setdefault(
+                    'rings of fewer than 3 points dropped', []
+                ).append(ann['id'])
     return done
 
 
@@ -87,49 +99,63 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
         return {}
     ids = np.array([ann['id'] for ann in data['annotations']], object)
     short = [
-        ann['id'] for ann in data['annotations']
+        ann['id']
+        for ann in data['annotations']
         if not isinstance(ann['bbox'], list) or len(ann['bbox']) != 4
     ]
     if short:
-        raise ValueError(f'{path}: boxes that are not four numbers '
-                         f'[x, y, w, h]: annotations {first_few(short)}')
+        raise ValueError(
+            f'{path}: boxes that are not four numbers '
+            f'[x, y, w, h]: annotations {first_few(short)}'
+        )
     # NaN where a value is None, as some exporters write it.
     boxes = np.array([ann['bbox'] for ann in data['annotations']], float)
     broken = ~np.isfinite(boxes).all(1)
     if broken.any():
-        raise ValueError(f'{path}: boxes with NaN or infinity: annotations '
-                         f'{first_few(ids[broken])}. Correct or remove them')
+        raise ValueError(
+            f'{path}: boxes with NaN or infinity: annotations '
+            f'{first_few(ids[broken])}. Correct or remove them'
+        )
     sizes = {i['id']: (i['width'], i['height']) for i in data['images']}
-    sizes = np.array([sizes[ann['image_id']] for ann in data['annotations']],
-                     float)
+    sizes = np.array(
+        [sizes[ann['image_id']] for ann in data['annotations']], float
+    )
     if boxes.max() <= 1 and sizes.min() > 8:
         raise ValueError(
             f'{path}: boxes look normalised, no value is above 1, as in '
             f'{boxes[0].tolist()} of annotation {ids[0]}. COCO boxes are '
             '[x, y, w, h] in pixels: multiply by the width and height of the '
-            'image')
+            'image'
+        )
     outside = (boxes[:, :2] + boxes[:, 2:] > sizes + 1).any(1)
-    readable = ((boxes[:, 2:] > boxes[:, :2]) &
-                (boxes[:, 2:] <= sizes + 1)).all(1)
-    if (outside.mean() > XYXY_OUTSIDE and readable.mean() >= XYXY_READABLE):
+    readable = (
+        (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= sizes + 1)
+    ).all(1)
+    if outside.mean() > XYXY_OUTSIDE and readable.mean() >= XYXY_READABLE:
         raise ValueError(
             f'{path}: boxes look like [x1, y1, x2, y2], COCO needs '
             f'[x, y, w, h]: {outside.sum()} of {len(boxes)} reach beyond '
-            f'their image, annotations {first_few(ids[outside])}. Subtract x1 and '
+            f'their image, annotations {first_few(ids[outside])}. Subtract x1 '
+            'and '
             'y1 from the last two numbers; if they are widths and heights, '
-            'clip them to the image')
+            'clip them to the image'
+        )
     _check_areas(data, boxes, path)
     flat = (boxes[:, 2:] <= 0).any(1)
     message = f'{path}: boxes with w or h ≤ 0; correct or remove them'
-    check_share(ids[flat].tolist(), 0 if boxes[:, 2:].min() < 0 else len(ids),
-                message)
-    reach = MAX_REACH * sizes
-    far = ((boxes[:, :2] < -reach) |
-           (boxes[:, :2] + boxes[:, 2:] > sizes + reach)).any(1) & ~flat
     check_share(
-        ids[far].tolist(), len(ids),
+        ids[flat].tolist(), 0 if boxes[:, 2:].min() < 0 else len(ids), message
+    )
+    reach = MAX_REACH * sizes
+    far = (
+        (boxes[:, :2] < -reach) | (boxes[:, :2] + boxes[:, 2:] > sizes + reach)
+    ).any(1) & ~flat
+    check_share(
+        ids[far].tolist(),
+        len(ids),
         f'{path}: boxes that reach far beyond their image; correct or remove '
-        'them')
+        'them',
+    )
     low = np.maximum(boxes[:, :2], 0)
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], sizes)
     away = ~flat & ~far & (high <= low).any(1)
@@ -138,28 +164,33 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
         'box with w or h ≤ 0': ids[flat].tolist(),
         'box far beyond the image': ids[far].tolist(),
         'box outside the image': ids[away].tolist(),
-        'box under 1 pixel': ids[tiny].tolist()
+        'box under 1 pixel': ids[tiny].tolist(),
     }
     lost = {reason: found for reason, found in lost.items() if found}
     if sum(map(len, lost.values())) > MAX_LOST * len(ids):
-        raise ValueError(f'{path}: too many of its {len(ids)} annotations '
-                         f'cannot be used\n{describe_lost(lost)}')
+        raise ValueError(
+            f'{path}: too many of its {len(ids)} annotations '
+            f'cannot be used\n{describe_lost(lost)}'
+        )
     return lost
 
 
 def _check_areas(data: dict, boxes: np.ndarray, path: str | Path) -> None:
     """Raise if areas are those of boxes read as (x1, y1, x2, y2)."""
-    areas = np.array([ann.get('area') or 0 for ann in data['annotations']],
-                     float)
+    areas = np.array(
+        [ann.get('area') or 0 for ann in data['annotations']], float
+    )
     sides = boxes[:, 2:] - boxes[:, :2]
 
     def fit(width_height: np.ndarray) -> np.ndarray:
         return (width_height > 0).all(1) & (
-            abs(width_height.prod(1) - areas) <= .01 * areas)
+            abs(width_height.prod(1) - areas) <= 0.01 * areas
+        )
 
-    if (fit(sides).mean() >= XYXY_READABLE and fit(boxes[:, 2:]).mean() < .5):
+    if fit(sides).mean() >= XYXY_READABLE and fit(boxes[:, 2:]).mean() < 0.5:
         raise ValueError(
             f'{path}: boxes look like [x1, y1, x2, y2], COCO needs '
             f'[x, y, w, h]: the area of {fit(sides).sum()} of {len(boxes)} '
             'annotations is that of the box read so. Subtract x1 and y1 from '
-            'the last two numbers')
+            'the last two numbers'
+        )

@@ -5,6 +5,7 @@ limit of the evaluation. pycocotools takes 100 for mAP, whatever the limit, and
 the last limit for all others: with more objects in an image, mAP would be
 below what its parts average to, and without a limit of 100 it would be gone.
 """
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Item(NamedTuple):
         iou: The one IoU threshold; None for the mean over all.
         area: Name of a range of areas.
     """
+
     kind: str
     limit: int
     iou: float | None = None
@@ -35,12 +37,17 @@ def _items(limits: Sequence[int]) -> dict[str, Item]:
     last = limits[-1]
     items = {'mAP': Item('AP', last)}
     items.update(
-        (f'mAP_{iou}', Item('AP', last, iou / 100)) for iou in (50, 75))
-    items.update((f'mAP_{key}', Item('AP', last, area=area))
-                 for key, area in AREAS.items())
+        (f'mAP_{iou}', Item('AP', last, iou / 100)) for iou in (50, 75)
+    )
+    items.update(
+        (f'mAP_{key}', Item('AP', last, area=area))
+        for key, area in AREAS.items()
+    )
     items.update((f'AR@{limit}', Item('AR', limit)) for limit in limits)
-    items.update((f'AR_{key}@{last}', Item('AR', last, area=area))
-                 for key, area in AREAS.items())
+    items.update(
+        (f'AR_{key}@{last}', Item('AR', last, area=area))
+        for key, area in AREAS.items()
+    )
     return items
 
 
@@ -60,7 +67,7 @@ def _value(scorer: COCOeval, item: Item) -> float:
     if item.iou is not None:
         table = table[np.isclose(scorer.params.iouThrs, item.iou)]
     table = table[table > -1]
-    return float(table.mean()) if table.size else -1.
+    return float(table.mean()) if table.size else -1.0
 
 
 def summarize(scorer: COCOeval) -> dict[str, float]:
@@ -76,9 +83,14 @@ def format_summary(scorer: COCOeval, values: dict[str, float]) -> str:
     thresholds = scorer.params.iouThrs
     lines = []
     for name, item in _items(scorer.params.maxDets).items():
-        iou = (f'{thresholds[0]:.2f}:{thresholds[-1]:.2f}'
-               if item.iou is None else f'{item.iou:.2f}')
+        iou = (
+            f'{thresholds[0]:.2f}:{thresholds[-1]:.2f}'
+            if item.iou is None
+            else f'{item.iou:.2f}'
+        )
         value = f'{values[name]:.3f}' if values[name] >= 0 else '  n/a'
-        lines.append(f'  {name:<10} {item.kind} @[ IoU={iou:<9} | area='
-                     f'{item.area:>6} | maxDets={item.limit:>4} ] = {value}')
+        lines.append(
+            f'  {name:<10} {item.kind} @[ IoU={iou:<9} | area='
+            f'{item.area:>6} | maxDets={item.limit:>4} ] = {value}'
+        )
     return '\n'.join(lines)

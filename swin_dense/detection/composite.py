@@ -1,4 +1,5 @@
 """Training a detector on both pyramids of a composite backbone (CBNetV2)."""
+
 from copy import deepcopy
 from typing import Any
 
@@ -34,24 +35,27 @@ class CompositeRCNN(TwoStageDetector):
         ValueError: If the backbone is not composite, or there is no RPN.
     """
 
-    def __init__(self,
-                 *args: Any,
-                 assistant_loss_weight: float = 0.5,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, assistant_loss_weight: float = 0.5, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         if not hasattr(self.backbone, 'forward_both'):
             raise ValueError(
                 'CompositeRCNN needs a backbone of type '
                 'swin_dense.CompositeBackbone, got '
                 f'{type(self.backbone).__name__}: without an assistant, use '
-                'MaskRCNN, CascadeRCNN or HybridTaskCascade')
+                'MaskRCNN, CascadeRCNN or HybridTaskCascade'
+            )
         if not self.with_rpn:
-            raise ValueError('CompositeRCNN needs an rpn_head, whose '
-                             'proposals both of its branches share')
+            raise ValueError(
+                'CompositeRCNN needs an rpn_head, whose '
+                'proposals both of its branches share'
+            )
         self.assistant_loss_weight = assistant_loss_weight
 
-    def loss(self, batch_inputs: Tensor,
-             batch_data_samples: SampleList) -> Losses:
+    def loss(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList
+    ) -> Losses:
         """Losses of both branches.
 
         Args:
@@ -73,19 +77,32 @@ class CompositeRCNN(TwoStageDetector):
         rpn_losses, proposals = self.rpn_head.loss_and_predict(
             lead,
             objects,
-            proposal_cfg=self.train_cfg.get('rpn_proposal', self.test_cfg.rpn))
-        losses = self._together(rpn_losses, lead, proposals,
-                                batch_data_samples)
+            proposal_cfg=self.train_cfg.get('rpn_proposal', self.test_cfg.rpn),
+        )
+        losses = self._together(
+            rpn_losses, lead, proposals, batch_data_samples
+        )
         helping = self._together(
-            self.rpn_head.loss(assistant, objects), assistant, proposals,
-            batch_data_samples)
+            self.rpn_head.loss(assistant, objects),
+            assistant,
+            proposals,
+            batch_data_samples,
+        )
         for name, value in helping.items():
-            losses[f'aux.{name}'] = _weighted(
-                value, self.assistant_loss_weight) if 'loss' in name else value
+            losses[f'aux.{name}'] = (
+                _weighted(value, self.assistant_loss_weight)
+                if 'loss' in name
+                else value
+            )
         return losses
 
-    def _together(self, rpn_losses: Losses, pyramid: tuple[Tensor, ...],
-                  proposals: list, samples: SampleList) -> Losses:
+    def _together(
+        self,
+        rpn_losses: Losses,
+        pyramid: tuple[Tensor, ...],
+        proposals: list,
+        samples: SampleList,
+    ) -> Losses:
         """Losses of the RPN, under names of their own, and of RoI heads."""
         losses = {
             name if 'rpn' in name else f'rpn_{name}': value

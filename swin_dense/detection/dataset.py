@@ -1,4 +1,5 @@
 """COCO-format detection data that is checked before it trains anything."""
+
 import logging
 import os
 from collections.abc import Sequence
@@ -28,15 +29,17 @@ from swin_dense.registry import DATASETS
 CHECK_AT_START = 20_000
 QUICK_START = 'cascade_swin_nano_shapes'
 # COCO 2017 has 1.2 % of crowds.
-MANY_CROWDS = .1
+MANY_CROWDS = 0.1
 
 
 def _loads(pipeline: Sequence[Any], what: str) -> bool:
     """Whether a step of a pipeline has a switch on, such as `with_mask`."""
     return any(
-        step.get(what, False) if isinstance(step, dict
-                                            ) else getattr(step, what, False)
-        for step in pipeline)
+        step.get(what, False)
+        if isinstance(step, dict)
+        else getattr(step, what, False)
+        for step in pipeline
+    )
 
 
 @DATASETS.register_module()
@@ -47,8 +50,9 @@ class CheckedCocoDataset(CocoDataset):
     the order in the file (mmdet follows the file's order); without
     `metainfo`, the classes are the file's categories; the annotation file
     and the images are checked at construction, see
-    `swin_dense.detection.annotation_checks`; what was read is logged as a table. Images
-    without annotations are kept unless `filter_cfg` says otherwise.
+    `swin_dense.detection.annotation_checks`; what was read is logged as a
+    table. Images without annotations are kept unless `filter_cfg` says
+    otherwise.
 
     Args:
         allow_subset: Whether annotations of categories that `classes` does
@@ -69,17 +73,20 @@ class CheckedCocoDataset(CocoDataset):
 
     METAINFO: dict = {}
 
-    def __init__(self,
-                 *args,
-                 allow_subset: bool = False,
-                 with_mask: bool | None = None,
-                 num_stuff_classes: int | None = None,
-                 pipeline: Sequence[Any] = (),
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        allow_subset: bool = False,
+        with_mask: bool | None = None,
+        num_stuff_classes: int | None = None,
+        pipeline: Sequence[Any] = (),
+        **kwargs,
+    ) -> None:
         check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.allow_subset = allow_subset
         self.with_mask = (
-            _loads(pipeline, 'with_mask') if with_mask is None else with_mask)
+            _loads(pipeline, 'with_mask') if with_mask is None else with_mask
+        )
         prefixes = {
             key: prefix
             for key, prefix in (kwargs.get('data_prefix') or {}).items()
@@ -91,8 +98,9 @@ class CheckedCocoDataset(CocoDataset):
         self.num_stuff_classes = num_stuff_classes
         self.check_on_load = False
         self.num_crowds = self.num_ignored = 0
-        self.classes_given = bool((kwargs.get('metainfo')
-                                   or {}).get('classes'))
+        self.classes_given = bool(
+            (kwargs.get('metainfo') or {}).get('classes')
+        )
         super().__init__(*args, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -105,17 +113,23 @@ class CheckedCocoDataset(CocoDataset):
             folder = self.data_prefix.get('img', '')
             raise FileNotFoundError(
                 missing_data_message(
-                    self.ann_file, self.data_root,
-                    [self.ann_file,
-                     os.path.join(folder, '*.jpg')], QUICK_START))
+                    self.ann_file,
+                    self.data_root,
+                    [self.ann_file, os.path.join(folder, '*.jpg')],
+                    QUICK_START,
+                )
+            )
         data = annotation_checks.load_coco(self.ann_file, not self.test_mode)
         self._say('read from another type', check_fields(data, self.ann_file))
         self._say('repaired', box_checks.fill_in_optional_fields(data))
         annotation_checks.check_ids(data, self.ann_file)
         annotation_checks.check_categories(data, self.ann_file)
-        self.cat_ids = annotation_checks.match_classes(data,
-                                            self._metainfo.get('classes'),
-                                            self.ann_file, self.allow_subset)
+        self.cat_ids = annotation_checks.match_classes(
+            data,
+            self._metainfo.get('classes'),
+            self.ann_file,
+            self.allow_subset,
+        )
         self.categories = {c['name']: c['id'] for c in data['categories']}
         names = {id_: name for name, id_ in self.categories.items()}
         self._metainfo['classes'] = tuple(names[i] for i in self.cat_ids)
@@ -131,8 +145,7 @@ class CheckedCocoDataset(CocoDataset):
         self._say('annotations left out', self.lost)
         left_out = {id_ for ids in self.lost.values() for id_ in ids}
         by_image: dict[Any, list] = {
-            image['id']: []
-            for image in data['images']
+            image['id']: [] for image in data['images']
         }
         for ann in data['annotations']:
             if ann['id'] not in left_out:
@@ -141,7 +154,9 @@ class CheckedCocoDataset(CocoDataset):
             self.parse_data_info(
                 dict(
                     raw_img_info=dict(image, img_id=image['id']),
-                    raw_ann_info=by_image[image['id']]))
+                    raw_ann_info=by_image[image['id']],
+                )
+            )
             for image in data['images']
         ]
         self._check_images(data_list)
@@ -168,32 +183,40 @@ class CheckedCocoDataset(CocoDataset):
                 continue
             lost.setdefault(reason, []).append(info['img_id'])
         self._say('images left out', lost)
-        objects = sum(not instance['ignore_flag'] for info in kept
-                      for instance in info['instances'])
+        objects = sum(
+            not instance['ignore_flag']
+            for info in kept
+            for instance in info['instances']
+        )
         if not kept or not (objects or self.test_mode):
             lost = {f'image: {key}': ids for key, ids in lost.items()}
             lost.update(
-                (f'annotation: {key}', ids) for key, ids in self.lost.items())
+                (f'annotation: {key}', ids) for key, ids in self.lost.items()
+            )
             raise ValueError(
                 f'{self.ann_file}: nothing is left to train on: {len(kept)} '
                 f'of {len(self.data_list)} images, {objects} objects of '
                 f'classes {list(self.metainfo["classes"])}'
                 f'{self._describe_crowds()}. Categories in '
-                f'the file: {list(self.categories)}\n' +
-                annotation_checks.describe_lost(lost))
+                f'the file: {list(self.categories)}\n'
+                + annotation_checks.describe_lost(lost)
+            )
         return kept
 
     def prepare_data(self, idx: int) -> Any:
         """Load one image, checking its file first where that was put off."""
         if self.check_on_load:
             info = self.get_data_info(idx)
-            problem = image_problem(info['img_path'], info['width'],
-                                    info['height'])
+            problem = image_problem(
+                info['img_path'], info['width'], info['height']
+            )
             if problem:
-                raise ValueError(f'{info["img_path"]} (image id '
-                                 f'{info["img_id"]}) {problem}')
+                raise ValueError(
+                    f'{info["img_path"]} (image id {info["img_id"]}) {problem}'
+                )
             problem = self.with_stuff and stuff_map_problem(
-                info, self.num_stuff_classes)
+                info, self.num_stuff_classes
+            )
             if problem:
                 raise ValueError(problem)
         return super().prepare_data(idx)
@@ -215,36 +238,51 @@ class CheckedCocoDataset(CocoDataset):
                 f'{len(missing)} of {len(data_list)} images of '
                 f'{self.ann_file} do not exist: {first_few(missing)}. Is '
                 f'data_prefix img={self.data_prefix.get("img")!r} their '
-                'folder?' + explain_absent(missing,
-                                           self.data_prefix.get('img') or '.'))
+                'folder?'
+                + explain_absent(missing, self.data_prefix.get('img') or '.')
+            )
         self.check_on_load = len(data_list) > CHECK_AT_START
         if self.with_stuff:
-            check_stuff_maps(data_list, self.num_stuff_classes, self.ann_file,
-                             not self.check_on_load)
+            check_stuff_maps(
+                data_list,
+                self.num_stuff_classes,
+                self.ann_file,
+                not self.check_on_load,
+            )
         if self.check_on_load:
             return
         problems = []
         for info in data_list:
-            problem = image_problem(info['img_path'], info['width'],
-                                    info['height'])
+            problem = image_problem(
+                info['img_path'], info['width'], info['height']
+            )
             if problem:
-                problems.append(f'  {info["img_path"]} (image id '
-                                f'{info["img_id"]}) {problem}')
+                problems.append(
+                    f'  {info["img_path"]} (image id '
+                    f'{info["img_id"]}) {problem}'
+                )
         if problems:
-            more = f'\n  … {len(problems) - 10} more' if len(
-                problems) > 10 else ''
+            more = (
+                f'\n  … {len(problems) - 10} more'
+                if len(problems) > 10
+                else ''
+            )
             raise ValueError(
                 f'{self.ann_file}: {len(problems)} of {len(data_list)} '
                 'images cannot be used. Replace these files, or remove '
-                'them from the annotation file\n' + '\n'.join(problems[:10]) +
-                more)
+                'them from the annotation file\n'
+                + '\n'.join(problems[:10])
+                + more
+            )
 
     def _say(self, what: str, lost: annotation_checks.UnusableIds) -> None:
         """Log counts by reason, if there are any."""
         if lost:
             print_log(
                 f'{self.ann_file}: {what}\n'
-                f'{annotation_checks.describe_lost(lost)}', 'current')
+                f'{annotation_checks.describe_lost(lost)}',
+                'current',
+            )
 
     def _count_objects(self, data: dict) -> None:
         """Count annotations that are no single objects to train on."""
@@ -255,20 +293,26 @@ class CheckedCocoDataset(CocoDataset):
         if total and max(len(ignored), len(crowds)) > MANY_CROWDS * total:
             print_log(
                 f'{self.ann_file}: many of its {total} annotations are not '
-                f'trained on{self._describe_crowds()}', 'current',
-                logging.WARNING)
+                f'trained on{self._describe_crowds()}',
+                'current',
+                logging.WARNING,
+            )
 
     def _describe_crowds(self) -> str:
         """Say how many annotations are crowds or ignored, and what to do."""
         text = ''
         if self.num_crowds:
-            text += (f'; {self.num_crowds} annotations are crowds (iscrowd=1)'
-                     ', regions that hold several objects and are not trained '
-                     'on: set iscrowd=0 for single objects, a run-length mask '
-                     'does not make a crowd')
+            text += (
+                f'; {self.num_crowds} annotations are crowds (iscrowd=1)'
+                ', regions that hold several objects and are not trained '
+                'on: set iscrowd=0 for single objects, a run-length mask '
+                'does not make a crowd'
+            )
         if self.num_ignored:
-            text += (f'; {self.num_ignored} annotations have ignore=1 and are '
-                     'left out: set ignore=0 to train on them')
+            text += (
+                f'; {self.num_ignored} annotations have ignore=1 and are '
+                'left out: set ignore=0 to train on them'
+            )
         return text
 
     def _log_table(self, data_list: list[dict]) -> None:
@@ -280,20 +324,29 @@ class CheckedCocoDataset(CocoDataset):
         empty = sum(not info['instances'] for info in data_list)
         others = [
             f'{count} {what}'
-            for count, what in ((self.num_crowds, 'crowds (iscrowd=1)'),
-                                (self.num_ignored, 'ignored (ignore=1)'))
+            for count, what in (
+                (self.num_crowds, 'crowds (iscrowd=1)'),
+                (self.num_ignored, 'ignored (ignore=1)'),
+            )
             if count
         ]
         lines = [
-            ', '.join([
-                f'{self.ann_file}: {len(data_list)} images ({empty} without '
-                f'objects), {sum(counts)} objects', *others
-            ]), '  label  category id  objects  name'
+            ', '.join(
+                [
+                    f'{self.ann_file}: {len(data_list)} images ({empty} '
+                    'without '
+                    f'objects), {sum(counts)} objects',
+                    *others,
+                ]
+            ),
+            '  label  category id  objects  name',
         ]
         for label, (id_, name) in enumerate(
-                zip(self.cat_ids, self.metainfo['classes'])):
-            lines.append(f'  {label:>5}  {id_:>11}  {counts[label]:>7}  '
-                         f'{name}')
+            zip(self.cat_ids, self.metainfo['classes'])
+        ):
+            lines.append(
+                f'  {label:>5}  {id_:>11}  {counts[label]:>7}  {name}'
+            )
         print_log('\n'.join(lines), 'current')
 
     def check_split(self, val: 'CheckedCocoDataset') -> None:
@@ -304,8 +357,8 @@ class CheckedCocoDataset(CocoDataset):
         given is numbered as the training set is.
 
         Raises:
-            ValueError: The two do not name the same classes, or they were given
-                in different orders.
+            ValueError: The two do not name the same classes, or they were
+                given in different orders.
         """
         ours, theirs = self.metainfo['classes'], val.metainfo['classes']
         if set(ours) != set(theirs):
@@ -314,20 +367,24 @@ class CheckedCocoDataset(CocoDataset):
             raise ValueError(
                 f'{self.ann_file} and {val.ann_file} name different classes: '
                 f'only in training {missing}, only in validation {added}. Set '
-                'metainfo=dict(classes=[…]) in both to the same names')
+                'metainfo=dict(classes=[…]) in both to the same names'
+            )
         if ours != theirs:
             if val.classes_given:
                 raise ValueError(
                     f'classes are in different orders: training {list(ours)}, '
                     f'validation {list(theirs)}. Label 0 must mean one class: '
-                    'set metainfo=dict(classes=[…]) to the same list in both')
+                    'set metainfo=dict(classes=[…]) to the same list in both'
+                )
             val.relabel(ours)
         differing = {
             name: (self.categories[name], val.categories[name])
-            for name in ours if self.categories[name] != val.categories[name]
+            for name in ours
+            if self.categories[name] != val.categories[name]
         }
-        in_order = [n for n in self.categories
-                    if n in ours] == [n for n in val.categories if n in ours]
+        in_order = [n for n in self.categories if n in ours] == [
+            n for n in val.categories if n in ours
+        ]
         if differing or not in_order:
             lines = [
                 f'  {label:>5}  {self.categories[name]:>8}  '
@@ -338,4 +395,5 @@ class CheckedCocoDataset(CocoDataset):
                 'category ids or their order differ between '
                 f'{self.ann_file} and {val.ann_file}; labels follow names\n'
                 '  label  training  validation  name\n' + '\n'.join(lines),
-                'current')
+                'current',
+            )

@@ -2,6 +2,7 @@
 
 What test-time augmentation asks of a detector, for those that can answer.
 """
+
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ SUPPORTED = (
     'them as BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, …), and '
     'two-stage ones with StandardRoIHead, CascadeRoIHead or '
     'HybridTaskCascadeRoIHead, with masks or without (Faster, Mask and '
-    'Cascade R-CNN, HTC). Test without --tta')
+    'Cascade R-CNN, HTC). Test without --tta'
+)
 
 
 class DenseDetectorSteps:
@@ -54,11 +56,12 @@ class DenseDetectorSteps:
         Returns:
             `bboxes` (N, 4), in pixels of the file; `scores`, `labels` (N,).
         """
-        found, = self.head.predict_by_feat(
+        (found,) = self.head.predict_by_feat(
             *self.head(features),
             batch_img_metas=[sample.metainfo],
             rescale=True,
-            with_nms=False)
+            with_nms=False,
+        )
         return found
 
 
@@ -102,26 +105,32 @@ class RoIDetectorSteps:
         """
         pyramid, extra = features
         proposals = self.model.rpn_head.predict(
-            pyramid, [sample], rescale=False)
-        found, = self.head.predict_bbox(
-            pyramid, [sample.metainfo],
+            pyramid, [sample], rescale=False
+        )
+        (found,) = self.head.predict_bbox(
+            pyramid,
+            [sample.metainfo],
             proposals,
             rcnn_test_cfg=None,
             rescale=True,
-            **extra)
+            **extra,
+        )
         scores = found.scores[:, :-1]  # without the background
-        place, label = (scores
-                        > self.test_cfg.score_thr).nonzero(as_tuple=True)
+        place, label = (scores > self.test_cfg.score_thr).nonzero(
+            as_tuple=True
+        )
         # One box for all classes, or one for each.
         shared = found.bboxes.shape[1] == 4
         boxes = found.bboxes.reshape(len(scores), -1 if len(scores) else 1, 4)
         return InstanceData(
             bboxes=boxes[place, 0 if shared else label],
             scores=scores[place, label],
-            labels=label)
+            labels=label,
+        )
 
-    def mask_probabilities(self, features: Any, boxes: Tensor,
-                           labels: Tensor) -> Tensor:
+    def mask_probabilities(
+        self, features: Any, boxes: Tensor, labels: Tensor
+    ) -> Tensor:
         """How likely each cell of a box belongs to its object.
 
         Args:
@@ -136,7 +145,8 @@ class RoIDetectorSteps:
         rois = bbox2roi([boxes])
         if isinstance(self.head, HybridTaskCascadeRoIHead):
             logits = self.head._mask_forward(
-                -1, pyramid, rois, training=False, **extra)['mask_preds']
+                -1, pyramid, rois, training=False, **extra
+            )['mask_preds']
         elif isinstance(self.head, CascadeRoIHead):
             logits = [
                 self.head._mask_forward(stage, pyramid, rois)['mask_preds']
@@ -149,8 +159,9 @@ class RoIDetectorSteps:
             logits = [stage[each, labels, None] for stage in logits]
         return sum(stage.sigmoid() for stage in logits) / len(logits)
 
-    def paste(self, probabilities: Tensor, boxes: Tensor,
-              sample: DetDataSample) -> Tensor:
+    def paste(
+        self, probabilities: Tensor, boxes: Tensor, sample: DetDataSample
+    ) -> Tensor:
         """Masks in the image, part by part as mmdet does it.
 
         Args:
@@ -163,13 +174,16 @@ class RoIDetectorSteps:
         """
         found = InstanceData(
             bboxes=boxes.clone(),  # mmdet rescales them in place
-            labels=boxes.new_zeros(len(boxes), dtype=torch.long))
-        found, = self._mask_head.predict_by_feat(
-            [probabilities], [found],
+            labels=boxes.new_zeros(len(boxes), dtype=torch.long),
+        )
+        (found,) = self._mask_head.predict_by_feat(
+            [probabilities],
+            [found],
             [dict(sample.metainfo, scale_factor=(1, 1))],
             rcnn_test_cfg=self.test_cfg,
             rescale=True,
-            activate_map=True)
+            activate_map=True,
+        )
         return found.masks
 
     @property
@@ -190,31 +204,44 @@ def detector_steps(model: nn.Module) -> DenseDetectorSteps | RoIDetectorSteps:
     """
     if isinstance(model, SingleStageDetector):
         _check_same(model, SingleStageDetector, 'predict')
-        _check_same(model.bbox_head, BaseDenseHead, 'predict',
-                    'predict_by_feat', '_bbox_post_process')
+        _check_same(
+            model.bbox_head,
+            BaseDenseHead,
+            'predict',
+            'predict_by_feat',
+            '_bbox_post_process',
+        )
         return DenseDetectorSteps(model)
     if isinstance(model, TwoStageDetector) and model.with_rpn:
         _check_same(model, TwoStageDetector, 'predict')
         head = model.roi_head
-        for kind in (HybridTaskCascadeRoIHead, CascadeRoIHead,
-                     StandardRoIHead):
+        for kind in (
+            HybridTaskCascadeRoIHead,
+            CascadeRoIHead,
+            StandardRoIHead,
+        ):
             if isinstance(head, kind):
-                _check_same(head, kind, 'predict', 'predict_bbox',
-                            'predict_mask')
+                _check_same(
+                    head, kind, 'predict', 'predict_bbox', 'predict_mask'
+                )
                 host = RoIDetectorSteps(model)
                 if host.with_mask:
-                    _check_same(host._mask_head, FCNMaskHead,
-                                'predict_by_feat')
+                    _check_same(
+                        host._mask_head, FCNMaskHead, 'predict_by_feat'
+                    )
                 return host
         model = head
-    raise ValueError('test-time augmentation cannot merge what '
-                     f'{type(model).__name__} predicts. {SUPPORTED}')
+    raise ValueError(
+        'test-time augmentation cannot merge what '
+        f'{type(model).__name__} predicts. {SUPPORTED}'
+    )
 
 
 def _check_same(part: nn.Module, kind: type, *methods: str) -> None:
     """Raise if a class does anything in another way than its base class."""
     changed = [
-        name for name in methods
+        name
+        for name in methods
         if getattr(type(part), name, None) is not getattr(kind, name)
     ]
     if changed:
@@ -222,4 +249,5 @@ def _check_same(part: nn.Module, kind: type, *methods: str) -> None:
             'test-time augmentation cannot merge what '
             f'{type(part).__name__} predicts: its {", ".join(changed)} '
             f'{"differs" if len(changed) == 1 else "differ"} from '
-            f'{kind.__name__}. {SUPPORTED}')
+            f'{kind.__name__}. {SUPPORTED}'
+        )

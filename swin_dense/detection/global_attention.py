@@ -10,6 +10,7 @@ Swin does, is our choice.
 B is the batch, C the channels, H and W the height and width of a map, N its
 tokens.
 """
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,18 +47,22 @@ class GlobalAttention(nn.Module):
         ValueError: If the heads do not divide the channels.
     """
 
-    def __init__(self,
-                 dim: int,
-                 num_heads: int | None = None,
-                 mlp_ratio: float = 4.,
-                 drop_path_rate: float = 0.,
-                 with_cp: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int | None = None,
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+    ) -> None:
         super().__init__()
         num_heads = num_heads or max(1, dim // HEAD_DIM)
         if dim % num_heads:
-            raise ValueError(f'{num_heads} heads do not divide {dim} channels '
-                             'evenly: set num_heads of global_attention to a '
-                             'divisor')
+            raise ValueError(
+                f'{num_heads} heads do not divide {dim} channels '
+                'evenly: set num_heads of global_attention to a '
+                'divisor'
+            )
         self.num_heads = num_heads
         self.with_cp = with_cp
         self.norm1 = nn.LayerNorm(dim)
@@ -72,7 +77,7 @@ class GlobalAttention(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=.02)
+                nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
         for layer in ends:
             nn.init.zeros_(layer.weight)
@@ -109,16 +114,19 @@ class GlobalAttentionFPN(FPN):
             makes this the FPN alone.
     """
 
-    def __init__(self,
-                 in_channels: list[int],
-                 *args: Any,
-                 global_attention: dict | None = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        in_channels: list[int],
+        *args: Any,
+        global_attention: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(in_channels, *args, **kwargs)
         self.global_attention = None
         if global_attention is not None:
-            self.global_attention = GlobalAttention(in_channels[-1],
-                                                    **global_attention)
+            self.global_attention = GlobalAttention(
+                in_channels[-1], **global_attention
+            )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Pyramid of `(B, C_i, H_i, W_i)` to one of `out_channels` each."""

@@ -1,4 +1,5 @@
 """The RoI heads of Hybrid Task Cascade, every ingredient a switch."""
+
 from typing import Any
 
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
@@ -20,8 +21,12 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
     mmdet's.
     """
 
-    def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList,
-             batch_data_samples: SampleList) -> dict:
+    def loss(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: InstanceList,
+        batch_data_samples: SampleList,
+    ) -> dict:
         """Losses of all stages; see mmdet.
 
         Raises:
@@ -35,19 +40,24 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
                         'label map for the semantic branch: set data_prefix='
                         'dict(seg=…) in the training set and with_seg=True in '
                         'its LoadAnnotations, or leave the branch out with '
-                        'model.roi_head.semantic_head=None')
+                        'model.roi_head.semantic_head=None'
+                    )
         return super().loss(x, rpn_results_list, batch_data_samples)
 
-    def _mask_forward(self,
-                      stage: int,
-                      x: tuple[Tensor, ...],
-                      rois: Tensor,
-                      semantic_feat: Tensor | None = None,
-                      training: bool = True) -> Any:
+    def _mask_forward(
+        self,
+        stage: int,
+        x: tuple[Tensor, ...],
+        rois: Tensor,
+        semantic_feat: Tensor | None = None,
+        training: bool = True,
+    ) -> Any:
         if training or self.mask_info_flow:
-            return super()._mask_forward(stage, x, rois, semantic_feat,
-                                         training)
+            return super()._mask_forward(
+                stage, x, rois, semantic_feat, training
+            )
         # Each head stands alone, so the last one is asked directly.
-        last = super()._mask_forward(self.num_stages - 1, x, rois,
-                                     semantic_feat)
+        last = super()._mask_forward(
+            self.num_stages - 1, x, rois, semantic_feat
+        )
         return dict(mask_preds=[last['mask_preds']])

@@ -9,6 +9,7 @@ appearance, and changes of colour.
 
 H and W are the height and width of the image in pixels; K counts its objects.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class _Moved:
         matrix: Affine map `(2, 3)` from old to new coordinates in pixels.
         mask: Where it is now, `(H, W)`, bool.
     """
+
     index: int
     matrix: np.ndarray
     mask: np.ndarray
@@ -70,19 +72,23 @@ class InstanceJitter(BaseTransform):
             bitmaps.
     """
 
-    def __init__(self,
-                 prob: float = 0.5,
-                 shift: float = 1 / 15,
-                 scale: Sequence[float] = (0.8, 1.2),
-                 angle: float = 1.,
-                 max_hidden: float = 0.3) -> None:
+    def __init__(
+        self,
+        prob: float = 0.5,
+        shift: float = 1 / 15,
+        scale: Sequence[float] = (0.8, 1.2),
+        angle: float = 1.0,
+        max_hidden: float = 0.3,
+    ) -> None:
         if not 0 <= prob <= 1 or not 0 <= max_hidden < 1:
-            raise ValueError(f'{prob=} must be in [0, 1] and {max_hidden=} '
-                             'in [0, 1)')
+            raise ValueError(
+                f'{prob=} must be in [0, 1] and {max_hidden=} in [0, 1)'
+            )
         if shift < 0 or angle < 0 or not 0 < scale[0] <= scale[1]:
             raise ValueError(
                 f'{shift=} and {angle=} must not be negative, and {scale=} '
-                'must be (smallest, largest) factors above 0')
+                'must be (smallest, largest) factors above 0'
+            )
         self.prob = prob
         self.shift = shift
         self.scale = tuple(scale)
@@ -96,7 +102,8 @@ class InstanceJitter(BaseTransform):
             raise ValueError(
                 'InstanceJitter needs masks as bitmaps, got '
                 f'{type(masks).__name__}: put it after LoadAnnotations(with_'
-                'mask=True, poly2mask=True)')
+                'mask=True, poly2mask=True)'
+            )
         if np.random.random() >= self.prob or not len(masks):
             return results
         old = masks.masks.astype(bool)
@@ -110,8 +117,9 @@ class InstanceJitter(BaseTransform):
         results['gt_bboxes'] = _fit(results['gt_bboxes'], old, new)
         return results
 
-    def _move(self, masks: np.ndarray,
-              ignored: np.ndarray) -> tuple[list[_Moved], np.ndarray]:
+    def _move(
+        self, masks: np.ndarray, ignored: np.ndarray
+    ) -> tuple[list[_Moved], np.ndarray]:
         """Find new places for objects `(K, H, W)`.
 
         Returns:
@@ -125,8 +133,12 @@ class InstanceJitter(BaseTransform):
             if ignored[index] or not areas[index]:
                 continue
             matrix = self._jitter(masks[index])
-            mask = cv2.warpAffine(masks[index] * np.float32(1), matrix,
-                                  masks.shape[:0:-1]) > .5
+            mask = (
+                cv2.warpAffine(
+                    masks[index] * np.float32(1), matrix, masks.shape[:0:-1]
+                )
+                > 0.5
+            )
             rows, columns = _place(mask)
             here = mask[rows, columns]
             after = left - (visible[:, rows, columns] & here).sum((1, 2))
@@ -146,23 +158,28 @@ class InstanceJitter(BaseTransform):
         x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
         centre = (x + (width - 1) / 2, y + (height - 1) / 2)
         angle = np.random.uniform(-self.angle, self.angle)
-        matrix = cv2.getRotationMatrix2D(centre, angle,
-                                         np.random.uniform(*self.scale))
+        matrix = cv2.getRotationMatrix2D(
+            centre, angle, np.random.uniform(*self.scale)
+        )
         shift = np.random.uniform(-self.shift, self.shift, 2)
         matrix[:, 2] += shift * (width, height)
         return matrix
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(prob={self.prob}, shift={self.shift}, '
-                f'scale={self.scale}, angle={self.angle}, '
-                f'max_hidden={self.max_hidden})')
+        return (
+            f'{type(self).__name__}(prob={self.prob}, shift={self.shift}, '
+            f'scale={self.scale}, angle={self.angle}, '
+            f'max_hidden={self.max_hidden})'
+        )
 
 
 def _place(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
     """Rows and columns of the box of a mask `(H, W)`, and of a margin."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    return (slice(max(0, y - margin), y + height + margin),
-            slice(max(0, x - margin), x + width + margin))
+    return (
+        slice(max(0, y - margin), y + height + margin),
+        slice(max(0, x - margin), x + width + margin),
+    )
 
 
 def _vacated(masks: np.ndarray, moved: Sequence[_Moved]) -> np.ndarray:
@@ -178,23 +195,30 @@ def _without(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     size = image.shape[1::-1]
     small = tuple(
-        max(1, round(side * INPAINT_SIDE / max(size))) for side in size)
+        max(1, round(side * INPAINT_SIDE / max(size))) for side in size
+    )
     if max(size) <= INPAINT_SIDE:
         small = size
     cover = cv2.resize(
-        mask * np.float32(1), small, interpolation=cv2.INTER_AREA)
+        mask * np.float32(1), small, interpolation=cv2.INTER_AREA
+    )
     filled = cv2.inpaint(
         cv2.resize(image, small, interpolation=cv2.INTER_AREA),
-        (cover > 0).view(np.uint8), INPAINT_RADIUS, cv2.INPAINT_TELEA)
+        (cover > 0).view(np.uint8),
+        INPAINT_RADIUS,
+        cv2.INPAINT_TELEA,
+    )
     return cv2.resize(filled, size)
 
 
-def _redraw(image: np.ndarray, masks: np.ndarray,
-            moved: Sequence[_Moved]) -> np.ndarray:
+def _redraw(
+    image: np.ndarray, masks: np.ndarray, moved: Sequence[_Moved]
+) -> np.ndarray:
     """The image `(H, W, 3)` with objects at their new places."""
     hole = cv2.dilate(
         _vacated(masks, moved).view(np.uint8),
-        np.ones((2 * HALO + 1, 2 * HALO + 1), np.uint8)).astype(bool)
+        np.ones((2 * HALO + 1, 2 * HALO + 1), np.uint8),
+    ).astype(bool)
     going = np.isin(np.arange(len(masks)), [one.index for one in moved])
     hole &= ~masks[~going].any(0)
     background = _without(image, masks[going].any(0) | hole)
@@ -205,16 +229,19 @@ def _redraw(image: np.ndarray, masks: np.ndarray,
         part = canvas[rows, columns]
         matrix = one.matrix - [[0, 0, columns.start], [0, 0, rows.start]]
         size = part.shape[1::-1]
-        soft = cv2.warpAffine(masks[one.index] * np.float32(1), matrix,
-                              size)[..., None]
+        soft = cv2.warpAffine(masks[one.index] * np.float32(1), matrix, size)[
+            ..., None
+        ]
         piece = cv2.warpAffine(
-            image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+            image, matrix, size, borderMode=cv2.BORDER_REPLICATE
+        )
         part[...] = np.round(soft * piece + (1 - soft) * part)
     return canvas
 
 
-def _relabel(labels: np.ndarray, masks: np.ndarray,
-             moved: Sequence[_Moved]) -> np.ndarray:
+def _relabel(
+    labels: np.ndarray, masks: np.ndarray, moved: Sequence[_Moved]
+) -> np.ndarray:
     """The label map `(H, W)` with objects at their new places."""
     new = labels.copy()
     new[_vacated(masks, moved)] = IGNORED
@@ -230,5 +257,6 @@ def _fit(boxes: BaseBoxes, old: np.ndarray, new: np.ndarray) -> BaseBoxes:
     for index in np.flatnonzero((old != new).any((1, 2))):
         x, y, width, height = cv2.boundingRect(new[index].view(np.uint8))
         boxes.tensor[index] = boxes.tensor.new_tensor(
-            [x, y, x + width, y + height])
+            [x, y, x + width, y + height]
+        )
     return boxes

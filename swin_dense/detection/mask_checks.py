@@ -4,6 +4,7 @@ A mask is a polygon, a list of rings `[x, y, x, y, …]` in pixels, or a
 run-length encoding (RLE), an object with `size` [H, W] and `counts`: how many
 pixels are 0, 1, 0, … down the columns. An image is W pixels wide and H high.
 """
+
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -30,14 +31,17 @@ CHUNK = 10_000
 # Points beyond this many widths of their image take minutes to rasterise.
 MAX_REACH = 10
 # Share of the masks that may lie mostly outside their boxes.
-MAX_ASTRAY = .02
+MAX_ASTRAY = 0.02
 # How much of a mask, and how many pixels, may reach beyond its box if more
 # than half of all do.
-MAX_BEYOND, MAX_PIXELS_BEYOND = .1, 2
-REMEDY = ('. Train boxes only (with_mask=False and a detector without mask '
-          'head)')
-FORMATS = (': a mask is a list of rings [[x, y, x, y, …]] of numbers, or an '
-           'RLE with size and counts')
+MAX_BEYOND, MAX_PIXELS_BEYOND = 0.1, 2
+REMEDY = (
+    '. Train boxes only (with_mask=False and a detector without mask head)'
+)
+FORMATS = (
+    ': a mask is a list of rings [[x, y, x, y, …]] of numbers, or an '
+    'RLE with size and counts'
+)
 
 
 class _Masks:
@@ -68,20 +72,27 @@ class _Masks:
             elif mask is None or mask in ([], {}):
                 self.absent.append(ann['id'])
             else:
-                self._refuse(f'masks that are {describe_type(mask)}', ann,
-                             FORMATS)
+                self._refuse(
+                    f'masks that are {describe_type(mask)}', ann, FORMATS
+                )
         boxes = [np.zeros((0, 4))]
-        for chosen, measure in ((polygons, self._polygons), (encodings,
-                                                             self._encodings)):
+        for chosen, measure in (
+            (polygons, self._polygons),
+            (encodings, self._encodings),
+        ):
             for start in range(0, len(chosen), CHUNK):
-                boxes.append(measure(chosen[start:start + CHUNK]))
+                boxes.append(measure(chosen[start : start + CHUNK]))
         self.boxes = np.concatenate(boxes)
 
     def _refuse(self, problem: str, ann: dict, rule: str = '') -> None:
         self.problems.setdefault((problem, rule), []).append(ann['id'])
 
-    def _keep(self, annotations: Sequence[dict], boxes: np.ndarray,
-              covers: np.ndarray) -> np.ndarray:
+    def _keep(
+        self,
+        annotations: Sequence[dict],
+        boxes: np.ndarray,
+        covers: np.ndarray,
+    ) -> np.ndarray:
         """Note which masks cover pixels; returns their boxes."""
         self.absent += [
             ann['id'] for ann, there in zip(annotations, covers) if not there
@@ -106,9 +117,12 @@ class _Masks:
         far = ~broken & (np.abs(boxes) > reach).any(1)
         for index in np.flatnonzero(broken | far):
             self._refuse(
-                'polygons with NaN or infinity' if broken[index] else
-                'polygons with points far outside their image',
-                annotations[index], '. Correct or remove them')
+                'polygons with NaN or infinity'
+                if broken[index]
+                else 'polygons with points far outside their image',
+                annotations[index],
+                '. Correct or remove them',
+            )
         fine = ~(broken | far)
         annotations = [ann for ann, use in zip(annotations, fine) if use]
         return self._keep(annotations, boxes[fine], covers[fine])
@@ -118,19 +132,26 @@ class _Masks:
         mask = ann['segmentation']
         for ring in mask:
             if not isinstance(ring, list):
-                self._refuse(f'polygons that hold {describe_type(ring)}', ann,
-                             FORMATS)
+                self._refuse(
+                    f'polygons that hold {describe_type(ring)}', ann, FORMATS
+                )
                 return False
             for value in ring:
                 try:
                     read_number(value)
                 except Unreadable:
-                    self._refuse(f'polygons that hold {describe_type(value)}',
-                                 ann, FORMATS)
+                    self._refuse(
+                        f'polygons that hold {describe_type(value)}',
+                        ann,
+                        FORMATS,
+                    )
                     return False
             if len(ring) % 2:
-                self._refuse('polygons with an odd count of numbers', ann,
-                             ': a ring is [x, y, x, y, …]')
+                self._refuse(
+                    'polygons with an odd count of numbers',
+                    ann,
+                    ': a ring is [x, y, x, y, …]',
+                )
                 return False
         ann['segmentation'] = [[*map(read_number, ring)] for ring in mask]
         return True
@@ -145,17 +166,21 @@ class _Masks:
         compressed = [ann for ann, text in zip(annotations, texts) if text]
         lists = [ann for ann, text in zip(annotations, texts) if not text]
         counts, lengths = decode_counts(
-            [ann['segmentation']['counts'] for ann in compressed])
+            [ann['segmentation']['counts'] for ann in compressed]
+        )
         runs = [ann['segmentation']['counts'] for ann in lists]
         counts = np.concatenate(
-            [counts, np.array([*chain.from_iterable(runs)], np.int64)])
+            [counts, np.array([*chain.from_iterable(runs)], np.int64)]
+        )
         lengths = np.concatenate(
-            [lengths, np.array([*map(len, runs)], np.int64)])
+            [lengths, np.array([*map(len, runs)], np.int64)]
+        )
         annotations = compressed + lists
         if not annotations:
             return np.zeros((0, 4))
-        sizes = np.array([self.sizes[ann['image_id']] for ann in annotations],
-                         np.int64)
+        sizes = np.array(
+            [self.sizes[ann['image_id']] for ann in annotations], np.int64
+        )
         owner = np.repeat(np.arange(len(lengths)), lengths)
         total = np.bincount(owner, counts, len(lengths))
         negative = np.bincount(owner, counts < 0, len(lengths)) > 0
@@ -164,14 +189,17 @@ class _Masks:
         for index in np.flatnonzero(wrong):
             self._refuse(
                 'RLE masks whose counts cannot be decoded'
-                if undecodable[index] else
-                'RLE masks whose size, height × width, is not the sum of '
-                'their run lengths', annotations[index],
-                '. Encode these masks again')
+                if undecodable[index]
+                else 'RLE masks whose size, height × width, is not the sum of '
+                'their run lengths',
+                annotations[index],
+                '. Encode these masks again',
+            )
         fine = ~wrong
         annotations = [ann for ann, use in zip(annotations, fine) if use]
-        boxes, areas = measure_runs(counts[fine[owner]], lengths[fine],
-                                    sizes[fine, 0])
+        boxes, areas = measure_runs(
+            counts[fine[owner]], lengths[fine], sizes[fine, 0]
+        )
         return self._keep(annotations, boxes, areas > 0)
 
     def _is_rle(self, ann: dict) -> bool:
@@ -180,18 +208,26 @@ class _Masks:
         height, width = self.sizes[ann['image_id']]
         counts = mask.get('counts')
         is_list = isinstance(counts, list)
-        if not (isinstance(counts, str)
-                or is_list and counts and {*map(type, counts)} == {int}
-                and 0 <= min(counts) <= max(counts) < 2**40):
+        if not (
+            isinstance(counts, str)
+            or is_list
+            and counts
+            and {*map(type, counts)} == {int}
+            and 0 <= min(counts) <= max(counts) < 2**40
+        ):
             self._refuse(
                 'RLE masks whose counts are neither run lengths nor a '
-                f'compressed text, but {describe_type(counts)}', ann)
+                f'compressed text, but {describe_type(counts)}',
+                ann,
+            )
             return False
         if mask.get('size') != [height, width]:
             self._refuse(
-                'RLE masks whose size is not the [height, width] of the '
-                'image', ann, '. Correct the size (is it [width, height]?), '
-                'or encode the masks again')
+                'RLE masks whose size is not the [height, width] of the image',
+                ann,
+                '. Correct the size (is it [width, height]?), '
+                'or encode the masks again',
+            )
             return False
         return True
 
@@ -201,9 +237,11 @@ def _are_rings(polygons: Sequence[Any]) -> bool:
     rings = [*chain.from_iterable(polygons)]
     if {*map(type, rings)} != {list}:
         return False
-    return (not any(len(ring) % 2 for ring in rings)
-            and {*map(type, chain.from_iterable(rings))} <= {int, float}
-            and _fit_floats(rings))
+    return (
+        not any(len(ring) % 2 for ring in rings)
+        and {*map(type, chain.from_iterable(rings))} <= {int, float}
+        and _fit_floats(rings)
+    )
 
 
 def _fit_floats(rings: Sequence[list]) -> bool:
@@ -229,18 +267,24 @@ def check_masks(data: dict, path: str | Path) -> UnusableIds:
     annotations = data['annotations']
     masks = _Masks(data)
     if masks.problems:
-        raise ValueError('\n  '.join(
-            f'{path}: {problem}, annotations {first_few(ids)}{rule}'
-            for (problem, rule), ids in masks.problems.items()))
+        raise ValueError(
+            '\n  '.join(
+                f'{path}: {problem}, annotations {first_few(ids)}{rule}'
+                for (problem, rule), ids in masks.problems.items()
+            )
+        )
     if annotations and len(masks.absent) == len(annotations):
         raise ValueError(
             f'{path}: masks are needed (with_mask=True), but none of its '
             f'{len(annotations)} annotations has a segmentation that covers '
-            f'pixels{REMEDY}, or add masks')
+            f'pixels{REMEDY}, or add masks'
+        )
     check_share(
-        masks.absent, len(annotations),
+        masks.absent,
+        len(annotations),
         f'{path}: masks are needed (with_mask=True) and some annotations '
-        f'have none, or an empty one{REMEDY}, or add masks to these')
+        f'have none, or an empty one{REMEDY}, or add masks to these',
+    )
     _check_fit(masks, path)
     return {'no mask': masks.absent} if masks.absent else {}
 
@@ -253,29 +297,36 @@ def _check_fit(masks: _Masks, path: str | Path) -> None:
     given = np.array([ann['bbox'] for ann in masks.annotations], float)
     boxes = np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], 1)
     fit, as_corners = box_iou(masks.boxes, boxes), box_iou(masks.boxes, given)
-    if (as_corners > fit + .1).mean() > .9 and np.median(as_corners) > .8:
+    if (as_corners > fit + 0.1).mean() > 0.9 and np.median(as_corners) > 0.8:
         raise ValueError(
             f'{path}: boxes look like [x1, y1, x2, y2], read so they fit the '
-            f'masks: annotations {first_few(ids[as_corners > fit + .1])}. COCO '
-            'needs [x, y, w, h]: subtract x1 and y1 from the last two numbers')
+            f'masks: annotations {first_few(ids[as_corners > fit + 0.1])}. '
+            'COCO '
+            'needs [x, y, w, h]: subtract x1 and y1 from the last two numbers'
+        )
     low = np.maximum(masks.boxes[:, :2], boxes[:, :2])
     high = np.minimum(masks.boxes[:, 2:], boxes[:, 2:])
     area = (masks.boxes[:, 2:] - masks.boxes[:, :2]).prod(1)
     inside = np.maximum(high - low, 0).prod(1)
-    astray = inside < .5 * area
+    astray = inside < 0.5 * area
     if astray.mean() > MAX_ASTRAY:
         raise ValueError(
             f'{path}: masks that lie outside their boxes, annotations '
-            f'{first_few(ids[astray])}. Polygons are in pixels (x, y), run lengths '
+            f'{first_few(ids[astray])}. Polygons are in pixels (x, y), run '
+            'lengths '
             'go down the columns (pycocotools encodes arrays in Fortran '
-            'order), boxes are [x, y, w, h]')
+            'order), boxes are [x, y, w, h]'
+        )
     pixels = np.concatenate(
         [boxes[:, :2] - masks.boxes[:, :2], masks.boxes[:, 2:] - boxes[:, 2:]],
-        1).max(1)
+        1,
+    ).max(1)
     beyond = (inside < (1 - MAX_BEYOND) * area) & (pixels > MAX_PIXELS_BEYOND)
-    if beyond.mean() > .5:
+    if beyond.mean() > 0.5:
         raise ValueError(
             f'{path}: {beyond.sum()} of {len(ids)} masks reach beyond their '
             f'boxes, by {np.median(pixels[beyond]):.0f} pixels in the median, '
-            f'annotations {first_few(ids[beyond])}. Are masks and boxes of one '
-            'image, without padding, shift or scale?')
+            f'annotations {first_few(ids[beyond])}. Are masks and boxes of '
+            'one '
+            'image, without padding, shift or scale?'
+        )

@@ -5,6 +5,7 @@ the lengths of its runs. All masks of one kind are worked on at once.
 
 H and W are the height and width of an image in pixels, N a number of masks.
 """
+
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 # Characters of a compressed RLE hold 5 bits each, offset by 48; the sixth bit
 # says that the number goes on.
-OFFSET, MORE, SIGN, PAYLOAD = 48, 0x20, 0x10, 0x1f
+OFFSET, MORE, SIGN, PAYLOAD = 48, 0x20, 0x10, 0x1F
 MAX_CHARACTERS = 7  # of one number: 35 bits
 
 
@@ -54,12 +55,13 @@ def decode_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     digits = np.diff(stops, prepend=-1)
     too_long = digits > MAX_CHARACTERS
     places = np.minimum(_spans(digits), MAX_CHARACTERS)
-    numbers = np.add.reduceat((code & PAYLOAD) << 5 * places,
-                              stops + 1 - digits)
+    numbers = np.add.reduceat(
+        (code & PAYLOAD) << 5 * places, stops + 1 - digits
+    )
     negative = (code[stops] & SIGN) != 0
-    numbers -= np.where(negative,
-                        np.int64(1) << 5 * np.minimum(digits, MAX_CHARACTERS),
-                        0)
+    numbers -= np.where(
+        negative, np.int64(1) << 5 * np.minimum(digits, MAX_CHARACTERS), 0
+    )
     owner = owner[stops]
     valid[owner[too_long]] = False
     lengths = np.bincount(owner, minlength=len(texts))
@@ -72,13 +74,15 @@ def decode_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         begins = position[chosen] == first
         before = (total - numbers[chosen])[begins]
         runs[chosen] = total - np.repeat(
-            before, np.diff(np.append(np.flatnonzero(begins), len(total))))
+            before, np.diff(np.append(np.flatnonzero(begins), len(total)))
+        )
     keep = valid[owner]
     return runs[keep], np.where(valid, lengths, 0)
 
 
-def measure_runs(counts: np.ndarray, lengths: np.ndarray,
-                 heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def measure_runs(
+    counts: np.ndarray, lengths: np.ndarray, heights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Measure masks by their run lengths.
 
     Args:
@@ -105,18 +109,21 @@ def measure_runs(counts: np.ndarray, lengths: np.ndarray,
     start = end + 1 - counts[ones]
     height = np.maximum(heights[owner], 1)
     crosses = start // height != end // height
-    sides = np.stack([
-        start // height,
-        np.where(crosses, 0, start % height), -(end // height) - 1,
-        -np.where(crosses, height, end % height + 1)
-    ])
+    sides = np.stack(
+        [
+            start // height,
+            np.where(crosses, 0, start % height),
+            -(end // height) - 1,
+            -np.where(crosses, height, end % height + 1),
+        ]
+    )
     first = np.flatnonzero(np.diff(owner, prepend=-1))
     boxes[owner[first]] = np.abs(np.minimum.reduceat(sides, first, axis=1)).T
     return boxes, areas
 
 
 def measure_polygons(
-    polygons: Sequence[Sequence[Sequence[float]]]
+    polygons: Sequence[Sequence[Sequence[float]]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure polygons by their points.
 
@@ -131,8 +138,9 @@ def measure_polygons(
     """
     rings = [ring for polygon in polygons for ring in polygon]
     sizes = np.fromiter(map(len, rings), np.int64, len(rings)) // 2
-    points = np.fromiter(chain.from_iterable(rings), float,
-                         2 * sizes.sum()).reshape(-1, 2)
+    points = np.fromiter(
+        chain.from_iterable(rings), float, 2 * sizes.sum()
+    ).reshape(-1, 2)
     starts = _starts(sizes)
     per_mask = np.fromiter(map(len, polygons), np.int64, len(polygons))
     first = _starts(per_mask)
@@ -162,5 +170,6 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     shared = np.maximum(high - low, 0).prod(1)
     areas: Any = sum(
         np.maximum(corners[:, 2:] - corners[:, :2], 0).prod(1)
-        for corners in (boxes, others))
+        for corners in (boxes, others)
+    )
     return shared / np.maximum(areas - shared, 1e-9)

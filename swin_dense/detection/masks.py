@@ -3,6 +3,7 @@
 H and W are the height and width of the image in pixels, N is the number of
 instances.
 """
+
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -32,8 +33,13 @@ class BoxMasks:
         threshold: From this probability on, a pixel belongs to the instance.
     """
 
-    def __init__(self, maps: Tensor, boxes: Tensor, size: Sequence[int],
-                 threshold: float) -> None:
+    def __init__(
+        self,
+        maps: Tensor,
+        boxes: Tensor,
+        size: Sequence[int],
+        threshold: float,
+    ) -> None:
         self.maps = maps.detach().cpu().float()
         self.boxes = boxes.detach().cpu().float()
         self.size = int(size[0]), int(size[1])
@@ -46,8 +52,9 @@ class BoxMasks:
         """Return the masks of an index array or a boolean array."""
         if isinstance(chosen, np.ndarray):
             chosen = torch.from_numpy(chosen)
-        return BoxMasks(self.maps[chosen], self.boxes[chosen], self.size,
-                        self.threshold)
+        return BoxMasks(
+            self.maps[chosen], self.boxes[chosen], self.size, self.threshold
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,8 +63,9 @@ class BoxMasks:
 
     def resized(self, size: tuple[int, int], factor: float) -> 'BoxMasks':
         """Return the masks for the same image at another (width, height)."""
-        return BoxMasks(self.maps, self.boxes * factor, size[::-1],
-                        self.threshold)
+        return BoxMasks(
+            self.maps, self.boxes * factor, size[::-1], self.threshold
+        )
 
     def parts(self, index: int) -> Iterator[tuple[Place, np.ndarray]]:
         """Compute a mask, column by column, as far as its box reaches.
@@ -80,12 +88,16 @@ class BoxMasks:
         for start in range(left, right, step):
             stop = min(start + step, right)
             x = _relative(start, stop, x0, x1)
-            grid = torch.stack([
-                x[None].expand(len(y), -1),
-                y[:, None].expand(-1, len(x)),
-            ], 2)  # (rows, columns, 2)
+            grid = torch.stack(
+                [
+                    x[None].expand(len(y), -1),
+                    y[:, None].expand(-1, len(x)),
+                ],
+                2,
+            )  # (rows, columns, 2)
             values = F.grid_sample(
-                self.maps[index][None, None], grid[None], align_corners=False)
+                self.maps[index][None, None], grid[None], align_corners=False
+            )
             inside = values[0, 0] >= self.threshold  # (rows, columns)
             yield (slice(top, bottom), slice(start, stop)), inside.numpy()
 
@@ -104,23 +116,26 @@ class BoxMasks:
             change = np.diff(padded, axis=1)  # (columns, rows + 1)
             for value, found in ((1, starts), (-1, ends)):
                 column, row = np.nonzero(change == value)
-                found.append((column + columns.start) * height + row +
-                             rows.start)
+                found.append(
+                    (column + columns.start) * height + row + rows.start
+                )
         # Pixels count down the columns. A run that reaches the bottom goes on
         # at the top of the next column.
         start, end = (
             np.concatenate([np.zeros(0, int), *found])
-            for found in (starts, ends))
+            for found in (starts, ends)
+        )
         goes_on = np.flatnonzero(start[1:] == end[:-1])
         runs = np.stack(
-            [np.delete(start, goes_on + 1),
-             np.delete(end, goes_on)], 1).ravel()
+            [np.delete(start, goes_on + 1), np.delete(end, goes_on)], 1
+        ).ravel()
         edges = np.concatenate([[0], runs, [height * width]])
         counts = np.diff(edges)
         if len(counts) > 1 and counts[-1] == 0:
             counts = counts[:-1]
         return coco_mask.frPyObjects(
-            dict(size=[height, width], counts=counts.tolist()), height, width)
+            dict(size=[height, width], counts=counts.tolist()), height, width
+        )
 
     def to_ndarray(self) -> np.ndarray:
         """Write all masks out, (N, H, W) bool."""
@@ -133,7 +148,7 @@ class BoxMasks:
 
 def _relative(start: int, stop: int, low: Tensor, high: Tensor) -> Tensor:
     """Return where the centres of pixels lie in a box, from -1 to 1."""
-    centres = torch.arange(start, stop, dtype=torch.float32) + .5
+    centres = torch.arange(start, stop, dtype=torch.float32) + 0.5
     place = (centres - low) / (high - low) * 2 - 1
     return place.masked_fill(place.isinf(), 0)  # of a box without extent
 
@@ -145,19 +160,22 @@ def keep_in_boxes(model: nn.Module) -> None:
     images of the original size; other heads stay as they are.
     """
     from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+
     for module in model.modules():
         if isinstance(module, FCNMaskHead):
             module._predict_by_feat_single = partial(_predict_single, module)
 
 
-def _predict_single(head: nn.Module,
-                    mask_preds: Any,
-                    bboxes: Tensor,
-                    labels: Tensor,
-                    img_meta: dict,
-                    rcnn_test_cfg: Any,
-                    rescale: bool = False,
-                    activate_map: bool = False) -> BoxMasks:
+def _predict_single(
+    head: nn.Module,
+    mask_preds: Any,
+    bboxes: Tensor,
+    labels: Tensor,
+    img_meta: dict,
+    rcnn_test_cfg: Any,
+    rescale: bool = False,
+    activate_map: bool = False,
+) -> BoxMasks:
     """Stand in for `FCNMaskHead._predict_by_feat_single`.
 
     Raises:
@@ -166,11 +184,14 @@ def _predict_single(head: nn.Module,
     """
     threshold = rcnn_test_cfg.mask_thr_binary
     if not rescale or threshold < 0:
-        raise ValueError('masks are predicted in the pixels of the image and '
-                         f'from a threshold on; got rescale={rescale}, '
-                         f'mask_thr_binary={threshold}')
-    maps = bboxes.new_tensor(
-        mask_preds) if activate_map else mask_preds.sigmoid()
+        raise ValueError(
+            'masks are predicted in the pixels of the image and '
+            f'from a threshold on; got rescale={rescale}, '
+            f'mask_thr_binary={threshold}'
+        )
+    maps = (
+        bboxes.new_tensor(mask_preds) if activate_map else mask_preds.sigmoid()
+    )
     bboxes /= bboxes.new_tensor(img_meta['scale_factor']).repeat(2)
     channels = torch.zeros_like(labels) if head.class_agnostic else labels
     maps = maps[range(len(maps)), channels]  # (N, h, w)

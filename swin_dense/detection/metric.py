@@ -1,4 +1,5 @@
 """COCO metrics that know their labels by name and never pass in silence."""
+
 import contextlib
 import io
 import logging
@@ -60,30 +61,36 @@ class CheckedCocoMetric(CocoMetric):
     Other arguments are those of mmdet's CocoMetric.
     """
 
-    def __init__(self,
-                 ann_file: str | None = None,
-                 *args,
-                 empty: str | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        *args,
+        empty: str | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(None, *args, **kwargs)
         if not self.metrics or {*self.metrics} - {'bbox', 'segm'}:
             raise ValueError(
                 f"metric={self.metrics} must be 'bbox', 'segm' or both; for "
-                'proposals use mmdet.CocoMetric')
+                'proposals use mmdet.CocoMetric'
+            )
         if empty not in (None, 'error', 'zero'):
-            raise ValueError(f"empty={empty!r} must be 'error', 'zero' or "
-                             'None')
+            raise ValueError(
+                f"empty={empty!r} must be 'error', 'zero' or None"
+            )
         if not self.proposal_nums or not all(
-                type(limit) is int and limit > 0
-                for limit in self.proposal_nums):
+            type(limit) is int and limit > 0 for limit in self.proposal_nums
+        ):
             raise ValueError(
                 f'proposal_nums={self.proposal_nums} must be numbers of '
-                'detections that count, such as (100, 300, 1000)')
+                'detections that count, such as (100, 300, 1000)'
+            )
         known = item_names(self.proposal_nums)
         unknown = {*(self.metric_items or ())} - {*known}
         if unknown:
-            raise ValueError(f'unknown metric_items {sorted(unknown)}: '
-                             f'choose from {known}')
+            raise ValueError(
+                f'unknown metric_items {sorted(unknown)}: choose from {known}'
+            )
         self.ann_file = ann_file
         self.empty = empty
         self.size = 0
@@ -130,13 +137,16 @@ class CheckedCocoMetric(CocoMetric):
         self._number_classes()
         self._check_images(results)
         if 'segm' in self.metrics and any('masks' not in r for r in results):
-            raise ValueError("metric 'segm', but the model predicts no masks: "
-                             "use metric='bbox' or a model with a mask head")
+            raise ValueError(
+                "metric 'segm', but the model predicts no masks: "
+                "use metric='bbox' or a model with a mask head"
+            )
         labels = np.concatenate([result['labels'] for result in results])
         if labels.size and labels.max() >= len(self.cat_ids):
             raise ValueError(
                 f'the model predicts label {labels.max()}, but there are '
-                f'{len(self.cat_ids)} classes: set num_classes of its heads')
+                f'{len(self.cat_ids)} classes: set num_classes of its heads'
+            )
         if self.outfile_prefix:
             files = self.results2json(results, self.outfile_prefix)
             self._say(f'predictions are in {sorted({*files.values()})}')
@@ -154,20 +164,28 @@ class CheckedCocoMetric(CocoMetric):
             self._say(
                 f'all values are 0: {labels.size} detections in '
                 f'{len(results)} images, highest score {top:.3f}, but none '
-                'matches', logging.WARNING)
+                'matches',
+                logging.WARNING,
+            )
         return values
 
     def _path(self) -> str:
         """The annotation file; the metric's and the data set's are one."""
         theirs = (self.dataset_meta or {}).get('ann_file')
-        if theirs and self.ann_file and (os.path.realpath(theirs)
-                                         != os.path.realpath(self.ann_file)):
+        if (
+            theirs
+            and self.ann_file
+            and (os.path.realpath(theirs) != os.path.realpath(self.ann_file))
+        ):
             raise ValueError(
                 f'the evaluator reads {self.ann_file}, the data set '
-                f'{theirs}: leave ann_file out of the evaluator')
+                f'{theirs}: leave ann_file out of the evaluator'
+            )
         if not (theirs or self.ann_file):
-            raise ValueError('no annotation file to compare with: use '
-                             'swin_dense.CheckedCocoDataset, or give ann_file')
+            raise ValueError(
+                'no annotation file to compare with: use '
+                'swin_dense.CheckedCocoDataset, or give ann_file'
+            )
         return theirs or self.ann_file
 
     def prepare(self) -> None:
@@ -189,7 +207,8 @@ class CheckedCocoMetric(CocoMetric):
             self._coco_api.dataset,
             self.dataset_meta['classes'],
             self._path(),
-            allow_subset=True)
+            allow_subset=True,
+        )
 
     def _load_ground_truth(self) -> None:
         """Read what to compare with, as the data set has read it."""
@@ -214,7 +233,8 @@ class CheckedCocoMetric(CocoMetric):
                 self._say(
                     f'{path}: {without} of {self._num_annotations} '
                     'annotations have no mask and do not count',
-                    logging.WARNING)
+                    logging.WARNING,
+                )
         for number, ann in enumerate(data['annotations'], 1):
             # COCOeval takes an object of id 0 for not found, and an ignored
             # one, which training leaves out, for one to be found.
@@ -230,7 +250,8 @@ class CheckedCocoMetric(CocoMetric):
         annotations = self._coco_api.dataset['annotations']
         wanted, images = {*self.cat_ids}, {*images}
         chosen = [
-            ann for ann in annotations
+            ann
+            for ann in annotations
             if ann['category_id'] in wanted and ann['image_id'] in images
         ]
         crowds = sum(ann['iscrowd'] for ann in chosen)
@@ -238,29 +259,38 @@ class CheckedCocoMetric(CocoMetric):
             return
         reason = (
             f'all {crowds} are crowds (iscrowd=1) or ignored: set '
-            'iscrowd=0 for single objects' if crowds else
-            f'of {self._num_annotations} in the file, none is of these '
+            'iscrowd=0 for single objects'
+            if crowds
+            else f'of {self._num_annotations} in the file, none is of these '
             f'{len(images)} images and of the classes '
             f'{first_few(self.dataset_meta["classes"])}, with a mask if '
-            'masks are scored' if self._num_annotations else 'it lists none')
+            'masks are scored'
+            if self._num_annotations
+            else 'it lists none'
+        )
         raise ValueError(
             f'{self._path()} has no annotations to compare with: {reason}. '
             'Use a set that has, or format_only=True to write predictions '
-            'only')
+            'only'
+        )
 
     def _note_limit(self, results: list[dict]) -> None:
         """Warn of detections that do not count."""
         limit = max(self.proposal_nums)
         above = [
-            result['img_id'] for result in results
+            result['img_id']
+            for result in results
             if result['labels'].size > limit
             and np.bincount(result['labels']).max() > limit
         ]
         if above:
             self._say(
                 f'{len(above)} images have more than {limit} detections of '
-                f'one class, ids {first_few(above)}; the best {limit} count, as '
-                'proposal_nums of the evaluator says', logging.WARNING)
+                f'one class, ids {first_few(above)}; the best {limit} count, '
+                'as '
+                'proposal_nums of the evaluator says',
+                logging.WARNING,
+            )
 
     def _check_images(self, results: list[dict]) -> None:
         """Raise unless each image of the data set was scored once."""
@@ -270,27 +300,34 @@ class CheckedCocoMetric(CocoMetric):
         if strange:
             raise ValueError(
                 f'images were scored that {self._path()} does not have, ids '
-                f'{first_few(strange)}; it has {first_few(known)}. Do the data loader '
-                'and the evaluator use one data set?')
+                f'{first_few(strange)}; it has {first_few(known)}. Do the '
+                'data loader '
+                'and the evaluator use one data set?'
+            )
         if len(set(scored)) != self.size:
             missing = [i for i in known if i not in set(scored)]
             raise ValueError(
                 f'{len(set(scored))} images were scored, the data set has '
-                f'{self.size}; not scored are ids {first_few(missing)}. Was the '
-                'run interrupted, or are images skipped by the pipeline?')
+                f'{self.size}; not scored are ids {first_few(missing)}. Was '
+                'the '
+                'run interrupted, or are images skipped by the pipeline?'
+            )
         self.img_ids = sorted(scored)
 
     def _nothing_detected(self, images: int) -> dict[str, float]:
         """Raise, or report zeros while a training has only begun."""
         hub = MessageHub.get_current_instance()
-        training = 'max_iters' in hub.runtime_info and hub.get_info(
-            'loop_stage') == 'val'
+        training = (
+            'max_iters' in hub.runtime_info
+            and hub.get_info('loop_stage') == 'val'
+        )
         message = f'nothing was detected in any of the {images} images'
         if (self.empty or ('zero' if training else 'error')) == 'zero':
-            self._say(f'{message}; all values are reported as 0',
-                      logging.WARNING)
+            self._say(
+                f'{message}; all values are reported as 0', logging.WARNING
+            )
             return {
-                f'{metric}_{item}': 0.
+                f'{metric}_{item}': 0.0
                 for metric in self.metrics
                 for item in self.metric_items or DEFAULT_ITEMS
             }
@@ -299,7 +336,8 @@ class CheckedCocoMetric(CocoMetric):
             'or was not trained (see the report of what was loaded); the '
             'training diverged or was too short (see its loss); score_thr in '
             'test_cfg is too high; the images are prepared otherwise than in '
-            'training (mean, std, channel order)')
+            'training (mean, std, channel order)'
+        )
 
     def _predictions(self, metric: str, results: list[dict]) -> list[dict]:
         """Detections as COCO entries, without boxes for masks: COCO would
@@ -313,7 +351,8 @@ class CheckedCocoMetric(CocoMetric):
                 entry = dict(
                     image_id=result['img_id'],
                     category_id=self.cat_ids[label],
-                    score=float(scores[i]))
+                    score=float(scores[i]),
+                )
                 if metric == 'segm':
                     entry['segmentation'] = _readable(result['masks'][i])
                 else:
@@ -321,8 +360,9 @@ class CheckedCocoMetric(CocoMetric):
                 entries.append(entry)
         return entries
 
-    def results2json(self, results: list[dict],
-                     outfile_prefix: str) -> dict[str, str]:
+    def results2json(
+        self, results: list[dict], outfile_prefix: str
+    ) -> dict[str, str]:
         """Write result files in the format of COCO's evaluation server.
 
         Args:
@@ -360,7 +400,8 @@ class CheckedCocoMetric(CocoMetric):
             values.update(self._by_class(metric, scorer))
         return {
             name: round(value, 4)
-            for name, value in values.items() if value >= 0
+            for name, value in values.items()
+            if value >= 0
         }
 
     def _by_class(self, metric: str, scorer: COCOeval) -> dict[str, float]:
@@ -372,8 +413,9 @@ class CheckedCocoMetric(CocoMetric):
             precision = scorer.eval['precision'][:, :, order.index(id_), 0, -1]
             precision = precision[precision > -1]
             ap = float(precision.mean()) if precision.size else -1
-            lines.append(f'  {ap:.3f}  {name}' if ap >= 0 else f'  {"n/a":>5}'
-                         f'  {name}')
+            lines.append(
+                f'  {ap:.3f}  {name}' if ap >= 0 else f'  {"n/a":>5}  {name}'
+            )
             values[f'{metric}_AP_{name}'] = ap
         self._say(f'{metric} AP by class\n' + '\n'.join(lines))
         return values
@@ -387,4 +429,5 @@ def _readable(rle: dict) -> dict:
     """A run-length encoding as JSON holds it, its counts a string."""
     counts = rle['counts']
     return dict(
-        rle, counts=counts.decode() if isinstance(counts, bytes) else counts)
+        rle, counts=counts.decode() if isinstance(counts, bytes) else counts
+    )

@@ -1,4 +1,5 @@
 """Instances in photographs from a config and a checkpoint."""
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,10 +31,9 @@ class DetectionPredictor(BasePredictor):
 
     scope = 'mmdet'
 
-    def __init__(self,
-                 *args: Any,
-                 texts: Sequence[str] | None = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, texts: Sequence[str] | None = None, **kwargs: Any
+    ) -> None:
         self._texts = texts
         super().__init__(*args, **kwargs)
         keep_in_boxes(self.model)
@@ -56,7 +56,8 @@ class DetectionPredictor(BasePredictor):
         for instances in found:
             if isinstance(instances.get('masks'), BoxMasks):
                 instances.masks = torch.from_numpy(
-                    instances.masks.to_ndarray())
+                    instances.masks.to_ndarray()
+                )
         return found
 
     def predict(self, images: Sequence[ImageLike]) -> list[InstanceData]:
@@ -70,33 +71,37 @@ class DetectionPredictor(BasePredictor):
             samples = self.model.test_step(batch)
         return [sample.pred_instances.cpu() for sample in samples]
 
-    def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
-                      dataset: Any) -> list[str] | None:
+    def _find_classes(
+        self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any
+    ) -> list[str] | None:
         if not reads_text(model):
             if self._texts is not None:
                 raise ValueError(
                     'texts are for models that read the names of what they '
                     'look for, as GLIP and Grounding DINO do; a '
                     f'{type(model).__name__} knows the classes that it was '
-                    'trained on')
+                    'trained on'
+                )
             return super()._find_classes(model, checkpoint, dataset)
         classes = (
-            self._texts or configured_classes(dataset)
-            or stored_classes(checkpoint))
+            self._texts
+            or configured_classes(dataset)
+            or stored_classes(checkpoint)
+        )
         if not classes:
             raise ValueError(
                 f'a {type(model).__name__} is told what to look for: give '
-                'the names, as in --texts "person . traffic light"')
+                'the names, as in --texts "person . traffic light"'
+            )
         return list(classes)
 
     def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
         prepared = super()._prepare(images)
         if reads_text(self.model):
             for data in prepared:
-                data['data_samples'].set_metainfo({
-                    'text': tuple(self.classes),
-                    'custom_entities': True
-                })
+                data['data_samples'].set_metainfo(
+                    {'text': tuple(self.classes), 'custom_entities': True}
+                )
         return prepared
 
 
@@ -110,5 +115,6 @@ def split_texts(texts: str) -> list[str]:
     if not names or len(set(names)) < len(names):
         raise ValueError(
             f'got the texts {texts!r}: expected one or more different names, '
-            'separated by dots, as in "person . traffic light"')
+            'separated by dots, as in "person . traffic light"'
+        )
     return names

@@ -1,4 +1,5 @@
 """The generated shapes as a detection data set that makes itself."""
+
 import os
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,30 @@ class ShapesDataset(CheckedCocoDataset):
     Other arguments are those of CheckedCocoDataset.
     """
 
-    def __init__(self,
-                 *,
-                 data_root: str,
-                 ann_file: str,
-                 data_prefix: dict[str, str],
-                 generate: dict[str, Any] | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        ann_file: str,
+        data_prefix: dict[str, str],
+        generate: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> None:
         if generate is not None:
             parameters = dict(generate)
             split = Path(data_prefix['img']).name
-            made = generate_coco(data_root,
-                                 {split: parameters.pop('num_images')},
-                                 **parameters)[split]
+            made = generate_coco(
+                data_root, {split: parameters.pop('num_images')}, **parameters
+            )[split]
             if made != Path(data_root, ann_file):
                 raise ValueError(
                     f'ann_file={ann_file!r} is not of the split {split!r} '
                     f'that data_prefix names: write '
-                    f'{os.path.relpath(made, data_root)!r}')
+                    f'{os.path.relpath(made, data_root)!r}'
+                )
         super().__init__(
             data_root=data_root,
             ann_file=ann_file,
             data_prefix=data_prefix,
-            **kwargs)
+            **kwargs,
+        )

@@ -1,4 +1,5 @@
 """Merging boxes and masks over scales and flips (test-time augmentation)."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from swin_dense.registry import MODELS
 
 # Sides of the squares between COCO's small, medium and large boxes.
 SIZES = dict(s=(0, 32), m=(32, 96), l=(96, float('inf')))
-MIRRORED = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
+MIRRORED = dict(horizontal=(-1,), vertical=(-2,), diagonal=(-2, -1))
 
 View = dict[str, list]
 
@@ -46,18 +47,22 @@ class DetTTAModel(BaseTTAModel):
             size is unknown.
     """
 
-    def __init__(self,
-                 module: Any,
-                 sizes: Sequence[str] | None = None,
-                 keep_features: bool = False,
-                 data_preprocessor: Any = None) -> None:
+    def __init__(
+        self,
+        module: Any,
+        sizes: Sequence[str] | None = None,
+        keep_features: bool = False,
+        data_preprocessor: Any = None,
+    ) -> None:
         super().__init__(module, data_preprocessor)
         self.host = detector_steps(self.module)
-        if sizes is not None and not all(s and {*s} <= {*SIZES}
-                                         for s in sizes):
+        if sizes is not None and not all(
+            s and {*s} <= {*SIZES} for s in sizes
+        ):
             raise ValueError(
                 "the sizes of test-time augmentation must be letters of 'sml' "
-                f'for each scale, got {list(sizes)}')
+                f'for each scale, got {list(sizes)}'
+            )
         self.sizes = sizes
         self.keep_features = keep_features
 
@@ -72,13 +77,22 @@ class DetTTAModel(BaseTTAModel):
             A data sample per image; see `merge_preds`.
         """
         views = range(len(data['inputs']))
-        return self.merge_preds([[{
-            key: [values[view][image]]
-            for key, values in data.items()
-        } for view in views] for image in range(len(data['inputs'][0]))])
+        return self.merge_preds(
+            [
+                [
+                    {
+                        key: [values[view][image]]
+                        for key, values in data.items()
+                    }
+                    for view in views
+                ]
+                for image in range(len(data['inputs'][0]))
+            ]
+        )
 
     def merge_preds(
-            self, data_samples_list: list[list[View]]) -> list[DetDataSample]:
+        self, data_samples_list: list[list[View]]
+    ) -> list[DetDataSample]:
         """Detect in the views of each image, and merge.
 
         Args:
@@ -95,7 +109,8 @@ class DetTTAModel(BaseTTAModel):
         if self.sizes is not None and len(self.sizes) != len(views):
             raise ValueError(
                 f'{len(self.sizes)} sizes were given for {len(views)} views: '
-                'give one for each scale of test-time augmentation')
+                'give one for each scale of test-time augmentation'
+            )
         kept: dict[int, Any] = {}
         samples, found = [], []
         for index, view in enumerate(views):
@@ -134,16 +149,22 @@ class DetTTAModel(BaseTTAModel):
         """Suppress boxes as the detector does with those of one image."""
         if len(boxes):
             cfg = self.host.test_cfg
-            kept, places = batched_nms(boxes.bboxes, boxes.scores,
-                                       boxes.labels, cfg.nms)
+            kept, places = batched_nms(
+                boxes.bboxes, boxes.scores, boxes.labels, cfg.nms
+            )
             boxes = boxes[places]
             boxes.scores = kept[:, -1]  # soft-NMS has lowered them
             if cfg.max_per_img > 0:
-                boxes = boxes[:cfg.max_per_img]
+                boxes = boxes[: cfg.max_per_img]
         return boxes
 
-    def _masks(self, boxes: InstanceData, views: list[View],
-               samples: list[DetDataSample], kept: dict[int, Any]) -> Tensor:
+    def _masks(
+        self,
+        boxes: InstanceData,
+        views: list[View],
+        samples: list[DetDataSample],
+        kept: dict[int, Any],
+    ) -> Tensor:
         """Masks (N, H, W) of boxes, by the mean over all views.
 
         Args:
@@ -153,15 +174,18 @@ class DetTTAModel(BaseTTAModel):
             kept: Features that are there already, by index of the view.
         """
         if not len(boxes):
-            return boxes.bboxes.new_zeros((0, *samples[0].ori_shape),
-                                          dtype=torch.bool)
+            return boxes.bboxes.new_zeros(
+                (0, *samples[0].ori_shape), dtype=torch.bool
+            )
         total: Any = 0
         # Backwards, because the features of the last view are still there.
         for index, sample in reversed([*enumerate(samples)]):
             features = kept.pop(index, None) or self.host.features(
-                self._prepare(views[index])[0])
+                self._prepare(views[index])[0]
+            )
             masks = self.host.mask_probabilities(
-                features, _from_file(boxes.bboxes, sample), boxes.labels)
+                features, _from_file(boxes.bboxes, sample), boxes.labels
+            )
             del features  # before the next are computed
             total = total + masks.flip(_mirrored(sample))
         return self.host.paste(total / len(views), boxes.bboxes, samples[0])
@@ -175,8 +199,9 @@ def _mirrored(sample: DetDataSample) -> tuple[int, ...]:
 def _to_file(boxes: InstanceData, sample: DetDataSample) -> InstanceData:
     """Boxes of a view, scaled back already, where they are in the file."""
     if sample.get('flip'):
-        boxes.bboxes = bbox_flip(boxes.bboxes, sample.ori_shape,
-                                 sample.flip_direction)
+        boxes.bboxes = bbox_flip(
+            boxes.bboxes, sample.ori_shape, sample.flip_direction
+        )
     return boxes
 
 

@@ -1,4 +1,5 @@
 """Predictions in the format of COCO's results."""
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from swin_dense.visualization.instances import InstanceArrays
 # pixels.
 LARGEST = 4096
 
+
 class CocoResults:
     """Writes pictures, `predictions.json` and `images.json` as they come.
 
@@ -29,20 +31,31 @@ class CocoResults:
         score_thr: Least score of what is drawn; the JSON holds all.
     """
 
-    def __init__(self, out: Path, pictures: Sequence[Path],
-                 classes: Sequence[str], score_thr: float) -> None:
+    def __init__(
+        self,
+        out: Path,
+        pictures: Sequence[Path],
+        classes: Sequence[str],
+        score_thr: float,
+    ) -> None:
         self.out = out
         self.paths = list(pictures)
         self.classes = classes
         self.score_thr = score_thr
         self.shown = 0
         head, tail = json.dumps(coco_summary([], classes)).split('[]', 1)
-        self.images = JsonStream(out / 'images.json', f'{head}[\n',
-                                 f'\n]{tail}\n')
+        self.images = JsonStream(
+            out / 'images.json', f'{head}[\n', f'\n]{tail}\n'
+        )
         self.entries = JsonStream(out / 'predictions.json')
 
-    def add(self, index: int, image: Path, pixels: np.ndarray,
-            instances: InstanceData) -> None:
+    def add(
+        self,
+        index: int,
+        image: Path,
+        pixels: np.ndarray,
+        instances: InstanceData,
+    ) -> None:
         """Write what is found in the image of an index.
 
         Args:
@@ -56,7 +69,7 @@ class CocoResults:
             'id': index + 1,
             'file_name': str(image),
             'width': width,
-            'height': height
+            'height': height,
         }
         entries = coco_results(instances, entry, self.classes)
         cli.write_image(self.paths[index], self._draw(pixels, instances))
@@ -73,9 +86,11 @@ class CocoResults:
 
     def summary(self) -> str:
         """Say how much was found, and where it is."""
-        return (f'{self.images.count} images, {self.entries.count} '
-                f'predictions, {self.shown} of them with a score of '
-                f'{self.score_thr} or more: {self.out}')
+        return (
+            f'{self.images.count} images, {self.entries.count} '
+            f'predictions, {self.shown} of them with a score of '
+            f'{self.score_thr} or more: {self.out}'
+        )
 
     def _draw(self, pixels: np.ndarray, instances: InstanceData) -> np.ndarray:
         """Draw instances, those of a large image onto a smaller one."""
@@ -84,14 +99,16 @@ class CocoResults:
         factor = LARGEST / max(pixels.shape[:2])
         if factor < 1:
             size = tuple(
-                max(1, round(side * factor)) for side in pixels.shape[1::-1])
+                max(1, round(side * factor)) for side in pixels.shape[1::-1]
+            )
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
             found = found.resized(size, factor)
         return draw_instances(pixels, found, self.classes, self.score_thr)
 
 
-def coco_results(instances: InstanceData, image: dict[str, Any],
-                 classes: Sequence[str]) -> list[dict[str, Any]]:
+def coco_results(
+    instances: InstanceData, image: dict[str, Any], classes: Sequence[str]
+) -> list[dict[str, Any]]:
     """One image's predictions, the highest score first.
 
     Args:
@@ -115,13 +132,13 @@ def coco_results(instances: InstanceData, image: dict[str, Any],
             'category_id': label + 1,
             'category_name': classes[label],
             'bbox': [round(value, 2) for value in boxes[i].tolist()],
-            'score': round(float(instances.scores[i]), 5)
+            'score': round(float(instances.scores[i]), 5),
         }
         if 'masks' in instances:
             rle = _encode(instances.masks, i)
             entry['segmentation'] = {
                 'size': rle['size'],
-                'counts': rle['counts'].decode('ascii')
+                'counts': rle['counts'].decode('ascii'),
             }
         entries.append(entry)
     return entries
@@ -134,8 +151,9 @@ def _encode(masks: Any, index: int) -> dict[str, Any]:
     return coco_mask.encode(np.asfortranarray(masks[index].numpy(), np.uint8))
 
 
-def coco_summary(images: Sequence[dict[str, Any]],
-                 classes: Sequence[str]) -> dict[str, Any]:
+def coco_summary(
+    images: Sequence[dict[str, Any]], classes: Sequence[str]
+) -> dict[str, Any]:
     """The images and categories that results refer to, as a COCO data set.
 
     Args:
@@ -143,11 +161,10 @@ def coco_summary(images: Sequence[dict[str, Any]],
         classes: Names, in the order of the labels; ids count from 1.
     """
     return {
-        'images':
-        list(images),
+        'images': list(images),
         'annotations': [],
-        'categories': [{
-            'id': index,
-            'name': name
-        } for index, name in enumerate(classes, start=1)]
+        'categories': [
+            {'id': index, 'name': name}
+            for index, name in enumerate(classes, start=1)
+        ],
     }

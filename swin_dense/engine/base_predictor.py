@@ -1,4 +1,5 @@
 """A trained model of either host, opened for prediction."""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,13 @@ class BasePredictor:
     # Scope of the host, as in its registries.
     scope = ''
 
-    def __init__(self,
-                 config: str | Path | Config,
-                 checkpoint: str,
-                 cfg_options: Mapping[str, Any] | None = None,
-                 device: str | None = None) -> None:
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str,
+        cfg_options: Mapping[str, Any] | None = None,
+        device: str | None = None,
+    ) -> None:
         if not isinstance(config, Config):
             config = load_config(config, cfg_options)
         checkpoint = find_checkpoint(str(checkpoint))
@@ -68,13 +71,13 @@ class BasePredictor:
         self.model = model.to(device or get_device()).eval()
         self._open_pipeline(dataset.pipeline)
 
-    def _find_classes(self, model: nn.Module, checkpoint: Mapping[str, Any],
-                      dataset: Any) -> list[str] | None:
+    def _find_classes(
+        self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any
+    ) -> list[str] | None:
         """Return the names on which checkpoint and config agree, if any."""
         return _agreed_classes(checkpoint, dataset)
 
-    def _open_data(self, dataset: Any,
-                   classes: list[str] | None) -> list[str]:
+    def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
         """Learn from the test set's config what a prediction needs of it.
 
         Args:
@@ -88,7 +91,8 @@ class BasePredictor:
             raise ValueError(
                 'neither the checkpoint nor the config names the classes; set '
                 '--cfg-options "test_dataloader.dataset.metainfo=dict('
-                'classes=[...])"')
+                'classes=[...])"'
+            )
         return classes
 
     def _open_pipeline(self, pipeline: Sequence[Any]) -> None:
@@ -105,10 +109,8 @@ class BasePredictor:
             ValueError: If a file is no readable image.
         """
         return [
-            self._pipeline({
-                'img': load_image(image),
-                'img_id': index
-            }) for index, image in enumerate(images)
+            self._pipeline({'img': load_image(image), 'img_id': index})
+            for index, image in enumerate(images)
         ]
 
 
@@ -128,7 +130,8 @@ def _innermost(dataset: Any) -> Any:
             raise ValueError(
                 'the test data set of the config has no pipeline, so how to '
                 'prepare an image is unknown; set '
-                'test_dataloader.dataset.pipeline')
+                'test_dataloader.dataset.pipeline'
+            )
     return dataset
 
 
@@ -140,8 +143,9 @@ def configured_classes(dataset: Any) -> list[str] | None:
     return given
 
 
-def _agreed_classes(checkpoint: Mapping[str, Any],
-                    dataset: Any) -> list[str] | None:
+def _agreed_classes(
+    checkpoint: Mapping[str, Any], dataset: Any
+) -> list[str] | None:
     """The names of the labels, on which all who know them agree."""
     trained = stored_classes(checkpoint)
     given = configured_classes(dataset)

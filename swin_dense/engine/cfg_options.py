@@ -1,4 +1,5 @@
 """Settings from the command line, checked before they reach a config."""
+
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,9 +12,15 @@ _TYPO = 0.85
 # What the runner and the launch read of a config, besides the model and what
 # else the runner's constructor names.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
-    'auto_scale_lr', 'compile', 'copy_classes', 'custom_imports',
-    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
-    'tta'
+    'auto_scale_lr',
+    'compile',
+    'copy_classes',
+    'custom_imports',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta',
 }
 
 
@@ -65,20 +72,27 @@ def _check(cfg: Config, name: str) -> None:
             if not key.isdigit() or int(key) >= len(node):
                 raise ValueError(
                     f'--cfg-options {name}: {inside} is a list of '
-                    f'{len(node)}; {key!r} is no index into it')
+                    f'{len(node)}; {key!r} is no index into it'
+                )
             node = node[int(key)]
         elif isinstance(node, (Config, Mapping)):
             # A name that is not there is fine (an argument that the config
             # leaves at its default), unless it is a misspelling.
-            if path and key not in node and get_close_matches(
-                    key, node, cutoff=_TYPO):
-                raise ValueError(f'--cfg-options {name}: {inside} has no '
-                                 f'{key!r}; {nearest(key, list(node))}')
+            if (
+                path
+                and key not in node
+                and get_close_matches(key, node, cutoff=_TYPO)
+            ):
+                raise ValueError(
+                    f'--cfg-options {name}: {inside} has no '
+                    f'{key!r}; {nearest(key, list(node))}'
+                )
             node = node.get(key, {})
         else:
             raise ValueError(
                 f'--cfg-options {name}: {inside} is {node!r} and holds no '
-                f'settings; give the whole, as in "{inside}=dict(...)"')
+                f'settings; give the whole, as in "{inside}=dict(...)"'
+            )
         path.append(key)
 
 
@@ -86,14 +100,17 @@ def _refuse_variable(cfg: Config, name: str, first: str) -> None:
     """Say what to set in place of a variable of the config file."""
     if first not in cfg:
         known = sorted(_READ | set(cfg))
-        raise ValueError(f'--cfg-options {name}: a config has no {first!r}; '
-                         f'{nearest(first, known)}')
+        raise ValueError(
+            f'--cfg-options {name}: a config has no {first!r}; '
+            f'{nearest(first, known)}'
+        )
     places = list(_places(cfg, first))[:4]
     instead = f': {" and ".join(places)}' if places else ''
     raise ValueError(
         f'--cfg-options {name}: {first} is a variable of the config file, '
         'whose value has been used when options arrive; set the places that '
-        f'hold it{instead}')
+        f'hold it{instead}'
+    )
 
 
 def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
@@ -117,5 +134,5 @@ def _moved(node: Any, old: str, new: str) -> dict | list | Any:
     if isinstance(node, (list, tuple)):
         return type(node)(_moved(value, old, new) for value in node)
     if isinstance(node, str) and f'{node}/'.startswith(f'{old}/'):
-        return new + node[len(old):]
+        return new + node[len(old) :]
     return node

@@ -1,4 +1,5 @@
 """Checkpoints during training, of which one is always intact."""
+
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,22 @@ class SafeCheckpointHook(CheckpointHook):
             for path in remove_leftovers(Path(self.out_dir)):
                 runner.logger.warning(
                     f'Removed {path}, an unfinished checkpoint of a run that '
-                    'was killed')
+                    'was killed'
+                )
 
-    def _save_checkpoint_with_step(self, runner: Any, step: int,
-                                   meta: dict) -> None:
+    def _save_checkpoint_with_step(
+        self, runner: Any, step: int, meta: dict
+    ) -> None:
         outdated = None
-        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids
-                                        or self.keep_ckpt_ids[-1] != step):
+        if self.max_keep_ckpts > 0 and (
+            not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step
+        ):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self._path(self.keep_ckpt_ids.popleft())
             self.keep_ckpt_ids.append(step)
-            runner.message_hub.update_info('keep_ckpt_ids',
-                                           list(self.keep_ckpt_ids))
+            runner.message_hub.update_info(
+                'keep_ckpt_ids', list(self.keep_ckpt_ids)
+            )
         self.last_ckpt = self._path(step)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -78,7 +83,8 @@ class SafeCheckpointHook(CheckpointHook):
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **self.args)
+            **self.args,
+        )
         if not is_main_process():
             return
         with replacing(Path(runner.work_dir, 'last_checkpoint')) as path:
@@ -95,8 +101,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend = backend
         best = getattr(self, 'best_ckpt_path_dict', {}).values()
         later.do(
-            {self.last_ckpt,
-             getattr(self, 'best_ckpt_path', None), *best})
+            {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best}
+        )
 
     def _own(self, path: str) -> str | None:
         """Return the best checkpoint of that name in this run's folder."""
@@ -106,5 +112,6 @@ class SafeCheckpointHook(CheckpointHook):
         return self.file_backend.join_path(self.out_dir, name)
 
     def _path(self, step: int) -> str:
-        return self.file_backend.join_path(self.out_dir,
-                                           self.filename_tmpl.format(step))
+        return self.file_backend.join_path(
+            self.out_dir, self.filename_tmpl.format(step)
+        )

@@ -1,4 +1,5 @@
 """Hooks that stop a run whose parts do not fit together."""
+
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,9 +25,11 @@ from swin_dense.data.wrappers import (
 from swin_dense.registry import HOOKS
 
 
-def check_classes(model: nn.Module,
-                  classes: Sequence[str] | None,
-                  source: str = 'the data set') -> None:
+def check_classes(
+    model: nn.Module,
+    classes: Sequence[str] | None,
+    source: str = 'the data set',
+) -> None:
     """Check that every head has as many classes as there are names.
 
     Args:
@@ -39,28 +42,36 @@ def check_classes(model: nn.Module,
             by its path in the model, has another count or fewer channels.
     """
     if isinstance(classes, str):
-        raise ValueError(f'classes must be a list of names; got {classes!r}: '
-                         f'write [{classes!r}]')
+        raise ValueError(
+            f'classes must be a list of names; got {classes!r}: '
+            f'write [{classes!r}]'
+        )
     if not classes:
-        raise ValueError(f'{source} names no classes: set '
-                         'metainfo=dict(classes=[…])')
+        raise ValueError(
+            f'{source} names no classes: set metainfo=dict(classes=[…])'
+        )
     wrong = {}
     for name, module in class_heads(model):
         if module.num_classes != len(classes):
             path = '.'.join(['model', name.removeprefix('module.')])
-            wrong[path.rstrip('.')] = (type(module).__name__,
-                                       module.num_classes)
+            wrong[path.rstrip('.')] = (
+                type(module).__name__,
+                module.num_classes,
+            )
     if wrong:
         names = ', '.join(map(repr, classes[:20]))
         more = ', …' if len(classes) > 20 else ''
-        heads = '\n'.join(f'  {path} ({kind}): num_classes={count}'
-                          for path, (kind, count) in wrong.items())
+        heads = '\n'.join(
+            f'  {path} ({kind}): num_classes={count}'
+            for path, (kind, count) in wrong.items()
+        )
         raise ValueError(
             f'{source} has {len(classes)} classes: {names}{more}\n'
             f'but the model has\n{heads}\n'
             f'Correct the classes, or set num_classes={len(classes)} at these '
             'places in the config (without the last number where it describes '
-            'one head for all stages)')
+            'one head for all stages)'
+        )
     for name, module in class_heads(model):
         _check_outputs(name.removeprefix('module.'), module)
 
@@ -72,12 +83,14 @@ def _check_outputs(name: str, head: nn.Module) -> None:
     """
     channels = getattr(head, 'out_channels', None)
     shared = channels == 1 and head.num_classes == 2
-    if hasattr(head,
-               'conv_seg') and not (shared or channels == head.num_classes):
+    if hasattr(head, 'conv_seg') and not (
+        shared or channels == head.num_classes
+    ):
         raise ValueError(
             f'model.{name} ({type(head).__name__}) has out_channels='
             f'{channels} for num_classes={head.num_classes}: leave '
-            'out_channels out. Only two classes can share 1 channel')
+            'out_channels out. Only two classes can share 1 channel'
+        )
 
 
 def _check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
@@ -86,14 +99,16 @@ def _check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
     Grounding DINO has an embedding of every class of the training set.
     """
     generator = getattr(
-        getattr(model, 'module', model), 'dn_query_generator', None)
+        getattr(model, 'module', model), 'dn_query_generator', None
+    )
     if not reads_text(model) or generator is None:
         return
     if generator.num_classes < len(classes):
         raise ValueError(
             f'the training set has {len(classes)} classes, and model.bbox_head'
             f' has num_classes={generator.num_classes}: set it to '
-            f'{len(classes)} or more')
+            f'{len(classes)} or more'
+        )
 
 
 def check_stuff(model: nn.Module, dataset: Any) -> None:
@@ -117,19 +132,22 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
             f'{place} learns from label maps, but the training set loads '
             'none: set data_prefix=dict(seg=…) there and with_seg=True in its '
             'LoadAnnotations, or leave the branch out with '
-            'model.roi_head.semantic_head=None')
+            'model.roi_head.semantic_head=None'
+        )
     if head.num_classes != dataset.num_stuff_classes:
         raise ValueError(
             f'{place} has num_classes={head.num_classes}, the label maps of '
             f'the training set num_stuff_classes={dataset.num_stuff_classes} '
-            '(stuff and things together): set both to one number')
+            '(stuff and things together): set both to one number'
+        )
 
 
 def _loops(runner: Any) -> list[Any]:
     """Return the loops that are built; until needed, one is a dict."""
     loops = (
         getattr(runner, name, None)
-        for name in ('_train_loop', '_val_loop', '_test_loop'))
+        for name in ('_train_loop', '_val_loop', '_test_loop')
+    )
     return [loop for loop in loops if hasattr(loop, 'dataloader')]
 
 
@@ -151,7 +169,8 @@ def _check_truth(loop: Any) -> None:
             raise ValueError(
                 f'{type(metric).__name__} compares with one annotation file, '
                 f'the data set has {len(files)}: {first_few(sorted(files))}. '
-                'Evaluate one at a time, or merge the files')
+                'Evaluate one at a time, or merge the files'
+            )
         metric.prepare()
 
 
@@ -174,9 +193,11 @@ def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
         return
     name, limit = min(limits, key=lambda item: item[1])
     counts = {
-        info['img_id']:
-        sum(not instance.get('ignore_flag') for instance in info['instances'])
-        for inner in inner_datasets(dataset) if hasattr(inner, 'categories')
+        info['img_id']: sum(
+            not instance.get('ignore_flag') for instance in info['instances']
+        )
+        for inner in inner_datasets(dataset)
+        if hasattr(inner, 'categories')
         for info in map(inner.get_data_info, range(len(inner)))
     }
     crowded = [id_ for id_, count in counts.items() if count > limit]
@@ -185,7 +206,10 @@ def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
             f'{len(crowded)} images to be evaluated have more objects, up to '
             f'{max(counts.values())}, than the model returns detections of an '
             f'image, {name}={limit}: the rest counts as missed. Raise it. '
-            f'Image ids {first_few(crowded)}', 'current', logging.WARNING)
+            f'Image ids {first_few(crowded)}',
+            'current',
+            logging.WARNING,
+        )
 
 
 @HOOKS.register_module()
@@ -251,9 +275,11 @@ class ClassCheckHook(Hook):
                 'the training set has the classes '
                 f'{list(classes)}, the validation set '
                 f'{list(val.metainfo.get("classes") or ())}: set metainfo='
-                'dict(classes=[…]) to the same list in both')
-        check_classes(runner.model, val.metainfo.get('classes'),
-                      'the validation set')
+                'dict(classes=[…]) to the same list in both'
+            )
+        check_classes(
+            runner.model, val.metainfo.get('classes'), 'the validation set'
+        )
 
     def before_val(self, runner) -> None:
         """Compare the heads, the checkpoint and the validation set."""
@@ -276,14 +302,16 @@ class ClassCheckHook(Hook):
         dataset = loop.dataloader.dataset
         inner = inner_datasets(dataset)
         if not self.trained or any(
-                getattr(one, 'classes_given', True) for one in inner):
+            getattr(one, 'classes_given', True) for one in inner
+        ):
             return
         classes = list(class_names_of(dataset))
         if classes != self.trained and sorted(classes) == sorted(self.trained):
             print_log(
                 f'{inner[0].ann_file} lists its categories as {classes}; they '
                 f'are numbered as in the checkpoint: {self.trained}',
-                'current')
+                'current',
+            )
             number_labels(dataset, self.trained)
             self._tell_labels(runner, loop)
 

@@ -1,4 +1,5 @@
 """What the command lines share: options, and errors a user can read."""
+
 import argparse
 import json
 import os
@@ -30,7 +31,8 @@ def make_parser(description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description,
         epilog=f'example:\n  {example}',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,33 +44,39 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='replace settings of the config, such as '
         'train_dataloader.batch_size=4; data_root=DIR moves every path below '
-        "the config's data_root")
+        "the config's data_root",
+    )
     add_debug_argument(parser)
 
 
 def add_debug_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--debug`, which `run` asks for."""
     parser.add_argument(
-        '--debug', action='store_true', help='show the traceback of any error')
+        '--debug', action='store_true', help='show the traceback of any error'
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a run of a config takes besides, under the hosts' names."""
     parser.add_argument(
         '--work-dir',
-        help='folder for logs and checkpoints (default: work_dirs/<config>)')
+        help='folder for logs and checkpoints (default: work_dirs/<config>)',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed run')
+        help='what started the processes of a distributed run',
+    )
     parser.add_argument(
-        '--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+        '--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS
+    )
     add_config_arguments(parser)
 
 
-def run(command: Callable[[argparse.Namespace], int],
-        args: argparse.Namespace) -> int:
+def run(
+    command: Callable[[argparse.Namespace], int], args: argparse.Namespace
+) -> int:
     """Run a command; say in one paragraph what went wrong, if it did.
 
     Args:
@@ -124,9 +132,11 @@ def _terminable() -> Iterator[None]:
     process = os.getpid()
     # A distributed launcher stops processes that wait for one another; its
     # signal must not wait, too.
-    if threading.current_thread() is not threading.main_thread(
-    ) or signal.getsignal(
-            signal.SIGTERM) != signal.SIG_DFL or 'RANK' in os.environ:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        or 'RANK' in os.environ
+    ):
         yield
         return
     signal.signal(signal.SIGTERM, stop)
@@ -179,7 +189,8 @@ def printable(text: str) -> str:
     """Escape what a terminal would obey in place of showing it."""
     return ''.join(
         sign if sign == '\n' or sign.isprintable() else repr(sign)[1:-1]
-        for sign in text)
+        for sign in text
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -1,4 +1,5 @@
 """Files that a command line names, and where its results go."""
+
 import glob
 import hashlib
 import os
@@ -15,8 +16,15 @@ from swin_dense.engine.cli import printable
 
 DRAWN_AS = ('.jpg', '.jpeg', '.png')
 # What an image or a video can make a pipeline or a model raise.
-FAILURES = (ValueError, ArithmeticError, AssertionError, IndexError,
-            MemoryError, RuntimeError, cv2.error)
+FAILURES = (
+    ValueError,
+    ArithmeticError,
+    AssertionError,
+    IndexError,
+    MemoryError,
+    RuntimeError,
+    cv2.error,
+)
 # Bytes that a name may have in nearly every file system.
 MAX_NAME = 255
 
@@ -43,8 +51,11 @@ def find_videos(inputs: Sequence[str]) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for entry in inputs:
-        if os.path.isdir(entry) and not _inside(entry, VIDEOS) and _inside(
-                entry, PICTURES):
+        if (
+            os.path.isdir(entry)
+            and not _inside(entry, VIDEOS)
+            and _inside(entry, PICTURES)
+        ):
             found.setdefault(os.path.realpath(entry), Path(entry))
             continue
         for file in _find([entry], VIDEOS, 'video'):
@@ -52,8 +63,9 @@ def find_videos(inputs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _find(inputs: Sequence[str], suffixes: Sequence[str],
-          what: str) -> list[Path]:
+def _find(
+    inputs: Sequence[str], suffixes: Sequence[str], what: str
+) -> list[Path]:
     found: dict[str, Path] = {}
     for entry in inputs:
         if os.path.isdir(entry):
@@ -62,13 +74,15 @@ def _find(inputs: Sequence[str], suffixes: Sequence[str],
             files = [Path(entry)]
         else:
             files = [
-                Path(match) for match in sorted({*_matches(entry)})
+                Path(match)
+                for match in sorted({*_matches(entry)})
                 if _has_suffix(match, suffixes)
             ]
         if not files:
             raise FileNotFoundError(
                 f'{entry}: no {what} there; expected a file, a folder or a '
-                f'pattern that leads to {", ".join(suffixes)}')
+                f'pattern that leads to {", ".join(suffixes)}'
+            )
         for file in files:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values())
@@ -76,7 +90,8 @@ def _find(inputs: Sequence[str], suffixes: Sequence[str],
 
 def _inside(folder: str, suffixes: Sequence[str]) -> list[Path]:
     return sorted(
-        path for path in Path(folder).iterdir() if _has_suffix(path, suffixes))
+        path for path in Path(folder).iterdir() if _has_suffix(path, suffixes)
+    )
 
 
 def _has_suffix(path: str | Path, suffixes: Sequence[str]) -> bool:
@@ -114,9 +129,11 @@ def drawn_name(name: Path) -> Path:
     return name.with_name(f'{name.name}.png')
 
 
-def name_outputs(inputs: Sequence[Path],
-                 out: Path,
-                 rename: Callable[[Path], Path] = drawn_name) -> list[Path]:
+def name_outputs(
+    inputs: Sequence[Path],
+    out: Path,
+    rename: Callable[[Path], Path] = drawn_name,
+) -> list[Path]:
     """Return a path for the result of each input, none twice.
 
     Results are named as their inputs; where two inputs share a name, all keep
@@ -141,8 +158,9 @@ def name_outputs(inputs: Sequence[Path],
     return results
 
 
-def distinct_paths(paths: Sequence[Path],
-                   rename: Callable[[Path], Path]) -> list[Path]:
+def distinct_paths(
+    paths: Sequence[Path], rename: Callable[[Path], Path]
+) -> list[Path]:
     """Rename files so that no two share a name and none is too long.
 
     A name that would be is shortened, and ends in a digest of the name before:
@@ -155,9 +173,12 @@ def distinct_paths(paths: Sequence[Path],
     renamed = [rename(path) for path in paths]
     times = Counter(renamed)
     return [
-        after if after == path
-        or times[after] == 1 and len(os.fsencode(after.name)) <= MAX_NAME else
-        _with_digest(after, path.name) for path, after in zip(paths, renamed)
+        after
+        if after == path
+        or times[after] == 1
+        and len(os.fsencode(after.name)) <= MAX_NAME
+        else _with_digest(after, path.name)
+        for path, after in zip(paths, renamed)
     ]
 
 
@@ -165,7 +186,7 @@ def _with_digest(path: Path, before: str) -> Path:
     """Put a digest of the name before at the end of a name that may be cut."""
     digest = hashlib.sha256(os.fsencode(before)).hexdigest()[:8]
     end = f'-{digest}{path.suffix}'
-    stem = os.fsencode(path.stem)[:MAX_NAME - len(os.fsencode(end))]
+    stem = os.fsencode(path.stem)[: MAX_NAME - len(os.fsencode(end))]
     return path.with_name(stem.decode(errors='ignore') + end)
 
 
@@ -174,14 +195,20 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     sources = {os.path.realpath(entry) for entry in inputs}
     for output in outputs:
         if os.path.realpath(output) in sources:
-            raise ValueError(f'{output} would overwrite the input of this '
-                             'name: give another folder by --out')
+            raise ValueError(
+                f'{output} would overwrite the input of this '
+                'name: give another folder by --out'
+            )
     if len({*outputs}) < len(outputs):
-        raise ValueError('some results would overwrite others: predict the '
-                         'folders one by one')
+        raise ValueError(
+            'some results would overwrite others: predict the '
+            'folders one by one'
+        )
 
 
-def report_unreadable(bad: Sequence[str], count: int, what: str, skip: bool) -> int:
+def report_unreadable(
+    bad: Sequence[str], count: int, what: str, skip: bool
+) -> int:
     """Print what could not be read; the exit status if that may be.
 
     Args:
@@ -198,5 +225,6 @@ def report_unreadable(bad: Sequence[str], count: int, what: str, skip: bool) -> 
     if bad and not skip:
         raise ValueError(
             f'{len(bad)} of {count} {what} could not be read, see above; '
-            'the results of the others are complete. --skip-bad accepts this')
+            'the results of the others are complete. --skip-bad accepts this'
+        )
     return 0

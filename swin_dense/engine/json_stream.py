@@ -1,4 +1,5 @@
 """JSON files that grow with a run and are valid all the time."""
+
 import json
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from swin_dense.engine.cli import finite
 from swin_dense.files import replacing
 
 # The share of the time that may be spent on bringing the file up to date.
-SHARE = .05
+SHARE = 0.05
 
 
 class JsonStream:
@@ -27,16 +28,15 @@ class JsonStream:
         tail: What comes after them.
     """
 
-    def __init__(self,
-                 path: Path,
-                 head: str = '[\n',
-                 tail: str = '\n]\n') -> None:
+    def __init__(
+        self, path: Path, head: str = '[\n', tail: str = '\n]\n'
+    ) -> None:
         self.path = Path(path)
         self.count = 0
         self._head = head
         self._tail = tail
         self._entries: IO[bytes] | None = None
-        self._due = 0.
+        self._due = 0.0
 
     def add(self, entries: Iterable[Any]) -> None:
         """Add entries, each on a line; NaN and infinity become null."""

@@ -1,4 +1,5 @@
 """From a config file to a runner that fits the machine."""
+
 import logging
 import os
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ _NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
 
-def load_config(path: str | Path,
-                cfg_options: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
     """Read a config file and apply settings from the command line.
 
     What the hosts leave to their tools gets its default: the work folder is
@@ -57,17 +59,19 @@ def load_config(path: str | Path,
     return cfg
 
 
-def apply_command_line(cfg: Config,
-              *,
-              work_dir: str | None = None,
-              resume: str | None = None,
-              load_from: str | None = None,
-              copy_classes: bool = False,
-              amp: bool = False,
-              auto_scale_lr: bool = False,
-              launcher: str = 'none',
-              seed: int | None = None,
-              deterministic: bool = False) -> None:
+def apply_command_line(
+    cfg: Config,
+    *,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    load_from: str | None = None,
+    copy_classes: bool = False,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: str = 'none',
+    seed: int | None = None,
+    deterministic: bool = False,
+) -> None:
     """Write the options of a command line into a config, in place.
 
     Args:
@@ -101,14 +105,18 @@ def apply_command_line(cfg: Config,
         if not cfg.get('load_from'):
             raise ValueError(
                 '--copy-classes needs a checkpoint to copy from; add '
-                '--cfg-options load_from=FILE')
+                '--cfg-options load_from=FILE'
+            )
         cfg.copy_classes = True
     if resume is not None:
         auto = resume == 'auto'
         # Files of a run that goes on are removed while they are read.
         check_not_training(cfg.work_dir)
-        source = find_latest(Path(
-            cfg.work_dir)) if auto else find_checkpoint(resume)
+        source = (
+            find_latest(Path(cfg.work_dir))
+            if auto
+            else find_checkpoint(resume)
+        )
         if source or not cfg.get('load_from'):
             cfg.resume = True
             cfg.load_from = source and str(source)
@@ -116,7 +124,8 @@ def apply_command_line(cfg: Config,
         if get_device() not in _AMP_DEVICES:
             raise ValueError(
                 '--amp needs a GPU, and PyTorch finds none here; leave it '
-                'out to train in float32')
+                'out to train in float32'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
@@ -127,13 +136,14 @@ def apply_command_line(cfg: Config,
         cfg.randomness = {
             'seed': None,
             **randomness,
-            **given, 'deterministic': deterministic
+            **given,
+            'deterministic': deterministic,
         }
 
 
-def enable_result_files(cfg: Config,
-                  prefix: str | None,
-                  format_only: bool = False) -> None:
+def enable_result_files(
+    cfg: Config, prefix: str | None, format_only: bool = False
+) -> None:
     """Let a test also write its detections as COCO result files, in place.
 
     Args:
@@ -146,13 +156,18 @@ def enable_result_files(cfg: Config,
             by a COCO metric.
     """
     if not prefix:
-        raise ValueError('--format-only writes files instead of scoring: add '
-                         '--results PREFIX to say which')
+        raise ValueError(
+            '--format-only writes files instead of scoring: add '
+            '--results PREFIX to say which'
+        )
     evaluator = cfg.get('test_evaluator')
     if not isinstance(evaluator, Mapping) or not str(
-            evaluator.get('type')).endswith('CocoMetric'):
-        raise ValueError('--results writes COCO result files, and the '
-                         "config's test_evaluator is no CocoMetric")
+        evaluator.get('type')
+    ).endswith('CocoMetric'):
+        raise ValueError(
+            '--results writes COCO result files, and the '
+            "config's test_evaluator is no CocoMetric"
+        )
     Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     evaluator.update(outfile_prefix=str(prefix), format_only=format_only)
     if format_only and 'Checked' in evaluator.type:
@@ -211,12 +226,14 @@ def _enable_lr_scaling(cfg: Config) -> None:
         raise ValueError(
             '--auto-scale-lr needs the batch size that the learning rate is '
             'meant for; add auto_scale_lr=dict(base_batch_size=16) or so to '
-            'the config')
+            'the config'
+        )
     if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
         raise ValueError(
             '--auto-scale-lr would not count accumulative_counts='
             f'{cfg.optim_wrapper.accumulative_counts} into the batch; set '
-            'optim_wrapper.optimizer.lr by hand')
+            'optim_wrapper.optimizer.lr by hand'
+        )
     cfg.auto_scale_lr.enable = True
 
 
@@ -224,13 +241,17 @@ def _fit_to_machine(cfg: Config) -> list[str]:
     """Replace what the machine does not have; returns what to log."""
     notes = []
     wrapper = cfg.get('optim_wrapper') or {}
-    if (str(wrapper.get('type', '')).endswith('AmpOptimWrapper')
-            and get_device() not in _AMP_DEVICES):
+    if (
+        str(wrapper.get('type', '')).endswith('AmpOptimWrapper')
+        and get_device() not in _AMP_DEVICES
+    ):
         wrapper.type = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
-        notes.append('The config asks for mixed precision, which needs a GPU: '
-                     'training in float32')
+        notes.append(
+            'The config asks for mixed precision, which needs a GPU: '
+            'training in float32'
+        )
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
         _join_processes(cfg)
         notes.append('No GPU: the processes talk over gloo')
@@ -242,7 +263,8 @@ def _join_processes(cfg: Config) -> None:
     if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
         raise ValueError(
             f'--launcher {cfg.launcher} without a GPU: start the processes '
-            'by tools/dist_train.sh or torchrun, with --launcher pytorch')
+            'by tools/dist_train.sh or torchrun, with --launcher pytorch'
+        )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     cfg.model_wrapper_cfg = {
@@ -250,7 +272,7 @@ def _join_processes(cfg: Config) -> None:
         'device_ids': None,
         'broadcast_buffers': False,
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {})
+        **(cfg.get('model_wrapper_cfg') or {}),
     }
 
 
@@ -260,11 +282,15 @@ def _batch_note(cfg: Config, world_size: int) -> str:
     task = find_task(cfg)
     unit = task.unit if task else 'images'
     steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-    batch, base = world_size * per_step * steps, cfg.auto_scale_lr.get(
-        'base_batch_size')
-    note = (f'Batch of {batch} {unit} per update ({world_size} processes x '
-            f'{per_step} {unit} x {steps} steps); the learning rate is meant '
-            f'for {base}')
+    batch, base = (
+        world_size * per_step * steps,
+        cfg.auto_scale_lr.get('base_batch_size'),
+    )
+    note = (
+        f'Batch of {batch} {unit} per update ({world_size} processes x '
+        f'{per_step} {unit} x {steps} steps); the learning rate is meant '
+        f'for {base}'
+    )
     if batch == base or base is None:
         return note
     if cfg.auto_scale_lr.get('enable'):

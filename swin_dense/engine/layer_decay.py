@@ -1,4 +1,5 @@
 """Learning rates that depend on the depth of a parameter."""
+
 import re
 from typing import Any
 
@@ -7,8 +8,10 @@ from torch import nn
 
 from swin_dense.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-_LAYER = re.compile(r'(?:^|\.)backbone\.layers\.(\d+)\.'
-                    r'(?:blocks\.(\d+)|downsample)\.')
+_LAYER = re.compile(
+    r'(?:^|\.)backbone\.layers\.(\d+)\.'
+    r'(?:blocks\.(\d+)|downsample)\.'
+)
 _EMBEDDING = re.compile(r'(?:^|\.)backbone\.(?:patch_embed\.|absolute_pos)')
 
 
@@ -33,34 +36,41 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             model has no Swin backbone.
     """
 
-    def add_params(self,
-                   params: list[dict],
-                   module: nn.Module,
-                   prefix: str = '',
-                   is_dcn_module: Any | None = None) -> None:
+    def add_params(
+        self,
+        params: list[dict],
+        module: nn.Module,
+        prefix: str = '',
+        is_dcn_module: Any | None = None,
+    ) -> None:
         """Add a group for each parameter; see mmengine."""
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # once, when all groups are there
             return
         rate = self.paramwise_cfg.get('layer_decay_rate')
         if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
-            raise ValueError('paramwise_cfg needs layer_decay_rate, above 0 '
-                             f'and at most 1, got {rate!r}')
+            raise ValueError(
+                'paramwise_cfg needs layer_decay_rate, above 0 '
+                f'and at most 1, got {rate!r}'
+            )
         factor = self.paramwise_cfg.get('backbone_lr_mult', 1)
         if not isinstance(factor, (int, float)) or factor < 0:
-            raise ValueError('backbone_lr_mult in paramwise_cfg must be a '
-                             f'number from 0 on, got {factor!r}')
+            raise ValueError(
+                'backbone_lr_mult in paramwise_cfg must be a '
+                f'number from 0 on, got {factor!r}'
+            )
         stages = getattr(getattr(module, 'backbone', None), 'layers', None)
         if stages is None:
             raise ValueError(
                 'LayerDecayConstructor is for models with a Swin backbone of '
                 f'this package, got {type(module).__name__}; use the default '
-                'constructor')
+                'constructor'
+            )
         depths = [len(stage.blocks) for stage in stages]
         names = {id(p): name for name, p in module.named_parameters()}
         for group in params:
             name = names[id(group['params'][0])]
-            scale = rate**(sum(depths) + 1 - _depth(name, depths))
+            scale = rate ** (sum(depths) + 1 - _depth(name, depths))
             if name.startswith('backbone.'):
                 scale *= factor
             group['lr'] = group.get('lr', self.base_lr) * scale
@@ -75,5 +85,5 @@ def _depth(name: str, depths: list[int]) -> int:
         return sum(depths) + 1
     stage, block = found.groups()
     if block is None:
-        return sum(depths[:int(stage) + 1])
-    return sum(depths[:int(stage)]) + int(block) + 1
+        return sum(depths[: int(stage) + 1])
+    return sum(depths[: int(stage)]) + int(block) + 1

@@ -1,4 +1,5 @@
 """What a run asks of its data loaders: something to load, in limited time."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,14 +28,17 @@ def check_length(loader: DataLoader) -> None:
     """
     size = len(loader.dataset)
     if not size:
-        raise ValueError(f'the data set {type(loader.dataset).__name__} is '
-                         'empty: nothing is left after its filters and '
-                         'indices')
+        raise ValueError(
+            f'the data set {type(loader.dataset).__name__} is '
+            'empty: nothing is left after its filters and '
+            'indices'
+        )
     if not len(loader):
         raise ValueError(
             f'the data set has {size} items, which is no full batch, and '
             'drop_last=True leaves incomplete ones out: use a smaller '
-            'batch_size or drop_last=False')
+            'batch_size or drop_last=False'
+        )
 
 
 @contextmanager
@@ -54,4 +58,5 @@ def explain_time_limit() -> Iterator[None]:
             'long. If they hang, num_workers=0 in the dataloader shows where '
             "(with persistent_workers=False), and multiprocessing_context='"
             "spawn' starts them clean; if a batch does take longer, raise "
-            'timeout=… in the dataloader') from error
+            'timeout=… in the dataloader'
+        ) from error

@@ -1,4 +1,5 @@
 """Finding the checkpoint to go on from."""
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,8 @@ def find_latest(folder: Path) -> Path | None:
         raise CheckpointError(
             f'no checkpoint in {folder} is intact '
             f'({", ".join(path.name for path in damaged)}): delete them '
-            'or choose another work directory to start anew')
+            'or choose another work directory to start anew'
+        )
     return None
 
 
@@ -68,7 +70,9 @@ def _choose(progress: Mapping[Path, int], named: Path | None) -> Path:
     """The checkpoint to go on from, by the iteration of each."""
     start = named if named in progress else max(progress, key=_age_key)
     further = [
-        path for path in progress if progress[path] > progress[start]
+        path
+        for path in progress
+        if progress[path] > progress[start]
         and _age_key(path) >= _age_key(start)
     ]
     return max(further, key=progress.__getitem__, default=start)

@@ -1,4 +1,5 @@
 """The runner: strict loading, checkpoints that survive a kill."""
+
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
 _Renaming = Sequence[tuple[str, str]]
-_WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''), )
+_WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''),)
 
 
 @contextmanager
@@ -97,7 +98,10 @@ class DenseRunner(Runner):
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
         """Register a hook; checkpoint hooks become safe ones."""
         if isinstance(hook, dict) and hook.get('type') in (
-                'CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
+            'CheckpointHook',
+            'mmengine.CheckpointHook',
+            CheckpointHook,
+        ):
             hook = {**hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, *args, **kwargs)
 
@@ -145,8 +149,9 @@ class DenseRunner(Runner):
             self._lock.give_sign_of_life()
         super().call_hook(fn_name, **kwargs)
 
-    def wrap_model(self, model_wrapper_cfg: dict | None,
-                   model: nn.Module) -> nn.Module:
+    def wrap_model(
+        self, model_wrapper_cfg: dict | None, model: nn.Module
+    ) -> nn.Module:
         """Wrap the model for several processes; SyncBN needs GPUs."""
         if self.distributed and get_device() == 'cpu':
             model = revert_sync_batchnorm(model)
@@ -178,12 +183,14 @@ class DenseRunner(Runner):
             return super().test()
 
     @staticmethod
-    def build_dataloader(dataloader: Any, *args: Any,
-                         **kwargs: Any) -> DataLoader:
+    def build_dataloader(
+        dataloader: Any, *args: Any, **kwargs: Any
+    ) -> DataLoader:
         """Build a data loader that has batches, and waits for each for a
         limited time."""
         loader = Runner.build_dataloader(
-            with_time_limit(dataloader), *args, **kwargs)
+            with_time_limit(dataloader), *args, **kwargs
+        )
         check_length(loader)
         return loader
 
@@ -197,16 +204,20 @@ class DenseRunner(Runner):
             return
         source = self._load_from or find_latest(Path(self.work_dir))
         if source is None:
-            self.logger.info(f'Nothing to resume in {self.work_dir}: training '
-                             'starts from the beginning')
+            self.logger.info(
+                f'Nothing to resume in {self.work_dir}: training '
+                'starts from the beginning'
+            )
             return
         self.resume(str(source))
 
-    def load_checkpoint(self,
-                        filename: str,
-                        map_location: str | Callable = 'cpu',
-                        strict: bool = True,
-                        revise_keys: _Renaming = _WITHOUT_WRAPPER) -> dict:
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = True,
+        revise_keys: _Renaming = _WITHOUT_WRAPPER,
+    ) -> dict:
         """Load the weights of a checkpoint.
 
         Args:
@@ -224,12 +235,14 @@ class DenseRunner(Runner):
         """
         return self._load(filename, map_location, strict, revise_keys)
 
-    def _load(self,
-              filename: str,
-              map_location: str | Callable = 'cpu',
-              strict: bool = True,
-              revise_keys: _Renaming = _WITHOUT_WRAPPER,
-              other_classes: str = 'refuse') -> dict:
+    def _load(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = True,
+        revise_keys: _Renaming = _WITHOUT_WRAPPER,
+        other_classes: str = 'refuse',
+    ) -> dict:
         checkpoint = trim(read_checkpoint(filename, map_location))
         if self._resumed is not None:
             self._check_resumable(checkpoint, filename)
@@ -243,23 +256,24 @@ class DenseRunner(Runner):
                 for name, value in weights.items()
             }
         load_model(
-            self._bare_model(), {
-                'meta': checkpoint.get('meta'),
-                'state_dict': weights
-            },
+            self._bare_model(),
+            {'meta': checkpoint.get('meta'), 'state_dict': weights},
             classes=self._class_names(),
             other_classes=other_classes,
-            forgive=() if strict else ('*', ),
+            forgive=() if strict else ('*',),
             allow_nonfinite=self.cfg.get('allow_nonfinite', ()),
-            label=str(filename))
+            label=str(filename),
+        )
         self._has_loaded = True
         return checkpoint
 
-    def resume(self,
-               filename: str,
-               resume_optimizer: bool = True,
-               resume_param_scheduler: bool = True,
-               map_location: str | Callable = 'default') -> None:
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'default',
+    ) -> None:
         """Resume weights, optimizer, schedules, counters and histories.
 
         Args:
@@ -278,11 +292,16 @@ class DenseRunner(Runner):
             self._resumed['optim_wrapper'] = self.optim_wrapper
         if resume_param_scheduler and self.param_schedulers is not None:
             self.param_schedulers = self.build_param_scheduler(
-                self.param_schedulers)
+                self.param_schedulers
+            )
             self._resumed['param_schedulers'] = self.param_schedulers
         try:
-            super().resume(filename, resume_optimizer, resume_param_scheduler,
-                           map_location)
+            super().resume(
+                filename,
+                resume_optimizer,
+                resume_param_scheduler,
+                map_location,
+            )
         finally:
             self._resumed = None
 
@@ -297,19 +316,23 @@ class DenseRunner(Runner):
                 f'{filename} has no {", ".join(absent)}: training cannot be '
                 'resumed from it. Resume from a file of a training run '
                 '(epoch_*.pth, iter_*.pth), or start anew from these weights '
-                'with load_from')
+                'with load_from'
+            )
         check_state(
-            checkpoint, self._bare_model(), source=str(filename), **resumed)
+            checkpoint, self._bare_model(), source=str(filename), **resumed
+        )
 
-    def save_checkpoint(self,
-                        out_dir: str,
-                        filename: str,
-                        file_client_args: dict | None = None,
-                        save_optimizer: bool = True,
-                        save_param_scheduler: bool = True,
-                        meta: dict | None = None,
-                        by_epoch: bool = True,
-                        backend_args: dict | None = None) -> None:
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
         """Save a checkpoint; the arguments are mmengine's.
 
         What belongs to the weights but is no tensor, the windows that a Swin
@@ -321,8 +344,9 @@ class DenseRunner(Runner):
             CheckpointError: If something in it could not be read back.
         """
         optimizer = getattr(self.optim_wrapper, 'optimizer', None)
-        gathers = save_optimizer and hasattr(optimizer,
-                                             'consolidate_state_dict')
+        gathers = save_optimizer and hasattr(
+            optimizer, 'consolidate_state_dict'
+        )
         if gathers:
             optimizer.consolidate_state_dict()
         if not is_main_process():
@@ -330,13 +354,20 @@ class DenseRunner(Runner):
         record = window_record(self._bare_model())
         if record:
             meta = with_record(meta or {}, record)
-        rest = (file_client_args, save_optimizer, save_param_scheduler, meta,
-                by_epoch, backend_args)
+        rest = (
+            file_client_args,
+            save_optimizer,
+            save_param_scheduler,
+            meta,
+            by_epoch,
+            backend_args,
+        )
         with _gathered(optimizer) if gathers else nullcontext():
             self._write_checkpoint(out_dir, filename, rest)
 
-    def _write_checkpoint(self, out_dir: str, filename: str,
-                          rest: tuple) -> None:
+    def _write_checkpoint(
+        self, out_dir: str, filename: str, rest: tuple
+    ) -> None:
         """Write a file, and keep it if it can be read back."""
         if '://' in str(out_dir):  # other storage has its own guarantees
             super().save_checkpoint(out_dir, filename, *rest)
@@ -348,7 +379,8 @@ class DenseRunner(Runner):
             except CheckpointError as error:
                 raise CheckpointError(
                     f'checkpoint {filename} was not kept, since it could not '
-                    f'be resumed from: {error}') from error
+                    f'be resumed from: {error}'
+                ) from error
 
     def _bare_model(self) -> nn.Module:
         """The model without wrappers for processes or test-time views."""

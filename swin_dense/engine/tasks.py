@@ -1,4 +1,5 @@
 """The tasks that a config can be of: the one place that knows them all."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,7 @@ class Task:
         views: Function that counts the views that a test pipeline makes of
             an item; '' if it makes one.
     """
+
     name: str
     models: str
     scope: str
@@ -59,28 +61,31 @@ DETECTION = Task(
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # None were published for detectors tested at 1333 x 800: mmdet's default.
-    tta_ratios=(0.5, 1.0, 1.5))
+    tta_ratios=(0.5, 1.0, 1.5),
+)
 SEGMENTATION = Task(
     name='segmentation',
     models='segmentors',
     scope='mmseg',
     unit='images',
-    heads=('decode_head', ),
+    heads=('decode_head',),
     predictor='swin_dense.segmentation.predictor.SegmentationPredictor',
     writer='swin_dense.segmentation.write_predictions.LabelResults',
     tta_model='swin_dense.SegTTAModel',
-    tta_heads=('decode_head', ),
+    tta_heads=('decode_head',),
     # Those of the tables of Swin V1, appendix A2.3, each also flipped.
-    tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75))
+    tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+)
 VIDEO = Task(
     name='video',
     models='recognizers',
     scope='mmaction',
     unit='clips',
-    heads=('cls_head', ),
+    heads=('cls_head',),
     predictor='swin_dense.video.predictor.VideoPredictor',
     writer='swin_dense.video.write_predictions.VideoResults',
-    views='swin_dense.video.sampling.count_views')
+    views='swin_dense.video.sampling.count_views',
+)
 TASKS = (SEGMENTATION, VIDEO, DETECTION)
 
 
@@ -110,11 +115,13 @@ def task_of(cfg: Mapping[str, Any]) -> Task:
     task = find_task(cfg)
     if task is None:
         model = (cfg.get('model') or {}).get('type', 'none')
-        heads = '; '.join(f'{task.name}: {", ".join(task.heads)}'
-                          for task in TASKS)
+        heads = '; '.join(
+            f'{task.name}: {", ".join(task.heads)}' for task in TASKS
+        )
         raise ValueError(
             f'the task of this config is unknown: its model ({model}) has no '
             f'head of those known ({heads}), and its default_scope is '
             f'{cfg.get("default_scope")}. Set default_scope to one of '
-            f'{", ".join(task.scope for task in TASKS)}')
+            f'{", ".join(task.scope for task in TASKS)}'
+        )
     return task

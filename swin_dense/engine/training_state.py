@@ -4,6 +4,7 @@ PyTorch and mmengine load such state as it is: kernels that update parameters
 would write outside of tensors of another shape, and schedules would run on
 attributes of another type.
 """
+
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -19,12 +20,21 @@ from swin_dense.checkpoints.errors import CheckpointError
 _META = ('epoch', 'iter', 'seed', 'dataset_meta', 'CLASSES', 'swin_dense')
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 # The run that resumes knows better than the checkpoint.
-_RUN = ('cfg', )
+_RUN = ('cfg',)
 # State of PyTorch's optimizers that has the shape of its parameter.
 _LIKE_PARAMETER = {
-    'acc_delta', 'ax', 'exp_avg', 'exp_avg_sq', 'exp_inf', 'grad_avg',
-    'max_exp_avg_sq', 'momentum_buffer', 'prev', 'square_avg', 'step_size',
-    'sum'
+    'acc_delta',
+    'ax',
+    'exp_avg',
+    'exp_avg_sq',
+    'exp_inf',
+    'grad_avg',
+    'max_exp_avg_sq',
+    'momentum_buffer',
+    'prev',
+    'square_avg',
+    'step_size',
+    'sum',
 }
 _SCALARS = {'eta', 'mu', 'mu_product', 'step'}
 _ADAM = frozenset({'step', 'exp_avg', 'exp_avg_sq'})
@@ -44,8 +54,9 @@ def progress_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
     ]
     for name, count in zip(('epoch', 'iter'), counts):
         if type(count) is not int or not 0 <= count < 1 << 62:
-            raise ValueError(f'its {name} is {_short(count)}, expected a '
-                             'count')
+            raise ValueError(
+                f'its {name} is {_short(count)}, expected a count'
+            )
     return counts[0], counts[1]
 
 
@@ -60,17 +71,20 @@ def trim(checkpoint: dict[str, Any]) -> dict[str, Any]:
         trimmed['meta'] = {k: meta[k] for k in _META if k in meta}
     hub = checkpoint.get('message_hub')
     if isinstance(hub, Mapping) and isinstance(
-            hub.get('runtime_info'), Mapping):
+        hub.get('runtime_info'), Mapping
+    ):
         info = {k: v for k, v in hub['runtime_info'].items() if k not in _RUN}
         trimmed['message_hub'] = {**hub, 'runtime_info': info}
     return trimmed
 
 
-def check_state(checkpoint: Mapping[str, Any],
-                model: nn.Module,
-                optim_wrapper: Any = None,
-                param_schedulers: Any = None,
-                source: str = 'the checkpoint') -> None:
+def check_state(
+    checkpoint: Mapping[str, Any],
+    model: nn.Module,
+    optim_wrapper: Any = None,
+    param_schedulers: Any = None,
+    source: str = 'the checkpoint',
+) -> None:
     """Check that training can go on with the state in a checkpoint.
 
     Args:
@@ -88,13 +102,15 @@ def check_state(checkpoint: Mapping[str, Any],
     try:
         progress_of(checkpoint)
         seed = checkpoint['meta'].get('seed')
-        if seed is not None and (type(seed) is not int
-                                 or not 0 <= seed < 1 << 32):
+        if seed is not None and (
+            type(seed) is not int or not 0 <= seed < 1 << 32
+        ):
             raise ValueError(f'its seed is {_short(seed)}')
         _check_hub(checkpoint.get('message_hub'))
         if 'ema_state_dict' in checkpoint:
-            _check_average(checkpoint['ema_state_dict'],
-                           checkpoint.get('state_dict'))
+            _check_average(
+                checkpoint['ema_state_dict'], checkpoint.get('state_dict')
+            )
         if optim_wrapper is not None:
             names = {id(p): name for name, p in model.named_parameters()}
             _check_wrapper(checkpoint.get('optimizer'), optim_wrapper, names)
@@ -104,26 +120,31 @@ def check_state(checkpoint: Mapping[str, Any],
         raise CheckpointError(
             f'{source} cannot be resumed from: {error}. Resume from another '
             'checkpoint of this run, or start from the weights alone with '
-            'load_from') from error
+            'load_from'
+        ) from error
 
 
 def _check_hub(hub: Any) -> None:
     """Check histories and facts for mmengine's MessageHub."""
     if not isinstance(hub, Mapping) or not all(
-            isinstance(hub.get(name), Mapping) and all(
-                type(key) is str for key in hub[name]) for name in _HUB):
+        isinstance(hub.get(name), Mapping)
+        and all(type(key) is str for key in hub[name])
+        for name in _HUB
+    ):
         raise ValueError('its message_hub is not one of mmengine')
     info = hub['runtime_info']
     kept = info.get('keep_ckpt_ids', [])
     if type(kept) is not list or not all(
-            type(step) is int and step >= 0 for step in kept):
+        type(step) is int and step >= 0 for step in kept
+    ):
         raise ValueError('its keep_ckpt_ids are no numbers of checkpoints')
     for name, value in info.items():
         if name.startswith('best_ckpt') and not isinstance(
-                value, (str, type(None))):
+            value, (str, type(None))
+        ):
             raise ValueError(f'its {name} is no path')
         if name.startswith('best_score'):
-            _check_alike(0., value, name)
+            _check_alike(0.0, value, name)
 
 
 def _check_average(average: Any, weights: Any) -> None:
@@ -135,8 +156,10 @@ def _check_average(average: Any, weights: Any) -> None:
         if inner == name:  # counts of the average itself
             like = torch.zeros((), dtype=torch.int64)
         elif inner not in weights:
-            raise ValueError(f'it has an averaged weight {_short(inner)}, but '
-                             'no such weight')
+            raise ValueError(
+                f'it has an averaged weight {_short(inner)}, but '
+                'no such weight'
+            )
         else:
             like = weights[inner]
         _check_tensor(value, like, f'the averaged weight {_short(inner)}')
@@ -147,8 +170,10 @@ def _check_wrapper(state: Any, wrapper: Any, names: Mapping[int, str]) -> None:
         raise ValueError('its optimizer state is no dictionary')
     if isinstance(wrapper, OptimWrapperDict):
         if set(state) != set(wrapper.keys()):
-            raise ValueError(f'it has optimizers {sorted(map(str, state))}, '
-                             f'this run {sorted(wrapper.keys())}')
+            raise ValueError(
+                f'it has optimizers {sorted(map(str, state))}, '
+                f'this run {sorted(wrapper.keys())}'
+            )
         for name, inner in wrapper.items():
             _check_wrapper(state[name], inner, names)
         return
@@ -159,16 +184,23 @@ def _check_wrapper(state: Any, wrapper: Any, names: Mapping[int, str]) -> None:
     if state.get('base_param_settings') is not None:
         _check_settings(
             getattr(wrapper, 'base_param_settings', None) or {},
-            state['base_param_settings'])
+            state['base_param_settings'],
+        )
     _check_optimizer(state, wrapper.optimizer, names)
 
 
-def _check_optimizer(state: Mapping[str, Any], optimizer: Any,
-                     names: Mapping[int, str]) -> None:
+def _check_optimizer(
+    state: Mapping[str, Any], optimizer: Any, names: Mapping[int, str]
+) -> None:
     groups, states = state.get('param_groups'), state.get('state')
-    if type(groups) is not list or not isinstance(states, Mapping) or not all(
+    if (
+        type(groups) is not list
+        or not isinstance(states, Mapping)
+        or not all(
             isinstance(group, Mapping) and type(group.get('params')) is list
-            for group in groups):
+            for group in groups
+        )
+    ):
         raise ValueError('its optimizer state is none of PyTorch')
     sizes = [len(group['params']) for group in groups]
     expected = [len(group['params']) for group in optimizer.param_groups]
@@ -176,9 +208,10 @@ def _check_optimizer(state: Mapping[str, Any], optimizer: Any,
         raise ValueError(
             f'its optimizer has {len(sizes)} groups with '
             f'{sum(sizes)} parameters, that of this run {len(expected)} '
-            f'with {sum(expected)}' if (len(sizes), sum(sizes)) != (
-                len(expected), sum(expected)
-            ) else 'its optimizer groups the parameters in another way')
+            f'with {sum(expected)}'
+            if (len(sizes), sum(sizes)) != (len(expected), sum(expected))
+            else 'its optimizer groups the parameters in another way'
+        )
     parameters: dict[Any, Tensor] = {}
     for saved, group in zip(groups, optimizer.param_groups):
         for number, parameter in zip(saved['params'], group['params']):
@@ -189,8 +222,10 @@ def _check_optimizer(state: Mapping[str, Any], optimizer: Any,
     inner = getattr(optimizer, 'optim', optimizer)
     for number, entries in states.items():
         if number not in parameters or not isinstance(entries, Mapping):
-            raise ValueError('its optimizer has state of parameter '
-                             f'{_short(number)}, which does not exist')
+            raise ValueError(
+                'its optimizer has state of parameter '
+                f'{_short(number)}, which does not exist'
+            )
         parameter = parameters[number]
         label = names.get(id(parameter), f'parameter {number}')
         for name, value in entries.items():
@@ -208,8 +243,9 @@ def _check_settings(expected: Mapping[str, Any], settings: Any) -> None:
         _check_alike(expected[name], settings[name], f'the setting {name}')
 
 
-def _check_entry(name: str, value: Any, parameter: Tensor, label: str,
-                 optimizer: Any) -> None:
+def _check_entry(
+    name: str, value: Any, parameter: Tensor, label: str, optimizer: Any
+) -> None:
     """Check one entry of the state of a parameter."""
     what = f'optimizer state {_short(name)} of {label}'
     official = type(optimizer).__module__.startswith('torch.optim')
@@ -222,11 +258,15 @@ def _check_entry(name: str, value: Any, parameter: Tensor, label: str,
         _check_tensor(value, parameter, what)
     elif official and name in _SCALARS:
         _check_tensor(
-            value.reshape(()) if value.numel() == 1 else value, torch.zeros(
-                ()), what)
+            value.reshape(()) if value.numel() == 1 else value,
+            torch.zeros(()),
+            what,
+        )
     elif official and not _is_factor(name, value, parameter):
-        raise ValueError(f'{what} has shape {tuple(value.shape)}, which '
-                         f'{type(optimizer).__name__} has no use for')
+        raise ValueError(
+            f'{what} has shape {tuple(value.shape)}, which '
+            f'{type(optimizer).__name__} has no use for'
+        )
     elif not _is_finite(value):
         raise ValueError(f'{what} is NaN or infinite')
 
@@ -252,8 +292,9 @@ def _check_schedules(states: Any, schedulers: Any) -> None:
         return
     if type(states) is not list or len(states) != len(schedulers):
         count = len(states) if isinstance(states, list) else 'no'
-        raise ValueError(f'it has {count} schedules, this run '
-                         f'{len(schedulers)}')
+        raise ValueError(
+            f'it has {count} schedules, this run {len(schedulers)}'
+        )
     for number, (state, scheduler) in enumerate(zip(states, schedulers)):
         label = f'schedule {number} ({type(scheduler).__name__})'
         attributes = scheduler.state_dict()
@@ -264,7 +305,8 @@ def _check_schedules(states: Any, schedulers: Any) -> None:
             if name in _PER_GROUP and len(value) != len(attributes[name]):
                 raise ValueError(
                     f'{name} of {label} has {len(value)} values, the '
-                    f'optimizer {len(attributes[name])} groups')
+                    f'optimizer {len(attributes[name])} groups'
+                )
 
 
 def _check_alike(expected: Any, value: Any, what: str) -> None:
@@ -273,8 +315,8 @@ def _check_alike(expected: Any, value: Any, what: str) -> None:
         expected = expected.item()
     if isinstance(expected, Counter):
         if type(value) is not Counter or not all(
-                type(number) is int for pair in value.items()
-                for number in pair):
+            type(number) is int for pair in value.items() for number in pair
+        ):
             raise ValueError(f'{what} does not count numbers')
     elif isinstance(expected, Mapping):
         if not isinstance(value, Mapping) or set(value) != set(expected):
@@ -291,9 +333,11 @@ def _check_alike(expected: Any, value: Any, what: str) -> None:
         _check_tensor(value, expected, what)
     elif isinstance(expected, (int, float)) and not isinstance(expected, bool):
         number = value.item() if _is_scalar(value) else value
-        if not isinstance(number, (int, float)) or isinstance(
-                number,
-                bool) or not (abs(number) < 1 << 62 or number == expected):
+        if (
+            not isinstance(number, (int, float))
+            or isinstance(number, bool)
+            or not (abs(number) < 1 << 62 or number == expected)
+        ):
             raise ValueError(f'{what} is {_short(value)}, expected a number')
     elif expected is None or isinstance(expected, bool):
         if not isinstance(value, (bool, int, float, str, type(None))):
@@ -307,11 +351,14 @@ def _check_tensor(value: Any, expected: Any, what: str) -> None:
     if not isinstance(value, Tensor) or not isinstance(expected, Tensor):
         raise ValueError(f'{what} is no tensor')
     if value.shape != expected.shape:
-        raise ValueError(f'{what} has shape {tuple(value.shape)}, expected '
-                         f'{tuple(expected.shape)}')
+        raise ValueError(
+            f'{what} has shape {tuple(value.shape)}, expected '
+            f'{tuple(expected.shape)}'
+        )
     if value.is_floating_point() != expected.is_floating_point():
-        raise ValueError(f'{what} has type {value.dtype}, expected '
-                         f'{expected.dtype}')
+        raise ValueError(
+            f'{what} has type {value.dtype}, expected {expected.dtype}'
+        )
     if not _is_finite(value):
         raise ValueError(f'{what} is NaN or infinite')
 

@@ -1,4 +1,5 @@
 """Let a config test at several scales and flipped (test-time augmentation)."""
+
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -9,10 +10,12 @@ from swin_dense.engine.tasks import SEGMENTATION, find_task
 Scale = tuple[int, int]
 
 
-def add_tta(cfg: Config,
-            ratios: Sequence[float] = (),
-            scales: Sequence[Scale] = (),
-            flip: bool | None = None) -> None:
+def add_tta(
+    cfg: Config,
+    ratios: Sequence[float] = (),
+    scales: Sequence[Scale] = (),
+    flip: bool | None = None,
+) -> None:
     """Let a segmentor's or detector's config test at several scales, in place.
 
     A ratio multiplies the scale to which the test pipeline resizes; a scale
@@ -40,10 +43,13 @@ def add_tta(cfg: Config,
             'test-time augmentation is for semantic segmentation (a model '
             'with a decode_head) and for detectors of boxes and masks (with a '
             f'bbox_head or roi_head), and this config is of {cfg.model.type}: '
-            'test without --tta')
+            'test without --tta'
+        )
     options = dict(cfg.get('tta') or {})
-    own_ratios, own_scales = options.pop('ratios',
-                                         ()), options.pop('scales', ())
+    own_ratios, own_scales = (
+        options.pop('ratios', ()),
+        options.pop('scales', ()),
+    )
     own_flip = options.pop('flip', True)
     if ratios or scales:
         options.pop('sizes', None)  # they go with the config's own scales
@@ -52,23 +58,26 @@ def add_tta(cfg: Config,
     if not (ratios or scales):
         ratios = task.tta_ratios
     if ratios and scales:
-        raise ValueError('give ratios or scales of test-time augmentation, '
-                         f'not both, got {ratios=} and {scales=}')
+        raise ValueError(
+            'give ratios or scales of test-time augmentation, '
+            f'not both, got {ratios=} and {scales=}'
+        )
     _check(ratios, scales)
-    flips = (False,
-             True) if (own_flip if flip is None else flip) else (False, )
+    flips = (False, True) if (own_flip if flip is None else flip) else (False,)
     dataset = cfg.test_dataloader.dataset
     if 'pipeline' not in dataset:
         raise ValueError(
             'test-time augmentation needs the pipeline of the test data at '
-            'test_dataloader.dataset.pipeline, and there is none')
+            'test_dataloader.dataset.pipeline, and there is none'
+        )
     dataset.pipeline = _augmented(dataset.pipeline, ratios, scales, flips)
     if 'sizes' in options:  # one entry for each scale, then for each view
         count = len(ratios or scales)
         if len(options['sizes']) != count:
             raise ValueError(
                 'the sizes of boxes of test-time augmentation need an entry '
-                f'for each of {count} scales, got {options["sizes"]}')
+                f'for each of {count} scales, got {options["sizes"]}'
+            )
         options['sizes'] = [s for s in options['sizes'] for _ in flips]
     cfg.model = ConfigDict(options, type=task.tta_model, module=cfg.model)
 
@@ -77,40 +86,52 @@ def _check(ratios: Sequence[float], scales: Sequence[Scale]) -> None:
     if ratios and min(ratios) <= 0:
         raise ValueError(
             'the ratios of test-time augmentation must be positive, such as '
-            f'{SEGMENTATION.tta_ratios}, got {tuple(ratios)}')
+            f'{SEGMENTATION.tta_ratios}, got {tuple(ratios)}'
+        )
     if any(len(scale) != 2 or min(scale) < 1 for scale in scales):
         raise ValueError(
             'the scales of test-time augmentation must be pairs of positive '
-            f'numbers, such as (1333, 800), got {list(scales)}')
+            f'numbers, such as (1333, 800), got {list(scales)}'
+        )
 
 
-def _augmented(pipeline: Sequence[dict], ratios: Sequence[float],
-               scales: Sequence[Scale], flips: Sequence[bool]) -> list:
+def _augmented(
+    pipeline: Sequence[dict],
+    ratios: Sequence[float],
+    scales: Sequence[Scale],
+    flips: Sequence[bool],
+) -> list:
     """The steps before resizing, then all that follows for each view."""
     kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
     places = [i for i, kind in enumerate(kinds) if 'Resize' in kind]
     if len(places) > 1 or places and kinds[places[0]] != 'Resize':
         raise ValueError(
             'test-time augmentation changes the scale of one Resize step, '
-            f'but the test pipeline has {[kinds[i] for i in places]}')
+            f'but the test pipeline has {[kinds[i] for i in places]}'
+        )
     first = places[0] if places else kinds.index('LoadImageFromFile') + 1
     if 'LoadAnnotations' in kinds[:first]:
         raise ValueError(
             'the test pipeline loads the labels before it resizes, so that '
             'they would be scaled and flipped: move LoadAnnotations behind '
-            'Resize')
-    step = pipeline[first] if places else dict(
-        type='Resize', scale_factor=1.0, keep_ratio=True)
-    resizes = [_scaled(step, ratio) for ratio in ratios
-               ] or [_rescaled(step, scale) for scale in scales]
+            'Resize'
+        )
+    step = (
+        pipeline[first]
+        if places
+        else dict(type='Resize', scale_factor=1.0, keep_ratio=True)
+    )
+    resizes = [_scaled(step, ratio) for ratio in ratios] or [
+        _rescaled(step, scale) for scale in scales
+    ]
     mirrors = [
         dict(type='RandomFlip', prob=float(mirror), direction='horizontal')
         for mirror in flips
     ]
-    rest = [[_telling_flips(step)] for step in pipeline[first + len(places):]]
+    rest = [[_telling_flips(step)] for step in pipeline[first + len(places) :]]
     return [
         *pipeline[:first],
-        dict(type='TestTimeAug', transforms=[resizes, mirrors, *rest])
+        dict(type='TestTimeAug', transforms=[resizes, mirrors, *rest]),
     ]
 
 
@@ -124,8 +145,9 @@ def _scaled(step: dict, ratio: float) -> dict:
         whole = key == 'scale'
         scaled = [
             (round(v * ratio) if whole else float(v * ratio))
-            for v in (value if isinstance(value, (list,
-                                                  tuple)) else [value, value])
+            for v in (
+                value if isinstance(value, (list, tuple)) else [value, value]
+            )
         ]
         step[key] = tuple(scaled)
     return step

@@ -6,6 +6,7 @@ however that comes, and a file that is not locked is a leftover. Where the file
 system cannot lock, or does not tell other hosts, the process is looked for by
 its number, and on another host by the age of its last sign of life.
 """
+
 import errno
 import json
 import os
@@ -29,7 +30,7 @@ NAME = 'training.lock'
 SIGN_OF_LIFE = 30
 GONE = 600
 # Whoever only looks holds the lock for an instant.
-TRIES, PAUSE = 5, .05
+TRIES, PAUSE = 5, 0.05
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 # Of all locks that this process holds. A process forked from it closes them:
 # otherwise the locks would live as long as the last of these processes.
@@ -51,7 +52,7 @@ class WorkDirLock:
         self.path = Path(folder, NAME)
         self._descriptor: int | None = None
         self._process = 0
-        self._next_sign = 0.
+        self._next_sign = 0.0
 
     def acquire(self) -> None:
         """Take the lock; create the folder where needed.
@@ -76,8 +77,10 @@ class WorkDirLock:
             if problem and not left:
                 raise WorkDirInUseError(problem)
             time.sleep(PAUSE)
-        raise WorkDirInUseError(f'{self.path} changes all the time: several '
-                                'trainings seem to start there at once')
+        raise WorkDirInUseError(
+            f'{self.path} changes all the time: several '
+            'trainings seem to start there at once'
+        )
 
     def release(self) -> None:
         """Give the lock back and remove its file."""
@@ -114,7 +117,8 @@ class WorkDirLock:
         record = dict(
             host=socket.gethostname(),
             pid=os.getpid(),
-            started=time.strftime('%Y-%m-%d %H:%M:%S'))
+            started=time.strftime('%Y-%m-%d %H:%M:%S'),
+        )
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(record).encode())
@@ -181,8 +185,9 @@ def _rank() -> int:
     return 0
 
 
-def _look(path: Path, descriptor: int,
-          is_new: bool) -> tuple[bool | None, str | None]:
+def _look(
+    path: Path, descriptor: int, is_new: bool
+) -> tuple[bool | None, str | None]:
     """Try to lock an open lock file.
 
     Returns:
@@ -231,7 +236,8 @@ def _read_owner(descriptor: int) -> dict[str, Any] | None:
         return dict(
             host=str(owner['host']),
             pid=int(owner['pid']),
-            started=str(owner['started']))
+            started=str(owner['started']),
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -257,16 +263,26 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _sentence(path: Path,
-              owner: dict[str, Any] | None,
-              age: float | None = None) -> str:
-    who = 'another process' if owner is None else (
-        f'process {owner["pid"]} on {owner["host"]}, since {owner["started"]}')
-    sentence = (f'{path.parent} is in use: a training runs there ({who}). '
-                'Wait until it ends, or choose another folder by --work-dir')
+def _sentence(
+    path: Path, owner: dict[str, Any] | None, age: float | None = None
+) -> str:
+    who = (
+        'another process'
+        if owner is None
+        else (
+            f'process {owner["pid"]} on {owner["host"]}, since '
+            f'{owner["started"]}'
+        )
+    )
+    sentence = (
+        f'{path.parent} is in use: a training runs there ({who}). '
+        'Wait until it ends, or choose another folder by --work-dir'
+    )
     if age is not None:
-        sentence += (f'. If that process, whose last sign of life came '
-                     f'{max(age, 0):.0f} s ago, is gone, delete {path}')
+        sentence += (
+            f'. If that process, whose last sign of life came '
+            f'{max(age, 0):.0f} s ago, is gone, delete {path}'
+        )
     return sentence
 
 

@@ -4,6 +4,7 @@ Each set of kernels is a module or package of this folder; see `interface` for
 what it defines. One function chooses: `choose`. To overrule it, use
 `with kernels.use('plain')` or the environment variable `SWIN_DENSE_KERNELS`.
 """
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,13 @@ from swin_dense.kernels.plain import PlainKernels, attend
 from swin_dense.ops import SizeCache, is_traced
 
 __all__ = [
-    'AttentionTerms', 'Kernels', 'PlainKernels', 'attend', 'available',
-    'choose', 'use'
+    'AttentionTerms',
+    'Kernels',
+    'PlainKernels',
+    'attend',
+    'available',
+    'choose',
+    'use',
 ]
 
 VARIABLE = 'SWIN_DENSE_KERNELS'
@@ -29,8 +35,7 @@ _ORDER = ('triton', 'cpu', 'plain')
 
 # Name of a set, or a set that is not registered.
 Request = str | type[Kernels]
-_requested: ContextVar[Request | None] = ContextVar(
-    'requested', default=None)
+_requested: ContextVar[Request | None] = ContextVar('requested', default=None)
 
 
 @lru_cache(maxsize=1)
@@ -38,8 +43,7 @@ def available() -> dict[str, type[Kernels]]:
     """Return the sets of kernels that are installed, by name, best first."""
     names = [name for name in _ORDER if find_spec(f'{__name__}.{name}')]
     return {
-        name: import_module(f'{__name__}.{name}').KERNELS
-        for name in names
+        name: import_module(f'{__name__}.{name}').KERNELS for name in names
     }
 
 
@@ -93,7 +97,8 @@ def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
         if reason:
             raise ValueError(
                 f'{origin} asks for the kernels {name!r}, which do not work '
-                f'here: {reason}. Ask for "plain", or for "auto"')
+                f'here: {reason}. Ask for "plain", or for "auto"'
+            )
         _log(f'kernels: {name} ({place}), as {origin} asks for')
         return kernels(cache)
     refusals: list[str] = []
@@ -109,12 +114,15 @@ def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
 
 def _check(name: str, origin: str) -> None:
     if name != 'auto' and name not in available():
-        raise ValueError(f'{origin} must be one of {", ".join(available())} '
-                         f'or auto, got {name!r}')
+        raise ValueError(
+            f'{origin} must be one of {", ".join(available())} '
+            f'or auto, got {name!r}'
+        )
 
 
 @lru_cache(maxsize=64)
 def _log(message: str) -> None:
     """Log a choice, once."""
     from mmengine.logging import MMLogger
+
     MMLogger.get_current_instance().info(message)

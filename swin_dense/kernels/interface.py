@@ -5,6 +5,7 @@ pyramid chooses one for each forward pass, see `choose`, and hands it down;
 no other code asks where a tensor lies. Keys: B batch, C channels, K windows
 per map, N tokens per window, D channels of a head.
 """
+
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -31,11 +32,12 @@ class AttentionTerms(NamedTuple):
         sequential: Whether attention weights are computed anew in the
             backward pass, a few windows at a time, instead of kept.
     """
+
     bias: Tensor
     padding: Tensor | None = None
-    scale: float = 1.
+    scale: float = 1.0
     cosine: Tensor | None = None
-    dropout: float = 0.
+    dropout: float = 0.0
     sequential: bool = False
 
 
@@ -45,8 +47,13 @@ class Mixer(Protocol):
     def prepare(self, window: Any, cache: SizeCache) -> Any:
         """Return what all windows of this size share."""
 
-    def mix(self, windows: Tensor, shared: Any, mask: Tensor | None,
-            kernels: 'Kernels') -> Tensor:
+    def mix(
+        self,
+        windows: Tensor,
+        shared: Any,
+        mask: Tensor | None,
+        kernels: 'Kernels',
+    ) -> Tensor:
         """Mix the tokens of windows `(n, N, C)`."""
 
     def elements_per_window(self, window: Any) -> int:
@@ -55,6 +62,7 @@ class Mixer(Protocol):
 
 class Block(Protocol):
     """The parts of `layers.SwinBlock` that `Kernels.run_block` uses."""
+
     norm1: nn.Module
     norm2: nn.Module
     norm3: nn.Module | None
@@ -91,13 +99,13 @@ class Kernels:
         """Return why the set cannot work on this tensor now, or None."""
         raise NotImplementedError
 
-    def linear(self, x: Tensor, weight: Tensor,
-               bias: Tensor | None) -> Tensor:
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias` for tokens `(*, C)`."""
         raise NotImplementedError
 
-    def feed_forward(self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear,
-                     approximate: str) -> Tensor:
+    def feed_forward(
+        self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear, approximate: str
+    ) -> Tensor:
         """Run tokens `(*, C)` through linear, GELU, linear.
 
         Args:
@@ -108,8 +116,9 @@ class Kernels:
         """
         raise NotImplementedError
 
-    def mix_windows(self, x: Tensor, layout: WindowLayout,
-                    mix: MixFunction) -> Tensor:
+    def mix_windows(
+        self, x: Tensor, layout: WindowLayout, mix: MixFunction
+    ) -> Tensor:
         """Mix the windows of maps by any function.
 
         Args:
@@ -123,8 +132,9 @@ class Kernels:
         """
         raise NotImplementedError
 
-    def window_attention(self, qkv: Tensor, layout: WindowLayout,
-                         terms: AttentionTerms) -> Tensor:
+    def window_attention(
+        self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
+    ) -> Tensor:
         """Attend within the windows of maps.
 
         Args:
@@ -143,8 +153,9 @@ class Kernels:
         """Return True if `run_block` is the better way for this map."""
         return False
 
-    def run_block(self, block: Block, x: Tensor,
-                  layout: WindowLayout) -> Tensor:
+    def run_block(
+        self, block: Block, x: Tensor, layout: WindowLayout
+    ) -> Tensor:
         """Run a whole block on maps `(B, *grid, C)`; see `SwinBlock`.
 
         For kernels that gain by what lies between the operations: without

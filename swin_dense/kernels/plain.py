@@ -34,46 +34,51 @@ class PlainKernels(Kernels):
         """Return None: these work on every tensor."""
         return None
 
-    def linear(self, x: Tensor, weight: Tensor,
-               bias: Tensor | None) -> Tensor:
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias`."""
         return F.linear(x, weight, bias)
 
-    def feed_forward(self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear,
-                     approximate: str) -> Tensor:
+    def feed_forward(
+        self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear, approximate: str
+    ) -> Tensor:
         """Run linear, GELU, linear."""
         return fc2(F.gelu(fc1(x), approximate=approximate))
 
-    def mix_windows(self, x: Tensor, layout: WindowLayout,
-                    mix: MixFunction) -> Tensor:
+    def mix_windows(
+        self, x: Tensor, layout: WindowLayout, mix: MixFunction
+    ) -> Tensor:
         """Mix all windows at once."""
         mask = self._mask(x, layout, x.dtype)
         windows = cut_windows(x, layout)  # (B * K, N, C)
         windows = mix(windows, None if mask is None else mask.for_windows())
         return join_windows(windows, layout)  # (B, *grid, C)
 
-    def window_attention(self, qkv: Tensor, layout: WindowLayout,
-                         terms: AttentionTerms) -> Tensor:
+    def window_attention(
+        self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
+    ) -> Tensor:
         """Attend within windows of the padded and shifted maps."""
         mask = self._mask(qkv, layout, terms.bias.dtype)
-        padding = None if terms.padding is None else terms.padding.to(
-            qkv.dtype)
+        padding = (
+            None if terms.padding is None else terms.padding.to(qkv.dtype)
+        )
         qkv = cut_windows(qkv, layout, padding)  # (B * K, N, 3 * C)
         if terms.sequential:
             x = _attend_sequentially(qkv, mask, terms)
         else:
-            x = attend(qkv, None if mask is None else mask.for_windows(),
-                       terms)
+            x = attend(
+                qkv, None if mask is None else mask.for_windows(), terms
+            )
         return join_windows(x, layout)  # (B, *grid, C)
 
-    def _mask(self, x: Tensor, layout: WindowLayout,
-              dtype: torch.dtype) -> WindowMask | None:
+    def _mask(
+        self, x: Tensor, layout: WindowLayout, dtype: torch.dtype
+    ) -> WindowMask | None:
         return self.cache.get(
-            window_mask, layout, len(x), dtype, device=x.device)
+            window_mask, layout, len(x), dtype, device=x.device
+        )
 
 
-def attend(qkv: Tensor, mask: Tensor | None,
-           terms: AttentionTerms) -> Tensor:
+def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
     """Attend within windows.
 
     Args:
@@ -119,8 +124,9 @@ def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:
     return (wide * (lengths / length.clamp(min=MIN_LENGTH))).to(qk.dtype)
 
 
-def _attend_sequentially(qkv: Tensor, mask: WindowMask | None,
-                         terms: AttentionTerms) -> Tensor:
+def _attend_sequentially(
+    qkv: Tensor, mask: WindowMask | None, terms: AttentionTerms
+) -> Tensor:
     """Attend within a few windows at a time, keeping no attention weights."""
     windows, tokens, _ = qkv.shape
     limit = CPU_CHUNK_BYTES if qkv.device.type == 'cpu' else DEVICE_CHUNK_BYTES
@@ -136,7 +142,9 @@ def _attend_sequentially(qkv: Tensor, mask: WindowMask | None,
                 None if mask is None else mask.for_windows(rows),
                 terms,
                 use_reentrant=False,
-                preserve_rng_state=False))
+                preserve_rng_state=False,
+            )
+        )
     return torch.cat(parts)  # (B * K, N, C)
 
 

@@ -1,4 +1,5 @@
 """Modules of the Swin family, built from `swin_dense.kernels`."""
+
 from swin_dense.layers.attention import (
     CosineAttention,
     WindowAttention,
@@ -13,7 +14,15 @@ from swin_dense.layers.patch import PatchEmbed, PatchMerging
 from swin_dense.layers.stage import SwinStage
 
 __all__ = [
-    'CosineAttention', 'DropPath', 'FeedForward', 'LogPositionBias',
-    'PatchEmbed', 'PatchMerging', 'SwinBlock', 'SwinStage', 'WindowAttention',
-    'WindowAttentionBase', 'WindowMixer'
+    'CosineAttention',
+    'DropPath',
+    'FeedForward',
+    'LogPositionBias',
+    'PatchEmbed',
+    'PatchMerging',
+    'SwinBlock',
+    'SwinStage',
+    'WindowAttention',
+    'WindowAttentionBase',
+    'WindowMixer',
 ]

@@ -1,4 +1,5 @@
 """Self-attention inside windows with a relative position bias."""
+
 from math import log, prod
 
 import torch
@@ -17,7 +18,7 @@ from swin_dense.ops import (
 from swin_dense.ops.grid import Grid
 
 # The largest factor of the cosines (V2 paper, section 3.2).
-MAX_LOGIT_SCALE = 100.
+MAX_LOGIT_SCALE = 100.0
 
 
 class WindowAttentionBase(WindowMixer):
@@ -46,26 +47,30 @@ class WindowAttentionBase(WindowMixer):
     """
 
     mask_value = OFFICIAL_MASK_VALUE
-    scale = 1.
+    scale = 1.0
     qkv: nn.Linear
 
-    def __init__(self,
-                 dim: int,
-                 window_size: Grid,
-                 num_heads: int,
-                 attn_drop: float = 0.,
-                 proj_drop: float = 0.,
-                 sequential: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        window_size: Grid,
+        num_heads: int,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        sequential: bool = False,
+    ) -> None:
         super().__init__(window_size)
         if dim % num_heads:
             raise ValueError(
                 f'num_heads must divide the channels, got {num_heads=} for '
-                f'{dim} channels')
+                f'{dim} channels'
+            )
         if sequential and attn_drop:
             raise ValueError(
                 f'sequential attention computes attention weights twice, so '
                 f'they cannot be dropped at random, got {attn_drop=}: set it '
-                'to 0')
+                'to 0'
+            )
         self.dim = dim
         self.num_heads = num_heads
         self.sequential = sequential
@@ -73,9 +78,9 @@ class WindowAttentionBase(WindowMixer):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def position_bias(self,
-                      window: Grid,
-                      cache: SizeCache | None = None) -> Tensor:
+    def position_bias(
+        self, window: Grid, cache: SizeCache | None = None
+    ) -> Tensor:
         """Return the bias `(heads, N, N)` for windows up to the nominal.
 
         Args:
@@ -96,11 +101,17 @@ class WindowAttentionBase(WindowMixer):
         """Return what all windows share."""
         drop = self.attn_drop
         return AttentionTerms(
-            self.position_bias(window, cache), self._qkv_bias(), self.scale,
-            self._cosine(), drop.p if drop.training else 0., self.sequential)
+            self.position_bias(window, cache),
+            self._qkv_bias(),
+            self.scale,
+            self._cosine(),
+            drop.p if drop.training else 0.0,
+            self.sequential,
+        )
 
-    def forward(self, x: Tensor, layout: WindowLayout,
-                kernels: Kernels) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, kernels: Kernels
+    ) -> Tensor:
         """Attend within the windows of maps `(B, *grid, C)`.
 
         Queries, keys and values are linear in single tokens, so they are
@@ -111,15 +122,21 @@ class WindowAttentionBase(WindowMixer):
         x = kernels.window_attention(qkv, layout, terms)  # (B, *grid, C)
         return self._project(x, kernels)
 
-    def mix(self, windows: Tensor, shared: AttentionTerms,
-            mask: Tensor | None, kernels: Kernels) -> Tensor:
+    def mix(
+        self,
+        windows: Tensor,
+        shared: AttentionTerms,
+        mask: Tensor | None,
+        kernels: Kernels,
+    ) -> Tensor:
         """Attend within windows `(n, N, C)`."""
         qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
         return self._project(attend(qkv, mask, shared), kernels)
 
     def _project(self, x: Tensor, kernels: Kernels) -> Tensor:
         return self.proj_drop(
-            kernels.linear(x, self.proj.weight, self.proj.bias))
+            kernels.linear(x, self.proj.weight, self.proj.bias)
+        )
 
     def elements_per_window(self, window: Grid) -> int:
         """Return the size of queries, keys, values and attention weights."""
@@ -148,34 +165,39 @@ class WindowAttention(WindowAttentionBase):
             repeated.
     """
 
-    def __init__(self,
-                 dim: int,
-                 window_size: Grid,
-                 num_heads: int,
-                 qkv_bias: bool = True,
-                 qk_scale: float | None = None,
-                 attn_drop: float = 0.,
-                 proj_drop: float = 0.,
-                 sequential: bool = False) -> None:
-        super().__init__(dim, window_size, num_heads, attn_drop, proj_drop,
-                         sequential)
-        self.scale = qk_scale or (dim // num_heads)**-0.5
+    def __init__(
+        self,
+        dim: int,
+        window_size: Grid,
+        num_heads: int,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        sequential: bool = False,
+    ) -> None:
+        super().__init__(
+            dim, window_size, num_heads, attn_drop, proj_drop, sequential
+        )
+        self.scale = qk_scale or (dim // num_heads) ** -0.5
         self.relative_position_bias_table = nn.Parameter(
-            torch.zeros(prod(2 * w - 1 for w in window_size), num_heads))
+            torch.zeros(prod(2 * w - 1 for w in window_size), num_heads)
+        )
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
 
-    def position_bias(self,
-                      window: Grid,
-                      cache: SizeCache | None = None) -> Tensor:
+    def position_bias(
+        self, window: Grid, cache: SizeCache | None = None
+    ) -> Tensor:
         """Return the bias `(heads, N, N)` for windows up to the table's."""
         table = self.relative_position_bias_table
         index = (SizeCache() if cache is None else cache).get(
-            relative_index, window, self.window_size, device=table.device)
+            relative_index, window, self.window_size, device=table.device
+        )
         return _gather_bias(table, index)
 
     def reset_parameters(self) -> None:
         """Draw the bias table anew."""
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=.02)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
 
 class CosineAttention(WindowAttentionBase):
@@ -203,27 +225,33 @@ class CosineAttention(WindowAttentionBase):
     # The logits of a window differ by up to 216.
     mask_value = HARD_MASK_VALUE
 
-    def __init__(self,
-                 dim: int,
-                 window_size: Grid,
-                 num_heads: int,
-                 qkv_bias: bool = True,
-                 attn_drop: float = 0.,
-                 proj_drop: float = 0.,
-                 sequential: bool = False,
-                 pretrained_window_size: Grid | None = None,
-                 logit_scale_init: float = 10.) -> None:
-        super().__init__(dim, window_size, num_heads, attn_drop, proj_drop,
-                         sequential)
+    def __init__(
+        self,
+        dim: int,
+        window_size: Grid,
+        num_heads: int,
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        sequential: bool = False,
+        pretrained_window_size: Grid | None = None,
+        logit_scale_init: float = 10.0,
+    ) -> None:
+        super().__init__(
+            dim, window_size, num_heads, attn_drop, proj_drop, sequential
+        )
         if not 0 < logit_scale_init <= MAX_LOGIT_SCALE:
             raise ValueError(
                 'logit_scale_init, the factor of the cosines, must be above 0 '
-                f'and at most {MAX_LOGIT_SCALE:g}, got {logit_scale_init}')
+                f'and at most {MAX_LOGIT_SCALE:g}, got {logit_scale_init}'
+            )
         self.logit_scale_init = logit_scale_init
-        self.cpb_mlp = LogPositionBias(window_size, num_heads,
-                                       pretrained_window_size)
+        self.cpb_mlp = LogPositionBias(
+            window_size, num_heads, pretrained_window_size
+        )
         self.logit_scale = nn.Parameter(
-            torch.full((num_heads, 1, 1), log(logit_scale_init)))
+            torch.full((num_heads, 1, 1), log(logit_scale_init))
+        )
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
@@ -233,9 +261,9 @@ class CosineAttention(WindowAttentionBase):
         """Window that the weights were trained with, see `LogPositionBias`."""
         return self.cpb_mlp.pretrained_window_size
 
-    def position_bias(self,
-                      window: Grid,
-                      cache: SizeCache | None = None) -> Tensor:
+    def position_bias(
+        self, window: Grid, cache: SizeCache | None = None
+    ) -> Tensor:
         """Return the bias `(heads, N, N)`, evaluated for this window."""
         cache = SizeCache() if cache is None else cache
         table = self.cpb_mlp(window, cache)
@@ -256,8 +284,8 @@ class CosineAttention(WindowAttentionBase):
         if self.q_bias is None or self.v_bias is None:
             return None
         return torch.cat(
-            [self.q_bias,
-             torch.zeros_like(self.q_bias), self.v_bias])
+            [self.q_bias, torch.zeros_like(self.q_bias), self.v_bias]
+        )
 
     def _cosine(self) -> Tensor:
         dtype = torch.promote_types(self.logit_scale.dtype, torch.float32)

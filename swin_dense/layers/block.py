@@ -23,14 +23,16 @@ class SwinBlock(nn.Module):
             (V2 paper, section 3.2, the largest sizes).
     """
 
-    def __init__(self,
-                 dim: int,
-                 mixer: WindowMixer,
-                 feedforward: nn.Module,
-                 norm: type[nn.Module] = nn.LayerNorm,
-                 drop_path: float = 0.,
-                 post_norm: bool = False,
-                 extra_norm: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        mixer: WindowMixer,
+        feedforward: nn.Module,
+        norm: type[nn.Module] = nn.LayerNorm,
+        drop_path: float = 0.0,
+        post_norm: bool = False,
+        extra_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.norm1 = norm(dim)
         self.mixer_name = mixer.parameter_prefix
@@ -46,10 +48,9 @@ class SwinBlock(nn.Module):
         """The mixer, which stands under its own name, such as `attn`."""
         return getattr(self, self.mixer_name)
 
-    def forward(self,
-                x: Tensor,
-                layout: WindowLayout,
-                kernels: Kernels | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, kernels: Kernels | None = None
+    ) -> Tensor:
         """Mix maps.
 
         Args:

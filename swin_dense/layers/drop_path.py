@@ -1,4 +1,5 @@
 """Stochastic depth."""
+
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +17,12 @@ class DropPath(nn.Module):
         ValueError: If the rate is outside of that range.
     """
 
-    def __init__(self, rate: float = 0.) -> None:
+    def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         if not 0 <= rate < 1:
             raise ValueError(
-                f'the drop-path rate must be in [0, 1), got {rate}')
+                f'the drop-path rate must be in [0, 1), got {rate}'
+            )
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
@@ -28,9 +30,10 @@ class DropPath(nn.Module):
         if not self.training or not self.rate:
             return branch
         keep = 1 - self.rate
-        shape = (len(branch), ) + (1, ) * (branch.ndim - 1)
+        shape = (len(branch),) + (1,) * (branch.ndim - 1)
         kept = torch.empty(
-            shape, dtype=branch.dtype, device=branch.device).bernoulli_(keep)
+            shape, dtype=branch.dtype, device=branch.device
+        ).bernoulli_(keep)
         return branch * kept.div_(keep)
 
     def extra_repr(self) -> str:

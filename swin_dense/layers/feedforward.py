@@ -20,11 +20,13 @@ class FeedForward(nn.Module):
             experts of limited capacity: it then always gets whole maps.
     """
 
-    def __init__(self,
-                 dim: int,
-                 hidden_dim: int,
-                 drop: float = 0.,
-                 activation: type[nn.Module] = nn.GELU) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        drop: float = 0.0,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
         super().__init__()
         self.elements_per_token: int | None = hidden_dim
         self.fc1 = nn.Linear(dim, hidden_dim)
@@ -42,6 +44,7 @@ class FeedForward(nn.Module):
         kernels = choose(x) if kernels is None else kernels
         drops = self.drop.training and self.drop.p > 0
         if type(self.act) is nn.GELU and not drops:
-            return kernels.feed_forward(x, self.fc1, self.fc2,
-                                        self.act.approximate)
+            return kernels.feed_forward(
+                x, self.fc1, self.fc2, self.act.approximate
+            )
         return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))

@@ -1,4 +1,5 @@
 """Position bias that a small network computes from offsets (Swin V2)."""
+
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ MAX_CACHED_TABLES = 8
 
 class _TableCache(NamedTuple):
     """Tables by window, and the state of the weights they are for."""
+
     state: tuple
     tables: dict[Grid, Tensor]
 
@@ -42,24 +44,27 @@ class LogPositionBias(nn.Sequential):
             Loading a checkpoint then keeps it.
     """
 
-    def __init__(self,
-                 window_size: Grid,
-                 num_heads: int,
-                 pretrained_window_size: Grid | None = None,
-                 hidden_dim: int = 512,
-                 bound: float | None = 16.) -> None:
+    def __init__(
+        self,
+        window_size: Grid,
+        num_heads: int,
+        pretrained_window_size: Grid | None = None,
+        hidden_dim: int = 512,
+        bound: float | None = 16.0,
+    ) -> None:
         super().__init__(
-            nn.Linear(len(window_size), hidden_dim), nn.ReLU(inplace=True),
-            nn.Linear(hidden_dim, num_heads, bias=False))
-        self.pretrained_window_size = (
-            pretrained_window_size or (0, ) * len(window_size))
+            nn.Linear(len(window_size), hidden_dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_dim, num_heads, bias=False),
+        )
+        self.pretrained_window_size = pretrained_window_size or (0,) * len(
+            window_size
+        )
         self.window_was_given = any(self.pretrained_window_size)
         self.bound = bound
         self._tables: _TableCache | None = None
 
-    def forward(self,
-                window: Grid,
-                cache: SizeCache | None = None) -> Tensor:
+    def forward(self, window: Grid, cache: SizeCache | None = None) -> Tensor:
         """Return the biases of all offsets of a window.
 
         Args:
@@ -74,14 +79,15 @@ class LogPositionBias(nn.Sequential):
         if self.training or is_traced():
             return self._compute(window, cache)
         weights = list(self.parameters())
-        if any(weight.is_inference()
-               for weight in weights) or (torch.is_grad_enabled()
-                                          and any(weight.requires_grad
-                                                  for weight in weights)):
+        if any(weight.is_inference() for weight in weights) or (
+            torch.is_grad_enabled()
+            and any(weight.requires_grad for weight in weights)
+        ):
             return self._compute(window, cache)
         state = tuple(
             (weight.data_ptr(), weight._version, weight.dtype, weight.device)
-            for weight in weights)
+            for weight in weights
+        )
         # Read and replaced whole, so that threads may share the module.
         kept = self._tables
         if kept is None or kept.state != state:
@@ -91,7 +97,7 @@ class LogPositionBias(nn.Sequential):
             # An ordinary tensor, since the next caller may need gradients.
             with torch.inference_mode(False), torch.no_grad():
                 table = self._compute(window, cache)
-            others = list(kept.tables.items())[-(MAX_CACHED_TABLES - 1):]
+            others = list(kept.tables.items())[-(MAX_CACHED_TABLES - 1) :]
             self._tables = _TableCache(state, {**dict(others), window: table})
         return table
 
@@ -99,20 +105,23 @@ class LogPositionBias(nn.Sequential):
         """Return the table, computed anew."""
         first, _, last = self
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
-        unit = tuple(p or w
-                     for p, w in zip(self.pretrained_window_size, window))
+        unit = tuple(
+            p or w for p, w in zip(self.pretrained_window_size, window)
+        )
         offsets = cache.get(
-            log_coordinates, window, unit, dtype, device=first.weight.device)
+            log_coordinates, window, unit, dtype, device=first.weight.device
+        )
         # In half precision neighbouring offsets would share a bias.
         device = first.weight.device.type
         device = 'cpu' if device == 'meta' else device  # has no autocast
         with torch.autocast(device, enabled=False):
             hidden = torch.addmm(
-                first.bias.to(dtype), offsets,
-                first.weight.to(dtype).t())
+                first.bias.to(dtype), offsets, first.weight.to(dtype).t()
+            )
             table = hidden.relu() @ last.weight.to(dtype).t()
-            return table if self.bound is None else (self.bound *
-                                                     table.sigmoid())
+            return (
+                table if self.bound is None else (self.bound * table.sigmoid())
+            )
 
     def train(self, mode: bool = True) -> 'LogPositionBias':
         """Set the mode and forget the tables."""

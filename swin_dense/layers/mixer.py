@@ -1,4 +1,5 @@
 """What a mixer of the tokens of a window is."""
+
 from functools import partial
 from math import prod
 from typing import Any, ClassVar
@@ -58,8 +59,13 @@ class WindowMixer(nn.Module):
         """
         return None
 
-    def mix(self, windows: Tensor, shared: Any, mask: Tensor | None,
-            kernels: Kernels) -> Tensor:
+    def mix(
+        self,
+        windows: Tensor,
+        shared: Any,
+        mask: Tensor | None,
+        kernels: Kernels,
+    ) -> Tensor:
         """Mix the tokens of some windows.
 
         Args:
@@ -74,15 +80,21 @@ class WindowMixer(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, x: Tensor, layout: WindowLayout,
-                kernels: Kernels) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: WindowLayout, kernels: Kernels
+    ) -> Tensor:
         """Mix the windows of maps `(B, *grid, C)`."""
         shared = self.prepare(layout.window, kernels.cache)
         mix = partial(self._mix, shared, kernels)
         return kernels.mix_windows(x, layout, mix)
 
-    def _mix(self, shared: Any, kernels: Kernels, windows: Tensor,
-             mask: Tensor | None) -> Tensor:
+    def _mix(
+        self,
+        shared: Any,
+        kernels: Kernels,
+        windows: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
         return self.mix(windows, shared, mask, kernels)
 
     def elements_per_window(self, window: Grid) -> int:
@@ -90,7 +102,7 @@ class WindowMixer(nn.Module):
 
         Kernels choose by it how many windows they mix at a time.
         """
-        return prod(window)**2
+        return prod(window) ** 2
 
     def reset_parameters(self) -> None:
         """Draw anew what is not drawn as all linear layers and norms are."""

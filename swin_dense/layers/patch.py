@@ -1,4 +1,5 @@
 """Patch embedding and patch merging for two or three axes."""
+
 from itertools import product
 
 import torch
@@ -21,11 +22,13 @@ class PatchEmbed(nn.Module):
         norm: Makes the norm of the tokens; None for no norm.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 dim: int,
-                 patch_size: Grid,
-                 norm: type[nn.Module] | None = nn.LayerNorm) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int,
+        patch_size: Grid,
+        norm: type[nn.Module] | None = nn.LayerNorm,
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
         conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(patch_size)]
@@ -61,10 +64,12 @@ class PatchMerging(nn.Module):
             (Swin V2) instead of the 4C before.
     """
 
-    def __init__(self,
-                 dim: int,
-                 norm: type[nn.Module] | None = nn.LayerNorm,
-                 post_norm: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        norm: type[nn.Module] | None = nn.LayerNorm,
+        post_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.post_norm = post_norm
         channels = 2 * dim if post_norm else 4 * dim
@@ -79,11 +84,14 @@ class PatchMerging(nn.Module):
             kernels: What carries it out; chosen here where None.
         """
         kernels = choose(x) if kernels is None else kernels
-        x = pad_to_multiple(x, (1, ) * (x.ndim - 4) + (2, 2))
-        x = torch.cat([
-            x[..., row::2, column::2, :]
-            for column, row in product(range(2), repeat=2)
-        ], -1)  # (B, ..., H/2, W/2, 4C)
+        x = pad_to_multiple(x, (1,) * (x.ndim - 4) + (2, 2))
+        x = torch.cat(
+            [
+                x[..., row::2, column::2, :]
+                for column, row in product(range(2), repeat=2)
+            ],
+            -1,
+        )  # (B, ..., H/2, W/2, 4C)
         weight = self.reduction.weight
         if self.post_norm:
             return self.norm(kernels.linear(x, weight, None))

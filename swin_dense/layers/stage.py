@@ -1,4 +1,5 @@
 """A stage: blocks of one resolution, then optional merging."""
+
 from collections.abc import Sequence
 
 import torch
@@ -29,18 +30,21 @@ class SwinStage(nn.Module):
         ValueError: If padding is to be hidden from a mixer without masks.
     """
 
-    def __init__(self,
-                 blocks: Sequence[SwinBlock],
-                 downsample: PatchMerging | None = None,
-                 shrink: bool = False,
-                 mask_padding: bool = False,
-                 with_cp: bool = False,
-                 shift_together: bool = False) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[SwinBlock],
+        downsample: PatchMerging | None = None,
+        shrink: bool = False,
+        mask_padding: bool = False,
+        with_cp: bool = False,
+        shift_together: bool = False,
+    ) -> None:
         super().__init__()
         if mask_padding and blocks[0].mixer.mask_value is None:
             raise ValueError(
                 f'{type(blocks[0].mixer).__name__} takes no masks, so padding '
-                'cannot be hidden from it: set mask_padding to False')
+                'cannot be hidden from it: set mask_padding to False'
+            )
         self.blocks = nn.ModuleList(blocks)
         self.window_size = blocks[0].mixer.window_size
         self.downsample = downsample
@@ -49,9 +53,9 @@ class SwinStage(nn.Module):
         self.with_cp = with_cp
         self.shift_together = shift_together
 
-    def forward(self,
-                x: Tensor,
-                kernels: Kernels | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, kernels: Kernels | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Run the blocks on maps `(B, *grid, C)`.
 
         Args:
@@ -65,7 +69,7 @@ class SwinStage(nn.Module):
         kernels = choose(x) if kernels is None else kernels
         grid = grid_of(x)
         half = tuple(w // 2 for w in self.window_size)
-        layouts = [self._layout(grid, s) for s in ((0, ) * len(grid), half)]
+        layouts = [self._layout(grid, s) for s in ((0,) * len(grid), half)]
         for index, block in enumerate(self.blocks):
             layout = layouts[index % 2]
             if self.with_cp and torch.is_grad_enabled():
@@ -79,10 +83,12 @@ class SwinStage(nn.Module):
     def _layout(self, grid: Grid, shift: Grid) -> WindowLayout:
         """Return how windows of a nominal shift lie on a map."""
         mixer = self.blocks[0].mixer
-        window, shift = fit_window(grid, self.window_size, shift, self.shrink,
-                                   self.shift_together)
+        window, shift = fit_window(
+            grid, self.window_size, shift, self.shrink, self.shift_together
+        )
         mask_value = mixer.mask_value
         if mask_value is not None and self.mask_padding:
             mask_value = HARD_MASK_VALUE
-        return WindowLayout(grid, window, shift, mixer.shifts_by,
-                            self.mask_padding, mask_value)
+        return WindowLayout(
+            grid, window, shift, mixer.shifts_by, self.mask_padding, mask_value
+        )

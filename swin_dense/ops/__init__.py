@@ -4,6 +4,7 @@ Everything works on channels-last maps `(B, *grid, C)`: two grid axes for
 images, three for video. Keys: B batch, C channels, K windows per map, N
 tokens per window, D channels of a head.
 """
+
 from swin_dense.ops.grid import (
     crop,
     cyclic_shift,
@@ -29,9 +30,23 @@ from swin_dense.ops.windows import (
 )
 
 __all__ = [
-    'HARD_MASK_VALUE', 'OFFICIAL_MASK_VALUE', 'SizeCache', 'WindowLayout',
-    'WindowMask', 'crop', 'cut_windows', 'cyclic_shift', 'fit_window',
-    'grid_of', 'is_traced', 'join_windows', 'log_coordinates', 'merge_windows',
-    'pad_to_multiple', 'partition_windows', 'relative_index', 'to_tuple',
-    'window_mask'
+    'HARD_MASK_VALUE',
+    'OFFICIAL_MASK_VALUE',
+    'SizeCache',
+    'WindowLayout',
+    'WindowMask',
+    'crop',
+    'cut_windows',
+    'cyclic_shift',
+    'fit_window',
+    'grid_of',
+    'is_traced',
+    'join_windows',
+    'log_coordinates',
+    'merge_windows',
+    'pad_to_multiple',
+    'partition_windows',
+    'relative_index',
+    'to_tuple',
+    'window_mask',
 ]

@@ -1,4 +1,5 @@
 """Sizes per axis, and padding and cropping of channels-last maps."""
+
 from collections.abc import Sequence
 
 import torch
@@ -31,12 +32,14 @@ def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
     Raises:
         ValueError: If the number of sizes is not `rank`, or one is below 1.
     """
-    sizes = (value, ) * rank if isinstance(value, int) else tuple(value)
-    if len(sizes) != rank or any(not isinstance(size, int) or size < 1
-                                 for size in sizes):
+    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(sizes) != rank or any(
+        not isinstance(size, int) or size < 1 for size in sizes
+    ):
         raise ValueError(
             f'{name} must be a positive integer or {rank} of them, got '
-            f'{value!r}')
+            f'{value!r}'
+        )
     return sizes
 
 
@@ -78,11 +81,13 @@ def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
     return x.roll(tuple(-s for s in shift), axes)
 
 
-def fit_window(grid: Grid,
-               window: Grid,
-               shift: Grid,
-               shrink: bool,
-               shift_together: bool = False) -> tuple[Grid, Grid]:
+def fit_window(
+    grid: Grid,
+    window: Grid,
+    shift: Grid,
+    shrink: bool,
+    shift_together: bool = False,
+) -> tuple[Grid, Grid]:
     """Window and shift that are used on a map of this size.
 
     Args:
@@ -99,8 +104,9 @@ def fit_window(grid: Grid,
     if not shrink:
         return window, shift
     fitted = tuple(min(size, w) for size, w in zip(grid, window))
-    shifts = tuple(0 if size <= w else s
-                   for size, w, s in zip(grid, window, shift))
+    shifts = tuple(
+        0 if size <= w else s for size, w, s in zip(grid, window, shift)
+    )
     if shift_together and 0 in shifts:
-        shifts = (0, ) * len(shifts)
+        shifts = (0,) * len(shifts)
     return fitted, shifts

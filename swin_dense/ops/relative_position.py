@@ -1,4 +1,5 @@
 """Relative positions of the tokens of a window."""
+
 from math import log2
 
 import torch
@@ -7,8 +8,7 @@ from torch import Tensor
 from swin_dense.ops.grid import Grid
 
 
-def relative_index(window: Grid,
-                   table_window: Grid | None = None) -> Tensor:
+def relative_index(window: Grid, table_window: Grid | None = None) -> Tensor:
     """Row of the bias table for every pair of tokens of a window.
 
     Args:
@@ -30,7 +30,8 @@ def relative_index(window: Grid,
     if any(w > t for w, t in zip(window, table_window)):
         raise ValueError(
             f'a bias table for windows of {table_window} has no offsets for '
-            f'windows of {window}: resize the table first')
+            f'windows of {window}: resize the table first'
+        )
     axes = [torch.arange(w) for w in window]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing='ij')).flatten(1)
     offsets = coordinates[:, :, None] - coordinates[:, None, :]
@@ -40,9 +41,9 @@ def relative_index(window: Grid,
     return index
 
 
-def log_coordinates(window: Grid,
-                    unit_window: Grid,
-                    dtype: torch.dtype = torch.float32) -> Tensor:
+def log_coordinates(
+    window: Grid, unit_window: Grid, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Offsets between the tokens of a window, on a logarithmic scale.
 
     Swin V2 paper, equation 4: `sign(d) * log2(1 + |d|) / log2(8)` of offsets
@@ -60,7 +61,7 @@ def log_coordinates(window: Grid,
         the order of `relative_index`.
     """
     axes = [
-        torch.arange(1. - w, w) / max(unit - 1, 1) * 8
+        torch.arange(1.0 - w, w) / max(unit - 1, 1) * 8
         for w, unit in zip(window, unit_window)
     ]
     offsets = torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)

@@ -1,4 +1,5 @@
 """Which tokens of a shifted window may see each other."""
+
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from swin_dense.ops.windows import WindowLayout
 # an average instead of NaN. The official number hides a key unless its logit
 # is some 80 above the others'; the hard one always does, and is a number in
 # float16 too.
-OFFICIAL_MASK_VALUE = -100.
+OFFICIAL_MASK_VALUE = -100.0
 HARD_MASK_VALUE = -1e4
 
 
@@ -26,6 +27,7 @@ class WindowMask(NamedTuple):
             key.
         mask_index: Mask of each window, `(B * K, )`.
     """
+
     masks: Tensor
     mask_index: Tensor
 
@@ -61,9 +63,9 @@ def _axis_labels(layout: WindowLayout, axis: int) -> tuple[Tensor, Tensor]:
     return labels.unique(dim=0, return_inverse=True)
 
 
-def window_mask(layout: WindowLayout,
-                batch: int = 1,
-                dtype: torch.dtype = torch.float32) -> WindowMask | None:
+def window_mask(
+    layout: WindowLayout, batch: int = 1, dtype: torch.dtype = torch.float32
+) -> WindowMask | None:
     """Make the masks for the windows of padded and shifted maps.
 
     After a cyclic shift the windows at the far border hold tokens from
@@ -92,9 +94,11 @@ def window_mask(layout: WindowLayout,
         masks, tokens = len(visible) * len(labels), visible.shape[-1] * window
         visible = (
             visible[:, None, :, None, :, None]
-            & same[None, :, None, :, None, :])
+            & same[None, :, None, :, None, :]
+        )
         visible = visible.reshape(masks, tokens, tokens)  # (M, N, N)
         mask_index = mask_index[:, None] * len(labels) + index  # (K, axis)
         mask_index = mask_index.flatten()
-    return WindowMask((~visible).to(dtype) * layout.mask_value,
-                      mask_index.repeat(batch))
+    return WindowMask(
+        (~visible).to(dtype) * layout.mask_value, mask_index.repeat(batch)
+    )

@@ -1,4 +1,5 @@
 """Keeping index tensors that depend on sizes alone."""
+
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -31,8 +32,12 @@ class SizeCache:
         self.max_entries = max_entries
         self._entries: OrderedDict[tuple, Any] = OrderedDict()
 
-    def get(self, function: Callable[..., T], *sizes: Any,
-            device: torch.device | str) -> T:
+    def get(
+        self,
+        function: Callable[..., T],
+        *sizes: Any,
+        device: torch.device | str,
+    ) -> T:
         """Return `function(*sizes)` with all its tensors on a device.
 
         Args:
@@ -61,7 +66,7 @@ class SizeCache:
         return len(self._entries)
 
     def __reduce__(self) -> tuple:
-        return SizeCache, (self.max_entries, )
+        return SizeCache, (self.max_entries,)
 
 
 def _move(value: Any, device: torch.device | str) -> Any:
@@ -70,6 +75,7 @@ def _move(value: Any, device: torch.device | str) -> Any:
         return value.to(device)
     if isinstance(value, tuple):
         parts = [_move(part, device) for part in value]
-        return type(value)(
-            *parts) if hasattr(value, '_fields') else tuple(parts)
+        return (
+            type(value)(*parts) if hasattr(value, '_fields') else tuple(parts)
+        )
     return value

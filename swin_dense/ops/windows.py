@@ -1,4 +1,5 @@
 """Cutting a map into windows and putting it together again."""
+
 from math import prod
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class WindowLayout(NamedTuple):
         mask_value: Number that hides a key when it is added to its logit;
             None where nothing can be hidden.
     """
+
     grid: Grid
     window: Grid
     shift: Grid
@@ -34,9 +36,10 @@ class WindowLayout(NamedTuple):
     def before(self) -> Grid:
         """Padding before the first token of each axis."""
         if self.shifts_by == 'roll':
-            return (0, ) * len(self.grid)
-        return tuple(w - s if s else 0
-                     for w, s in zip(self.window, self.shift))
+            return (0,) * len(self.grid)
+        return tuple(
+            w - s if s else 0 for w, s in zip(self.window, self.shift)
+        )
 
     @property
     def padded(self) -> Grid:
@@ -65,8 +68,12 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
     counts = [size // w for size, w in zip(grid, window)]
     split = [size for pair in zip(counts, window) for size in pair]
     rank = len(window)
-    order = (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2),
-             2 * rank + 1)
+    order = (
+        0,
+        *range(1, 2 * rank, 2),
+        *range(2, 2 * rank + 1, 2),
+        2 * rank + 1,
+    )
     # For images: (B, H/h, h, W/w, w, C), then (B, H/h, W/w, h, w, C).
     x = x.reshape(batch, *split, channels).permute(order)
     return x.reshape(batch * prod(counts), prod(window), channels)
@@ -89,9 +96,9 @@ def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
     return x.reshape(batch, *grid, channels)
 
 
-def cut_windows(x: Tensor,
-                layout: WindowLayout,
-                padding: Tensor | None = None) -> Tensor:
+def cut_windows(
+    x: Tensor, layout: WindowLayout, padding: Tensor | None = None
+) -> Tensor:
     """Pad, shift and partition maps, in the official order.
 
     Args:
@@ -106,10 +113,14 @@ def cut_windows(x: Tensor,
     for axis, (front, size) in enumerate(zip(before, layout.padded), start=1):
         back = size - front - layout.grid[axis - 1]
         if front or back:
-            x = torch.cat([
-                _filler(x, axis, front, padding), x,
-                _filler(x, axis, back, padding)
-            ], axis)
+            x = torch.cat(
+                [
+                    _filler(x, axis, front, padding),
+                    x,
+                    _filler(x, axis, back, padding),
+                ],
+                axis,
+            )
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, layout.shift)
     return partition_windows(x, layout.window)
@@ -123,8 +134,7 @@ def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
     return crop(x, layout.grid, layout.before)
 
 
-def _filler(x: Tensor, axis: int, size: int,
-            padding: Tensor | None) -> Tensor:
+def _filler(x: Tensor, axis: int, size: int, padding: Tensor | None) -> Tensor:
     """Return padding of some size for one side of a map."""
-    shape = [*x.shape[:axis], size, *x.shape[axis + 1:]]
+    shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]
     return x.new_zeros(shape) if padding is None else padding.expand(shape)

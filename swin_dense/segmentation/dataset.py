@@ -1,4 +1,5 @@
 """Semantic segmentation data that is checked before it trains anything."""
+
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,9 +33,9 @@ class CheckedSegDataset(BaseSegDataset):
 
     Differences: at construction, images and label maps must come in pairs,
     be readable and of one size, and hold no value that is neither a class nor
-    ignored, see `swin_dense.segmentation.label_map_checks`; what they hold is logged
-    as a table. Classes without a palette have the colours of this package's
-    pictures.
+    ignored, see `swin_dense.segmentation.label_map_checks`; what they hold is
+    logged as a table. Classes without a palette have the colours of this
+    package's pictures.
 
     Args:
         check_labels: Whether to read the label maps. Those of a large set are
@@ -56,8 +57,7 @@ class CheckedSegDataset(BaseSegDataset):
 
     @classmethod
     def get_label_map(
-        cls,
-        new_classes: Sequence[str] | None = None
+        cls, new_classes: Sequence[str] | None = None
     ) -> dict[int, int] | None:
         """Label of each class of the data set among those that are wanted.
 
@@ -65,10 +65,13 @@ class CheckedSegDataset(BaseSegDataset):
             ValueError: There are no classes, or not these.
         """
         if new_classes is None:
-            raise ValueError(f'{cls.__name__} needs the names of the classes '
-                             'in label order: set metainfo=dict(classes=[…])')
-        check_class_names(new_classes, cls.__name__,
-                          cls.METAINFO.get('classes'))
+            raise ValueError(
+                f'{cls.__name__} needs the names of the classes '
+                'in label order: set metainfo=dict(classes=[…])'
+            )
+        check_class_names(
+            new_classes, cls.__name__, cls.METAINFO.get('classes')
+        )
         return super().get_label_map(new_classes)
 
     def _update_palette(self) -> list:
@@ -100,7 +103,9 @@ class CheckedSegDataset(BaseSegDataset):
             notes = ''.join(f'\n  {note}' for note in report.notes)
             print_log(
                 f'{self._image_folder}: {len(data_list)} images\n'
-                f'{report.table(self.metainfo["classes"])}{notes}', 'current')
+                f'{report.table(self.metainfo["classes"])}{notes}',
+                'current',
+            )
         return data_list
 
     @property
@@ -115,8 +120,9 @@ class CheckedSegDataset(BaseSegDataset):
     @staticmethod
     def scan(data_list: Sequence[dict]) -> list[LabelMap]:
         """What the label maps hold, and the sizes of their images."""
-        return scan_label_maps([(info['seg_map_path'], info['img_path'])
-                                for info in data_list])
+        return scan_label_maps(
+            [(info['seg_map_path'], info['img_path']) for info in data_list]
+        )
 
     def report(self, maps: Sequence[LabelMap]) -> LabelReport:
         """Compare label maps with the classes."""
@@ -126,23 +132,30 @@ class CheckedSegDataset(BaseSegDataset):
             ignore_index=self.ignore_index,
             reduce_zero_label=self.reduce_zero_label,
             label_map=self.label_map,
-            training=not self.test_mode)
+            training=not self.test_mode,
+        )
 
     def _describe(self, report: LabelReport) -> str:
         """The problems of a report, and the histogram."""
         problems = '\n'.join(f'  {line}' for line in report.problems[:10])
-        more = f'\n  … {len(report.problems) - 10} more' if len(
-            report.problems) > 10 else ''
-        return (f'{self._label_folder}: {report.files} label maps cannot be '
-                f'trained on as they are\n{problems}{more}\n'
-                f'{report.table(self.metainfo["classes"])}')
+        more = (
+            f'\n  … {len(report.problems) - 10} more'
+            if len(report.problems) > 10
+            else ''
+        )
+        return (
+            f'{self._label_folder}: {report.files} label maps cannot be '
+            f'trained on as they are\n{problems}{more}\n'
+            f'{report.table(self.metainfo["classes"])}'
+        )
 
     def _check_tree(self) -> None:
         """Raise if folders or the list of files are absent."""
         if self._label_folder is None and not self.test_mode:
             raise ValueError(
                 'a data set to train on needs label maps: set data_prefix='
-                "dict(img_path='…', seg_map_path='…')")
+                "dict(img_path='…', seg_map_path='…')"
+            )
         wanted = [(self._image_folder, f'*{self.img_suffix}')]
         if self._label_folder:
             wanted.append((self._label_folder, f'*{self.seg_map_suffix}'))
@@ -154,7 +167,10 @@ class CheckedSegDataset(BaseSegDataset):
                 missing.insert(0, self.ann_file)
         if missing:
             raise FileNotFoundError(
-                missing_data_message(missing[0], self.data_root, expected, QUICK_START))
+                missing_data_message(
+                    missing[0], self.data_root, expected, QUICK_START
+                )
+            )
         if not os.path.isfile(self.ann_file):  # folders will be searched
             _check_entries(self._image_folder, self.img_suffix)
 
@@ -166,41 +182,56 @@ class CheckedSegDataset(BaseSegDataset):
         problems = []
         missing = missing_files(images)
         if missing:
-            problems.append(f'{len(missing)} images of {self.ann_file} do not '
-                            f'exist: {first_few(missing, 3)}' +
-                            explain_absent(missing, self._image_folder))
+            problems.append(
+                f'{len(missing)} images of {self.ann_file} do not '
+                f'exist: {first_few(missing, 3)}'
+                + explain_absent(missing, self._image_folder)
+            )
         if self._label_folder:
             labels = [info['seg_map_path'] for info in data_list]
             missing = missing_files(labels)
             if missing:
                 problems.append(
                     f'{len(missing)} of {len(images)} images have no label '
-                    f'map, not found are {first_few(missing, 3)}' +
-                    explain_absent(missing, self._label_folder))
+                    f'map, not found are {first_few(missing, 3)}'
+                    + explain_absent(missing, self._label_folder)
+                )
             # A list may choose from what is there.
-            extra = [] if os.path.isfile(self.ann_file) else sorted(
-                {*_files(self._label_folder, self.seg_map_suffix)} -
-                {os.path.normpath(path)
-                 for path in labels})
+            extra = (
+                []
+                if os.path.isfile(self.ann_file)
+                else sorted(
+                    {*_files(self._label_folder, self.seg_map_suffix)}
+                    - {os.path.normpath(path) for path in labels}
+                )
+            )
             if extra:
-                problems.append(f'{len(extra)} label maps have no image in '
-                                f'{self._image_folder}: {first_few(extra, 3)}')
+                problems.append(
+                    f'{len(extra)} label maps have no image in '
+                    f'{self._image_folder}: {first_few(extra, 3)}'
+                )
         if problems:
             raise FileNotFoundError(
                 '; '.join(problems) + '. An image a/b'
                 f'{self.img_suffix} needs the label map a/b'
                 f'{self.seg_map_suffix}: add or remove files, or correct '
-                'img_suffix and seg_map_suffix')
+                'img_suffix and seg_map_suffix'
+            )
 
     def _nothing_found(self) -> str:
         """What to say about a folder without images."""
         endings = Counter(
-            os.path.splitext(path)[1] for path in _files(self._image_folder))
-        there = ', '.join(f'{count} {ending or "without ending"}'
-                          for ending, count in endings.most_common(5))
-        return (f'no images in {self._image_folder} end in '
-                f'{self.img_suffix!r}; files there: {there or "none"}. Set '
-                'img_suffix, and seg_map_suffix for the label maps')
+            os.path.splitext(path)[1] for path in _files(self._image_folder)
+        )
+        there = ', '.join(
+            f'{count} {ending or "without ending"}'
+            for ending, count in endings.most_common(5)
+        )
+        return (
+            f'no images in {self._image_folder} end in '
+            f'{self.img_suffix!r}; files there: {there or "none"}. Set '
+            'img_suffix, and seg_map_suffix for the label maps'
+        )
 
     def _check_crop(self, maps: Sequence[LabelMap]) -> None:
         """Raise if each crop would reach beyond its image.
@@ -219,17 +250,20 @@ class CheckedSegDataset(BaseSegDataset):
         if size is None:
             return
         width, height = (
-            max(sides) for sides in zip(*(one.size for one in maps)))
+            max(sides) for sides in zip(*(one.size for one in maps))
+        )
         if size[0] > height or size[1] > width:
             raise ValueError(
                 f'crop_size={tuple(size)} (height, width) is larger than '
                 f'every image: they are at most {height} high and {width} '
                 'wide. Use a smaller crop_size, also in data_preprocessor, '
-                'or resize the images before RandomCrop')
+                'or resize the images before RandomCrop'
+            )
 
 
-def _check_entries(folder: str, suffix: str, above: tuple[str,
-                                                          ...] = ()) -> None:
+def _check_entries(
+    folder: str, suffix: str, above: tuple[str, ...] = ()
+) -> None:
     """Raise if mmseg would list a folder's files endlessly, or leave some out.
 
     mmseg follows links, in loops too, and passes over what is no file.
@@ -242,8 +276,10 @@ def _check_entries(folder: str, suffix: str, above: tuple[str,
             if entry.name.endswith(suffix):
                 open_regular(entry.path).close()  # raises, and says why
         elif entry.is_symlink() and os.path.realpath(entry.path) in above:
-            raise ValueError(f'{entry.path} is a link to a folder that it is '
-                             'in, a loop: remove it')
+            raise ValueError(
+                f'{entry.path} is a link to a folder that it is '
+                'in, a loop: remove it'
+            )
         else:
             _check_entries(entry.path, suffix, above)
 
@@ -266,8 +302,7 @@ class CheckedADE20KDataset(CheckedSegDataset):
 
     METAINFO = ADE20KDataset.METAINFO
 
-    def __init__(self,
-                 *args,
-                 reduce_zero_label: bool = True,
-                 **kwargs) -> None:
+    def __init__(
+        self, *args, reduce_zero_label: bool = True, **kwargs
+    ) -> None:
         super().__init__(*args, reduce_zero_label=reduce_zero_label, **kwargs)

@@ -1,4 +1,5 @@
 """Checks of label maps against the classes that they are to be trained for."""
+
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,11 +10,19 @@ from typing import (
 from swin_dense.data.label_map_scan import LabelMap, palette_problems
 from swin_dense.data.messages import first_few
 
-IGNORED_SHARE = .99
+IGNORED_SHARE = 0.99
 # How the files show what mmseg calls ignored, whatever `ignore_index` is.
 WHITE = 255
-BACKGROUND_NAMES = ('background', 'bg', 'unlabeled', 'unlabelled', 'void',
-                    'other', 'others', 'none')
+BACKGROUND_NAMES = (
+    'background',
+    'bg',
+    'unlabeled',
+    'unlabelled',
+    'void',
+    'other',
+    'others',
+    'none',
+)
 
 
 @dataclass
@@ -28,6 +37,7 @@ class LabelReport:
         problems: Sentences: with these, a training would fail or be wrong.
         notes: Sentences on what may be meant so.
     """
+
     files: int
     pixels: dict[int, int] = field(default_factory=dict)
     labels: dict[int, int | None] = field(default_factory=dict)
@@ -46,8 +56,10 @@ class LabelReport:
                 shown = str(label)
                 known = 0 <= label < len(classes)
                 name = classes[label] if known else ''
-            lines.append(f'  {value:>5}  {shown:>5}  {count / total:>7.2%}'
-                         f'  {name}'.rstrip())
+            lines.append(
+                f'  {value:>5}  {shown:>5}  {count / total:>7.2%}'
+                f'  {name}'.rstrip()
+            )
         return '\n'.join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,13 +67,15 @@ class LabelReport:
         return asdict(self)
 
 
-def check_label_maps(maps: Sequence[LabelMap],
-                     classes: Sequence[str],
-                     *,
-                     ignore_index: int = 255,
-                     reduce_zero_label: bool = False,
-                     label_map: Mapping[int, int] | None = None,
-                     training: bool = True) -> LabelReport:
+def check_label_maps(
+    maps: Sequence[LabelMap],
+    classes: Sequence[str],
+    *,
+    ignore_index: int = 255,
+    reduce_zero_label: bool = False,
+    label_map: Mapping[int, int] | None = None,
+    training: bool = True,
+) -> LabelReport:
     """Find out whether label maps can be trained on.
 
     Args:
@@ -109,23 +123,29 @@ def check_label_maps(maps: Sequence[LabelMap],
     return report
 
 
-def _check_pixel_formats(maps: Sequence[LabelMap],
-                         report: LabelReport) -> None:
+def _check_pixel_formats(
+    maps: Sequence[LabelMap], report: LabelReport
+) -> None:
     """Colours are no labels; indices of a palette are."""
     for one in maps:
         if not one.has_one_channel:
-            advice = ('its channels are equal: save any one of them'
-                      if one.counts else
-                      'write the index of its class for each colour')
+            advice = (
+                'its channels are equal: save any one of them'
+                if one.counts
+                else 'write the index of its class for each colour'
+            )
             report.problems.append(
                 f'{one.path} is {one.mode}; a label map has one channel, '
-                f'whose values are classes. {advice.capitalize()}')
+                f'whose values are classes. {advice.capitalize()}'
+            )
     paletted = [one.path for one in maps if one.is_paletted]
     if paletted:
         report.notes.append(
-            f'{len(paletted)} label maps are paletted, {first_few(paletted, 3)}: '
+            f'{len(paletted)} label maps are paletted, '
+            f'{first_few(paletted, 3)}: '
             'the indices of the palette are the labels, its colours are not '
-            'looked at')
+            'looked at'
+        )
     report.problems += palette_problems(maps)
 
 
@@ -134,16 +154,23 @@ def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
     for one in maps:
         if one.image_size and tuple(one.size) != tuple(one.image_size):
             swapped = tuple(one.size) == tuple(one.image_size)[::-1]
-            hint = ('. Width and height are swapped: has the image an EXIF '
-                    'orientation?' if swapped else '')
-            problems.append('{} is {}×{} pixels (width × height), its image '
-                            '{} is {}×{}{}'.format(one.path, *one.size,
-                                                   one.image, *one.image_size,
-                                                   hint))
+            hint = (
+                '. Width and height are swapped: has the image an EXIF '
+                'orientation?'
+                if swapped
+                else ''
+            )
+            problems.append(
+                '{} is {}×{} pixels (width × height), its image '
+                '{} is {}×{}{}'.format(
+                    one.path, *one.size, one.image, *one.image_size, hint
+                )
+            )
 
 
-def _check_zero(report: LabelReport, classes: Sequence[str],
-                reduce_zero_label: bool) -> str:
+def _check_zero(
+    report: LabelReport, classes: Sequence[str], reduce_zero_label: bool
+) -> str:
     """Whether value 0 is what `reduce_zero_label` says.
 
     Returns:
@@ -154,26 +181,38 @@ def _check_zero(report: LabelReport, classes: Sequence[str],
     if reduce_zero_label and 0 in values:
         named = str(classes[0]).strip().casefold() in BACKGROUND_NAMES
         if named or values == {*range(count)}:
-            reason = (f'the first class is called {classes[0]!r}'
-                      if named else f'the values are 0 to {count - 1}, as '
-                      f'many as there are classes, and {count} never occurs')
+            reason = (
+                f'the first class is called {classes[0]!r}'
+                if named
+                else f'the values are 0 to {count - 1}, as '
+                f'many as there are classes, and {count} never occurs'
+            )
             share = report.pixels[0] / sum(report.pixels.values())
             report.problems.append(
                 f'reduce_zero_label=True ignores value 0, {share:.1%} of all '
                 'pixels, and makes label 0 of value 1; yet 0 seems to be a '
-                f'class: {reason}. Set reduce_zero_label=False')
+                f'class: {reason}. Set reduce_zero_label=False'
+            )
     if not reduce_zero_label and values == {*range(count + 1)}:
-        return (f'The values are 0 to {count}, one more than there are '
-                'classes: name what 0 is as the first class, or set '
-                'reduce_zero_label=True to ignore it')
+        return (
+            f'The values are 0 to {count}, one more than there are '
+            'classes: name what 0 is as the first class, or set '
+            'reduce_zero_label=True to ignore it'
+        )
     return ''
 
 
-def _check_range(maps: Sequence[LabelMap], report: LabelReport,
-                 num_classes: int, ignore_index: int, hint: str) -> None:
+def _check_range(
+    maps: Sequence[LabelMap],
+    report: LabelReport,
+    num_classes: int,
+    ignore_index: int,
+    hint: str,
+) -> None:
     """Every value is a class or ignored."""
     strange = [
-        value for value, label in report.labels.items()
+        value
+        for value, label in report.labels.items()
         if label is not None and not 0 <= label < num_classes
     ]
     for value in strange[:5]:
@@ -187,10 +226,12 @@ def _check_range(maps: Sequence[LabelMap], report: LabelReport,
             f'value {value}{palette}{became} in {first.path} '
             f'({first.counts[value]} pixels){others}, num_classes='
             f'{num_classes} (valid labels 0..{num_classes - 1}, ignored '
-            f'{ignore_index})')
+            f'{ignore_index})'
+        )
     if strange:
-        more = f'. {len(strange)} values are out of range' if strange[
-            5:] else ''
+        more = (
+            f'. {len(strange)} values are out of range' if strange[5:] else ''
+        )
         report.problems[-1] += f'{more}. {hint}'
 
 
@@ -204,19 +245,23 @@ def _check_ignored(maps: Sequence[LabelMap], report: LabelReport) -> None:
     if {*report.pixels} == {0, WHITE} and report.labels[WHITE] is None:
         report.problems.append(
             'the only values are 0 and 255, and 255 is ignored: the label '
-            'maps look like black and white masks. Write 1 in place of 255')
+            'maps look like black and white masks. Write 1 in place of 255'
+        )
     elif whole > IGNORED_SHARE:
         report.problems.append(
             f'{whole:.2%} of all pixels are ignored, nearly nothing is left '
-            'to learn. Do the values and ignore_index fit?')
+            'to learn. Do the values and ignore_index fit?'
+        )
     elif empty:
         report.notes.append(
             f'{len(empty)} of {len(maps)} label maps are ignored on more '
-            f'than {IGNORED_SHARE:.0%} of their pixels: {first_few(empty, 3)}')
+            f'than {IGNORED_SHARE:.0%} of their pixels: {first_few(empty, 3)}'
+        )
 
 
-def _check_presence(report: LabelReport, classes: Sequence[str],
-                    training: bool) -> None:
+def _check_presence(
+    report: LabelReport, classes: Sequence[str], training: bool
+) -> None:
     """There are pixels of several classes."""
     present = {*report.labels.values()} - {None}
     absent = [
@@ -227,20 +272,24 @@ def _check_presence(report: LabelReport, classes: Sequence[str],
         name = f' ({classes[label]})' if 0 <= label < len(classes) else ''
         (report.problems if training else report.notes).append(
             f'all pixels that count have label {label}{name}: there is '
-            'nothing to tell apart. Are these the right label maps?')
+            'nothing to tell apart. Are these the right label maps?'
+        )
     elif present and absent:
-        report.notes.append(f'{len(absent)} of {len(classes)} classes have no '
-                            f'pixel: {first_few(absent)}')
+        report.notes.append(
+            f'{len(absent)} of {len(classes)} classes have no '
+            f'pixel: {first_few(absent)}'
+        )
 
 
 def _ignored_share(
-    label_of: Callable[[int], int | None]
+    label_of: Callable[[int], int | None],
 ) -> Callable[[Mapping[int, int]], float]:
     """A function that tells the ignored share of a histogram."""
 
     def share(counts: Mapping[int, int]) -> float:
-        ignored = sum(n for value, n in counts.items()
-                      if label_of(value) is None)
+        ignored = sum(
+            n for value, n in counts.items() if label_of(value) is None
+        )
         return ignored / max(1, sum(counts.values()))
 
     return share

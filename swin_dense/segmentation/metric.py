@@ -1,4 +1,5 @@
 """IoU of semantic segmentation, counted exactly and in bounded memory."""
+
 import inspect
 import logging
 import math
@@ -17,7 +18,7 @@ from swin_dense.registry import METRICS
 VALUES = {
     'mIoU': ('IoU', 'Acc'),
     'mDice': ('Dice', 'Acc'),
-    'mFscore': ('Fscore', 'Precision', 'Recall')
+    'mFscore': ('Fscore', 'Precision', 'Recall'),
 }
 ABSENT = 'absent'
 
@@ -45,25 +46,32 @@ class CheckedIoUMetric(IoUMetric):
             None for those that do not exist.
     """
 
-    def __init__(self,
-                 *,
-                 iou_metrics: Sequence[str] = ('mIoU', ),
-                 classwise: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *,
+        iou_metrics: Sequence[str] = ('mIoU',),
+        classwise: bool = False,
+        **kwargs,
+    ) -> None:
         # mmseg's takes any argument, and leaves a misspelt one unused.
         unknown = {*kwargs} - {*inspect.signature(IoUMetric).parameters}
         if unknown:
-            raise ValueError(f'unknown arguments {sorted(unknown)} of '
-                             f'{type(self).__name__}')
+            raise ValueError(
+                f'unknown arguments {sorted(unknown)} of {type(self).__name__}'
+            )
         if isinstance(iou_metrics, str):
             iou_metrics = [iou_metrics]
         if not iou_metrics or {*iou_metrics} - {*VALUES}:
-            raise ValueError(f'iou_metrics={list(iou_metrics)} must be some '
-                             f'of {list(VALUES)}')
+            raise ValueError(
+                f'iou_metrics={list(iou_metrics)} must be some '
+                f'of {list(VALUES)}'
+            )
         super().__init__(iou_metrics=list(iou_metrics), **kwargs)
         if self.format_only and not self.output_dir:
-            raise ValueError('format_only=True needs output_dir, the folder '
-                             'to write label maps to')
+            raise ValueError(
+                'format_only=True needs output_dir, the folder '
+                'to write label maps to'
+            )
         self.classwise = classwise
         self.by_class: dict[str, dict[str, float | None]] = {}
         self._restart()
@@ -102,29 +110,36 @@ class CheckedIoUMetric(IoUMetric):
         if 'gt_sem_seg' not in sample:
             raise ValueError(
                 f'{name} has no label map to compare with: add LoadAnnotations'
-                ' to the test pipeline, or use format_only=True')
+                ' to the test pipeline, or use format_only=True'
+            )
         classes = len(self.dataset_meta['classes'])
         found, truth = (
             sample[key]['data'].squeeze()
-            for key in ('pred_sem_seg', 'gt_sem_seg'))
+            for key in ('pred_sem_seg', 'gt_sem_seg')
+        )
         if found.shape != truth.shape:
             raise ValueError(
                 f'{name}: the prediction is of {tuple(found.shape)} pixels '
                 f'(height, width), the label map of {tuple(truth.shape)}. '
-                'Load label maps after Resize in the test pipeline')
-        for what, labels in (('label', truth), ('the model predicts label',
-                                                found)):
+                'Load label maps after Resize in the test pipeline'
+            )
+        for what, labels in (
+            ('label', truth),
+            ('the model predicts label', found),
+        ):
             # Where the truth is ignored, so is the prediction.
             labels = labels[truth != self.ignore_index]
             wrong = labels[(labels < 0) | (labels >= classes)]
             if wrong.numel():
                 raise ValueError(
                     f'{what} {int(wrong[0])} in {name}, num_classes={classes} '
-                    f'(valid 0..{classes - 1}, ignored {self.ignore_index})')
+                    f'(valid 0..{classes - 1}, ignored {self.ignore_index})'
+                )
 
     @staticmethod
-    def intersect_and_union(pred_label: Tensor, label: Tensor,
-                            num_classes: int, ignore_index: int) -> np.ndarray:
+    def intersect_and_union(
+        pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
+    ) -> np.ndarray:
         """Number of pixels by true and predicted class, `(K, K)`."""
         valid = label != ignore_index
         pairs = label[valid].long() * num_classes + pred_label[valid].long()
@@ -157,7 +172,8 @@ class CheckedIoUMetric(IoUMetric):
             raise ValueError(
                 f'{scored} images were scored, the data set has {self.size}: '
                 'is it empty, was the run interrupted, or are images skipped '
-                'by the pipeline?')
+                'by the pipeline?'
+            )
         if self.format_only:
             print_log(f'label maps are in {self.output_dir}', 'current')
             return {}
@@ -167,14 +183,16 @@ class CheckedIoUMetric(IoUMetric):
         if repeated >= len(results):
             raise ValueError(
                 f'{scored} images were scored, the data set has {self.size}: '
-                'some were scored more than once')
+                'some were scored more than once'
+            )
         counts = sum(counts for _, counts, _ in results)
-        for _, _, last in results[:len(results) - repeated]:
+        for _, _, last in results[: len(results) - repeated]:
             counts = counts + last
         if not counts.sum():
             raise ValueError(
                 f'none of the {scored} images has a pixel with a label: there '
-                'is nothing to compare with')
+                'is nothing to compare with'
+            )
         return self._values(counts)
 
     def _values(self, counts: np.ndarray) -> dict[str, float]:
@@ -189,12 +207,17 @@ class CheckedIoUMetric(IoUMetric):
                 'Recall': hit / true,
             }
             weight = self.beta**2
-            table['Fscore'] = ((1 + weight) * table['Precision'] *
-                               table['Recall'] /
-                               (weight * table['Precision'] + table['Recall']))
+            table['Fscore'] = (
+                (1 + weight)
+                * table['Precision']
+                * table['Recall']
+                / (weight * table['Precision'] + table['Recall'])
+            )
         names = list(
-            dict.fromkeys(name for metric in self.metrics
-                          for name in VALUES[metric]))
+            dict.fromkeys(
+                name for metric in self.metrics for name in VALUES[metric]
+            )
+        )
         percent = {name: 100 * table[name] for name in names}
         if self.nan_to_num is not None:
             percent = {
@@ -211,14 +234,18 @@ class CheckedIoUMetric(IoUMetric):
         }
         self._log(true / true.sum())
         means = {'aAcc': 100 * hit.sum() / true.sum()}
-        means.update((f'm{name}', np.nanmean(values))
-                     for name, values in percent.items()
-                     if not np.isnan(values).all())
+        means.update(
+            (f'm{name}', np.nanmean(values))
+            for name, values in percent.items()
+            if not np.isnan(values).all()
+        )
         if self.classwise:
-            means.update((f'{name}.{label}', value)
-                         for label, values in self.by_class.items()
-                         for name, value in values.items()
-                         if value is not None)
+            means.update(
+                (f'{name}.{label}', value)
+                for label, values in self.by_class.items()
+                for name, value in values.items()
+                if value is not None
+            )
         return {name: round(float(value), 2) for name, value in means.items()}
 
     def _log(self, shares: np.ndarray) -> None:
@@ -229,15 +256,19 @@ class CheckedIoUMetric(IoUMetric):
         for share, (label, values) in zip(shares, self.by_class.items()):
             cells = ''.join(
                 f'{ABSENT:>10}' if value is None else f'{value:>10.2f}'
-                for value in values.values())
+                for value in values.values()
+            )
             lines.append(f'  {share:>8.2%}{cells}  {label}')
         print_log('values by class in percent\n' + '\n'.join(lines), 'current')
         missing = [
-            str(label) for share, label in zip(shares, self.by_class)
+            str(label)
+            for share, label in zip(shares, self.by_class)
             if not share
         ]
         if missing:
             print_log(
                 f'{len(missing)} of {len(shares)} classes are absent from the '
-                f'label maps: {", ".join(missing)}', 'current',
-                logging.WARNING)
+                f'label maps: {", ".join(missing)}',
+                'current',
+                logging.WARNING,
+            )

@@ -1,4 +1,5 @@
 """Label maps of photographs from a config and a checkpoint."""
+
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -48,12 +49,14 @@ class SegmentationPredictor(BasePredictor):
 
     scope = 'mmseg'
 
-    def __init__(self,
-                 *args: Any,
-                 tile: Sequence[int] | None = None,
-                 overlap: float = 0.25,
-                 on_tile: Callable[[], Any] = lambda: None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        tile: Sequence[int] | None = None,
+        overlap: float = 0.25,
+        on_tile: Callable[[], Any] = lambda: None,
+        **kwargs: Any,
+    ) -> None:
         if tile is not None:
             check_tiling(tile, overlap)
         self.tile = tile
@@ -61,17 +64,16 @@ class SegmentationPredictor(BasePredictor):
         self.on_tile = on_tile
         super().__init__(*args, **kwargs)
 
-    def _open_data(self, dataset: Any,
-                   classes: list[str] | None) -> list[str]:
+    def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
         """See BasePredictor; reads no data."""
         settings = {
-            key: value
-            for key, value in dataset.items() if key != 'generate'
+            key: value for key, value in dataset.items() if key != 'generate'
         }
         settings.update(pipeline=[], lazy_init=True)
         if classes:
             settings['metainfo'] = {
-                **(dataset.get('metainfo') or {}), 'classes': classes
+                **(dataset.get('metainfo') or {}),
+                'classes': classes,
             }
         known = DATASETS.build(settings)
         names = list(known.metainfo['classes'])
@@ -83,10 +85,12 @@ class SegmentationPredictor(BasePredictor):
             for old, new in (known.label_map or {}).items()
             if new in range(len(names))
         }
-        self.file_values = np.array([
-            origin.get(label, label) + bool(known.reduce_zero_label)
-            for label in range(len(names))
-        ])
+        self.file_values = np.array(
+            [
+                origin.get(label, label) + bool(known.reduce_zero_label)
+                for label in range(len(names))
+            ]
+        )
         return names
 
     def __call__(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
@@ -110,11 +114,14 @@ class SegmentationPredictor(BasePredictor):
             return [self._predict_tiled(load_image(image)) for image in images]
         labels: list[np.ndarray] = []
         for _, batch in groupby(
-                self._prepare(images), lambda data: data['inputs'].shape):
+            self._prepare(images), lambda data: data['inputs'].shape
+        ):
             labels += self._predict_whole(list(batch))
         return labels
 
-    def logits(self, image: ImageLike) -> Iterator[tuple[slice, slice, Tensor]]:
+    def logits(
+        self, image: ImageLike
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Logits of an image, part by part, each pixel once.
 
         Args:
@@ -129,7 +136,7 @@ class SegmentationPredictor(BasePredictor):
 
         def predict(rows: slice, columns: slice) -> Tensor:
             tile = np.ascontiguousarray(pixels[rows, columns])
-            sample, = self._test(self._prepare([tile]))
+            (sample,) = self._test(self._prepare([tile]))
             self.on_tile()
             return sample.seg_logits.data
 
@@ -172,16 +179,20 @@ class SegmentationPredictor(BasePredictor):
         Returns:
             Labels (H, W).
         """
-        left, right, top, bottom = meta.get('img_padding_size',
-                                            meta.get('padding_size', [0] * 4))
-        logits = logits[:, top:logits.shape[1] - bottom,
-                        left:logits.shape[2] - right]
+        left, right, top, bottom = meta.get(
+            'img_padding_size', meta.get('padding_size', [0] * 4)
+        )
+        logits = logits[
+            :, top : logits.shape[1] - bottom, left : logits.shape[2] - right
+        ]
         labels = np.empty(meta['ori_shape'][:2], self._dtype)
-        strips = resize_in_strips(logits, labels.shape,
-                                  self.model.align_corners, AT_ONCE)
+        strips = resize_in_strips(
+            logits, labels.shape, self.model.align_corners, AT_ONCE
+        )
         for rows, strip in strips:
             labels[rows] = self._labels(
-                strip if len(strip) > 1 else strip.sigmoid())
+                strip if len(strip) > 1 else strip.sigmoid()
+            )
         return labels
 
     def _predict_tiled(self, pixels: np.ndarray) -> np.ndarray:

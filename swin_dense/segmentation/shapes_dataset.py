@@ -1,4 +1,5 @@
 """The generated shapes as label maps that make themselves."""
+
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,23 @@ class ShapesSegDataset(CheckedSegDataset):
     Other arguments are those of CheckedSegDataset.
     """
 
-    def __init__(self,
-                 *,
-                 data_root: str,
-                 data_prefix: dict[str, str],
-                 generate: dict[str, Any] | None = None,
-                 metainfo: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        data_prefix: dict[str, str],
+        generate: dict[str, Any] | None = None,
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
         maps = Path(data_root, data_prefix['seg_map_path'])
         if generate is not None:
             parameters = dict(generate)
-            generate_ade(data_root, {maps.name: parameters.pop('num_images')},
-                         **parameters)
+            generate_ade(
+                data_root,
+                {maps.name: parameters.pop('num_images')},
+                **parameters,
+            )
         drawn = read_parameters(maps / ADE_MANIFEST) or {}
         classes = (BACKGROUND, *drawn.get('classes', ()))
         metainfo = {'classes': classes, **(metainfo or {})}
@@ -54,4 +60,5 @@ class ShapesSegDataset(CheckedSegDataset):
             data_root=data_root,
             data_prefix=data_prefix,
             metainfo=metainfo,
-            **kwargs)
+            **kwargs,
+        )

@@ -2,6 +2,7 @@
 
 Key: C classes, H and W image, h and w tile, in pixels.
 """
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,25 +21,34 @@ def check_tiling(tile: Sequence[int], overlap: float) -> None:
             is not a share that leaves steps of a pixel at least.
     """
     if len(tile) != 2 or min(tile) < 1:
-        raise ValueError(f'a tile is a height and a width in pixels, such as '
-                         f'(512, 512), got {tuple(tile)}')
+        raise ValueError(
+            f'a tile is a height and a width in pixels, such as '
+            f'(512, 512), got {tuple(tile)}'
+        )
     if not 0 <= overlap < 1:
-        raise ValueError('the overlap of tiles is a share of their side, from '
-                         f'0 to below 1, got {overlap}')
+        raise ValueError(
+            'the overlap of tiles is a share of their side, from '
+            f'0 to below 1, got {overlap}'
+        )
 
 
-def count_tiles(shape: Sequence[int], tile: Sequence[int],
-                overlap: float) -> int:
+def count_tiles(
+    shape: Sequence[int], tile: Sequence[int], overlap: float
+) -> int:
     """How many tiles an image of `shape` (H, W) has."""
-    rows, columns = (len(_starts(length, min(length, side), overlap))
-                     for length, side in zip(shape, tile))
+    rows, columns = (
+        len(_starts(length, min(length, side), overlap))
+        for length, side in zip(shape, tile)
+    )
     return rows * columns
 
 
-def blend(predict: Callable[[slice, slice], Tensor],
-          shape: Sequence[int],
-          tile: Sequence[int],
-          overlap: float = 0.25) -> Iterator[Block]:
+def blend(
+    predict: Callable[[slice, slice], Tensor],
+    shape: Sequence[int],
+    tile: Sequence[int],
+    overlap: float = 0.25,
+) -> Iterator[Block]:
     """Predict an image tile by tile.
 
     All tiles have one size, that of `tile` or of the image where that is
@@ -67,8 +77,12 @@ def blend(predict: Callable[[slice, slice], Tensor],
     """
     check_tiling(tile, overlap)
     if shape[1] > shape[0]:  # the strip lies along the shorter side
-        turned = blend(lambda rows, columns: predict(columns, rows).mT,
-                       shape[::-1], tile[::-1], overlap)
+        turned = blend(
+            lambda rows, columns: predict(columns, rows).mT,
+            shape[::-1],
+            tile[::-1],
+            overlap,
+        )
         for columns, rows, logits in turned:
             yield rows, columns, logits.mT
         return
@@ -90,19 +104,20 @@ def blend(predict: Callable[[slice, slice], Tensor],
                 common = _common(tops, height)
                 strip = torch.zeros(len(block), common, shape[1])
             if beside is not None:
-                block[:, :, :reached - left] += beside
+                block[:, :, : reached - left] += beside
             fresh = strip[:, :above, reached:stop]
-            block[:, :above, reached - left:] += fresh.to(block)
+            block[:, :above, reached - left :] += fresh.to(block)
             reached = stop
             block, beside = block.tensor_split([right - left], dim=2)
             yield slice(top, bottom), slice(left, right), block[:, :done]
-            strip[:, :height - done, left:right] = block[:, done:]
+            strip[:, : height - done, left:right] = block[:, done:]
             beside = beside.clone()  # lets go of the rest
         above = height - done
 
 
-def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
-                     most: int) -> Iterator[tuple[slice, Tensor]]:
+def resize_in_strips(
+    logits: Tensor, shape: Sequence[int], align_corners: bool, most: int
+) -> Iterator[tuple[slice, Tensor]]:
     """Resize logits by bilinear interpolation, some rows at a time.
 
     Args:
@@ -120,7 +135,7 @@ def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
     if align_corners:
         place = rows * (old - 1) / max(height - 1, 1)
     else:
-        place = ((rows + .5) * old / height - .5).clamp(min=0)
+        place = ((rows + 0.5) * old / height - 0.5).clamp(min=0)
     above = place.long().clamp(max=old - 1)
     below = (above + 1).clamp(max=old - 1)
     share = (place - above).to(logits)
@@ -129,12 +144,18 @@ def resize_in_strips(logits: Tensor, shape: Sequence[int], align_corners: bool,
         part = slice(start, min(start + step, height))
         first, second = (
             logits[:, index[part].to(logits.device)]
-            for index in (above, below))
+            for index in (above, below)
+        )
         strip = torch.lerp(first, second, share[part, None])  # (C, rows, w)
-        yield part, F.interpolate(
-            strip[None], (strip.shape[1], width),
-            mode='bilinear',
-            align_corners=align_corners)[0]
+        yield (
+            part,
+            F.interpolate(
+                strip[None],
+                (strip.shape[1], width),
+                mode='bilinear',
+                align_corners=align_corners,
+            )[0],
+        )
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:
@@ -160,5 +181,5 @@ def _weights(starts: Sequence[int], length: int, side: int) -> Tensor:
     weight = slope.clamp(max=1)
     total = torch.zeros(length, dtype=torch.float64)
     for start in starts:
-        total[start:start + side] += weight
-    return torch.stack([weight / total[s:s + side] for s in starts])
+        total[start : start + side] += weight
+    return torch.stack([weight / total[s : s + side] for s in starts])

@@ -1,4 +1,5 @@
 """Averaging label maps over scales and flips (test-time augmentation)."""
+
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -53,10 +54,9 @@ class SegTTAModel(BaseTTAModel):
     def _predict(self, data: dict[str, list[Any]], image: int) -> Iterator:
         """The data samples of an image's augmentations, one at a time."""
         for index in range(len(data['inputs'])):
-            yield self.module.test_step({
-                key: [values[index][image]]
-                for key, values in data.items()
-            })[0]
+            yield self.module.test_step(
+                {key: [values[index][image]] for key, values in data.items()}
+            )[0]
 
     def _merge(self, samples: Iterator) -> Any:
         merged = next(samples)

@@ -1,4 +1,5 @@
 """What is written of label maps: pictures, PNG files and areas."""
+
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -32,16 +33,23 @@ class LabelResults:
         areas: Whether to write `areas.json`.
     """
 
-    def __init__(self, out: Path, pictures: Sequence[Path], predictor: Any,
-                 areas: bool) -> None:
+    def __init__(
+        self, out: Path, pictures: Sequence[Path], predictor: Any, areas: bool
+    ) -> None:
         self.out = out
         self.pictures = pictures
         self.maps = label_paths(pictures, out)
         self.predictor = predictor
         classes = json.dumps(list(predictor.classes))
-        self.images = JsonStream(out / 'areas.json',
-                                 f'{{"classes": {classes}, "images": [\n',
-                                 '\n]}\n') if areas else None
+        self.images = (
+            JsonStream(
+                out / 'areas.json',
+                f'{{"classes": {classes}, "images": [\n',
+                '\n]}\n',
+            )
+            if areas
+            else None
+        )
         self.count = 0
 
     @property
@@ -49,8 +57,9 @@ class LabelResults:
         """All that `add` may write."""
         return [*self.pictures, *self.maps]
 
-    def add(self, index: int, image: Path, pixels: np.ndarray,
-            labels: np.ndarray) -> None:
+    def add(
+        self, index: int, image: Path, pixels: np.ndarray, labels: np.ndarray
+    ) -> None:
         """Write what is found in the image of an index.
 
         Args:
@@ -66,13 +75,17 @@ class LabelResults:
         cli.write_image(self.maps[index], values[labels])
         if self.images is not None:
             height, width = labels.shape
-            self.images.add([{
-                'file_name': str(image),
-                'label_map': str(self.maps[index]),
-                'width': width,
-                'height': height,
-                'areas': class_areas(labels, classes)
-            }])
+            self.images.add(
+                [
+                    {
+                        'file_name': str(image),
+                        'label_map': str(self.maps[index]),
+                        'width': width,
+                        'height': height,
+                        'areas': class_areas(labels, classes),
+                    }
+                ]
+            )
             self.images.publish()
         small = min(1, LARGEST / max(labels.shape))
         if small < 1:
@@ -81,7 +94,8 @@ class LabelResults:
             labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
         cli.write_image(
             self.pictures[index],
-            draw_labels(pixels, labels, classes, self.predictor.palette))
+            draw_labels(pixels, labels, classes, self.predictor.palette),
+        )
         self.count += 1
 
     def close(self) -> None:
@@ -91,12 +105,15 @@ class LabelResults:
 
     def summary(self) -> str:
         """Say how much was done, and where it is."""
-        return (f'{self.count} images, pictures and label maps: {self.out}, '
-                f'{self.out / "labels"}')
+        return (
+            f'{self.count} images, pictures and label maps: {self.out}, '
+            f'{self.out / "labels"}'
+        )
 
 
-def class_areas(labels: np.ndarray,
-                classes: Sequence[str]) -> dict[str, dict[str, float]]:
+def class_areas(
+    labels: np.ndarray, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Pixels and share of each class that occurs, the largest first.
 
     Args:
@@ -109,11 +126,9 @@ def class_areas(labels: np.ndarray,
     for name, count in zip(classes, counts):
         pixels[name] += int(count)
     return {
-        name: {
-            'pixels': count,
-            'share': round(count / labels.size, 6)
-        }
-        for name, count in pixels.most_common() if count
+        name: {'pixels': count, 'share': round(count / labels.size, 6)}
+        for name, count in pixels.most_common()
+        if count
     }
 
 
@@ -127,7 +142,10 @@ def label_paths(pictures: Sequence[Path], out: Path) -> list[Path]:
 
     def rename(path: Path) -> Path:
         name = path.relative_to(out / 'labels').with_suffix('.png')
-        return path.with_suffix('.png') if times[name] == 1 else (
-            path.with_name(f'{path.name}.png'))
+        return (
+            path.with_suffix('.png')
+            if times[name] == 1
+            else (path.with_name(f'{path.name}.png'))
+        )
 
     return distinct_paths([out / 'labels' / name for name in names], rename)

@@ -4,6 +4,7 @@ Every shape comes with the exact mask of what is visible of it. H and W are
 the height and width of the image in pixels; K counts its shapes, in drawing
 order.
 """
+
 import colorsys
 import math
 from collections.abc import Sequence
@@ -17,10 +18,10 @@ MIN_VISIBLE = 0.15
 SUBPIXEL_BITS = 4
 
 
-def _regular(corners: int, inner: float = 1.) -> np.ndarray:
+def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
     """Corners of a polygon in the unit circle, odd ones at radius `inner`."""
     angle = 2 * np.pi * np.arange(corners) / corners
-    radius = np.where(np.arange(corners) % 2, inner, 1.)
+    radius = np.where(np.arange(corners) % 2, inner, 1.0)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
 
 
@@ -30,7 +31,7 @@ SHAPES: dict[str, np.ndarray] = {
     'triangle': _regular(3),
     'pentagon': _regular(5),
     'hexagon': _regular(6),
-    'star': _regular(10, inner=.45),
+    'star': _regular(10, inner=0.45),
 }
 """Corners `(n, 2)` of each class in the unit circle."""
 
@@ -41,14 +42,16 @@ def rotation_matrix(angle: float) -> np.ndarray:
     return np.array([[c, s], [-s, c]], np.float32)
 
 
-def smooth_field(rng: np.random.Generator, size: tuple[int, int],
-                 cell: float) -> np.ndarray:
+def smooth_field(
+    rng: np.random.Generator, size: tuple[int, int], cell: float
+) -> np.ndarray:
     """Smooth random field `(H, W, 3)` of about unit variance; `cell` is the
     size of its blobs in pixels."""
     height, width = size
     grid = rng.standard_normal(
         (math.ceil(height / cell) + 1, math.ceil(width / cell) + 1, 3),
-        np.float32)
+        np.float32,
+    )
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
@@ -63,20 +66,22 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 def _paint(rng: np.random.Generator, label: int, count: int) -> np.ndarray:
     """A colour (blue, green, red) in 0…255 of the hues of one of `count`
     classes."""
-    hue = (label + rng.uniform(.1, .9)) / count
-    red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(.4, 1, 2))
+    hue = (label + rng.uniform(0.1, 0.9)) / count
+    red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(0.4, 1, 2))
     return 255 * np.array([blue, green, red])
 
 
-def _surface(rng: np.random.Generator,
-             mask: np.ndarray,
-             centre: np.ndarray,
-             radius: float,
-             paint: np.ndarray | None = None) -> np.ndarray:
+def _surface(
+    rng: np.random.Generator,
+    mask: np.ndarray,
+    centre: np.ndarray,
+    radius: float,
+    paint: np.ndarray | None = None,
+) -> np.ndarray:
     """Colours `(n, 3)` of the n pixels of a shape: paint of any colour unless
     given, pattern, and light that falls off across it."""
     y, x = np.nonzero(mask)
-    place = np.stack([x + .5, y + .5], 1) - centre
+    place = np.stack([x + 0.5, y + 0.5], 1) - centre
     place = (place / radius).astype(np.float32)
     turn, light = rng.uniform(0, 2 * np.pi, 2)
     waves = np.sin(rng.uniform(3, 12) * (place @ rotation_matrix(turn)))
@@ -87,7 +92,7 @@ def _surface(rng: np.random.Generator,
         strength = np.sign(waves[:, :1] * waves[:, 1:])
     else:
         strength = np.zeros_like(waves[:, :1])
-    shade = 1 + rng.uniform(.1, .4) * (place @ rotation_matrix(light))[:, :1]
+    shade = 1 + rng.uniform(0.1, 0.4) * (place @ rotation_matrix(light))[:, :1]
     if paint is None:
         paint = rng.uniform(0, 255, 3)
     second = rng.uniform(-40, 40, 3)
@@ -95,15 +100,18 @@ def _surface(rng: np.random.Generator,
 
 
 def _place(
-        rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray,
-        radius: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, float]:
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    corners: np.ndarray,
+    radius: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Mask `(H, W)` of one shape at a random place, its centre (x, y) and
     circumradius in pixels."""
     r = rng.uniform(*radius)
     centre = rng.uniform((0, 0), (size[1], size[0]))
     turn = rng.uniform(0, 2 * np.pi)
     # OpenCV puts integers at pixel centres; `centre` counts from the corner.
-    points = centre - .5 + r * corners @ rotation_matrix(turn)
+    points = centre - 0.5 + r * corners @ rotation_matrix(turn)
     mask = np.zeros(size, np.uint8)
     fixed = np.round(points * (1 << SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillPoly(mask, [fixed], 1, shift=SUBPIXEL_BITS)
@@ -111,14 +119,15 @@ def _place(
 
 
 def draw_image(
-        rng: np.random.Generator,
-        image_size: tuple[int, int] = (256, 256),
-        classes: Sequence[str] = ('circle', 'square', 'triangle'),
-        num_shapes: tuple[int, int] = (2, 5),
-        radius: tuple[float, float] = (15, 50),
-        empty: float = .05,
-        ground: np.ndarray | None = None,
-        hues: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng: np.random.Generator,
+    image_size: tuple[int, int] = (256, 256),
+    classes: Sequence[str] = ('circle', 'square', 'triangle'),
+    num_shapes: tuple[int, int] = (2, 5),
+    radius: tuple[float, float] = (15, 50),
+    empty: float = 0.05,
+    ground: np.ndarray | None = None,
+    hues: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image.
 
     Args:
@@ -149,13 +158,15 @@ def draw_image(
     for _ in range(wanted):
         label = int(rng.integers(len(classes)))
         for _ in range(20):
-            mask, centre, r = _place(rng, image_size, SHAPES[classes[label]],
-                                     radius)
+            mask, centre, r = _place(
+                rng, image_size, SHAPES[classes[label]], radius
+            )
             rest = [other & ~mask for other in visible]
             area = int(mask.sum())
             if area >= MIN_VISIBLE * r * r and all(
-                    part.sum() >= MIN_VISIBLE * full
-                    for part, full in zip(rest, whole)):
+                part.sum() >= MIN_VISIBLE * full
+                for part, full in zip(rest, whole)
+            ):
                 break
         else:
             continue
@@ -165,7 +176,7 @@ def draw_image(
         paint = _paint(rng, label, len(classes)) if hues else None
         canvas[mask] = _surface(rng, mask, centre, r, paint)
     # A lens and a sensor: edges a pixel soft, noise on every pixel.
-    canvas = cv2.GaussianBlur(canvas, (3, 3), .6)
+    canvas = cv2.GaussianBlur(canvas, (3, 3), 0.6)
     noise = rng.standard_normal(canvas.shape, np.float32)
     canvas += np.float32(rng.uniform(4, 16)) * noise
     image = np.clip(np.round(canvas), 0, 255).astype(np.uint8)

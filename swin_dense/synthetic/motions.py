@@ -10,6 +10,7 @@ and its index, so that clip 7 is the same whether 10 or 10 000 are asked for.
 
 T, H and W are the frames of a clip, and their height and width in pixels.
 """
+
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,23 +44,26 @@ MOTIONS: dict[str, tuple[str, int]] = {
 TURNING = [name for name in SHAPES if name != 'circle']
 # Least and most over a whole clip: shares of the side, the logarithm of a
 # factor, radians.
-EXTENT = dict(x=(.45, .7), y=(.45, .7), size=(.7, 1.1), angle=(2., 4.))
+EXTENT = dict(x=(0.45, 0.7), y=(0.45, 0.7), size=(0.7, 1.1), angle=(2.0, 4.0))
 
 
 def _sprite(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Colours `(64, 64, 3)` of a shape of radius 28, and its mask."""
     colours = rng.uniform(150, 250, 3) + rng.uniform(15, 30) * smooth_field(
-        rng, (64, 64), rng.uniform(6, 12))
+        rng, (64, 64), rng.uniform(6, 12)
+    )
     corners = 31.5 + 28 * SHAPES[str(rng.choice(TURNING))]
     mask = np.zeros((64, 64), np.float32)
     cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 1, shift=4)
     return colours.astype(np.float32), mask
 
 
-def draw_motion(rng: np.random.Generator,
-                motion: str,
-                num_frames: int = 32,
-                image_size: int = 96) -> Iterator[np.ndarray]:
+def draw_motion(
+    rng: np.random.Generator,
+    motion: str,
+    num_frames: int = 32,
+    image_size: int = 96,
+) -> Iterator[np.ndarray]:
     """Draw the frames of one clip.
 
     Args:
@@ -75,39 +79,47 @@ def draw_motion(rng: np.random.Generator,
     side = (image_size, image_size)
     scene = background(rng, side)
     # Darker than any shape, so that few clips teach what to follow.
-    scene = rng.uniform(30, 80) + .4 * (scene - scene.mean())
+    scene = rng.uniform(30, 80) + 0.4 * (scene - scene.mean())
     colours, mask = _sprite(rng)
     middle = dict(
-        x=rng.uniform(.4, .6) * image_size,
-        y=rng.uniform(.4, .6) * image_size,
-        size=np.log(rng.uniform(.2, .32) * image_size / 28),
-        angle=rng.uniform(0, 2 * np.pi))
+        x=rng.uniform(0.4, 0.6) * image_size,
+        y=rng.uniform(0.4, 0.6) * image_size,
+        size=np.log(rng.uniform(0.2, 0.32) * image_size / 28),
+        angle=rng.uniform(0, 2 * np.pi),
+    )
     extent = direction * rng.uniform(*EXTENT[what])
     if what in 'xy':
         extent *= image_size
     noise = rng.uniform(2, 6)
-    for phase in np.linspace(-.5, .5, num_frames):
+    for phase in np.linspace(-0.5, 0.5, num_frames):
         now = {**middle, what: middle[what] + extent * phase}
         size = np.exp(now['size'])
         # Rows point down, so a growing angle turns clockwise.
         cos, sin = size * np.cos(now['angle']), size * np.sin(now['angle'])
-        place = np.array([[cos, -sin, now['x'] - 31.5 * (cos - sin)],
-                          [sin, cos, now['y'] - 31.5 * (sin + cos)]])
+        place = np.array(
+            [
+                [cos, -sin, now['x'] - 31.5 * (cos - sin)],
+                [sin, cos, now['y'] - 31.5 * (sin + cos)],
+            ]
+        )
         cover = cv2.warpAffine(mask, place, side)[..., None]
         paint = cv2.warpAffine(
-            colours, place, side, borderMode=cv2.BORDER_REPLICATE)
+            colours, place, side, borderMode=cv2.BORDER_REPLICATE
+        )
         frame = scene + cover * (paint - scene)
         frame += noise * rng.standard_normal(frame.shape, np.float32)
         yield np.clip(np.round(frame), 0, 255).astype(np.uint8)
 
 
-def motion_parameters(num_clips: int,
-                      *,
-                      image_size: int = 96,
-                      num_frames: int = 32,
-                      fps: float = 16.,
-                      classes: Sequence[str] = tuple(MOTIONS),
-                      seed: int = 0) -> dict[str, Any]:
+def motion_parameters(
+    num_clips: int,
+    *,
+    image_size: int = 96,
+    num_frames: int = 32,
+    fps: float = 16.0,
+    classes: Sequence[str] = tuple(MOTIONS),
+    seed: int = 0,
+) -> dict[str, Any]:
     """All that decides what the clips of a split look like.
 
     Args:
@@ -127,13 +139,16 @@ def motion_parameters(num_clips: int,
     """
     unknown = [name for name in classes if name not in MOTIONS]
     if unknown or not classes:
-        raise ValueError(f'unknown motions {unknown} in classes='
-                         f'{list(classes)}: choose from {list(MOTIONS)}')
+        raise ValueError(
+            f'unknown motions {unknown} in classes='
+            f'{list(classes)}: choose from {list(MOTIONS)}'
+        )
     if image_size < 16 or image_size % 2 or num_frames < 2 or fps <= 0:
         raise ValueError(
             f'image_size={image_size}, num_frames={num_frames}, fps={fps}: '
             'an even size of at least 16 pixels, at least 2 frames, and a '
-            'rate above 0')
+            'rate above 0'
+        )
     if num_clips < 1:
         raise ValueError(f'num_clips={num_clips} must be at least 1')
     return dict(
@@ -143,7 +158,8 @@ def motion_parameters(num_clips: int,
         num_frames=num_frames,
         fps=fps,
         classes=list(classes),
-        seed=seed)
+        seed=seed,
+    )
 
 
 def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
@@ -152,9 +168,11 @@ def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
     for index in range(parameters['num_clips']):
         label = index % len(parameters['classes'])
         frames = draw_motion(
-            item_rng(split, index,
-                     parameters['seed']), parameters['classes'][label],
-            parameters['num_frames'], parameters['image_size'])
+            item_rng(split, index, parameters['seed']),
+            parameters['classes'][label],
+            parameters['num_frames'],
+            parameters['image_size'],
+        )
         name = f'{index + 1:08d}.mp4'
         write_video(folder / name, frames, parameters['fps'])
         lines.append(f'{name} {label}\n')
@@ -162,8 +180,9 @@ def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
     write_manifest(folder / MANIFEST, parameters)
 
 
-def generate_motions(root: str | Path, splits: Mapping[str, int],
-                     **parameters: Any) -> None:
+def generate_motions(
+    root: str | Path, splits: Mapping[str, int], **parameters: Any
+) -> None:
     """Draw a data set in Kinetics' list format, or reuse what is there.
 
     ```
@@ -187,8 +206,10 @@ def generate_motions(root: str | Path, splits: Mapping[str, int],
     for split, num_clips in splits.items():
         wanted = motion_parameters(num_clips, **parameters)
         generate_once(
-            Path(root), [split],
+            Path(root),
+            [split],
             MANIFEST,
             wanted,
             partial(_draw, split, wanted),
-            made=f'{num_clips} clips')
+            made=f'{num_clips} clips',
+        )

@@ -8,6 +8,7 @@ whether 10 or 10 000 images are asked for.
 
 H and W are the height and width of an image in pixels; K counts its shapes.
 """
+
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,17 +25,19 @@ from swin_dense.synthetic.textures import TEXTURES, draw_ground
 VERSION = 1
 
 
-def scene_parameters(num_images: int,
-                     *,
-                     image_size: int | Sequence[int] = 256,
-                     classes: Sequence[str] = ('circle', 'square', 'triangle'),
-                     num_shapes: Sequence[int] = (2, 5),
-                     radius: Sequence[float] = (15, 50),
-                     empty: float = .05,
-                     textures: Sequence[str] = (),
-                     hues: bool = False,
-                     image_format: str = 'jpg',
-                     seed: int = 0) -> dict[str, Any]:
+def scene_parameters(
+    num_images: int,
+    *,
+    image_size: int | Sequence[int] = 256,
+    classes: Sequence[str] = ('circle', 'square', 'triangle'),
+    num_shapes: Sequence[int] = (2, 5),
+    radius: Sequence[float] = (15, 50),
+    empty: float = 0.05,
+    textures: Sequence[str] = (),
+    hues: bool = False,
+    image_format: str = 'jpg',
+    seed: int = 0,
+) -> dict[str, Any]:
     """All that decides what the images of a split look like.
 
     Args:
@@ -72,7 +75,8 @@ def scene_parameters(num_images: int,
         radius=list(radius),
         empty=empty,
         image_format=image_format,
-        seed=seed)
+        seed=seed,
+    )
     if textures:
         parameters['textures'] = list(textures)
     if hues:
@@ -87,23 +91,30 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
     if unknown or not parameters['classes']:
         raise ValueError(
             f'unknown shapes {unknown} in classes='
-            f'{parameters["classes"]}: choose from {list(SHAPES)}')
+            f'{parameters["classes"]}: choose from {list(SHAPES)}'
+        )
     unknown = [n for n in parameters.get('textures', ()) if n not in TEXTURES]
     if unknown:
-        raise ValueError(f'unknown textures {unknown}: choose from '
-                         f'{list(TEXTURES)}')
+        raise ValueError(
+            f'unknown textures {unknown}: choose from {list(TEXTURES)}'
+        )
     for key in ('num_shapes', 'radius'):
         low, high = parameters[key]
         if not 0 < low <= high:
-            raise ValueError(f'{key}={parameters[key]} must be (smallest, '
-                             'largest), both above 0')
+            raise ValueError(
+                f'{key}={parameters[key]} must be (smallest, '
+                'largest), both above 0'
+            )
     if parameters['num_images'] < 1 or min(parameters['image_size']) < 8:
         raise ValueError(
             f'num_images={parameters["num_images"]}, image_size='
-            f'{parameters["image_size"]}: at least 1 image of 8×8 pixels')
+            f'{parameters["image_size"]}: at least 1 image of 8×8 pixels'
+        )
     if parameters['image_format'] not in ('jpg', 'png'):
-        raise ValueError(f'image_format={parameters["image_format"]!r} must '
-                         "be 'jpg' or 'png'")
+        raise ValueError(
+            f'image_format={parameters["image_format"]!r} must '
+            "be 'jpg' or 'png'"
+        )
 
 
 def item_rng(split: str, index: int, seed: int) -> np.random.Generator:
@@ -126,12 +137,18 @@ def draw_scenes(
     for index in range(parameters['num_images']):
         rng = item_rng(split, index, parameters['seed'])
         picture, ground = (
-            draw_ground(rng, size, textures) if textures else (None, None))
-        image, masks, labels = draw_image(rng, size, parameters['classes'],
-                                          parameters['num_shapes'],
-                                          parameters['radius'],
-                                          parameters['empty'], picture,
-                                          parameters.get('hues', False))
+            draw_ground(rng, size, textures) if textures else (None, None)
+        )
+        image, masks, labels = draw_image(
+            rng,
+            size,
+            parameters['classes'],
+            parameters['num_shapes'],
+            parameters['radius'],
+            parameters['empty'],
+            picture,
+            parameters.get('hues', False),
+        )
         name = f'{index + 1:012d}.{parameters["image_format"]}'
         write_image(folder / name, image)
         yield name, masks, labels, ground
@@ -141,14 +158,18 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write an image, or raise an OSError."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == '.jpg' else []
     if not cv2.imwrite(str(path), image, quality):
-        raise OSError(f'OpenCV could not write {path}: is the disk full, or '
-                      'the image format unknown to it?')
+        raise OSError(
+            f'OpenCV could not write {path}: is the disk full, or '
+            'the image format unknown to it?'
+        )
 
 
-def write_manifest(path: Path, parameters: dict[str, Any],
-                   **content: Any) -> None:
+def write_manifest(
+    path: Path, parameters: dict[str, Any], **content: Any
+) -> None:
     """Write a JSON file that tells, among its content, what was drawn."""
     info = dict(
-        description='Shapes drawn by swin_dense', parameters=parameters)
+        description='Shapes drawn by swin_dense', parameters=parameters
+    )
     with open(path, 'w') as file:
         json.dump(dict(info=info, **content), file)

@@ -4,6 +4,7 @@ What they show is described in `swin_dense.synthetic.scenes`.
 
 H and W are the height and width of an image in pixels.
 """
+
 import os
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
     pixels; anything else, or everything if `rle`, becomes compressed RLE.
     """
     from pycocotools import mask as mask_api
+
     code = mask_api.encode(np.asfortranarray(mask, np.uint8))
     if not rle:
         # In a picture three times as large, the first and the last third of
@@ -44,9 +46,11 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
             None,
             fx=3,
             fy=3,
-            interpolation=cv2.INTER_NEAREST)
-        contours, _ = cv2.findContours(large, cv2.RETR_LIST,
-                                       cv2.CHAIN_APPROX_SIMPLE)
+            interpolation=cv2.INTER_NEAREST,
+        )
+        contours, _ = cv2.findContours(
+            large, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
+        )
         if len(contours) == 1:
             ring = (contours[0].reshape(-1, 2) + 1) // 3
             ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
@@ -56,7 +60,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
                 return polygon
     return {
         'size': [int(n) for n in code['size']],
-        'counts': code['counts'].decode()
+        'counts': code['counts'].decode(),
     }
 
 
@@ -68,13 +72,16 @@ def _annotation(mask: np.ndarray, label: int, rle: bool) -> dict[str, Any]:
         bbox=[x, y, w, h],
         area=int(mask.sum()),
         iscrowd=0,
-        segmentation=encode_mask(mask, rle))
+        segmentation=encode_mask(mask, rle),
+    )
 
 
-def _draw_coco(split: str,
-               parameters: dict[str, Any],
-               folder: Path,
-               maps: Path | None = None) -> None:
+def _draw_coco(
+    split: str,
+    parameters: dict[str, Any],
+    folder: Path,
+    maps: Path | None = None,
+) -> None:
     """Write the images of a split and its JSON into `folder`.
 
     In label maps, shapes come first and textures after them.
@@ -87,14 +94,17 @@ def _draw_coco(split: str,
             _write_map(maps / name, label_map, masks, labels)
         images.append(
             dict(
-                id=len(images) + 1, file_name=name, height=height,
-                width=width))
+                id=len(images) + 1, file_name=name, height=height, width=width
+            )
+        )
         for mask, label in zip(masks, labels):
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
                     image_id=len(images),
-                    **_annotation(mask, int(label), parameters['rle'])))
+                    **_annotation(mask, int(label), parameters['rle']),
+                )
+            )
     categories = [
         dict(id=i + 1, name=name)
         for i, name in enumerate(parameters['classes'])
@@ -106,21 +116,23 @@ def _draw_coco(split: str,
         parameters,
         images=images,
         annotations=annotations,
-        categories=categories)
+        categories=categories,
+    )
 
 
-def _write_map(path: Path, label_map: np.ndarray, masks: np.ndarray,
-               labels: np.ndarray) -> None:
+def _write_map(
+    path: Path, label_map: np.ndarray, masks: np.ndarray, labels: np.ndarray
+) -> None:
     """Write a label map of a background with shapes on it, as PNG."""
     for mask, label in zip(masks, labels):
         label_map[mask] = label
     write_image(path.with_suffix('.png'), label_map)
 
 
-def _draw_ade(split: str, parameters: dict[str, Any], images: Path,
-              maps: Path) -> None:
-    """Write the images of a split into one folder, label maps into another.
-    """
+def _draw_ade(
+    split: str, parameters: dict[str, Any], images: Path, maps: Path
+) -> None:
+    """Write the images of a split into one folder, label maps into another."""
     for name, masks, labels, _ in draw_scenes(images, split, parameters):
         label_map = np.zeros(parameters['image_size'], np.uint8)
         _write_map(maps / name, label_map, masks, labels + 1)
@@ -128,11 +140,13 @@ def _draw_ade(split: str, parameters: dict[str, Any], images: Path,
         write_manifest(folder / ADE_MANIFEST, parameters)
 
 
-def generate_coco(root: str | Path,
-                  splits: Mapping[str, int],
-                  *,
-                  rle: bool = False,
-                  **scene: Any) -> dict[str, Path]:
+def generate_coco(
+    root: str | Path,
+    splits: Mapping[str, int],
+    *,
+    rle: bool = False,
+    **scene: Any,
+) -> dict[str, Path]:
     """Draw a data set in COCO's layout, or reuse the one that is there.
 
     ```
@@ -169,15 +183,21 @@ def generate_coco(root: str | Path,
         folders = [split]
         if 'textures' in parameters:
             folders.append(f'stuffthingmaps/{split}')
-        generate_once(root, folders, COCO_MANIFEST, parameters,
-                  partial(_draw_coco, split, parameters))
+        generate_once(
+            root,
+            folders,
+            COCO_MANIFEST,
+            parameters,
+            partial(_draw_coco, split, parameters),
+        )
         files[split] = root / 'annotations' / f'instances_{split}.json'
         _copy(root / split / COCO_MANIFEST, files[split])
     return files
 
 
-def generate_ade(root: str | Path, splits: Mapping[str, int],
-                 **scene: Any) -> None:
+def generate_ade(
+    root: str | Path, splits: Mapping[str, int], **scene: Any
+) -> None:
     """Draw a data set in ADE20K's layout, or reuse the one that is there.
 
     ```
@@ -201,8 +221,12 @@ def generate_ade(root: str | Path, splits: Mapping[str, int],
     for split, num_images in splits.items():
         parameters = scene_parameters(num_images, **scene)
         generate_once(
-            Path(root), [f'images/{split}', f'annotations/{split}'],
-            ADE_MANIFEST, parameters, partial(_draw_ade, split, parameters))
+            Path(root),
+            [f'images/{split}', f'annotations/{split}'],
+            ADE_MANIFEST,
+            parameters,
+            partial(_draw_ade, split, parameters),
+        )
 
 
 def _copy(source: Path, target: Path) -> None:

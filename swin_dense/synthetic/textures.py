@@ -2,6 +2,7 @@
 
 H and W are the height and width of an image in pixels.
 """
+
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,12 +19,14 @@ MOST_REGIONS = 3
 
 def _places(rng: np.random.Generator, size: _Size) -> np.ndarray:
     """Coordinates `(2, H, W)` in pixels, turned by a random angle."""
-    y, x = np.mgrid[:size[0], :size[1]].astype(np.float32)
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     matrix = rotation_matrix(rng.uniform(0, 2 * np.pi))
-    return np.stack([
-        x * matrix[0, 0] + y * matrix[1, 0],
-        x * matrix[0, 1] + y * matrix[1, 1]
-    ])
+    return np.stack(
+        [
+            x * matrix[0, 0] + y * matrix[1, 0],
+            x * matrix[0, 1] + y * matrix[1, 1],
+        ]
+    )
 
 
 def _painted(rng: np.random.Generator, pattern: np.ndarray) -> np.ndarray:
@@ -44,7 +47,8 @@ def _waves(rng: np.random.Generator, size: _Size) -> np.ndarray:
     bends = 4 * smooth_field(rng, size, 24)[..., 0]
     length = rng.uniform(6, 12)
     return _painted(
-        rng, np.sin(2 * np.pi * (_places(rng, size)[0] + bends) / length))
+        rng, np.sin(2 * np.pi * (_places(rng, size)[0] + bends) / length)
+    )
 
 
 def _bricks(rng: np.random.Generator, size: _Size) -> np.ndarray:
@@ -52,8 +56,8 @@ def _bricks(rng: np.random.Generator, size: _Size) -> np.ndarray:
     height = rng.uniform(6, 12)
     x, y = _places(rng, size) / height
     row = np.floor(y)
-    joint = ((x / 2 + row / 2) % 1 < .1) | (y - row < .2)
-    return _painted(rng, np.where(joint, 1., -.5).astype(np.float32))
+    joint = ((x / 2 + row / 2) % 1 < 0.1) | (y - row < 0.2)
+    return _painted(rng, np.where(joint, 1.0, -0.5).astype(np.float32))
 
 
 TEXTURES: dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
@@ -65,8 +69,9 @@ TEXTURES: dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
 """Function that draws `(H, W, 3)` in about 0…255, by name of the texture."""
 
 
-def draw_ground(rng: np.random.Generator, size: _Size,
-                textures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def draw_ground(
+    rng: np.random.Generator, size: _Size, textures: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw one to three regions with soft outlines, of a texture each.
 
     Args:

@@ -1,4 +1,5 @@
 """Crops for testing, and augmentation of whole clips."""
+
 from collections.abc import Callable
 
 import numpy as np
@@ -30,8 +31,10 @@ class EvenCrops(BaseTransform):
 
     def __init__(self, crop_size: int, count: int = 3) -> None:
         if crop_size < 1 or count < 1:
-            raise ValueError('crop_size and count must be positive, got '
-                             f'{crop_size=} and {count=}')
+            raise ValueError(
+                'crop_size and count must be positive, got '
+                f'{crop_size=} and {count=}'
+            )
         self.crop_size = crop_size
         self.count = count
 
@@ -47,15 +50,19 @@ class EvenCrops(BaseTransform):
             raise ValueError(
                 f'EvenCrops(crop_size={side}) needs frames whose shorter side '
                 f'is {side}, got {height} x {width} (height x width): put '
-                f"dict(type='Resize', scale=(-1, {side})) before it")
+                f"dict(type='Resize', scale=(-1, {side})) before it"
+            )
         room = max(height, width) - side
-        places = [room // 2] if self.count == 1 else np.linspace(
-            0, room, self.count).astype(int)
+        places = (
+            [room // 2]
+            if self.count == 1
+            else np.linspace(0, room, self.count).astype(int)
+        )
         crops = []
         for place in places:
             top, left = (place, 0) if height > width else (0, place)
             crops += [
-                image[top:top + side, left:left + side]
+                image[top : top + side, left : left + side]
                 for image in results['imgs']
             ]
         results['imgs'] = crops
@@ -63,15 +70,17 @@ class EvenCrops(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(crop_size={self.crop_size}, '
-                f'count={self.count})')
+        return (
+            f'{type(self).__name__}(crop_size={self.crop_size}, '
+            f'count={self.count})'
+        )
 
 
 def _enhance(kind: Callable) -> Callable:
     """More or less of a property; at most a tenth or nearly twice of it."""
 
     def enhance(image: Image.Image, level: float, sign: int) -> Image.Image:
-        return kind(image).enhance(1 + .9 * sign * level)
+        return kind(image).enhance(1 + 0.9 * sign * level)
 
     return enhance
 
@@ -87,8 +96,14 @@ def _move(x: float = 0, y: float = 0, slope: bool = False) -> Callable:
     def move(image: Image.Image, level: float, sign: int) -> Image.Image:
         dx, dy = sign * level * x, sign * level * y
         if slope:  # the middle stays where it is
-            matrix = (1, dx, -dx * image.height / 2, dy, 1,
-                      -dy * image.width / 2)
+            matrix = (
+                1,
+                dx,
+                -dx * image.height / 2,
+                dy,
+                1,
+                -dy * image.width / 2,
+            )
         else:
             matrix = (1, 0, dx * image.width, 0, 1, dy * image.height)
         return image.transform(
@@ -96,14 +111,16 @@ def _move(x: float = 0, y: float = 0, slope: bool = False) -> Callable:
             Image.Transform.AFFINE,
             matrix,
             Image.Resampling.BILINEAR,
-            fillcolor=GREY)
+            fillcolor=GREY,
+        )
 
     return move
 
 
 def _rotate(image: Image.Image, level: float, sign: int) -> Image.Image:
     return image.rotate(
-        sign * 30 * level, Image.Resampling.BILINEAR, fillcolor=GREY)
+        sign * 30 * level, Image.Resampling.BILINEAR, fillcolor=GREY
+    )
 
 
 def _posterize(image: Image.Image, level: float, sign: int) -> Image.Image:
@@ -127,10 +144,10 @@ OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
     'contrast': _enhance(ImageEnhance.Contrast),
     'brightness': _enhance(ImageEnhance.Brightness),
     'sharpness': _enhance(ImageEnhance.Sharpness),
-    'shear_x': _move(x=.3, slope=True),
-    'shear_y': _move(y=.3, slope=True),
-    'shift_x': _move(x=.45),
-    'shift_y': _move(y=.45),
+    'shear_x': _move(x=0.3, slope=True),
+    'shear_y': _move(y=0.3, slope=True),
+    'shift_x': _move(x=0.45),
+    'shift_y': _move(y=0.45),
 }
 
 
@@ -151,7 +168,8 @@ class ClipRandAugment(BaseTransform):
         if count < 0 or not 0 <= magnitude <= LEVELS:
             raise ValueError(
                 f'count must not be negative and magnitude lie in 0..{LEVELS},'
-                f' got {count=} and {magnitude=}')
+                f' got {count=} and {magnitude=}'
+            )
         self.count = count
         self.magnitude = magnitude
 
@@ -175,5 +193,7 @@ class ClipRandAugment(BaseTransform):
         return [(str(name), int(sign)) for name, sign in zip(names, signs)]
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(count={self.count}, '
-                f'magnitude={self.magnitude})')
+        return (
+            f'{type(self).__name__}(count={self.count}, '
+            f'magnitude={self.magnitude})'
+        )

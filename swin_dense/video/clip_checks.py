@@ -1,4 +1,5 @@
 """Finding out which clips can be read and trained on, before a training."""
+
 import multiprocessing
 import os
 from collections import Counter
@@ -16,7 +17,7 @@ from swin_dense.data.video_reader import Video, check_decoders
 from swin_dense.video.clip_lists import Clip, duplicate_clips, number_labels
 
 # A file with less than this share of the frames that it announces ends early.
-COMPLETE = .95
+COMPLETE = 0.95
 # Clips given to the processes at a time: what a crash leaves to be repeated.
 BATCH = 512
 
@@ -35,6 +36,7 @@ class VideoFinding:
         decoder: What read it.
         problem: Why it cannot be used; None if it can.
     """
+
     path: str
     frames: int = 0
     fps: float | None = None
@@ -45,8 +47,9 @@ class VideoFinding:
     problem: str | None = None
 
 
-def check_video(path: str,
-                decoders: Sequence[str] | None = None) -> VideoFinding:
+def check_video(
+    path: str, decoders: Sequence[str] | None = None
+) -> VideoFinding:
     """Decode the first, the middle and the last frame of a clip.
 
     Args:
@@ -57,8 +60,10 @@ def check_video(path: str,
     try:
         with Video(path, decoders) as video:
             if video.num_frames < COMPLETE * (video.announced or 0):
-                found.problem = (f'ends early: {video.num_frames} of '
-                                 f'{video.announced} frames are there')
+                found.problem = (
+                    f'ends early: {video.num_frames} of '
+                    f'{video.announced} frames are there'
+                )
             last = video.num_frames - 1
             picture = video.frames([0, last // 2, last])[0]
             found.frames = video.num_frames
@@ -73,10 +78,12 @@ def check_video(path: str,
     return found
 
 
-def check_videos(paths: Sequence[str],
-                 decoders: Sequence[str] | None = None,
-                 workers: int | None = None,
-                 on_progress: Callable[[], Any] = lambda: None) -> list[VideoFinding]:
+def check_videos(
+    paths: Sequence[str],
+    decoders: Sequence[str] | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[], Any] = lambda: None,
+) -> list[VideoFinding]:
     """Check clips, several at a time.
 
     A file on which a decoder crashes is a finding like any other.
@@ -97,7 +104,7 @@ def check_videos(paths: Sequence[str],
     check = partial(check_video, decoders=decoders)
     found: dict[str, VideoFinding] = {}
     for start in range(0, len(paths), BATCH):
-        batch = paths[start:start + BATCH]
+        batch = paths[start : start + BATCH]
         done = _in_processes(check, batch, workers, on_progress)
         for path in batch:
             found[path] = done.get(path) or _alone(check, path, on_progress)
@@ -113,13 +120,17 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _in_processes(check: Callable[[str], VideoFinding], paths: Sequence[str],
-                  workers: int,
-                  on_progress: Callable[[], Any]) -> dict[str, VideoFinding]:
+def _in_processes(
+    check: Callable[[str], VideoFinding],
+    paths: Sequence[str],
+    workers: int,
+    on_progress: Callable[[], Any],
+) -> dict[str, VideoFinding]:
     """Findings by path, all unless a process crashes."""
     found: dict[str, VideoFinding] = {}
     with ProcessPoolExecutor(
-            min(workers, len(paths)), mp_context=_context()) as pool:
+        min(workers, len(paths)), mp_context=_context()
+    ) as pool:
         try:
             futures = [pool.submit(check, path) for path in paths]
             for future in as_completed(futures):
@@ -131,8 +142,11 @@ def _in_processes(check: Callable[[str], VideoFinding], paths: Sequence[str],
     return found
 
 
-def _alone(check: Callable[[str], VideoFinding], path: str,
-           on_progress: Callable[[], Any]) -> VideoFinding:
+def _alone(
+    check: Callable[[str], VideoFinding],
+    path: str,
+    on_progress: Callable[[], Any],
+) -> VideoFinding:
     """The finding of one clip; a crash is one."""
     found = _in_processes(check, [path], 1, on_progress)
     if path in found:
@@ -151,6 +165,7 @@ class VideoReport:
         problems: Sentences: with these, a training would fail or be wrong.
         notes: Sentences on what may be meant so.
     """
+
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -168,31 +183,38 @@ class VideoReport:
             values = [row[key] for row in good if row[key] is not None]
             if values:
                 lines.append(
-                    '  {:9} {:.6g} to {:.6g}{unit}, median {:.6g}{unit}'.
-                    format(
+                    '  {:9} {:.6g} to {:.6g}{unit}, median {:.6g}{unit}'.format(  # noqa: E501
                         key,
                         min(values),
                         max(values),
                         np.median(values),
-                        unit=unit))
+                        unit=unit,
+                    )
+                )
         sizes = Counter((row['width'], row['height']) for row in good)
-        shown = ', '.join(f'{width}×{height} ({count})'
-                          for (width, height), count in sizes.most_common(3))
+        shown = ', '.join(
+            f'{width}×{height} ({count})'
+            for (width, height), count in sizes.most_common(3)
+        )
         more = f', {len(sizes) - 3} other sizes' if len(sizes) > 3 else ''
         if sizes:
             lines.append(f'  sizes     {shown}{more}')
         counts = Counter(row['class'] for row in good)
         if counts:
-            lines.append(f'  classes   {len(counts)}, {min(counts.values())} '
-                         f'to {max(counts.values())} clips of each')
+            lines.append(
+                f'  classes   {len(counts)}, {min(counts.values())} '
+                f'to {max(counts.values())} clips of each'
+            )
         return '\n'.join(lines)
 
 
-def check_clips(clips: Sequence[Clip],
-                classes: Sequence[str],
-                *,
-                min_frames: int = 1,
-                **options: Any) -> VideoReport:
+def check_clips(
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    *,
+    min_frames: int = 1,
+    **options: Any,
+) -> VideoReport:
     """Check a list: labels, repetitions, and every clip.
 
     Args:
@@ -216,21 +238,26 @@ def check_clips(clips: Sequence[Clip],
         elif clip.label is None:
             problem = 'has no label'
         elif label < 0:
-            problem = (f'label {clip.label!r} is none of the {len(classes)} '
-                       'classes')
+            problem = (
+                f'label {clip.label!r} is none of the {len(classes)} classes'
+            )
         elif os.path.normpath(clip.path) in seen:
             problem = 'is listed before'
         seen.add(os.path.normpath(clip.path))
-        report.rows.append({
-            'place': clip.place,
-            'name': clip.name,
-            'label': label,
-            'class': classes[label] if label >= 0 else clip.label,
-            **finding, 'problem': problem
-        })
+        report.rows.append(
+            {
+                'place': clip.place,
+                'name': clip.name,
+                'label': label,
+                'class': classes[label] if label >= 0 else clip.label,
+                **finding,
+                'problem': problem,
+            }
+        )
     short = [row['name'] for row in report.good if row['frames'] < min_frames]
     if short:
         report.notes.append(
             f'{len(short)} clips have less than the {min_frames} frames that '
-            f'sampling spans, and start again at their end: {short[:3]}')
+            f'sampling spans, and start again at their end: {short[:3]}'
+        )
     return report

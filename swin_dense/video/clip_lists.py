@@ -9,6 +9,7 @@ Four ways to write it down are read:
 
 A clip is a video file, or a folder of frames.
 """
+
 import csv
 import os
 from collections import Counter, defaultdict
@@ -36,15 +37,16 @@ class Clip:
         place: Where it is listed, such as 'line 12'.
         name: The path as listed.
     """
+
     path: str
     label: int | str | None
     place: str
     name: str
 
 
-def read_clips(ann_file: str,
-               folder: str,
-               delimiter: str | None = None) -> list[Clip]:
+def read_clips(
+    ann_file: str, folder: str, delimiter: str | None = None
+) -> list[Clip]:
     """Read what is listed.
 
     Args:
@@ -67,9 +69,11 @@ def read_clips(ann_file: str,
             else:
                 clips = list(_read_list(file, folder, delimiter))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f'{ann_file} is not a list of clips: {error}. A list '
-                         "is a text file with 'path label' on each "
-                         'line') from None
+        raise ValueError(
+            f'{ann_file} is not a list of clips: {error}. A list '
+            "is a text file with 'path label' on each "
+            'line'
+        ) from None
     return _without_lengths(clips, folder)
 
 
@@ -81,8 +85,11 @@ def _read_list(lines, folder: str, delimiter: str | None) -> Iterator[Clip]:
             name, *label = line.rsplit(delimiter, 1)
             name = name.strip().rstrip('/')
             yield Clip(
-                os.path.join(folder, name), _number_or_name(label),
-                f'line {number}', name)
+                os.path.join(folder, name),
+                _number_or_name(label),
+                f'line {number}',
+                name,
+            )
 
 
 def _number_or_name(text: Sequence[str]) -> int | str | None:
@@ -95,8 +102,9 @@ def _number_or_name(text: Sequence[str]) -> int | str | None:
         return text[0].strip()
 
 
-def _read_csv(ann_file: str, rows: Sequence[list[str]],
-              folder: str) -> Iterator[Clip]:
+def _read_csv(
+    ann_file: str, rows: Sequence[list[str]], folder: str
+) -> Iterator[Clip]:
     """Clips of a CSV file, whose header may be absent."""
     if not rows:
         return
@@ -113,41 +121,51 @@ def _read_csv(ann_file: str, rows: Sequence[list[str]],
             raise ValueError(
                 f'{ann_file} has the columns {names}: expected are path and '
                 f'label in the first line ({first_few(PATH_COLUMNS, 9)}; '
-                f"{first_few(LABEL_COLUMNS, 9)}), Kinetics' own columns, or two "
-                'columns without a header')
+                f"{first_few(LABEL_COLUMNS, 9)}), Kinetics' own columns, or "
+                'two '
+                'columns without a header'
+            )
         paths, labels, first = [0], [1], 1
-    for number, row in enumerate(rows[first - 1:], first):
+    for number, row in enumerate(rows[first - 1 :], first):
         if not any(row):
             continue
         cells = row + [''] * (len(names) - len(row))
         if files or not paths:
             stem = '{}_{:06d}_{:06d}'.format(
-                *_kinetics_cells(ann_file, number, [cells[i] for i in parts]))
-            name = files.get(stem) or files.get(cells[parts[0]].strip(),
-                                                f'{stem}.mp4')
+                *_kinetics_cells(ann_file, number, [cells[i] for i in parts])
+            )
+            name = files.get(stem) or files.get(
+                cells[parts[0]].strip(), f'{stem}.mp4'
+            )
         else:
             name = cells[paths[0]].strip().rstrip('/')
         yield Clip(
             os.path.join(folder, name),
-            _number_or_name([cells[i] for i in labels[:1]]), f'line {number}',
-            name)
+            _number_or_name([cells[i] for i in labels[:1]]),
+            f'line {number}',
+            name,
+        )
 
 
-def _kinetics_cells(ann_file: str, number: int,
-                    cells: Sequence[str]) -> tuple[str, int, int]:
+def _kinetics_cells(
+    ann_file: str, number: int, cells: Sequence[str]
+) -> tuple[str, int, int]:
     """Identity, start and end in seconds."""
     try:
         return cells[0].strip(), int(float(cells[1])), int(float(cells[2]))
     except ValueError:
-        raise ValueError(f'{ann_file} line {number}: start {cells[1]!r} and '
-                         f'end {cells[2]!r} must be seconds') from None
+        raise ValueError(
+            f'{ann_file} line {number}: start {cells[1]!r} and '
+            f'end {cells[2]!r} must be seconds'
+        ) from None
 
 
 def _by_stem(folder: str) -> dict[str, str]:
     """Path, relative to `folder`, of each video below it, by its stem."""
     return {
         path.stem: str(path.relative_to(folder))
-        for path in Path(folder).rglob('*') if path.suffix.lower() in VIDEOS
+        for path in Path(folder).rglob('*')
+        if path.suffix.lower() in VIDEOS
     }
 
 
@@ -162,12 +180,17 @@ def _read_folders(folder: str) -> Iterator[Clip]:
                     f'{place} holds the image {path.name}: it should be a '
                     'class, with a video file or a folder of frames for each '
                     'clip. Put the frames of each clip into a folder of '
-                    'their own')
+                    'their own'
+                )
             if not path.name.startswith('.') and (
-                    path.is_dir() or path.suffix.lower() in VIDEOS):
+                path.is_dir() or path.suffix.lower() in VIDEOS
+            ):
                 yield Clip(
-                    str(path), place.name, f'folder {place.name}',
-                    str(path.relative_to(folder)))
+                    str(path),
+                    place.name,
+                    f'folder {place.name}',
+                    str(path.relative_to(folder)),
+                )
 
 
 def _without_lengths(clips: Sequence[Clip], folder: str) -> list[Clip]:
@@ -190,12 +213,13 @@ def _without_lengths(clips: Sequence[Clip], folder: str) -> list[Clip]:
 def class_names(clips: Sequence[Clip]) -> list[str]:
     """Names that occur, in the order of the alphabet."""
     return sorted(
-        {clip.label
-         for clip in clips if isinstance(clip.label, str)})
+        {clip.label for clip in clips if isinstance(clip.label, str)}
+    )
 
 
-def number_labels(clips: Sequence[Clip],
-                  classes: Sequence[str]) -> tuple[list[int], list[str]]:
+def number_labels(
+    clips: Sequence[Clip], classes: Sequence[str]
+) -> tuple[list[int], list[str]]:
     """Number of the class of each clip, and what is wrong with them.
 
     Args:
@@ -209,8 +233,10 @@ def number_labels(clips: Sequence[Clip],
     numbers = {name: number for number, name in enumerate(classes)}
     labels = [
         numbers.get(clip.label, -1)
-        if isinstance(clip.label, str) else clip.label
-        if clip.label is not None and 0 <= clip.label < len(classes) else -1
+        if isinstance(clip.label, str)
+        else clip.label
+        if clip.label is not None and 0 <= clip.label < len(classes)
+        else -1
         for clip in clips
     ]
     wrong = [clip for clip, label in zip(clips, labels) if label < 0]
@@ -227,17 +253,21 @@ def number_labels(clips: Sequence[Clip],
     if without:
         problems.append(
             f'{_first(without)} has no label ({without[0].name!r}): a line '
-            "is 'path label'; with commas, the file must end in .csv")
+            "is 'path label'; with commas, the file must end in .csv"
+        )
     for name, group in [*strangers.items()][:5]:
         near = did_you_mean(name, classes)
         hint = f'; did you mean {near!r}?' if near else ''
-        problems.append(f'{_first(group)}: {name!r} is none of the '
-                        f'{len(classes)} classes{hint}')
+        problems.append(
+            f'{_first(group)}: {name!r} is none of the '
+            f'{len(classes)} classes{hint}'
+        )
     if outside:
         problems.append(
             f'{_first(outside)}: label {outside[0].label}, num_classes='
             f'{len(classes)} (valid labels 0..{len(classes) - 1}'
-            f'){_base_hint(clips, len(classes))}')
+            f'){_base_hint(clips, len(classes))}'
+        )
     return labels, problems
 
 
@@ -252,8 +282,10 @@ def _base_hint(clips: Sequence[Clip], num_classes: int) -> str:
     found = {clip.label for clip in clips if isinstance(clip.label, int)}
     if 0 in found or max(found) != num_classes:
         return ''
-    return ('. The labels seem to count from 1: 0 never occurs. Subtract 1 '
-            'from each, as tools/check_videos.py --first-label 1 --clean does')
+    return (
+        '. The labels seem to count from 1: 0 never occurs. Subtract 1 '
+        'from each, as tools/check_videos.py --first-label 1 --clean does'
+    )
 
 
 def duplicate_clips(clips: Sequence[Clip], labels: Sequence[int]) -> list[str]:

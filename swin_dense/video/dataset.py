@@ -1,4 +1,5 @@
 """Clips for video recognition, checked before they train anything."""
+
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -29,8 +30,10 @@ from swin_dense.video.clip_lists import (
 )
 
 QUICK_START = 'video_swin_nano_shapes'
-ADVICE = ('tools/check_videos.py finds all that cannot be read and writes a '
-          'list of the others')
+ADVICE = (
+    'tools/check_videos.py finds all that cannot be read and writes a '
+    'list of the others'
+)
 # What became of a clip so far.
 UNSEEN, READ, BAD = range(3)
 
@@ -78,23 +81,29 @@ class CheckedVideoDataset(VideoDataset):
             and what to do.
     """
 
-    def __init__(self,
-                 ann_file: str = '',
-                 pipeline: Sequence[Any] = (),
-                 *args,
-                 max_bad: float | None = None,
-                 delimiter: str | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str = '',
+        pipeline: Sequence[Any] = (),
+        *args,
+        max_bad: float | None = None,
+        delimiter: str | None = None,
+        **kwargs,
+    ) -> None:
         check_one_list(ann_file)
         if kwargs.get('multi_class'):
-            raise ValueError('CheckedVideoDataset has one class a clip; for '
-                             'multi_class=True use type="VideoDataset"')
+            raise ValueError(
+                'CheckedVideoDataset has one class a clip; for '
+                'multi_class=True use type="VideoDataset"'
+            )
         if max_bad is not None and not 0 <= max_bad <= 1:
-            raise ValueError(f'max_bad={max_bad} must be a share of the '
-                             'clips, 0 to 1')
+            raise ValueError(
+                f'max_bad={max_bad} must be a share of the clips, 0 to 1'
+            )
         self.max_bad = max_bad
         super().__init__(
-            ann_file, list(pipeline), *args, delimiter=delimiter, **kwargs)
+            ann_file, list(pipeline), *args, delimiter=delimiter, **kwargs
+        )
 
     @property
     def bad_clips(self) -> list[str]:
@@ -106,7 +115,7 @@ class CheckedVideoDataset(VideoDataset):
     def _limit(self) -> float:
         """The share of clips that may be bad."""
         if self.max_bad is None:
-            return 0. if self.test_mode else .01
+            return 0.0 if self.test_mode else 0.01
         return self.max_bad
 
     @property
@@ -128,8 +137,11 @@ class CheckedVideoDataset(VideoDataset):
         labels, problems = number_labels(clips, classes)
         problems += duplicate_clips(clips, labels)
         if problems:
-            raise ValueError('\n  '.join(
-                [f'{self._source} cannot be used as it is', *problems[:10]]))
+            raise ValueError(
+                '\n  '.join(
+                    [f'{self._source} cannot be used as it is', *problems[:10]]
+                )
+            )
         clips, labels = self._leave_out_absent(clips, labels)
         self._log_table(labels)
         return [
@@ -148,9 +160,11 @@ class CheckedVideoDataset(VideoDataset):
         clips = read_clips(self.ann_file, self._folder, self.delimiter)
         if not clips:
             raise ValueError(
-                f'{self._source} lists no clips' if self.ann_file else
-                f'{self._folder} holds no folders of clips: expected is a '
-                'folder for each class, with its video files')
+                f'{self._source} lists no clips'
+                if self.ann_file
+                else f'{self._folder} holds no folders of clips: expected is a '  # noqa: E501
+                'folder for each class, with its video files'
+            )
         return clips, self._name_classes(clips)
 
     def full_init(self) -> None:
@@ -159,8 +173,9 @@ class CheckedVideoDataset(VideoDataset):
             return
         super().full_init()
         # Shared with the processes that load data, which must not count anew.
-        self._states = torch.full((len(self), ), UNSEEN,
-                                  dtype=torch.uint8).share_memory_()
+        self._states = torch.full(
+            (len(self),), UNSEEN, dtype=torch.uint8
+        ).share_memory_()
         self._processes = get_dist_info()[1]
 
     def prepare_data(self, idx: int) -> Any:
@@ -186,8 +201,9 @@ class CheckedVideoDataset(VideoDataset):
     def _check_tree(self) -> None:
         """Raise if the list or the folder is absent, or a file of names."""
         expected = [
-            os.path.join(self._folder,
-                         '*.mp4' if self.ann_file else 'CLASS/*.mp4')
+            os.path.join(
+                self._folder, '*.mp4' if self.ann_file else 'CLASS/*.mp4'
+            )
         ]
         missing = [] if os.path.isdir(self._folder) else [self._folder]
         if self.ann_file:
@@ -196,13 +212,16 @@ class CheckedVideoDataset(VideoDataset):
                 missing.insert(0, self.ann_file)
         if missing:
             raise FileNotFoundError(
-                missing_data_message(missing[0], self.data_root, expected, QUICK_START,
-                            'clips'))
+                missing_data_message(
+                    missing[0], self.data_root, expected, QUICK_START, 'clips'
+                )
+            )
         classes = self._metainfo.get('classes')
         if isinstance(classes, str) and classes.endswith('.txt'):
             raise FileNotFoundError(
                 f'classes={classes!r} does not exist: it should hold the name '
-                'of one class on each line')
+                'of one class on each line'
+            )
 
     def _name_classes(self, clips: Sequence[Clip]) -> Sequence[str]:
         """Names of the classes, from what there is."""
@@ -216,17 +235,19 @@ class CheckedVideoDataset(VideoDataset):
             raise ValueError(
                 f'{self._source} numbers the classes: name them in label '
                 "order by metainfo=dict(classes=['…', …]) or classes='names."
-                "txt', or set num_classes=N")
+                "txt', or set num_classes=N"
+            )
         check_class_names(classes, self._source)
         if self.num_classes not in (None, len(classes)):
-            raise ValueError(f'num_classes={self.num_classes}, but there are '
-                             f'{len(classes)} classes: {first_few(classes)}')
+            raise ValueError(
+                f'num_classes={self.num_classes}, but there are '
+                f'{len(classes)} classes: {first_few(classes)}'
+            )
         self._metainfo['classes'] = tuple(classes)
         return classes
 
     def _leave_out_absent(self, clips: list[Clip], labels: list[int]):
-        """Leave out clips that do not exist, and in a test unreadable ones.
-        """
+        """Leave out clips that do not exist, and in a test unreadable ones."""
         absent = missing_files(clip.path for clip in clips)
         reasons = {path: f'{path} does not exist' for path in absent}
         if self.test_mode and self._limit:
@@ -235,20 +256,27 @@ class CheckedVideoDataset(VideoDataset):
         bad = [clip for clip in clips if clip.path in reasons]
         if not bad:
             return clips, labels
-        shown = '\n'.join(f'  {clip.place}: {reasons[clip.path]}'
-                          for clip in bad[:5])
-        message = (f'{self._source}: {len(bad)} of {len(clips)} clips '
-                   f'({len(bad) / len(clips):.2%}) are absent or unreadable\n'
-                   f'{shown}\n')
+        shown = '\n'.join(
+            f'  {clip.place}: {reasons[clip.path]}' for clip in bad[:5]
+        )
+        message = (
+            f'{self._source}: {len(bad)} of {len(clips)} clips '
+            f'({len(bad) / len(clips):.2%}) are absent or unreadable\n'
+            f'{shown}\n'
+        )
         if len(bad) > self._limit * len(clips):
             raise FileNotFoundError(
                 f'{message}Allowed is a share of max_bad={self._limit:g}. '
                 f'Paths are relative to {self._folder} (data_prefix)'
                 f'{explain_absent(absent, self._folder) if absent else ""}. '
-                f'{ADVICE}')
+                f'{ADVICE}'
+            )
         print_log(f'{message}They are left out', 'current')
-        kept = [(clip, label) for clip, label in zip(clips, labels)
-                if clip.path not in reasons]
+        kept = [
+            (clip, label)
+            for clip, label in zip(clips, labels)
+            if clip.path not in reasons
+        ]
         return [clip for clip, _ in kept], [label for _, label in kept]
 
     def _log_table(self, labels: Sequence[int]) -> None:
@@ -260,12 +288,15 @@ class CheckedVideoDataset(VideoDataset):
             raise ValueError(
                 f'{self._source}: all {len(labels)} clips are of class '
                 f'{classes[labels[0]]!r}, of {len(classes)} classes: there is '
-                'nothing to tell apart. Is this the right list?')
+                'nothing to tell apart. Is this the right list?'
+            )
         absent = [name for i, name in enumerate(classes) if not counts[i]]
         note = f'; none of {first_few(absent)}' if absent else ''
         print_log(
             f'{self._source}: {len(labels)} clips of {len(counts)} classes, '
-            f'{fewest} to {most} of each{note}', 'current')
+            f'{fewest} to {most} of each{note}',
+            'current',
+        )
 
     def _note_bad(self, idx: int, error: VideoError) -> None:
         """Count a bad clip.
@@ -278,26 +309,32 @@ class CheckedVideoDataset(VideoDataset):
         self._states[idx] = BAD
         count = int((self._states == BAD).sum())
         met = max(
-            int((self._states != UNSEEN).sum()),
-            len(self) / self._processes)
+            int((self._states != UNSEEN).sum()), len(self) / self._processes
+        )
         print_log(
             f'{error}\nIt is replaced by another clip; {count} of {len(self)} '
-            'so far', 'current')
+            'so far',
+            'current',
+        )
         if count > self._limit * met:
             names = '\n'.join(f'  {name}' for name in self.bad_clips[:20])
             raise ValueError(
                 f'{self._source}: {count} of {met:.0f} clips cannot be read, '
                 f'above the share of max_bad={self._limit:g}. The last: '
-                f'{error}\nAll:\n{names}\n{ADVICE}')
+                f'{error}\nAll:\n{names}\n{ADVICE}'
+            )
 
 
 def _try_all(paths: Sequence[str]) -> dict:
     """Reason of each clip that cannot be read; found by one process."""
     found = [{}]
     if get_dist_info()[0] == 0:
-        found = [{
-            one.path: one.problem
-            for one in check_videos(paths) if one.problem
-        }]
+        found = [
+            {
+                one.path: one.problem
+                for one in check_videos(paths)
+                if one.problem
+            }
+        ]
     broadcast_object_list(found)
     return found[0]

@@ -1,4 +1,5 @@
 """Clips in the pipelines of mmaction2, read by whatever decoder can."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,9 +29,9 @@ class VideoInit(BaseTransform):
         ValueError: A name of a decoder is unknown.
     """
 
-    def __init__(self,
-                 decoders: Sequence[str] | None = None,
-                 num_threads: int = 1) -> None:
+    def __init__(
+        self, decoders: Sequence[str] | None = None, num_threads: int = 1
+    ) -> None:
         self.decoders = check_decoders(decoders)
         self.num_threads = num_threads
 
@@ -48,8 +49,10 @@ class VideoInit(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(decoders={self.decoders}, '
-                f'num_threads={self.num_threads})')
+        return (
+            f'{type(self).__name__}(decoders={self.decoders}, '
+            f'num_threads={self.num_threads})'
+        )
 
 
 @TRANSFORMS.register_module()
@@ -96,7 +99,9 @@ class VideoDecode(BaseTransform):
                 f'{results["clip_len"]} frames in steps of {interval} span '
                 f'{span}: it is played again from its start, as are others '
                 'that are short, without another line. To sample more '
-                'densely, lower frame_interval', 'current')
+                'densely, lower frame_interval',
+                'current',
+            )
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'

@@ -1,4 +1,5 @@
 """Feature maps of clips, from every stage and for every frame."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ STD = (58.395, 57.12, 57.375)
 
 
 @torch.no_grad()
-def extract_features(model: nn.Module,
-                     clip: np.ndarray | Tensor,
-                     stages: Sequence[int] = (0, 1, 2, 3),
-                     per_frame: bool = False) -> dict[int, Tensor]:
+def extract_features(
+    model: nn.Module,
+    clip: np.ndarray | Tensor,
+    stages: Sequence[int] = (0, 1, 2, 3),
+    per_frame: bool = False,
+) -> dict[int, Tensor]:
     """Feature maps of a clip of any length and size.
 
     The model runs in evaluation mode, without gradients, and is left as it
@@ -50,11 +53,14 @@ def extract_features(model: nn.Module,
     if not isinstance(backbone, SwinTransformer3D):
         raise ValueError(
             'extract_features needs a SwinTransformer3D, or a recognizer on '
-            f'one, got {type(model).__name__} ({type(backbone).__name__})')
+            f'one, got {type(model).__name__} ({type(backbone).__name__})'
+        )
     wrong = sorted({*stages} - {*range(len(backbone.layers))})
     if wrong or not stages:
-        raise ValueError(f'stages must be some of 0 to '
-                         f'{len(backbone.layers) - 1}, got {list(stages)}')
+        raise ValueError(
+            f'stages must be some of 0 to '
+            f'{len(backbone.layers) - 1}, got {list(stages)}'
+        )
     x = _normalised(model, clip).to(next(backbone.parameters()).device)
     found: dict[int, Tensor] = {}
 
@@ -90,18 +96,25 @@ def _normalised(model: nn.Module, clip: np.ndarray | Tensor) -> Tensor:
     """A clip `(3, T, H, W)` as the backbone takes it."""
     x = torch.as_tensor(clip)
     frames = x.dtype == torch.uint8
-    if x.ndim != 4 or x.shape[3 if frames else 0] != 3 or not (
-            frames or x.is_floating_point()):
+    if (
+        x.ndim != 4
+        or x.shape[3 if frames else 0] != 3
+        or not (frames or x.is_floating_point())
+    ):
         raise ValueError(
             'a clip must be frames (T, H, W, 3) of uint8, or normalised '
             f'(3, T, H, W) of a floating type; got {tuple(x.shape)} of '
-            f'{x.dtype}')
+            f'{x.dtype}'
+        )
     if not frames:
         return x
     preprocessor = getattr(model, 'data_preprocessor', None)
-    mean, std = (torch.as_tensor(getattr(preprocessor, name,
-                                         default)).cpu().view(3, 1, 1, 1)
-                 for name, default in (('mean', MEAN), ('std', STD)))
+    mean, std = (
+        torch.as_tensor(getattr(preprocessor, name, default))
+        .cpu()
+        .view(3, 1, 1, 1)
+        for name, default in (('mean', MEAN), ('std', STD))
+    )
     return (x.movedim(-1, 0).float() - mean) / std
 
 
@@ -109,20 +122,23 @@ def _along_time(maps: Tensor, frames: int) -> Tensor:
     """Interpolate maps `(T', C, H, W)` to a number of frames."""
     series = maps.flatten(1).t()[None]  # (1, C * H * W, T')
     series = F.interpolate(
-        series, size=frames, mode='linear', align_corners=False)
-    return series[0].t().unflatten(0, (frames, )).view(frames, *maps.shape[1:])
+        series, size=frames, mode='linear', align_corners=False
+    )
+    return series[0].t().unflatten(0, (frames,)).view(frames, *maps.shape[1:])
 
 
-def extract_video(model: nn.Module,
-                  video: Video,
-                  *,
-                  clip_len: int = 32,
-                  interval: int = 2,
-                  stages: Sequence[int] = (3, ),
-                  per_frame: bool = False,
-                  pool: bool = False,
-                  short_side: int | None = 224,
-                  dtype: str = 'float32') -> dict[str, np.ndarray]:
+def extract_video(
+    model: nn.Module,
+    video: Video,
+    *,
+    clip_len: int = 32,
+    interval: int = 2,
+    stages: Sequence[int] = (3,),
+    per_frame: bool = False,
+    pool: bool = False,
+    short_side: int | None = 224,
+    dtype: str = 'float32',
+) -> dict[str, np.ndarray]:
     """Feature maps of a video, clip after clip.
 
     The last clip is as short as what is left; frames are repeated to fill the
@@ -156,27 +172,30 @@ def extract_video(model: nn.Module,
     maps: dict[int, list[np.ndarray]] = {stage: [] for stage in stages}
     places: list[np.ndarray] = []
     for start in range(0, len(wanted), clip_len):
-        frames = wanted[start:start + clip_len]
+        frames = wanted[start : start + clip_len]
         filled = np.concatenate(
-            [frames, frames[-1:].repeat(-len(frames) % patch)])
+            [frames, frames[-1:].repeat(-len(frames) % patch)]
+        )
         clip = np.stack(
-            [_resized(frame, short_side) for frame in video.frames(filled)])
+            [_resized(frame, short_side) for frame in video.frames(filled)]
+        )
         found = extract_features(model, clip, stages, per_frame)
         for stage, out in found.items():
-            out = out[:len(frames)] if per_frame else out
+            out = out[: len(frames)] if per_frame else out
             out = out.mean((2, 3)) if pool else out
             maps[stage].append(out.cpu().numpy().astype(dtype))
         places.append(
-            frames if per_frame else filled.reshape(-1, patch).mean(1))
+            frames if per_frame else filled.reshape(-1, patch).mean(1)
+        )
     features = {
-        f'stage{stage}': np.concatenate(parts)
-        for stage, parts in maps.items()
+        f'stage{stage}': np.concatenate(parts) for stage, parts in maps.items()
     }
     features['frames'] = np.concatenate(places).astype(np.float64)
     times = video.times()
     if times is not None:
-        features['times'] = np.interp(features['frames'],
-                                      np.arange(len(times)), times)
+        features['times'] = np.interp(
+            features['frames'], np.arange(len(times)), times
+        )
     return features
 
 

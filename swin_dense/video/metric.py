@@ -1,4 +1,5 @@
 """Accuracy of action recognition that never passes in silence."""
+
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ class Scored(NamedTuple):
         rank: How many classes come before the true one, by their score.
         classes: How many there are.
     """
+
     label: int
     found: int
     rank: int
@@ -51,12 +53,15 @@ class CheckedAccMetric(BaseMetric):
     Raises:
         ValueError: `topk` is empty or not positive.
     """
+
     default_prefix = 'acc'
 
-    def __init__(self,
-                 topk: Sequence[int] = (1, 5),
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        topk: Sequence[int] = (1, 5),
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not topk or min(topk) < 1:
             raise ValueError(f'topk must be positive numbers, got {topk}')
@@ -82,24 +87,31 @@ class CheckedAccMetric(BaseMetric):
             if scores.ndim != 1:
                 raise ValueError(
                     f'scores of shape {scores.shape} are not one per class: '
-                    "set average_clips='prob' in the model's cls_head")
+                    "set average_clips='prob' in the model's cls_head"
+                )
             if len(labels) != 1:
                 raise ValueError(
                     f'a video has {len(labels)} labels, {labels.tolist()}: '
-                    'accuracy is of one; for several use mmaction.AccMetric')
+                    'accuracy is of one; for several use mmaction.AccMetric'
+                )
             label = int(labels[0])
             if not 0 <= label < len(scores):
                 raise ValueError(
                     f'label {label} is no class: the model has num_classes='
-                    f'{len(scores)} (valid 0..{len(scores) - 1})')
+                    f'{len(scores)} (valid 0..{len(scores) - 1})'
+                )
             if not np.isfinite(scores).all():
-                raise ValueError('the model puts out scores that are no '
-                                 'numbers: its training has diverged')
+                raise ValueError(
+                    'the model puts out scores that are no '
+                    'numbers: its training has diverged'
+                )
             before = scores > scores[label]
             before[:label] |= scores[:label] == scores[label]
             self.results.append(
-                Scored(label, int(scores.argmax()), int(before.sum()),
-                       len(scores)))
+                Scored(
+                    label, int(scores.argmax()), int(before.sum()), len(scores)
+                )
+            )
 
     def evaluate(self, size: int) -> dict:
         """Gather the ranks of all processes and compute the values.
@@ -122,7 +134,8 @@ class CheckedAccMetric(BaseMetric):
         if not results or len(results) < self.size:
             raise ValueError(
                 f'{len(results)} videos were scored, the data set has '
-                f'{self.size}: is it empty, or was the run interrupted?')
+                f'{self.size}: is it empty, or was the run interrupted?'
+            )
         # Gathering makes plain tuples of them.
         scored = [Scored(*result) for result in results]
         classes = scored[0].classes
@@ -132,32 +145,34 @@ class CheckedAccMetric(BaseMetric):
         labels = np.array([result.label for result in scored])
         values = {
             f'top{k}': float((ranks < k).mean())
-            for k in self.topk if k < classes
+            for k in self.topk
+            if k < classes
         }
         right = np.bincount(labels[ranks == 0], minlength=classes)
         count = np.bincount(labels, minlength=classes)
         present = count > 0
         values['mean1'] = float((right[present] / count[present]).mean())
         self.by_class = {
-            name: {
-                'videos': int(n),
-                'top1': float(hits / n) if n else None
-            }
+            name: {'videos': int(n), 'top1': float(hits / n) if n else None}
             for name, hits, n in zip(names, right, count)
         }
         self._log(scored, names, int(present.sum()))
         return values
 
     @staticmethod
-    def _log(results: Sequence[Scored], names: Sequence[str],
-             present: int) -> None:
+    def _log(
+        results: Sequence[Scored], names: Sequence[str], present: int
+    ) -> None:
         """Log how much was scored, and what is taken for what."""
         lines = [
             f'{len(results)} videos scored, of {present} of '
             f'{len(names)} classes'
         ]
-        confused = Counter((result.label, result.found) for result in results
-                           if result.found != result.label)
+        confused = Counter(
+            (result.label, result.found)
+            for result in results
+            if result.found != result.label
+        )
         lines += [
             f'  {count} x {names[label]!r} taken for {names[found]!r}'
             for (label, found), count in confused.most_common(CONFUSIONS)

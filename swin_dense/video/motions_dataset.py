@@ -1,4 +1,5 @@
 """The generated motions as a video data set that makes itself."""
+
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,22 @@ class MotionsDataset(CheckedVideoDataset):
             holds something else.
     """
 
-    def __init__(self,
-                 *,
-                 data_root: str,
-                 data_prefix: dict[str, str],
-                 generate: dict[str, Any] | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        data_prefix: dict[str, str],
+        generate: dict[str, Any] | None = None,
+        **kwargs,
+    ) -> None:
         folder = Path(data_root, data_prefix['video'])
         if generate is not None:
             parameters = dict(generate)
-            generate_motions(folder.parent,
-                             {folder.name: parameters.pop('num_clips')},
-                             **parameters)
+            generate_motions(
+                folder.parent,
+                {folder.name: parameters.pop('num_clips')},
+                **parameters,
+            )
         drawn = read_parameters(folder / MANIFEST)
         if drawn:
             metainfo = {**(kwargs.get('metainfo') or {})}
@@ -52,4 +57,5 @@ class MotionsDataset(CheckedVideoDataset):
             check_drawn_classes(given, drawn['classes'], folder)
         kwargs.setdefault('ann_file', f'{data_prefix["video"]}/{LIST}')
         super().__init__(
-            data_root=data_root, data_prefix=data_prefix, **kwargs)
+            data_root=data_root, data_prefix=data_prefix, **kwargs
+        )

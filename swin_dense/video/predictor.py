@@ -1,4 +1,5 @@
 """What happens when in a video, from a config and a checkpoint."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ class Scores:
         end: When the last frame gives way to the next.
         values: A probability for each class `(C, )`.
     """
+
     first: int
     last: int
     start: float | None
@@ -47,6 +49,7 @@ class VideoPrediction:
         fps: Frames per second on average; None if nothing says so.
         windows: Stretches of it, in their order.
     """
+
     path: str
     num_frames: int
     fps: float | None
@@ -64,35 +67,37 @@ class VideoPrediction:
     def to_dict(self, classes: Sequence[str], k: int) -> dict[str, Any]:
         """Everything as plain types, ready for JSON."""
         return {
-            'file_name':
-            self.path,
-            'frames':
-            self.num_frames,
-            'fps':
-            self.fps,
-            'seconds':
-            self.windows[-1].end,
-            'top':
-            self.top(classes, k),
-            'windows': [{
-                'start': window.start,
-                'end': window.end,
-                'first_frame': window.first,
-                'last_frame': window.last,
-                'top': window.top(classes, k)
-            } for window in self.windows]
+            'file_name': self.path,
+            'frames': self.num_frames,
+            'fps': self.fps,
+            'seconds': self.windows[-1].end,
+            'top': self.top(classes, k),
+            'windows': [
+                {
+                    'start': window.start,
+                    'end': window.end,
+                    'first_frame': window.first,
+                    'last_frame': window.last,
+                    'top': window.top(classes, k),
+                }
+                for window in self.windows
+            ],
         }
 
 
-def top_classes(values: np.ndarray, classes: Sequence[str],
-                k: int) -> list[dict[str, Any]]:
+def top_classes(
+    values: np.ndarray, classes: Sequence[str], k: int
+) -> list[dict[str, Any]]:
     """Label, name and score of the highest scores."""
     order = np.argsort(-values, kind='stable')[:k]
-    return [{
-        'label': int(label),
-        'name': classes[label],
-        'score': float(values[label])
-    } for label in order]
+    return [
+        {
+            'label': int(label),
+            'name': classes[label],
+            'score': float(values[label]),
+        }
+        for label in order
+    ]
 
 
 class VideoPredictor(BasePredictor):
@@ -118,13 +123,15 @@ class VideoPredictor(BasePredictor):
 
     scope = 'mmaction'
 
-    def __init__(self,
-                 *args: Any,
-                 stride: float | None = None,
-                 window: float | None = None,
-                 fps: float | None = None,
-                 decoders: Sequence[str] | None = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        stride: float | None = None,
+        window: float | None = None,
+        fps: float | None = None,
+        decoders: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         for name, value in dict(stride=stride, window=window, fps=fps).items():
             if value is not None and not value > 0:
                 raise ValueError(f'{name} must be above 0, got {value}')
@@ -137,12 +144,12 @@ class VideoPredictor(BasePredictor):
             raise ValueError(
                 'window is for models that spread their frames over a video; '
                 f'this one sees {self.sampling.clip_len} frames in steps of '
-                f'{self.sampling.interval}')
+                f'{self.sampling.interval}'
+            )
         # Scores are to be probabilities.
         self.model.cls_head.average_clips = 'prob'
 
-    def _open_data(self, dataset: Any,
-                   classes: list[str] | None) -> list[str]:
+    def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
         """See BasePredictor; classes without names are named by numbers."""
         if not classes and dataset.get('num_classes'):
             classes = [str(label) for label in range(dataset.num_classes)]
@@ -156,14 +163,17 @@ class VideoPredictor(BasePredictor):
         """
         self.sampling = Sampling.from_pipeline(pipeline)
         decoding = [
-            index for index, step in enumerate(pipeline)
+            index
+            for index, step in enumerate(pipeline)
             if step['type'].endswith('Decode')
         ]
         if not decoding:
-            raise ValueError('the test pipeline of the config has no '
-                             'swin_dense.VideoDecode, so what is done to '
-                             'frames is unknown')
-        self._pipeline = Compose(pipeline[decoding[-1] + 1:])
+            raise ValueError(
+                'the test pipeline of the config has no '
+                'swin_dense.VideoDecode, so what is done to '
+                'frames is unknown'
+            )
+        self._pipeline = Compose(pipeline[decoding[-1] + 1 :])
 
     def __call__(self, videos: Sequence[str | Path]) -> list:
         """Predict for some videos, see `predict`."""
@@ -181,16 +191,18 @@ class VideoPredictor(BasePredictor):
         with Video(str(path), self.decoders) as video:
             scores = list(self.scores(video))
             return VideoPrediction(
-                str(path), video.num_frames, video.fps, scores)
+                str(path), video.num_frames, video.fps, scores
+            )
 
     def windows(self, video: Video) -> list[Window]:
         """The windows that cover a video."""
-        rate = video.fps or 25.
+        rate = video.fps or 25.0
         return self.sampling.windows(
             video.num_frames,
-            speed=rate / self.fps if self.fps else 1.,
+            speed=rate / self.fps if self.fps else 1.0,
             length=_frames(self.window, rate),
-            stride=_frames(self.stride, rate))
+            stride=_frames(self.stride, rate),
+        )
 
     def scores(self, video: Video) -> Iterator[Scores]:
         """Predict for a video, window by window.
@@ -205,11 +217,13 @@ class VideoPredictor(BasePredictor):
             start = end = None
             if times is not None:
                 start = float(times[window.first])
-                end = float(
-                    times[window.last]) + (1 / video.fps if video.fps else 0.)
+                end = float(times[window.last]) + (
+                    1 / video.fps if video.fps else 0.0
+                )
             frames = video.frames(window.frames)
-            yield Scores(window.first, window.last, start, end,
-                         self.classify(frames))
+            yield Scores(
+                window.first, window.last, start, end, self.classify(frames)
+            )
 
     def classify(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities `(C, )` of a clip.
@@ -221,8 +235,10 @@ class VideoPredictor(BasePredictor):
             ValueError: There are more or fewer.
         """
         if len(frames) != self.sampling.clip_len:
-            raise ValueError(f'the model sees {self.sampling.clip_len} frames,'
-                             f' got {len(frames)}')
+            raise ValueError(
+                f'the model sees {self.sampling.clip_len} frames,'
+                f' got {len(frames)}'
+            )
         shape = frames[0].shape[:2]
         data = self._pipeline(
             dict(
@@ -231,9 +247,11 @@ class VideoPredictor(BasePredictor):
                 num_clips=1,
                 clip_len=self.sampling.clip_len,
                 original_shape=shape,
-                img_shape=shape))
+                img_shape=shape,
+            )
+        )
         with torch.no_grad():
-            sample, = self.model.test_step(pseudo_collate([data]))
+            (sample,) = self.model.test_step(pseudo_collate([data]))
         return sample.pred_score.cpu().numpy()
 
     def _tell_short(self, video: Video, windows: Sequence[Window]) -> None:
@@ -242,7 +260,8 @@ class VideoPredictor(BasePredictor):
                 f'{video.path} has {video.num_frames} frames, and the model '
                 f'sees {self.sampling.clip_len} in steps of '
                 f'{self.sampling.interval}: it is played again from its start',
-                'current')
+                'current',
+            )
 
 
 def _frames(seconds: float | None, rate: float) -> int | None:

@@ -1,4 +1,5 @@
 """A recognizer whose memory does not grow with the views of a test."""
+
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ class ClipRecognizer(Recognizer3D):
     Recognizer3D.
     """
 
-    def extract_feat(self,
-                     inputs: Tensor,
-                     stage: str = 'neck',
-                     data_samples: Any = None,
-                     test_mode: bool = False) -> tuple:
+    def extract_feat(
+        self,
+        inputs: Tensor,
+        stage: str = 'neck',
+        data_samples: Any = None,
+        test_mode: bool = False,
+    ) -> tuple:
         """Features of clips `(B, views, 3, T, H, W)`, see Recognizer3D.
 
         Raises:
@@ -32,8 +35,11 @@ class ClipRecognizer(Recognizer3D):
         if not test_mode or views is None or self.with_neck:
             return super().extract_feat(inputs, stage, data_samples, test_mode)
         if not isinstance(views, int) or views < 1:
-            raise ValueError('test_cfg.max_testing_views must be a positive '
-                             f'number, got {views!r}')
+            raise ValueError(
+                'test_cfg.max_testing_views must be a positive '
+                f'number, got {views!r}'
+            )
         clips = inputs.flatten(0, 1)
-        return torch.cat([self.backbone(some)
-                          for some in clips.split(views)]), {}
+        return torch.cat(
+            [self.backbone(some) for some in clips.split(views)]
+        ), {}

@@ -1,4 +1,5 @@
 """Where clips of a video lie in time."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,8 +14,10 @@ class Window(NamedTuple):
         first: Its first frame, counted from 0.
         last: Its last frame.
         frames: Frames that the model sees `(clip_len, )`.
-        wraps_around: Whether the video is too short and starts again among them.
+        wraps_around: Whether the video is too short and starts again among
+        them.
     """
+
     first: int
     last: int
     frames: np.ndarray
@@ -30,6 +33,7 @@ class Sampling:
         interval: Frames of the video from one of them to the next; None if
             they are spread over the whole of a window, however long.
     """
+
     clip_len: int
     interval: int | None
 
@@ -43,18 +47,23 @@ class Sampling:
         for step in pipeline:
             if 'clip_len' in step:
                 spread = step['type'].endswith('UniformSample')
-                return cls(step['clip_len'],
-                           None if spread else step.get('frame_interval', 1))
+                return cls(
+                    step['clip_len'],
+                    None if spread else step.get('frame_interval', 1),
+                )
         raise ValueError(
             'the test pipeline of the config has no SampleFrames or '
             'UniformSample with a clip_len, so how many frames the model '
-            'sees is unknown')
+            'sees is unknown'
+        )
 
-    def windows(self,
-                num_frames: int,
-                speed: float = 1.,
-                length: int | None = None,
-                stride: int | None = None) -> list[Window]:
+    def windows(
+        self,
+        num_frames: int,
+        speed: float = 1.0,
+        length: int | None = None,
+        stride: int | None = None,
+    ) -> list[Window]:
         """Cover a video with windows.
 
         A video shorter than a window starts again at its end.
@@ -79,9 +88,12 @@ class Sampling:
             offsets = np.floor(np.arange(self.clip_len) * step)
         offsets = offsets.astype(int)
         return [
-            Window(start,
-                   min(start + span, num_frames) - 1,
-                   (start + offsets) % num_frames, span > num_frames)
+            Window(
+                start,
+                min(start + span, num_frames) - 1,
+                (start + offsets) % num_frames,
+                span > num_frames,
+            )
             for start in place_windows(num_frames, span, stride or span)
         ]
 
@@ -99,12 +111,14 @@ class TestViews(NamedTuple):
         clips: At different times.
         crops: Of each, at different places, mirrored ones included.
     """
+
     clips: int
     crops: int
 
     def __str__(self) -> str:
         return f'{self.clips} clips x {self.crops} crops = ' + (
-            f'{self.clips * self.crops} views')
+            f'{self.clips * self.crops} views'
+        )
 
 
 def count_views(pipeline: Sequence[dict[str, Any]]) -> TestViews:
@@ -116,6 +130,6 @@ def count_views(pipeline: Sequence[dict[str, Any]]) -> TestViews:
         crops = {
             'EvenCrops': step.get('count', 3),
             'ThreeCrop': 3,
-            'TenCrop': 10
+            'TenCrop': 10,
         }.get(kind, crops)
     return TestViews(clips, crops)

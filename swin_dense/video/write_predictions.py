@@ -1,4 +1,5 @@
 """What is written of videos: scores in time, labelled clips, strips."""
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,8 +35,13 @@ class VideoResults:
         topk: Classes to name.
     """
 
-    def __init__(self, paths: Sequence[Path], out: Path,
-                 classes: Sequence[str], topk: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        out: Path,
+        classes: Sequence[str],
+        topk: int,
+    ) -> None:
         self.paths = list(paths)
         self.out = out
         self.classes = classes
@@ -57,8 +63,11 @@ class VideoResults:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Video(prediction.path) as video:
             if path.suffix == '.mp4':
-                write_video(path, self._labelled(video, prediction),
-                            prediction.fps or 25.)
+                write_video(
+                    path,
+                    self._labelled(video, prediction),
+                    prediction.fps or 25.0,
+                )
             else:
                 strip = draw_strip(video, prediction, self.classes)
                 cli.write_image(path, strip[..., ::-1])
@@ -66,17 +75,20 @@ class VideoResults:
         self.entries.add([prediction.to_dict(self.classes, self.topk)])
         self.entries.publish()
 
-    def _labelled(self, video: Video,
-                  prediction: VideoPrediction) -> Iterator[np.ndarray]:
+    def _labelled(
+        self, video: Video, prediction: VideoPrediction
+    ) -> Iterator[np.ndarray]:
         """Frames with the scores of the window that they are nearest to."""
-        middles = np.array([(w.first + w.last) / 2
-                            for w in prediction.windows])
+        middles = np.array(
+            [(w.first + w.last) / 2 for w in prediction.windows]
+        )
         for start in range(0, video.num_frames, CHUNK):
             indices = range(start, min(start + CHUNK, video.num_frames))
             for index, frame in zip(indices, video.frames(indices)):
                 nearest = int(np.abs(middles - index).argmin())
-                yield draw_scores(frame, prediction.windows[nearest],
-                                  self.classes)
+                yield draw_scores(
+                    frame, prediction.windows[nearest], self.classes
+                )
 
     def close(self) -> None:
         """Write what is about all videos so far."""
@@ -84,21 +96,27 @@ class VideoResults:
 
     def summary(self) -> str:
         """Say how much was done, and where it is."""
-        return (f'{self.entries.count} videos, {self.windows} windows, '
-                f'pictures and scores: {self.out}')
+        return (
+            f'{self.entries.count} videos, {self.windows} windows, '
+            f'pictures and scores: {self.out}'
+        )
 
 
-def time_table(prediction: VideoPrediction, classes: Sequence[str],
-               topk: int) -> str:
+def time_table(
+    prediction: VideoPrediction, classes: Sequence[str], topk: int
+) -> str:
     """A line for each window, and one for the whole video."""
-    rows = [(span(window), window.top(classes, topk))
-            for window in prediction.windows]
+    rows = [
+        (span(window), window.top(classes, topk))
+        for window in prediction.windows
+    ]
     rows.append(('all', prediction.top(classes, topk)))
     width = max(len(when) for when, _ in rows)
     lines = [f'{prediction.path}: {prediction.num_frames} frames']
     for when, top in rows:
-        scores = ', '.join(f'{entry["name"]} {entry["score"]:.3f}'
-                           for entry in top)
+        scores = ', '.join(
+            f'{entry["name"]} {entry["score"]:.3f}' for entry in top
+        )
         lines.append(f'  {when:>{width}}  {scores}')
     return '\n'.join(lines)
 
@@ -110,11 +128,13 @@ def span(window: Scores) -> str:
     return f'{window.start:.2f}-{window.end:.2f} s'
 
 
-def draw_scores(frame: np.ndarray,
-                window: Scores,
-                classes: Sequence[str],
-                topk: int = 3,
-                largest: int = LARGEST) -> np.ndarray:
+def draw_scores(
+    frame: np.ndarray,
+    window: Scores,
+    classes: Sequence[str],
+    topk: int = 3,
+    largest: int = LARGEST,
+) -> np.ndarray:
     """A smaller frame above the names and bars of the most probable classes.
 
     Args:
@@ -147,10 +167,12 @@ def draw_scores(frame: np.ndarray,
     return np.vstack([frame, band])
 
 
-def draw_strip(video: Video,
-               prediction: VideoPrediction,
-               classes: Sequence[str],
-               columns: int = COLUMNS) -> np.ndarray:
+def draw_strip(
+    video: Video,
+    prediction: VideoPrediction,
+    classes: Sequence[str],
+    columns: int = COLUMNS,
+) -> np.ndarray:
     """The middle frame of windows, side by side, each above its scores.
 
     Args:

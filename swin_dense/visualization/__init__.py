@@ -1,10 +1,15 @@
 """Pictures of predictions. Images are BGR and uint8, as OpenCV reads them."""
+
 from swin_dense.visualization.contact_sheets import contact_sheet, label_sheet
 from swin_dense.visualization.instances import draw_instances
 from swin_dense.visualization.labels import draw_labels, draw_legend
 from swin_dense.visualization.palette import class_colour
 
 __all__ = [
-    'class_colour', 'contact_sheet', 'draw_instances', 'draw_labels',
-    'draw_legend', 'label_sheet'
+    'class_colour',
+    'contact_sheet',
+    'draw_instances',
+    'draw_labels',
+    'draw_legend',
+    'label_sheet',
 ]

@@ -1,4 +1,5 @@
 """A contact sheet: ground truth beside prediction, image by image."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from swin_dense.visualization.labels import (
 from swin_dense.visualization.text import put_text, text_size
 
 
-def contact_sheet(pairs: Sequence[tuple[np.ndarray, Any, Any]],
-                  classes: Sequence[str],
-                  *,
-                  score_thr: float = 0.3,
-                  titles: Sequence[str] = ('ground truth', 'prediction'),
-                  columns: int = 2,
-                  tile: int = 320) -> np.ndarray:
+def contact_sheet(
+    pairs: Sequence[tuple[np.ndarray, Any, Any]],
+    classes: Sequence[str],
+    *,
+    score_thr: float = 0.3,
+    titles: Sequence[str] = ('ground truth', 'prediction'),
+    columns: int = 2,
+    tile: int = 320,
+) -> np.ndarray:
     """Draw images twice, side by side, in titled columns.
 
     Images are resized before they are drawn on, so that lines and text stay
@@ -46,21 +49,29 @@ def contact_sheet(pairs: Sequence[tuple[np.ndarray, Any, Any]],
     for image, *contents in pairs:
         resized, factor = _resized(image, tile)
         size = resized.shape[1::-1]
-        tiles.append([
-            draw_instances(resized,
-                           InstanceArrays.read(instances).resized(size, factor),
-                           classes, score_thr) for instances in contents
-        ])
+        tiles.append(
+            [
+                draw_instances(
+                    resized,
+                    InstanceArrays.read(instances).resized(size, factor),
+                    classes,
+                    score_thr,
+                )
+                for instances in contents
+            ]
+        )
     return _arrange(tiles, titles, columns, tile)
 
 
-def label_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-                classes: Sequence[str],
-                palette: Sequence[Sequence[int]] | None = None,
-                *,
-                titles: Sequence[str] = ('ground truth', 'prediction'),
-                columns: int = 2,
-                tile: int = 320) -> np.ndarray:
+def label_sheet(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]] | None = None,
+    *,
+    titles: Sequence[str] = ('ground truth', 'prediction'),
+    columns: int = 2,
+    tile: int = 320,
+) -> np.ndarray:
     """Draw images with two label maps each, side by side, and a legend.
 
     Args:
@@ -77,55 +88,75 @@ def label_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     tiles = []
     for image, *contents in pairs:
         resized, _ = _resized(image, tile)
-        tiles.append([
-            draw_labels(
-                resized,
-                cv2.resize(
-                    labels.astype(np.int16),
-                    resized.shape[1::-1],
-                    interpolation=cv2.INTER_NEAREST),
-                classes,
-                palette,
-                legend=False) for labels in contents
-        ])
+        tiles.append(
+            [
+                draw_labels(
+                    resized,
+                    cv2.resize(
+                        labels.astype(np.int16),
+                        resized.shape[1::-1],
+                        interpolation=cv2.INTER_NEAREST,
+                    ),
+                    classes,
+                    palette,
+                    legend=False,
+                )
+                for labels in contents
+            ]
+        )
     sheet = _arrange(tiles, titles, columns, tile)
     truths = [truth for _, truth, _ in pairs]
     return np.vstack(
-        [sheet, draw_legend(truths, classes, sheet.shape[1], palette)])
+        [sheet, draw_legend(truths, classes, sheet.shape[1], palette)]
+    )
 
 
 def _resized(image: np.ndarray, tile: int) -> tuple[np.ndarray, float]:
     """An image whose longer side is `tile`, and the factor to it."""
     factor = tile / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * factor)),
-            max(1, round(image.shape[0] * factor)))
+    size = (
+        max(1, round(image.shape[1] * factor)),
+        max(1, round(image.shape[0] * factor)),
+    )
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, size, interpolation=method), factor
 
 
-def _arrange(tiles: Sequence[Sequence[np.ndarray]], titles: Sequence[str],
-             columns: int, tile: int) -> np.ndarray:
+def _arrange(
+    tiles: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    columns: int,
+    tile: int,
+) -> np.ndarray:
     """Put pairs of pictures below their titles."""
     if not tiles:
         raise ValueError('a contact sheet needs at least one image, got none')
     columns = min(columns, len(tiles))
     gap, size = tile // 32, max(12, tile // 18)
-    rows = [tiles[i:i + columns] for i in range(0, len(tiles), columns)]
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     heights = [max(pair[0].shape[0] for pair in row) for row in rows]
 
     head = text_size('X', size, bold=True)[1] + 2 * gap
     # Two tiles and the gap between them, then a wider gap to the next pair.
     pitch = 2 * tile + 4 * gap
     sheet = np.full(
-        (head + sum(heights) + gap * len(rows), columns * pitch, 3), PAGE_COLOUR,
-        np.uint8)
+        (head + sum(heights) + gap * len(rows), columns * pitch, 3),
+        PAGE_COLOUR,
+        np.uint8,
+    )
     for column in range(columns):
         for side, title in enumerate(titles):
             middle = column * pitch + 3 * gap // 2 + side * (tile + gap)
             middle += tile // 2
             width = text_size(title, size, bold=True)[0]
             put_text(
-                sheet, title, (middle - width // 2, gap), size, TEXT_COLOUR, bold=True)
+                sheet,
+                title,
+                (middle - width // 2, gap),
+                size,
+                TEXT_COLOUR,
+                bold=True,
+            )
     y = head
     for row, height in zip(rows, heights):
         for column, pair in enumerate(row):
@@ -133,6 +164,6 @@ def _arrange(tiles: Sequence[Sequence[np.ndarray]], titles: Sequence[str],
                 h, w = picture.shape[:2]
                 x = column * pitch + 3 * gap // 2 + side * (tile + gap)
                 x += (tile - w) // 2
-                sheet[y:y + h, x:x + w] = picture
+                sheet[y : y + h, x : x + w] = picture
         y += height + gap
     return sheet

@@ -1,4 +1,5 @@
 """Boxes, masks, labels and scores drawn onto a photograph."""
+
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ _CHIP_OPACITY = 0.88
 # Of a mask, tinted at a time.
 _ROWS = 256
 # Grey level that a repeated class's tint is mixed with, and how much.
-_SHADES = ((0, 0.), (255, 0.4), (0, 0.35))
+_SHADES = ((0, 0.0), (255, 0.4), (0, 0.35))
 
 
 class InstanceArrays(NamedTuple):
@@ -26,6 +27,7 @@ class InstanceArrays(NamedTuple):
         masks: (N, H, W) bool, or what yields them in parts, as
             `swin_dense.detection.masks.BoxMasks` does; or None.
     """
+
     bboxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray | None
@@ -42,30 +44,38 @@ class InstanceArrays(NamedTuple):
             bboxes=_array(instances.bboxes).astype(np.float64).reshape(-1, 4),
             labels=_array(instances.labels).astype(int),
             scores=_array(getattr(instances, 'scores', None)),
-            masks=masks)
+            masks=masks,
+        )
 
     def keep(self, chosen: np.ndarray) -> 'InstanceArrays':
         """The instances of an index or a boolean array, in its order."""
-        return InstanceArrays(*(None if field is None else field[chosen]
-                        for field in self))
+        return InstanceArrays(
+            *(None if field is None else field[chosen] for field in self)
+        )
 
-    def resized(self, size: tuple[int, int], factor: float) -> 'InstanceArrays':
+    def resized(
+        self, size: tuple[int, int], factor: float
+    ) -> 'InstanceArrays':
         """For the same image at another (width, height)."""
         masks = self.masks
         if hasattr(masks, 'parts'):
             masks = masks.resized(size, factor)
         elif masks is not None:
-            masks = np.array([
-                cv2.resize(mask.astype(np.float32), size) > 0.5
-                for mask in masks
-            ]).reshape(len(masks), size[1], size[0])
+            masks = np.array(
+                [
+                    cv2.resize(mask.astype(np.float32), size) > 0.5
+                    for mask in masks
+                ]
+            ).reshape(len(masks), size[1], size[0])
         return self._replace(bboxes=self.bboxes * factor, masks=masks)
 
 
-def draw_instances(image: np.ndarray,
-                   instances: Any,
-                   classes: Sequence[str],
-                   score_thr: float = 0.3) -> np.ndarray:
+def draw_instances(
+    image: np.ndarray,
+    instances: Any,
+    classes: Sequence[str],
+    score_thr: float = 0.3,
+) -> np.ndarray:
     """Draw instances: translucent masks with outlines, boxes and labels.
 
     Line widths and text follow the size of the image. Labels stay inside it
@@ -117,24 +127,32 @@ def _array(value: Any) -> np.ndarray | None:
     return np.asarray(value.detach().cpu() if hasattr(value, 'cpu') else value)
 
 
-def _check(image: np.ndarray, found: InstanceArrays, classes: Sequence[str]) -> None:
+def _check(
+    image: np.ndarray, found: InstanceArrays, classes: Sequence[str]
+) -> None:
     """Refuse what cannot be drawn where it belongs."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             'an image to draw on must be (H, W, 3) and uint8, got '
             f'{image.shape} and {image.dtype}; convert grey images by '
-            'cv2.cvtColor')
+            'cv2.cvtColor'
+        )
     if found.masks is not None and found.masks.shape[1:] != image.shape[:2]:
         raise ValueError(
             f'masks are {found.masks.shape[1:]}, the image is '
             f'{image.shape[:2]} (height, width); rescale the predictions to '
-            'the image first')
+            'the image first'
+        )
     if len(found.labels) and found.labels.max() >= len(classes):
-        raise ValueError(f'label {found.labels.max()} has no name among '
-                         f'{len(classes)} classes: {list(classes)}')
+        raise ValueError(
+            f'label {found.labels.max()} has no name among '
+            f'{len(classes)} classes: {list(classes)}'
+        )
 
 
-def _draw_masks(picture: np.ndarray, found: InstanceArrays, width: int) -> None:
+def _draw_masks(
+    picture: np.ndarray, found: InstanceArrays, width: int
+) -> None:
     """Tint each mask's pixels, then outline it.
 
     Neighbours of one class take turns in light and dark tints.
@@ -153,10 +171,12 @@ def _draw_masks(picture: np.ndarray, found: InstanceArrays, width: int) -> None:
         whole[:] = 0
         for place, mask in _parts(found.masks, index):
             whole[place] = mask
-        outline, _ = cv2.findContours(whole, cv2.RETR_CCOMP,
-                                      cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outline, -1, class_colour(label), width,
-                         cv2.LINE_AA)
+        outline, _ = cv2.findContours(
+            whole, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(
+            picture, outline, -1, class_colour(label), width, cv2.LINE_AA
+        )
 
 
 def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
@@ -169,8 +189,12 @@ def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
         yield place, masks[index][place]
 
 
-def _draw_labels(picture: np.ndarray, found: InstanceArrays, classes: Sequence[str],
-                 size: int) -> None:
+def _draw_labels(
+    picture: np.ndarray,
+    found: InstanceArrays,
+    classes: Sequence[str],
+    size: int,
+) -> None:
     """Write class and score on a chip at each box."""
     order = range(len(found.labels))
     if found.scores is not None:
@@ -182,21 +206,34 @@ def _draw_labels(picture: np.ndarray, found: InstanceArrays, classes: Sequence[s
         if found.scores is not None:
             text += f' {found.scores[i]:.2f}'
         width, height = text_size(text, size)
-        chip = _place(found.bboxes[i], (width + 2 * pad, height + pad),
-                      picture.shape, taken)
+        chip = _place(
+            found.bboxes[i],
+            (width + 2 * pad, height + pad),
+            picture.shape,
+            taken,
+        )
         taken.append(chip)
         colour = class_colour(found.labels[i])
         x0, y0, x1, y1 = chip
         region = picture[y0:y1, x0:x1]
-        region[:] = cv2.addWeighted(region, 1 - _CHIP_OPACITY,
-                                    np.full_like(region, colour),
-                                    _CHIP_OPACITY, 0)
-        put_text(picture, text, (x0 + pad, y0 + pad // 2), size,
-                 readable_on(colour))
+        region[:] = cv2.addWeighted(
+            region,
+            1 - _CHIP_OPACITY,
+            np.full_like(region, colour),
+            _CHIP_OPACITY,
+            0,
+        )
+        put_text(
+            picture, text, (x0 + pad, y0 + pad // 2), size, readable_on(colour)
+        )
 
 
-def _place(box: np.ndarray, chip: tuple[int, int], shape: tuple[int, ...],
-           taken: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int]:
+def _place(
+    box: np.ndarray,
+    chip: tuple[int, int],
+    shape: tuple[int, ...],
+    taken: Sequence[tuple[int, ...]],
+) -> tuple[int, int, int, int]:
     """The place at a box where a chip covers other chips the least.
 
     Above the box if it can, else inside or below; never outside the image.
@@ -204,9 +241,15 @@ def _place(box: np.ndarray, chip: tuple[int, int], shape: tuple[int, ...],
     width, height = chip
     left, top, right, bottom = (int(round(edge)) for edge in box)
     best, least = (0, 0, 0, 0), np.inf
-    for x, y in ((left, top - height), (left, top), (right - width, top),
-                 (right - width, top - height), (left, bottom),
-                 (left, bottom - height), (right - width, bottom - height)):
+    for x, y in (
+        (left, top - height),
+        (left, top),
+        (right - width, top),
+        (right - width, top - height),
+        (left, bottom),
+        (left, bottom - height),
+        (right - width, bottom - height),
+    ):
         moved = y
         x = max(0, min(x, shape[1] - width))
         y = max(0, min(y, shape[0] - height))

@@ -1,4 +1,5 @@
 """Label maps of semantic segmentation laid over a photograph."""
+
 from collections.abc import Sequence
 
 import cv2
@@ -13,8 +14,9 @@ TEXT_COLOUR = (40, 40, 40)
 ROWS = 256
 
 
-def colours(count: int,
-            palette: Sequence[Sequence[int]] | None = None) -> list[Colour]:
+def colours(
+    count: int, palette: Sequence[Sequence[int]] | None = None
+) -> list[Colour]:
     """Colours of labels as (blue, green, red).
 
     Args:
@@ -30,17 +32,20 @@ def colours(count: int,
     if len(palette) < count:
         raise ValueError(
             f'{len(palette)} colours for {count} classes: add some to the '
-            'palette, or leave it out')
+            'palette, or leave it out'
+        )
     return [tuple(int(c) for c in colour[::-1]) for colour in palette[:count]]
 
 
-def draw_labels(image: np.ndarray,
-                labels: np.ndarray,
-                classes: Sequence[str],
-                palette: Sequence[Sequence[int]] | None = None,
-                *,
-                opacity: float = 0.5,
-                legend: bool = True) -> np.ndarray:
+def draw_labels(
+    image: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]] | None = None,
+    *,
+    opacity: float = 0.5,
+    legend: bool = True,
+) -> np.ndarray:
     """Tint an image by the label of each pixel, and outline the regions.
 
     Args:
@@ -63,11 +68,13 @@ def draw_labels(image: np.ndarray,
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             'an image to draw on must be (H, W, 3) and uint8, got '
-            f'{image.shape} and {image.dtype}')
+            f'{image.shape} and {image.dtype}'
+        )
     if labels.shape != image.shape[:2]:
         raise ValueError(
             f'labels are {labels.shape}, the image is {image.shape[:2]} '
-            '(height, width); resize them to the image first')
+            '(height, width); resize them to the image first'
+        )
     table = np.array(colours(len(classes), palette), np.float32)
     edges = _edges(labels, max(1, round(np.sqrt(labels.size) / 400)))
     picture = image.copy()
@@ -84,7 +91,8 @@ def draw_labels(image: np.ndarray,
     strip = draw_legend([labels], classes, image.shape[1], palette)
     margin = strip.shape[1] - image.shape[1]
     picture = cv2.copyMakeBorder(
-        picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAGE_COLOUR)
+        picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAGE_COLOUR
+    )
     return np.vstack([picture, strip])
 
 
@@ -101,10 +109,11 @@ def _edges(labels: np.ndarray, width: int) -> np.ndarray:
 
 
 def draw_legend(
-        maps: Sequence[np.ndarray],
-        classes: Sequence[str],
-        width: int,
-        palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
+    maps: Sequence[np.ndarray],
+    classes: Sequence[str],
+    width: int,
+    palette: Sequence[Sequence[int]] | None = None,
+) -> np.ndarray:
     """Colours, names and shares of the labels that occur, the largest first.
 
     Args:
@@ -128,7 +137,8 @@ def draw_legend(
     for label in np.argsort(-counts, kind='stable'):
         if counts[label]:
             entries.append(
-                (label, f'{classes[label]}  {counts[label] / total:.1%}'))
+                (label, f'{classes[label]}  {counts[label] / total:.1%}')
+            )
     spaces = [size + text_size(text, size)[0] + 3 * pad for _, text in entries]
     width = max([width, *(pad + space for space in spaces)])
     places, height = _flow(spaces, width, size)
@@ -138,12 +148,15 @@ def draw_legend(
         corner = (x + size, y + size)
         cv2.rectangle(strip, (x, y), corner, table[label], cv2.FILLED)
         cv2.rectangle(strip, (x, y), corner, TEXT_COLOUR)
-        put_text(strip, text, (x + size + pad, y - size // 8), size, TEXT_COLOUR)
+        put_text(
+            strip, text, (x + size + pad, y - size // 8), size, TEXT_COLOUR
+        )
     return strip
 
 
-def _flow(spaces: Sequence[int], width: int,
-          size: int) -> tuple[list[tuple[int, int]], int]:
+def _flow(
+    spaces: Sequence[int], width: int, size: int
+) -> tuple[list[tuple[int, int]], int]:
     """Places (x, y) of a legend's entries in lines, and the height of all."""
     pad = size // 2
     x, y, places = pad, pad, []

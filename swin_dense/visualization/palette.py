@@ -1,14 +1,37 @@
 """One colour per class, the same in every picture."""
+
 import colorsys
 
 Colour = tuple[int, int, int]
 
 # The first twelve are chosen by eye: far apart from each other, and bright on
 # dark photographs. The others are each as far as can be from all before.
-_FIRST = ('1e9bff', 'ff3b4e', '2ec45c', 'ff9f1c', 'a855f7', '00c2c7', 'ff5fb7',
-          '9bd100', 'ffd60a', '6f7cff', 'ff7f6a', '4fd1a5', '5a5a0f', '693c69',
-          'ffd2ff', 'ffe1a5', '0000ff', '00ff00', '960f3c', '873c00', '00694b',
-          'ff00e1', '006996', '96b45a')
+_FIRST = (
+    '1e9bff',
+    'ff3b4e',
+    '2ec45c',
+    'ff9f1c',
+    'a855f7',
+    '00c2c7',
+    'ff5fb7',
+    '9bd100',
+    'ffd60a',
+    '6f7cff',
+    'ff7f6a',
+    '4fd1a5',
+    '5a5a0f',
+    '693c69',
+    'ffd2ff',
+    'ffe1a5',
+    '0000ff',
+    '00ff00',
+    '960f3c',
+    '873c00',
+    '00694b',
+    'ff00e1',
+    '006996',
+    '96b45a',
+)
 _GOLDEN = 0.6180339887
 
 
@@ -26,7 +49,8 @@ def class_colour(label: int) -> Colour:
     saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.9, 0.75))[label % 3]
     red, green, blue = (
         round(255 * channel)
-        for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+        for channel in colorsys.hsv_to_rgb(hue, saturation, value)
+    )
     return blue, green, red
 
 

@@ -1,4 +1,5 @@
 """Position biases of attention heads, before and after a transfer."""
+
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -25,14 +26,15 @@ class BiasMap(NamedTuple):
             middle.
         after: The same for another window.
     """
+
     title: str
     before: np.ndarray
     after: np.ndarray
 
 
-def draw_position_bias(maps: Sequence[BiasMap],
-                       title: str = '',
-                       labels: tuple[str, str] = _LABELS) -> np.ndarray:
+def draw_position_bias(
+    maps: Sequence[BiasMap], title: str = '', labels: tuple[str, str] = _LABELS
+) -> np.ndarray:
     """Draw the maps of heads, and a cut through each.
 
     A column is a head: the map before, the map after, and the biases of
@@ -59,7 +61,8 @@ def draw_position_bias(maps: Sequence[BiasMap],
             if values.ndim != 2 or not all(n % 2 for n in values.shape):
                 raise ValueError(
                     'a map of biases has an odd number of offsets on two '
-                    f'axes, got shape {values.shape} for {head.title!r}')
+                    f'axes, got shape {values.shape} for {head.title!r}'
+                )
     width = 0.9 + len(maps) * (_PANEL + 0.65)
     figure = Figure(figsize=(width, 3 * _PANEL + 1.2), dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
@@ -70,13 +73,16 @@ def draw_position_bias(maps: Sequence[BiasMap],
         _draw_head(figure, panel, head)
     for axes, label in zip(panels[:, 0], labels):
         axes.annotate(
-            label, (0, 0.5), (-46, 0),
+            label,
+            (0, 0.5),
+            (-46, 0),
             xycoords='axes fraction',
             textcoords='offset points',
             rotation=90,
             ha='center',
             va='center',
-            fontweight='bold')
+            fontweight='bold',
+        )
         axes.set_ylabel('offset in tokens, rows', fontsize=_SMALL)
     panels[2, 0].set_ylabel('bias at row offset 0', fontsize=_SMALL)
     panels[2, 0].legend(
@@ -84,21 +90,23 @@ def draw_position_bias(maps: Sequence[BiasMap],
         fontsize=_SMALL,
         frameon=False,
         loc='lower left',
-        bbox_to_anchor=(0, 1))
+        bbox_to_anchor=(0, 1),
+    )
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
 
 
 def _draw_head(figure: Figure, panel: Any, head: BiasMap) -> None:
     """A column: both maps with their scale of colours, and the cut."""
-    limit = max(np.abs(head.before).max(), np.abs(head.after).max()) or 1.
+    limit = max(np.abs(head.before).max(), np.abs(head.after).max()) or 1.0
     common = [min(n) for n in zip(head.before.shape, head.after.shape)]
     for axes, values in zip(panel, (head.before, head.after)):
         image = _draw_map(axes, values, limit)
         if list(values.shape) != common:
             _outline(axes, common)
     figure.colorbar(
-        image, ax=list(panel[:2]), shrink=0.6, aspect=30, label='bias')
+        image, ax=list(panel[:2]), shrink=0.6, aspect=30, label='bias'
+    )
     panel[0].set_title(head.title, fontsize=10)
     panel[1].set_xlabel('offset in tokens, columns', fontsize=_SMALL)
     _draw_cut(panel[2], head)
@@ -113,7 +121,8 @@ def _draw_map(axes: Any, values: np.ndarray, limit: float) -> Any:
         vmin=-limit,
         vmax=limit,
         interpolation='nearest',
-        extent=(-width / 2, width / 2, height / 2, -height / 2))
+        extent=(-width / 2, width / 2, height / 2, -height / 2),
+    )
     axes.set_xticks(_ticks(width // 2))
     axes.set_yticks(_ticks(height // 2))
     axes.tick_params(labelsize=_SMALL)
@@ -124,19 +133,24 @@ def _outline(axes: Any, size: Sequence[int]) -> None:
     """Mark the offsets that the smaller window has, too."""
     height, width = size
     axes.add_patch(
-        Rectangle((-width / 2, -height / 2),
-                  width,
-                  height,
-                  fill=False,
-                  linestyle=(0, (4, 3)),
-                  linewidth=1,
-                  edgecolor='0.25'))
+        Rectangle(
+            (-width / 2, -height / 2),
+            width,
+            height,
+            fill=False,
+            linestyle=(0, (4, 3)),
+            linewidth=1,
+            edgecolor='0.25',
+        )
+    )
 
 
 def _draw_cut(axes: Any, head: BiasMap) -> None:
     """Biases of tokens in one row, before as points and after as a line."""
-    styles = (dict(linestyle='none', marker='o', markersize=4, color=_BEFORE),
-              dict(marker='.', markersize=5, linewidth=1.2, color=_AFTER))
+    styles = (
+        dict(linestyle='none', marker='o', markersize=4, color=_BEFORE),
+        dict(marker='.', markersize=5, linewidth=1.2, color=_AFTER),
+    )
     for values, style in zip((head.before, head.after), styles):
         row = values[values.shape[0] // 2]
         axes.plot(np.arange(len(row)) - len(row) // 2, row, **style)

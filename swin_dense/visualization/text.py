@@ -1,7 +1,8 @@
 """Antialiased text on images, in a font that has its letters."""
+
 import logging
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -29,7 +30,7 @@ def default_font(bold: bool = False) -> str:
     return str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _letters(path: str) -> frozenset[str]:
     """Return the characters that a font draws."""
     try:
@@ -38,19 +39,22 @@ def _letters(path: str) -> frozenset[str]:
         return frozenset()
 
 
-@lru_cache(maxsize=None)
+@cache
 def installed_fonts() -> list[str]:
     """Return the paths of all fonts that matplotlib finds, sorted."""
     paths = {entry.fname for entry in fontManager.ttflist}
     return sorted(path for path in paths if PLACEHOLDER not in path)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _report_missing(letters: str) -> None:
     print_log(
         f'no installed font has the letters {letters!r}: pictures show their '
         'numbers in Unicode. Install a font that has them, such as Noto Sans '
-        'or Noto Sans CJK', 'current', logging.WARNING)
+        'or Noto Sans CJK',
+        'current',
+        logging.WARNING,
+    )
 
 
 def _spell(letter: str) -> str:
@@ -82,7 +86,8 @@ def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
         if _letters(other).issuperset(text):
             return other, text
     spelled = ''.join(
-        _spell(letter) if letter in missing else letter for letter in text)
+        _spell(letter) if letter in missing else letter for letter in text
+    )
     if 'U+' in spelled:
         _report_missing(''.join(sorted({*missing})))
     return path, spelled.rstrip()
@@ -97,12 +102,14 @@ def text_size(text: str, size: int, bold: bool = False) -> tuple[int, int]:
     return int(np.ceil(face.getlength(text))), height
 
 
-def put_text(image: np.ndarray,
-             text: str,
-             corner: tuple[int, int],
-             size: int,
-             colour: Colour,
-             bold: bool = False) -> None:
+def put_text(
+    image: np.ndarray,
+    text: str,
+    corner: tuple[int, int],
+    size: int,
+    colour: Colour,
+    bold: bool = False,
+) -> None:
     """Write a text into an image, in place; what is outside is cut off.
 
     Args:
@@ -124,7 +131,7 @@ def put_text(image: np.ndarray,
     x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    alpha = alpha[y0 - y:y1 - y, x0 - x:x1 - x] / 255
+    alpha = alpha[y0 - y : y1 - y, x0 - x : x1 - x] / 255
     region = image[y0:y1, x0:x1]
     ink = np.array(colour, dtype=np.float32)
     region[:] = (region + alpha * (ink - region) + 0.5).astype(np.uint8)

@@ -8,6 +8,7 @@ Writes tests/data/mmcv_ops/<operator>.npz: inputs, outputs and gradients of
 every case below. The compiled CPU operators include no attention and no focal
 loss; those two are computed in float64 by the plain formulas at the end.
 """
+
 from collections.abc import Iterator
 
 import torch
@@ -19,78 +20,107 @@ from helpers.mmcv_reference import FOLDER, Case, run, save
 
 def call_nms(boxes, scores, **options):
     from mmcv.ops import nms
+
     return nms(boxes, scores, **options)
 
 
 def call_batched_nms(boxes, scores, idxs, nms_cfg, class_agnostic):
     from mmcv.ops import batched_nms
+
     return batched_nms(boxes, scores, idxs, nms_cfg, class_agnostic)
 
 
 def call_soft_nms(boxes, scores, **options):
     from mmcv.ops import soft_nms
+
     return soft_nms(boxes, scores, **options)
 
 
 def call_roi_align(features, rois, **options):
     from mmcv.ops import RoIAlign
+
     return RoIAlign(**options)(features, rois)
 
 
 def call_deform_conv(inputs, offset, weight, **options):
     from mmcv.ops import DeformConv2d
+
     out_channels, in_channels, *kernel = weight.shape
-    module = DeformConv2d(in_channels * options.get('groups', 1), out_channels,
-                          tuple(kernel), **options)
+    module = DeformConv2d(
+        in_channels * options.get('groups', 1),
+        out_channels,
+        tuple(kernel),
+        **options,
+    )
     del module.weight
     module.weight = weight
     return module(inputs, offset)
 
 
-def call_modulated_deform_conv(inputs,
-                               offset,
-                               mask,
-                               weight,
-                               bias=None,
-                               **options):
+def call_modulated_deform_conv(
+    inputs, offset, mask, weight, bias=None, **options
+):
     from mmcv.ops import modulated_deform_conv2d
+
     return modulated_deform_conv2d(
-        inputs, offset, mask, weight, bias,
-        *(options[name] for name in ('stride', 'padding', 'dilation', 'groups',
-                                     'deform_groups')))
+        inputs,
+        offset,
+        mask,
+        weight,
+        bias,
+        *(
+            options[name]
+            for name in (
+                'stride',
+                'padding',
+                'dilation',
+                'groups',
+                'deform_groups',
+            )
+        ),
+    )
 
 
 def call_ms_deform_attn(value, locations, weights, shapes):
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
     )
+
     shapes = torch.tensor(shapes, device=value.device)
     sizes = shapes.prod(1)
-    return MultiScaleDeformableAttnFunction.apply(value, shapes,
-                                                  sizes.cumsum(0) - sizes,
-                                                  locations, weights, 64)
+    return MultiScaleDeformableAttnFunction.apply(
+        value, shapes, sizes.cumsum(0) - sizes, locations, weights, 64
+    )
 
 
-def call_sigmoid_focal_loss(logits,
-                            target,
-                            gamma,
-                            alpha,
-                            reduction,
-                            class_weight=None):
+def call_sigmoid_focal_loss(
+    logits, target, gamma, alpha, reduction, class_weight=None
+):
     from mmcv.ops import sigmoid_focal_loss
-    return sigmoid_focal_loss(logits, target, gamma, alpha,
-                              _class_weight(logits, class_weight), reduction)
+
+    return sigmoid_focal_loss(
+        logits,
+        target,
+        gamma,
+        alpha,
+        _class_weight(logits, class_weight),
+        reduction,
+    )
 
 
-def call_softmax_focal_loss(logits,
-                            target,
-                            gamma,
-                            alpha,
-                            reduction,
-                            class_weight=None):
+def call_softmax_focal_loss(
+    logits, target, gamma, alpha, reduction, class_weight=None
+):
     from mmcv.ops import softmax_focal_loss
-    return softmax_focal_loss(logits, target, gamma, alpha,
-                              _class_weight(logits, class_weight), reduction)
+
+    return softmax_focal_loss(
+        logits,
+        target,
+        gamma,
+        alpha,
+        _class_weight(logits, class_weight),
+        reduction,
+    )
 
 
 def _class_weight(logits, values):
@@ -114,7 +144,7 @@ def clustered_boxes(count: int, clusters: int) -> dict[str, Tensor]:
     """Draw boxes around a few centres; some coordinates are negative."""
     size = torch.rand(clusters, 2) * 40 + 5
     centre = torch.rand(clusters, 2) * 100
-    of = torch.randint(clusters, (count, ))
+    of = torch.randint(clusters, (count,))
     boxes = torch.cat([centre - size / 2, centre + size / 2], 1)[of]
     noise = torch.randn(count, 4) * size[of].repeat(1, 2) * 0.1
     return dict(boxes=boxes + noise, scores=torch.rand(count))
@@ -122,20 +152,20 @@ def clustered_boxes(count: int, clusters: int) -> dict[str, Tensor]:
 
 def box_sets() -> dict[str, dict[str, Tensor]]:
     """Return random and degenerate boxes; equal scores are among them."""
-    same = torch.tensor([[3., 4., 13., 24.]]).repeat(12, 1)
-    chain = torch.arange(40.)[:, None] + torch.tensor([[0., 0., 9., 9.]])
+    same = torch.tensor([[3.0, 4.0, 13.0, 24.0]]).repeat(12, 1)
+    chain = torch.arange(40.0)[:, None] + torch.tensor([[0.0, 0.0, 9.0, 9.0]])
     flat = clustered_boxes(30, 4)['boxes']
     flat[::2, 2] = flat[::2, 0]
     flat[::3, 3] = flat[::3, 1]
     ties = clustered_boxes(60, 10)
-    ties['scores'] = torch.randint(2, 10, (60, )) / 10
+    ties['scores'] = torch.randint(2, 10, (60,)) / 10
     return {
         'random': clustered_boxes(150, 12),
         'dense': clustered_boxes(700, 15),
         'empty': clustered_boxes(0, 1),
         'one': clustered_boxes(1, 1),
         'identical': dict(boxes=same, scores=torch.rand(12)),
-        'identical_ties': dict(boxes=same, scores=torch.full((12, ), 0.5)),
+        'identical_ties': dict(boxes=same, scores=torch.full((12,), 0.5)),
         'ties': ties,
         'chain': dict(boxes=chain, scores=torch.linspace(0.9, 0.2, 40)),
         'no_area': dict(boxes=flat, scores=torch.rand(30)),
@@ -158,25 +188,29 @@ def nms_cases() -> Iterator[Case]:
 
 def batched_nms_cases() -> Iterator[Case]:
     variants = {
-        'plain':
-        dict(nms_cfg=dict(type='nms', iou_threshold=0.5)),
-        'limited':
-        dict(nms_cfg=dict(type='nms', iou_threshold=0.5, max_num=9)),
-        'split':
-        dict(nms_cfg=dict(type='nms', iou_threshold=0.5, split_thr=50)),
-        'soft':
-        dict(nms_cfg=dict(type='soft_nms', iou_threshold=0.5, min_score=0.1)),
-        'none':
-        dict(nms_cfg=None),
+        'plain': dict(nms_cfg=dict(type='nms', iou_threshold=0.5)),
+        'limited': dict(
+            nms_cfg=dict(type='nms', iou_threshold=0.5, max_num=9)
+        ),
+        'split': dict(
+            nms_cfg=dict(type='nms', iou_threshold=0.5, split_thr=50)
+        ),
+        'soft': dict(
+            nms_cfg=dict(type='soft_nms', iou_threshold=0.5, min_score=0.1)
+        ),
+        'none': dict(nms_cfg=None),
     }
     sets = box_sets()
     for boxes in ('random', 'one', 'identical'):
         tensors = dict(sets[boxes])
-        tensors['idxs'] = torch.randint(4, (len(tensors['scores']), ))
+        tensors['idxs'] = torch.randint(4, (len(tensors['scores']),))
         for variant, options in variants.items():
             for agnostic in (False, True):
-                yield Case(f'{boxes}-{variant}-{agnostic:d}', tensors,
-                           dict(options, class_agnostic=agnostic))
+                yield Case(
+                    f'{boxes}-{variant}-{agnostic:d}',
+                    tensors,
+                    dict(options, class_agnostic=agnostic),
+                )
 
 
 def soft_nms_cases() -> Iterator[Case]:
@@ -189,32 +223,37 @@ def soft_nms_cases() -> Iterator[Case]:
         for method in methods:
             for offset in (0, 1):
                 yield Case(
-                    f'{boxes}-{method}-{offset}', tensors,
+                    f'{boxes}-{method}-{offset}',
+                    tensors,
                     dict(
                         iou_threshold=0.3,
                         sigma=0.5,
                         min_score=0.05,
                         method=method,
-                        offset=offset))
+                        offset=offset,
+                    ),
+                )
 
 
 def roi_align_cases() -> Iterator[Case]:
     features = torch.randn(2, 3, 10, 13)
-    corner = torch.rand(12, 2) * torch.tensor([40., 30.])
+    corner = torch.rand(12, 2) * torch.tensor([40.0, 30.0])
     image = torch.randint(2, (12, 1)).float()
     random = torch.cat([image, corner, corner + torch.rand(12, 2) * 40 + 1], 1)
-    degenerate = torch.tensor([
-        [0., 0., 0., 52., 40.],  # the whole image
-        [1., -30., -30., 100., 90.],  # larger than the image
-        [1., 80., 80., 100., 100.],  # outside
-        [0., -40., -40., -20., -20.],  # outside, before the start
-        [0., 8., 8., 8., 8.],  # a point
-        [1., 8., 4., 8., 20.],  # a line
-        [0., 50., 38., 51.9, 39.9],  # in the last pixel
-        [1., 7., 7., 7.001, 7.001],
-        [0., 4., 4., 12., 12.],  # samples on whole coordinates
-        [0., 4., 4., 12., 12.],
-    ])
+    degenerate = torch.tensor(
+        [
+            [0.0, 0.0, 0.0, 52.0, 40.0],  # the whole image
+            [1.0, -30.0, -30.0, 100.0, 90.0],  # larger than the image
+            [1.0, 80.0, 80.0, 100.0, 100.0],  # outside
+            [0.0, -40.0, -40.0, -20.0, -20.0],  # outside, before the start
+            [0.0, 8.0, 8.0, 8.0, 8.0],  # a point
+            [1.0, 8.0, 4.0, 8.0, 20.0],  # a line
+            [0.0, 50.0, 38.0, 51.9, 39.9],  # in the last pixel
+            [1.0, 7.0, 7.0, 7.001, 7.001],
+            [0.0, 4.0, 4.0, 12.0, 12.0],  # samples on whole coordinates
+            [0.0, 4.0, 4.0, 12.0, 12.0],
+        ]
+    )
     sets = dict(random=random, degenerate=degenerate, empty=random[:0])
     for rois_name, rois in sets.items():
         for mode in ('avg', 'max'):
@@ -226,22 +265,28 @@ def roi_align_cases() -> Iterator[Case]:
                         dict(
                             features=features,
                             rois=rois,
-                            grad_output=torch.randn(len(rois), 3, *size)),
+                            grad_output=torch.randn(len(rois), 3, *size),
+                        ),
                         dict(
                             output_size=size,
                             spatial_scale=0.25,
                             sampling_ratio=ratio,
                             pool_mode=mode,
-                            aligned=aligned))
-    inverted = torch.tensor([[0., 30., 20., 10., 5.]])
+                            aligned=aligned,
+                        ),
+                    )
+    inverted = torch.tensor([[0.0, 30.0, 20.0, 10.0, 5.0]])
     yield Case(
         'inverted-avg-0-0',
         dict(
             features=features,
             rois=inverted,
-            grad_output=torch.randn(1, 3, 2, 2)),
+            grad_output=torch.randn(1, 3, 2, 2),
+        ),
         dict(
-            output_size=2, spatial_scale=0.5, sampling_ratio=0, aligned=False))
+            output_size=2, spatial_scale=0.5, sampling_ratio=0, aligned=False
+        ),
+    )
 
 
 # kernel, stride, padding, dilation, groups, deform groups, batch, size
@@ -258,33 +303,48 @@ CONVOLUTIONS = {
 
 
 def convolution_cases(modulated: bool) -> Iterator[Case]:
-    for name, (kernel, stride, padding, dilation, groups, deform_groups, batch,
-               size) in CONVOLUTIONS.items():
+    for name, (
+        kernel,
+        stride,
+        padding,
+        dilation,
+        groups,
+        deform_groups,
+        batch,
+        size,
+    ) in CONVOLUTIONS.items():
         inputs = torch.randn(batch, 4, *size)
         weight = torch.randn(6, 4 // groups, *kernel) / 3
-        plain = F.conv2d(inputs, weight, None, stride, padding, dilation,
-                         groups)
+        plain = F.conv2d(
+            inputs, weight, None, stride, padding, dilation, groups
+        )
         taps = deform_groups * kernel[0] * kernel[1]
         offset = torch.randn(batch, 2 * taps, *plain.shape[2:]) * 2
         tensors = dict(
             inputs=inputs,
             offset=offset,
             weight=weight,
-            grad_output=torch.randn_like(plain))
+            grad_output=torch.randn_like(plain),
+        )
         options = dict(
             stride=stride,
             padding=padding,
             dilation=dilation,
             groups=groups,
-            deform_groups=deform_groups)
+            deform_groups=deform_groups,
+        )
         if modulated:
             tensors['mask'] = torch.rand(batch, taps, *plain.shape[2:])
-            yield Case(f'{name}-bias', dict(tensors, bias=torch.randn(6)),
-                       options)
+            yield Case(
+                f'{name}-bias', dict(tensors, bias=torch.randn(6)), options
+            )
         yield Case(name, tensors, options)
         # Fresh layers start undisplaced: every sample is on a pixel.
-        yield Case(f'{name}-undisplaced',
-                   dict(tensors, offset=torch.zeros_like(offset)), options)
+        yield Case(
+            f'{name}-undisplaced',
+            dict(tensors, offset=torch.zeros_like(offset)),
+            options,
+        )
     if modulated:
         # DyHead convolves one level with the offsets of the level below.
         tensors = dict(
@@ -292,9 +352,11 @@ def convolution_cases(modulated: bool) -> Iterator[Case]:
             offset=torch.randn(2, 18, 6, 8),
             mask=torch.rand(2, 9, 6, 8),
             weight=torch.randn(3, 4, 3, 3),
-            grad_output=torch.randn(2, 3, 3, 4))
+            grad_output=torch.randn(2, 3, 3, 4),
+        )
         options = dict(
-            stride=1, padding=1, dilation=1, groups=1, deform_groups=1)
+            stride=1, padding=1, dilation=1, groups=1, deform_groups=1
+        )
         yield Case('larger_offset', tensors, options)
     else:
         inputs = torch.randn(4, 2, 5, 5)
@@ -302,14 +364,16 @@ def convolution_cases(modulated: bool) -> Iterator[Case]:
             inputs=inputs,
             offset=torch.randn(4, 18, 5, 5),
             weight=torch.randn(3, 2, 3, 3),
-            grad_output=torch.randn(4, 3, 5, 5))
+            grad_output=torch.randn(4, 3, 5, 5),
+        )
         yield Case('steps', tensors, dict(padding=1, im2col_step=2))
         # The wrapper pads an input that is smaller than the kernel.
         tensors = dict(
             inputs=torch.randn(1, 2, 2, 3),
             offset=torch.randn(1, 18, 2, 3),
             weight=torch.randn(3, 2, 3, 3),
-            grad_output=torch.randn(1, 3, 2, 3))
+            grad_output=torch.randn(1, 3, 2, 3),
+        )
         yield Case('small', tensors, dict(padding=1))
 
 
@@ -327,24 +391,30 @@ def ms_deform_attn_cases() -> Iterator[Case]:
                 value=torch.randn(batch, pixels, heads, channels),
                 locations=torch.rand(*shape, 2) * 1.6 - 0.3,
                 weights=torch.rand(shape),
-                grad_output=torch.randn(batch, queries, heads * channels)),
-            dict(shapes=shapes))
+                grad_output=torch.randn(batch, queries, heads * channels),
+            ),
+            dict(shapes=shapes),
+        )
 
 
 def focal_loss_cases(background: int) -> Iterator[Case]:
     """Yield cases; `background` is the target that is no class."""
     for name, scale, options in (
-        ('mean', 1, dict(gamma=2., alpha=0.25, reduction='mean')),
+        ('mean', 1, dict(gamma=2.0, alpha=0.25, reduction='mean')),
         ('sum', 1, dict(gamma=1.5, alpha=0.6, reduction='sum')),
-        ('none', 1, dict(gamma=2., alpha=0.25, reduction='none')),
-        ('flat', 1, dict(gamma=0., alpha=0.5, reduction='sum')),
-        ('sure', 8, dict(gamma=2., alpha=0.25, reduction='mean')),
-        ('weighted', 1,
-         dict(
-             gamma=2.,
-             alpha=0.25,
-             reduction='sum',
-             class_weight=[0.2, 1., 3., 0.7])),
+        ('none', 1, dict(gamma=2.0, alpha=0.25, reduction='none')),
+        ('flat', 1, dict(gamma=0.0, alpha=0.5, reduction='sum')),
+        ('sure', 8, dict(gamma=2.0, alpha=0.25, reduction='mean')),
+        (
+            'weighted',
+            1,
+            dict(
+                gamma=2.0,
+                alpha=0.25,
+                reduction='sum',
+                class_weight=[0.2, 1.0, 3.0, 0.7],
+            ),
+        ),
     ):
         target = torch.tensor([0, 3, 1, 2, background, 2, background, 0, 1])
         tensors = dict(logits=torch.randn(9, 4) * scale, target=target)
@@ -370,36 +440,36 @@ def plain_ms_deform_attn(value, locations, weights, shapes):
     from mmcv.ops.multi_scale_deform_attn import (
         multi_scale_deformable_attn_pytorch,
     )
-    return multi_scale_deformable_attn_pytorch(value, torch.tensor(shapes),
-                                               locations, weights)
+
+    return multi_scale_deformable_attn_pytorch(
+        value, torch.tensor(shapes), locations, weights
+    )
 
 
-def plain_sigmoid_focal_loss(logits,
-                             target,
-                             gamma,
-                             alpha,
-                             reduction,
-                             class_weight=None):
+def plain_sigmoid_focal_loss(
+    logits, target, gamma, alpha, reduction, class_weight=None
+):
     right = F.one_hot(target, 5)[:, :4].to(logits)
     sigmoid = logits.sigmoid()
     miss = right * (1 - sigmoid) + (1 - right) * sigmoid
     share = right * alpha + (1 - right) * (1 - alpha)
-    loss = share * miss**gamma * F.binary_cross_entropy_with_logits(
-        logits, right, reduction='none')
+    loss = (
+        share
+        * miss**gamma
+        * F.binary_cross_entropy_with_logits(logits, right, reduction='none')
+    )
     if class_weight is not None:
-        loss = loss * logits.new_tensor(class_weight + [1.])[target, None]
+        loss = loss * logits.new_tensor(class_weight + [1.0])[target, None]
     return _reduce(loss, reduction, len(logits))
 
 
-def plain_softmax_focal_loss(logits,
-                             target,
-                             gamma,
-                             alpha,
-                             reduction,
-                             class_weight=None):
+def plain_softmax_focal_loss(
+    logits, target, gamma, alpha, reduction, class_weight=None
+):
     entropy = F.cross_entropy(
-        logits, target, ignore_index=-1, reduction='none')
-    loss = alpha * (1 - (-entropy).exp())**gamma * entropy
+        logits, target, ignore_index=-1, reduction='none'
+    )
+    loss = alpha * (1 - (-entropy).exp()) ** gamma * entropy
     if class_weight is not None:
         loss = loss * logits.new_tensor(class_weight)[target]
     return _reduce(loss, reduction, len(logits))
@@ -428,15 +498,16 @@ def main() -> None:
             tensors = case.tensors
             if operator in PLAIN:
                 tensors = {
-                    name:
-                    value.double() if value.is_floating_point() else value
+                    name: value.double()
+                    if value.is_floating_point()
+                    else value
                     for name, value in tensors.items()
                 }
             outputs = run(CALLS[operator], tensors, case.options)
             recorded[case.name] = {
                 'options': case.options,
                 'in': case.tensors,
-                'out': outputs
+                'out': outputs,
             }
         save(operator, recorded)
         print(f'{operator}: {len(recorded)} cases')

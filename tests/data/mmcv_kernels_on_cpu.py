@@ -5,12 +5,13 @@ all its others. Here CUDA's words are given a meaning in plain C++ and its
 own kernels, which loop over what they are asked for, run in one thread. Needs
 a compiler and the unpacked source distribution of mmcv 2.1.0.
 """
+
 import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
 
-CUDA_WORDS = '''
+CUDA_WORDS = """
 #pragma once
 #include <torch/extension.h>
 #include <cfloat>
@@ -23,10 +24,10 @@ using std::min;
 using at::Tensor;
 template <typename T> void atomicAdd(T* sum, T value) { *sum += value; }
 #include "common_cuda_helper.hpp"
-'''
+"""
 
 # `_impl` functions are what mmcv's dispatch of devices would call.
-OPERATORS = r'''
+OPERATORS = r"""
 #include "pytorch_cuda_helper.hpp"
 #include "carafe_naive_cuda_kernel.cuh"
 #include "deform_roi_pool_cuda_kernel.cuh"
@@ -171,7 +172,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("tin_shift_forward", &shift);
   m.def("tin_shift_backward", &shift_grad);
 }
-'''
+"""
 
 
 def serve(sources: Path) -> None:
@@ -181,6 +182,7 @@ def serve(sources: Path) -> None:
         sources: The unpacked source distribution of mmcv 2.1.0.
     """
     from torch.utils.cpp_extension import load
+
     csrc = sources.resolve() / 'mmcv' / 'ops' / 'csrc'
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / 'cuda.h').write_text('')
@@ -190,9 +192,11 @@ def serve(sources: Path) -> None:
             csrc / name for name in ('common/cuda', 'pytorch', 'common')
         ]
         module = load(
-            'mmcv_kernels_on_cpu', [str(Path(folder) / 'operators.cpp')],
+            'mmcv_kernels_on_cpu',
+            [str(Path(folder) / 'operators.cpp')],
             extra_include_paths=[str(path) for path in includes],
-            build_directory=folder)
+            build_directory=folder,
+        )
     extension = ModuleType('mmcv._ext')
     extension.__dict__.update(vars(module))
     # The wrappers look up all of their operators when they are imported.

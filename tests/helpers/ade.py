@@ -1,4 +1,5 @@
 """A few images and label maps in the layout of ADE20K, all 150 classes."""
+
 from pathlib import Path
 
 import cv2
@@ -25,5 +26,6 @@ def write_ade(root: Path) -> Path:
             pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
             cv2.imwrite(str(root / 'images' / split / f'{index}.jpg'), pixels)
             cv2.imwrite(
-                str(root / 'annotations' / split / f'{index}.png'), labels)
+                str(root / 'annotations' / split / f'{index}.png'), labels
+            )
     return root

@@ -1,4 +1,5 @@
 """A small data set of clips: one class moves to the right, one to the left."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,16 @@ from swin_dense.data.video_writer import write_video
 CLASSES = ('right', 'left')
 
 
-def moving_square(label: int,
-                  frames: int = 20,
-                  size: tuple = (48, 64),
-                  seed: int = 0) -> np.ndarray:
+def moving_square(
+    label: int, frames: int = 20, size: tuple = (48, 64), seed: int = 0
+) -> np.ndarray:
     """A bright square on noise, `(frames, height, width, 3)`."""
     rng = np.random.default_rng(seed)
     clip = rng.integers(0, 60, (frames, *size, 3), np.uint8)
     for index, frame in enumerate(clip):
         x = round(index * (size[1] - 12) / max(1, frames - 1))
         x = size[1] - 12 - x if label else x
-        frame[16:28, x:x + 12] = 255
+        frame[16:28, x : x + 12] = 255
     return clip
 
 
@@ -29,8 +29,9 @@ def write_videos(root: Path, count: int = 4, frames: int = 20) -> Path:
     for number in range(count):
         label = number % 2
         name = f'{number}.mp4'
-        write_video(root / name, moving_square(label, frames, seed=number),
-                    25.)
+        write_video(
+            root / name, moving_square(label, frames, seed=number), 25.0
+        )
         lines.append(f'{name} {label}\n')
     for split in ('train', 'val'):
         (root / f'{split}.txt').write_text(''.join(lines))

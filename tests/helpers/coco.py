@@ -1,4 +1,5 @@
 """A data set of three images that tests break in one way each."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ def tiny_data() -> dict[str, Any]:
     The ids of categories, images and annotations neither start at 0 nor
     follow the order of anything else.
     """
-    boxes = [(7, [2, 3, 10, 8], 20), (7, [20, 10, 15, 18], 10),
-             (5, [25, 2, 10, 12], 10), (5, [1, 15, 9, 12], 20)]
+    boxes = [
+        (7, [2, 3, 10, 8], 20),
+        (7, [20, 10, 15, 18], 10),
+        (5, [25, 2, 10, 12], 10),
+        (5, [1, 15, 9, 12], 20),
+    ]
     annotations = []
     for i, (image, (x, y, w, h), category) in enumerate(boxes):
         ring = [x, y, x + w, y, x + w, y + h, x, y + h]
@@ -28,20 +33,22 @@ def tiny_data() -> dict[str, Any]:
                 bbox=[x, y, w, h],
                 area=w * h,
                 iscrowd=0,
-                segmentation=[ring]))
+                segmentation=[ring],
+            )
+        )
     return dict(
         images=[
             dict(id=i, file_name=f'{i}.png', width=WIDTH, height=HEIGHT)
             for i in (7, 5, 9)
         ],
         annotations=annotations,
-        categories=[dict(id=20, name='cat'),
-                    dict(id=10, name='dog')])
+        categories=[dict(id=20, name='cat'), dict(id=10, name='dog')],
+    )
 
 
-def write_data(root: Path,
-               data: dict[str, Any],
-               name: str = 'train') -> tuple[Path, Path]:
+def write_data(
+    root: Path, data: dict[str, Any], name: str = 'train'
+) -> tuple[Path, Path]:
     """Write the JSON and its images; returns the JSON and their folder."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,4 +68,5 @@ def dataset_config(root: Path, name: str = 'train', **changes) -> dict:
         data_root=str(root),
         ann_file=f'annotations/{name}.json',
         data_prefix=dict(img=f'{name}/'),
-        **changes)
+        **changes,
+    )

@@ -1,4 +1,5 @@
 """The command lines in this process, on a detector of the smallest size."""
+
 import importlib.util
 import os
 import socket
@@ -16,7 +17,8 @@ CONFIG = str(Path(__file__).with_name('tiny_mask_rcnn.py'))
 def tool(name: str) -> ModuleType:
     """The module of `tools/{name}.py`, which is no package."""
     spec = importlib.util.spec_from_file_location(
-        f'{name}_tool', REPOSITORY / 'tools' / f'{name}.py')
+        f'{name}_tool', REPOSITORY / 'tools' / f'{name}.py'
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -37,13 +39,15 @@ def launch(script: str, *args) -> str:
     done = subprocess.run(
         [str(REPOSITORY / 'tools' / script), *map(str, args)],
         env={
-            **os.environ, 'PORT': str(port),
+            **os.environ,
+            'PORT': str(port),
             'PYTHON': sys.executable,
-            'CUDA_VISIBLE_DEVICES': ''
+            'CUDA_VISIBLE_DEVICES': '',
         },
         capture_output=True,
         text=True,
-        timeout=300)
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -1,4 +1,5 @@
 """Detectors of the smallest size with random weights, and an image."""
+
 from pathlib import Path
 
 import cv2
@@ -17,24 +18,34 @@ CLASSES = 3
 ROI_BASES = dict(
     mask_rcnn='mask_rcnn_swin_fpn',
     cascade='cascade_mask_rcnn_swin_fpn',
-    htc='htcpp_swin')
+    htc='htcpp_swin',
+)
 DENSE_BASES = dict(
     retinanet='retinanet/retinanet_r50_fpn_1x_coco.py',
-    atss='atss/atss_r50_fpn_1x_coco.py')
+    atss='atss/atss_r50_fpn_1x_coco.py',
+)
 WIDTH = 32
 BACKBONE = dict(
     type='swin_dense.SwinTransformer',
     embed_dims=8,
     depths=(1, 1, 1, 1),
     num_heads=(1, 1, 1, 1),
-    window_size=4)
+    window_size=4,
+)
 RESIZE = dict(type='Resize', scale=(96, 64), keep_ratio=True)
 PIPELINE = [
-    dict(type='LoadImageFromFile'), RESIZE,
+    dict(type='LoadImageFromFile'),
+    RESIZE,
     dict(
         type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                   'scale_factor'))
+        meta_keys=(
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+        ),
+    ),
 ]
 
 
@@ -54,7 +65,8 @@ def _shrink(node):
         fc_out_channels=WIDTH,
         stacked_convs=1,
         num_convs=1,
-        num_shared_convs=1)
+        num_shared_convs=1,
+    )
     for key, value in node.items():
         if isinstance(value, int) and key in small:
             node[key] = small[key]
@@ -93,7 +105,8 @@ def write_image(folder, name='image.png', mirrored=False):
     """Write smooth noise of 72 x 100 pixels; returns the path."""
     rng = np.random.default_rng(0)
     pixels = cv2.GaussianBlur(
-        rng.uniform(0, 255, (72, 100, 3)).astype('float32'), (0, 0), 4)
+        rng.uniform(0, 255, (72, 100, 3)).astype('float32'), (0, 0), 4
+    )
     pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).round()
     pixels = pixels.astype('uint8')
     path = str(folder / name)
@@ -104,6 +117,8 @@ def write_image(folder, name='image.png', mirrored=False):
 def load(path, steps):
     """A batch of the image at a path."""
     from mmdet.utils import register_all_modules
+
     register_all_modules(init_default_scope=False)
     from mmcv.transforms import Compose
+
     return pseudo_collate([Compose(steps)(dict(img_path=path, img_id=1))])

@@ -1,4 +1,5 @@
 """Paths that lead to no file that can be read, each in its own way."""
+
 import os
 import socket
 from contextlib import contextmanager

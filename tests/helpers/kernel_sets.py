@@ -1,4 +1,5 @@
 """Running a test with every set of kernels."""
+
 from contextlib import contextmanager
 
 import pytest
@@ -17,6 +18,7 @@ def using(case, chunk_bytes=400):
     with pytest.MonkeyPatch.context() as patch, kernels.use(name):
         if small:
             from swin_dense.kernels.cpu import chunks
+
             patch.setattr(chunks, 'CHUNK_BYTES', chunk_bytes)
             patch.setattr(chunks, 'SHARED_BYTES', 0)
         yield

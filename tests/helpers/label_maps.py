@@ -1,4 +1,5 @@
 """Pairs of small images and label maps that tests break in one way each."""
+
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ def label_map(*values: int) -> np.ndarray:
     return np.broadcast_to(row, (HEIGHT, WIDTH)).astype(np.uint8)
 
 
-def write_pair(root: Path,
-               name: str,
-               labels: np.ndarray | None = None,
-               split: str = 'training',
-               size: Any = (HEIGHT, WIDTH)) -> Path:
+def write_pair(
+    root: Path,
+    name: str,
+    labels: np.ndarray | None = None,
+    split: str = 'training',
+    size: Any = (HEIGHT, WIDTH),
+) -> Path:
     """Write an image and its label map; returns the label map's path."""
     image = root / 'images' / split / f'{name}.jpg'
     target = root / 'annotations' / split / f'{name}.png'
@@ -29,19 +32,19 @@ def write_pair(root: Path,
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(image)
     Image.fromarray(label_map(0, 1, 2) if labels is None else labels).save(
-        target)
+        target
+    )
     return target
 
 
 def dataset_config(root: Path, split: str = 'training', **changes) -> dict:
     """Arguments of a CheckedSegDataset over what `write_pair` wrote."""
     return {
-        'data_root':
-        str(root),
-        'data_prefix':
-        dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'),
-        'metainfo':
-        dict(classes=CLASSES),
+        'data_root': str(root),
+        'data_prefix': dict(
+            img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
+        ),
+        'metainfo': dict(classes=CLASSES),
         'pipeline': [],
-        **changes
+        **changes,
     }

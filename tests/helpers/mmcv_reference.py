@@ -1,4 +1,5 @@
 """Recorded calls of mmcv's operators: how they are kept and repeated."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ FOLDER = Path(__file__).parents[1] / 'data' / 'mmcv_ops'
 
 class Case(NamedTuple):
     """One call: tensors by name, and everything else."""
+
     name: str
     tensors: dict[str, Tensor]
     options: dict
@@ -40,24 +42,16 @@ def save(operator: str, cases: dict[str, dict]) -> None:
     layout = {
         name: {
             'options': case['options'],
-            'in': {
-                k: place(v)
-                for k, v in case['in'].items()
-            },
-            'out': {
-                k: place(v)
-                for k, v in case['out'].items()
-            }
+            'in': {k: place(v) for k, v in case['in'].items()},
+            'out': {k: place(v) for k, v in case['out'].items()},
         }
         for name, case in cases.items()
     }
     np.savez_compressed(
         FOLDER / f'{operator}.npz',
         layout=json.dumps(layout),
-        **{
-            kind: np.concatenate(parts)
-            for kind, parts in values.items()
-        })
+        **{kind: np.concatenate(parts) for kind, parts in values.items()},
+    )
 
 
 def load(operator: str) -> dict[str, dict]:
@@ -66,19 +60,20 @@ def load(operator: str) -> dict[str, dict]:
         cases = json.loads(file['layout'].item())
         values = {
             'float': torch.from_numpy(file['float']),
-            'int': torch.from_numpy(file['int']).long()
+            'int': torch.from_numpy(file['int']).long(),
         }
     for case in cases.values():
         for tensors in (case['in'], case['out']):
             for name, (kind, start, shape) in tensors.items():
                 size = torch.Size(shape)
-                flat = values[kind][start:start + size.numel()]
+                flat = values[kind][start : start + size.numel()]
                 tensors[name] = flat.view(size)
     return cases
 
 
-def run(call: Callable[..., Any], tensors: dict[str, Tensor],
-        options: dict) -> dict[str, Tensor]:
+def run(
+    call: Callable[..., Any], tensors: dict[str, Tensor], options: dict
+) -> dict[str, Tensor]:
     """Call mmcv's wrapper of an operator by `call`, whatever serves it.
 
     `grad_output` among the tensors asks for gradients of all that can have
@@ -87,20 +82,26 @@ def run(call: Callable[..., Any], tensors: dict[str, Tensor],
     tensors = dict(tensors)
     grad_output = tensors.pop('grad_output', None)
     inputs = {
-        name:
-        value.detach().clone().requires_grad_(grad_output is not None
-                                              and value.is_floating_point()
-                                              and name != 'rois')
+        name: value.detach()
+        .clone()
+        .requires_grad_(
+            grad_output is not None
+            and value.is_floating_point()
+            and name != 'rois'
+        )
         for name, value in tensors.items()
     }
     results = call(**inputs, **options)
     if not isinstance(results, tuple):
-        results = (results, )
+        results = (results,)
     outputs = {f'{i}': value.detach() for i, value in enumerate(results)}
     if grad_output is not None:
         results[0].backward(grad_output.to(results[0]))
-        outputs.update({
-            f'grad_{name}': value.grad
-            for name, value in inputs.items() if value.grad is not None
-        })
+        outputs.update(
+            {
+                f'grad_{name}': value.grad
+                for name, value in inputs.items()
+                if value.grad is not None
+            }
+        )
     return outputs

@@ -1,4 +1,5 @@
 """Checkpoints whose pickle is written by hand, as no honest tool would."""
+
 import io
 import struct
 import zipfile
@@ -35,8 +36,11 @@ class Pickle:
             self.raw({None: b'N', True: b'\x88', False: b'\x89'}[value])
         elif isinstance(value, int):
             size = max(value.bit_length() // 8 + 1, 1)
-            self.raw(b'\x8a' + bytes([size]) +
-                     value.to_bytes(size, 'little', signed=True))
+            self.raw(
+                b'\x8a'
+                + bytes([size])
+                + value.to_bytes(size, 'little', signed=True)
+            )
         elif isinstance(value, str):
             text = value.encode()
             self.raw(b'X' + struct.pack('<I', len(text)) + text)
@@ -67,14 +71,22 @@ def call(function, *arguments):
 
 def storage(numel, key='0', kind=FLOATS, location='cpu'):
     """A pickle that refers to a storage."""
-    return Pickle().put(
-        ('storage', name(*kind), key, location, numel)).raw(b'Q')
+    return (
+        Pickle().put(('storage', name(*kind), key, location, numel)).raw(b'Q')
+    )
 
 
 def tensor(size, stride, offset=0, numel=4, function=REBUILD, **kwargs):
     """A pickle that describes a tensor."""
-    return call(function, storage(numel, **kwargs), offset, size, stride,
-                False, call(ORDERED))
+    return call(
+        function,
+        storage(numel, **kwargs),
+        offset,
+        size,
+        stride,
+        False,
+        call(ORDERED),
+    )
 
 
 def write_zip(path, value, records=None, **kwargs):
@@ -95,7 +107,7 @@ def write_zip(path, value, records=None, **kwargs):
     return path
 
 
-def write_legacy(path, value, keys=('0', ), storages=b''):
+def write_legacy(path, value, keys=('0',), storages=b''):
     """Write a file as PyTorch before 1.6 did, of one value under 'x'."""
     empty = io.BytesIO()
     torch.save({}, empty, _use_new_zipfile_serialization=False)

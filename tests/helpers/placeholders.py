@@ -1,4 +1,5 @@
 """Importing a package of which only some parts can be had here."""
+
 import importlib.metadata
 import sys
 from importlib import import_module
@@ -12,8 +13,14 @@ import pytest
 # Parts of the hosts that backbones do not need, and what these need.
 _REST = dict(
     timm=('torchvision', 'timm.data'),
-    mmpretrain=('torchvision', 'mmpretrain.apis', 'mmpretrain.datasets',
-                'mmpretrain.evaluation', 'mmpretrain.models.multimodal'))
+    mmpretrain=(
+        'torchvision',
+        'mmpretrain.apis',
+        'mmpretrain.datasets',
+        'mmpretrain.evaluation',
+        'mmpretrain.models.multimodal',
+    ),
+)
 
 
 def partly(module):
@@ -29,8 +36,7 @@ def partly(module):
         pytest.skip(f'{package} is not installed')
     if find_spec('transformers'):  # it must not meet the placeholders
         from transformers import AutoConfig, PreTrainedModel  # noqa: F401
-    with (Placeholders(*_REST[package]), pytest.MonkeyPatch.context() as
-          patch):
+    with Placeholders(*_REST[package]), pytest.MonkeyPatch.context() as patch:
         # The back-port that mmpretrain asks for.
         patch.setitem(sys.modules, 'importlib_metadata', importlib.metadata)
         return import_module(module)
@@ -57,8 +63,9 @@ class Placeholders(MetaPathFinder, Loader):
 
     def covers(self, name):
         """Whether a module, or a package that it is in, is one of these."""
-        return any(name == mine or name.startswith(f'{mine}.')
-                   for mine in self.names)
+        return any(
+            name == mine or name.startswith(f'{mine}.') for mine in self.names
+        )
 
     def find_spec(self, name, path=None, target=None):
         """Return the specification of a covered module."""

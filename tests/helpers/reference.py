@@ -1,4 +1,5 @@
 """Slow and obvious versions of what the package computes fast."""
+
 from itertools import product
 
 import numpy as np
@@ -17,12 +18,12 @@ def randomize(module: torch.nn.Module) -> torch.nn.Module:
             if 'table' in name or 'absolute' in name:
                 parameter.copy_(noise)
             elif 'logit_scale' in name:
-                parameter.copy_(2 + .3 * noise)
+                parameter.copy_(2 + 0.3 * noise)
             elif parameter.ndim > 1:
-                parameter.copy_(noise * parameter[0].numel()**-.5)
+                parameter.copy_(noise * parameter[0].numel() ** -0.5)
             else:
                 is_scale = 'norm' in name and name.endswith('weight')
-                parameter.copy_(is_scale + .3 * noise)
+                parameter.copy_(is_scale + 0.3 * noise)
     return module
 
 
@@ -56,7 +57,8 @@ def window_attention(x, attention, window, shift, masked=False):
         values = torch.stack([member[3] for member in members])
         q, k, v = (
             t.unflatten(-1, (heads, -1)).transpose(0, 1)
-            for t in attention.qkv(values).chunk(3, -1))
+            for t in attention.qkv(values).chunk(3, -1)
+        )
         is_v2 = hasattr(attention, 'cpb_mlp')
         if is_v2:
             q = q + attention.q_bias.view(heads, 1, -1)
@@ -64,7 +66,8 @@ def window_attention(x, attention, window, shift, masked=False):
             # Keys of padding are 0, and have no direction.
             q, k = (
                 t / (t.square().sum(-1, keepdim=True) + 1e-200).sqrt()
-                for t in (q, k))
+                for t in (q, k)
+            )
             scale = attention.logit_scale.exp().clamp(max=100)
         else:
             scale = attention.scale
@@ -74,8 +77,12 @@ def window_attention(x, attention, window, shift, masked=False):
                 if region != other_region or masked and not inside:
                     logits[:, i, j] = -float('inf')
                     continue
-                offset = [(a - s) % n % w - (b - s) % n % w for a, b, s, w, n
-                          in zip(position, other, shift, window, padded)]
+                offset = [
+                    (a - s) % n % w - (b - s) % n % w
+                    for a, b, s, w, n in zip(
+                        position, other, shift, window, padded
+                    )
+                ]
                 bias = log_bias if is_v2 else table_bias
                 logits[:, i, j] += bias(attention, offset, window)
         logits = logits.nan_to_num(neginf=-1e30)
@@ -118,4 +125,5 @@ def assert_close(actual, expected, tolerance):
     worst = np.unravel_index(int(error.argmax()), error.shape)
     assert error.max() <= tolerance, (
         f'worst at {worst}: {actual[worst]} instead of {expected[worst]}, '
-        f'differs by {error.max():.3g} > {tolerance}')
+        f'differs by {error.max():.3g} > {tolerance}'
+    )

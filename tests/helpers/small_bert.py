@@ -1,4 +1,5 @@
 """A BERT of one layer that knows a few words, in place of a downloaded one."""
+
 from pathlib import Path
 
 import torch
@@ -12,12 +13,14 @@ def make_bert(folder: Path) -> str:
     Features have the 768 channels that GLIP expects.
     """
     from transformers import BertConfig, BertModel, BertTokenizer
+
     words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '.', '?', *WORDS]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'vocab.txt').write_text('\n'.join(words))
     BertTokenizer(str(folder / 'vocab.txt')).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(words), num_hidden_layers=1, intermediate_size=64)
+        vocab_size=len(words), num_hidden_layers=1, intermediate_size=64
+    )
     BertModel(config).save_pretrained(folder)
     return str(folder)

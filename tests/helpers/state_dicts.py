@@ -1,4 +1,5 @@
 """State dicts as the sources publish them, with random weights."""
+
 import torch
 
 from swin_dense.backbones import SwinTransformer
@@ -7,22 +8,23 @@ DEPTHS = dict(
     tiny=(2, 2, 6, 2),
     small=(2, 2, 18, 2),
     base=(2, 2, 18, 2),
-    large=(2, 2, 18, 2))
+    large=(2, 2, 18, 2),
+)
 WIDTHS = dict(tiny=8, small=8, base=16, large=24)
 
 
 def build(arch: str = 'tiny', **kwargs) -> SwinTransformer:
     """A backbone of an architecture's depths and of little width."""
     arguments = dict(
-        embed_dims=WIDTHS[arch], depths=DEPTHS[arch], num_heads=(1, 2, 4, 8))
+        embed_dims=WIDTHS[arch], depths=DEPTHS[arch], num_heads=(1, 2, 4, 8)
+    )
     return SwinTransformer(**{**arguments, **kwargs})
 
 
 def randomise(state_dict: dict) -> dict:
     """The same names with full-rank random values."""
     return {
-        name: torch.randn_like(value)
-        for name, value in state_dict.items()
+        name: torch.randn_like(value) for name, value in state_dict.items()
     }
 
 
@@ -43,7 +45,8 @@ def classifier(arch: str = 'tiny', window: int = 7, **kwargs) -> dict:
             path = name.rpartition('.')[0]
             tokens = window**2
             state_dict[f'{path}.relative_position_index'] = torch.zeros(
-                tokens, tokens, dtype=torch.int64)
+                tokens, tokens, dtype=torch.int64
+            )
     state_dict['layers.0.blocks.1.attn_mask'] = torch.zeros(4, 49, 49)
     channels = weights['norm3.weight'].shape[0]
     state_dict['norm.weight'] = torch.randn(channels)

@@ -1,4 +1,5 @@
 """Checkpoint files of a narrow Swin, as different sources publish them."""
+
 import pickle
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def classifier(model: SwinTransformer) -> dict:
         model=weights,
         optimizer=dict(state={0: dict(exp_avg=torch.zeros(4))}),
         epoch=299,
-        max_accuracy=81.2)
+        max_accuracy=81.2,
+    )
 
 
 def detector(backbone: dict) -> dict:
@@ -50,7 +52,8 @@ def detector(backbone: dict) -> dict:
     weights['roi_head.bbox_head.fc_cls.bias'] = torch.randn(4)
     return dict(
         meta=dict(epoch=12, iter=90, dataset_meta=dict(classes=CLASSES)),
-        state_dict=weights)
+        state_dict=weights,
+    )
 
 
 class Payload:
@@ -60,7 +63,7 @@ class Payload:
         self.trace = trace
 
     def __reduce__(self):
-        return Path.touch, (self.trace, )
+        return Path.touch, (self.trace,)
 
 
 def write_payload(path: Path) -> Path:

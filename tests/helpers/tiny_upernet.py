@@ -8,18 +8,23 @@ model = dict(
         depths=[1, 1, 1, 1],
         num_heads=[1, 1, 2, 2],
         window_size=4,
-        drop_path_rate=0.,
-        init_cfg=None),
+        drop_path_rate=0.0,
+        init_cfg=None,
+    ),
     decode_head=dict(
-        in_channels=[8, 16, 32, 64], channels=8, dropout_ratio=0.),
-    auxiliary_head=dict(in_channels=32, channels=8, dropout_ratio=0.))
+        in_channels=[8, 16, 32, 64], channels=8, dropout_ratio=0.0
+    ),
+    auxiliary_head=dict(in_channels=32, channels=8, dropout_ratio=0.0),
+)
 
 scale = (128, 32)
 load, annotations, resize, crop, *rest = _base_.train_pipeline
 train_pipeline = [
-    load, annotations,
+    load,
+    annotations,
     dict(resize, scale=scale),
-    dict(crop, crop_size=(32, 32)), *rest
+    dict(crop, crop_size=(32, 32)),
+    *rest,
 ]
 load, resize, *rest = _base_.test_pipeline
 test_pipeline = [load, dict(resize, scale=scale), *rest]
@@ -32,5 +37,6 @@ train_cfg = dict(max_iters=2, val_interval=2)
 param_scheduler = None
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 default_hooks = dict(
-    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=-1))
+    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=-1)
+)
 auto_scale_lr = dict(base_batch_size=2)

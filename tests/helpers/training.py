@@ -5,6 +5,7 @@
 trains 20 steps with a checkpoint every 5, and stops half-way through writing
 checkpoint file number SAVE_TO_STOP_IN, after creating WORK_DIR/writing.
 """
+
 import sys
 import time
 from itertools import count
@@ -46,18 +47,22 @@ class Line(BaseModel):
     def __init__(self, width=8):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(4, width), nn.BatchNorm1d(width), nn.GELU(),
-            nn.Linear(width, 1))
+            nn.Linear(4, width),
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Linear(width, 1),
+        )
 
     def forward(self, points, targets, mode='loss'):
         out = self.layers(points)[:, 0]
-        return dict(loss=((out - targets)**2).mean())
+        return dict(loss=((out - targets) ** 2).mean())
 
 
 def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
     """A runner on the CPU that saves every 5 steps and keeps one file."""
     checkpoint = dict(
-        type='CheckpointHook', by_epoch=False, interval=5, max_keep_ckpts=1)
+        type='CheckpointHook', by_epoch=False, interval=5, max_keep_ckpts=1
+    )
     checkpoint.update(kwargs.pop('checkpoint', {}))
     torch.manual_seed(1)
     arguments = dict(
@@ -66,20 +71,22 @@ def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
             batch_size=8,
             num_workers=0,
             collate_fn=dict(type='default_collate'),
-            sampler=dict(type='InfiniteSampler', shuffle=True, seed=3)),
+            sampler=dict(type='InfiniteSampler', shuffle=True, seed=3),
+        ),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=steps),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
         param_scheduler=[
-            dict(type='LinearLR', start_factor=.1, by_epoch=False, end=8),
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8),
             dict(type='MultiStepLR', milestones=[9, 14], by_epoch=False),
             dict(
-                type='OneCycleLR', eta_max=.02, total_steps=20,
-                by_epoch=False),
+                type='OneCycleLR', eta_max=0.02, total_steps=20, by_epoch=False
+            ),
         ],
         default_hooks=dict(checkpoint=checkpoint),
         default_scope='mmengine',
         experiment_name=f'run_{next(_NUMBERS)}',
-        log_level='WARNING')
+        log_level='WARNING',
+    )
     arguments['model'] = Line(width)
     return DenseRunner(work_dir=str(work_dir), **{**arguments, **kwargs})
 
@@ -94,7 +101,7 @@ def stop_in(work_dir, number):
         if len(writes) < number:
             return put(self, content, path)
         with open(path, 'wb') as file:
-            file.write(content[:len(content) // 2])
+            file.write(content[: len(content) // 2])
             file.flush()
             Path(work_dir, 'writing').touch()
             time.sleep(600)

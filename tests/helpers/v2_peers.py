@@ -1,25 +1,33 @@
 """Other implementations of Swin V2, with the weights of ours."""
+
 import re
 
 import pytest
 
 from helpers.placeholders import partly
 
-HUGGING_FACE = [('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
-                ('patch_embed.norm', 'embeddings.norm'),
-                ('layers.', 'encoder.layers.'),
-                ('attn.proj', 'attention.output.dense'),
-                ('attn.logit_scale', 'attention.self.logit_scale'),
-                ('attn.cpb_mlp',
-                 'attention.self.continuous_position_bias_mlp'),
-                ('attn.q_bias', 'attention.self.query.bias'),
-                ('attn.v_bias', 'attention.self.value.bias'),
-                ('norm1', 'layernorm_before'), ('norm2', 'layernorm_after'),
-                ('mlp.fc1', 'intermediate.dense'), ('mlp.fc2', 'output.dense')]
+HUGGING_FACE = [
+    ('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
+    ('patch_embed.norm', 'embeddings.norm'),
+    ('layers.', 'encoder.layers.'),
+    ('attn.proj', 'attention.output.dense'),
+    ('attn.logit_scale', 'attention.self.logit_scale'),
+    ('attn.cpb_mlp', 'attention.self.continuous_position_bias_mlp'),
+    ('attn.q_bias', 'attention.self.query.bias'),
+    ('attn.v_bias', 'attention.self.value.bias'),
+    ('norm1', 'layernorm_before'),
+    ('norm2', 'layernorm_after'),
+    ('mlp.fc1', 'intermediate.dense'),
+    ('mlp.fc2', 'output.dense'),
+]
 CLASS_MODULE = 'mmpretrain.models.backbones.swin_transformer_v2'
-MMPRETRAIN = [('patch_embed.proj', 'patch_embed.projection'),
-              ('layers.', 'stages.'), ('attn.', 'attn.w_msa.'),
-              ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1')]
+MMPRETRAIN = [
+    ('patch_embed.proj', 'patch_embed.projection'),
+    ('layers.', 'stages.'),
+    ('attn.', 'attn.w_msa.'),
+    ('mlp.fc1', 'ffn.layers.0.0'),
+    ('mlp.fc2', 'ffn.layers.1'),
+]
 
 
 def _rename(name, table):
@@ -44,7 +52,8 @@ def hugging_face(ours, image_size):
         image_size: Height and width that it will be used for.
     """
     transformers = pytest.importorskip(
-        'transformers', reason='Hugging Face transformers are not installed')
+        'transformers', reason='Hugging Face transformers are not installed'
+    )
     attentions = [stage.blocks[0].attn for stage in ours.layers]
     config = transformers.Swinv2Config(
         image_size=list(image_size),
@@ -55,7 +64,8 @@ def hugging_face(ours, image_size):
         pretrained_window_sizes=[
             attention.pretrained_window_size[0] for attention in attentions
         ],
-        out_indices=[1, 2, 3, 4])
+        out_indices=[1, 2, 3, 4],
+    )
     state = {}
     for name, value in ours.state_dict().items():
         if re.match(r'norm\d', name):
@@ -63,8 +73,9 @@ def hugging_face(ours, image_size):
         name = _rename(name, HUGGING_FACE)
         if name.endswith('attn.qkv.weight'):
             for part, rows in zip(('query', 'key', 'value'), value.chunk(3)):
-                state[name.replace('attn.qkv',
-                                   f'attention.self.{part}')] = rows
+                state[name.replace('attn.qkv', f'attention.self.{part}')] = (
+                    rows
+                )
         else:
             state[name] = value
     theirs = transformers.Swinv2Backbone(config).to(value.dtype)

@@ -1,4 +1,5 @@
 """Small clips whose frames say their number."""
+
 import os
 import signal
 from fractions import Fraction
@@ -15,7 +16,7 @@ def numbered_frame(number):
     frame[..., 0] = 90
     for bit in range(BITS):
         if number >> bit & 1:
-            frame[:, 16 * bit:16 * bit + 16] = (200, 200, 40)
+            frame[:, 16 * bit : 16 * bit + 16] = (200, 200, 40)
     return frame
 
 
@@ -26,14 +27,16 @@ def number_of(frame):
     return sum(1 << bit for bit, value in enumerate(bars) if value > 100)
 
 
-def write_clip(path,
-               count=20,
-               codec='libx264',
-               rate=25,
-               stamps=None,
-               rotation=None,
-               frames=None,
-               **options):
+def write_clip(
+    path,
+    count=20,
+    codec='libx264',
+    rate=25,
+    stamps=None,
+    rotation=None,
+    frames=None,
+    **options,
+):
     """Write numbered frames, with key frames far apart and B-frames.
 
     Args:
@@ -47,13 +50,12 @@ def write_clip(path,
         options: Of the encoder.
     """
     import av
+
     frames = frames or [numbered_frame(i) for i in range(count)]
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(
-            codec, rate=rate, options={
-                'threads': '1',
-                **options
-            })
+            codec, rate=rate, options={'threads': '1', **options}
+        )
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = 'yuv420p'
         stream.gop_size = 40
@@ -74,6 +76,7 @@ def write_clip(path,
 def check_or_crash(path):
     """Stands in for `check_video`; the third clip ends its process."""
     from swin_dense.video.clip_checks import check_video
+
     if path.endswith('2.mp4'):
         os.kill(os.getpid(), signal.SIGKILL)
     return check_video(path)

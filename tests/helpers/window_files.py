@@ -1,4 +1,5 @@
 """Small files of each member of the family, with the buffers that tell."""
+
 import torch
 
 from swin_dense.backbones import (
@@ -11,7 +12,8 @@ from swin_dense.ops import log_coordinates, relative_index
 SIZES = dict(embed_dims=4, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4))
 TABLE = 'relative_position_bias_table'
 CLASSES = dict(
-    v1=SwinTransformer, v2=SwinTransformerV2, video=SwinTransformer3D)
+    v1=SwinTransformer, v2=SwinTransformerV2, video=SwinTransformer3D
+)
 
 
 def model(family, **kwargs):
@@ -32,13 +34,15 @@ def weights(family, buffers=True, **kwargs):
         if not path.endswith('.attn'):
             continue
         window = part.window_size
-        state_dict[f'{path}.relative_position_index'] = (
-            relative_index(window).clone())
+        state_dict[f'{path}.relative_position_index'] = relative_index(
+            window
+        ).clone()
         if family == 'v2':
             told = part.pretrained_window_size
             unit = told if any(told) else window
             state_dict[f'{path}.relative_coords_table'] = log_coordinates(
-                window, unit).unflatten(0, [2 * w - 1 for w in window])[None]
+                window, unit
+            ).unflatten(0, [2 * w - 1 for w in window])[None]
         if path.endswith('1.attn'):
             path = path.rpartition('.')[0]
             state_dict[f'{path}.attn_mask'] = torch.zeros(4, 9, 9)

@@ -1,4 +1,5 @@
 """Parameters and FLOPs against hand counts and the published columns."""
+
 from pathlib import Path
 
 import pytest
@@ -91,15 +92,19 @@ def test_mask_information_flow_by_hand():
     """Each mask head once, and a 1×1 convolution between two."""
     with torch.device('meta'):
         model = _model('htcpp_swin_nano_shapes')
-    parts = {part.name: part for part in count_flops(model, (64, 64), 5, 3).parts}
+    parts = {
+        part.name: part for part in count_flops(model, (64, 64), 5, 3).parts
+    }
     convs = 2 * 64 * 64 * 9 * 14 * 14
     upsampled = 64 * 64 * 4 * 14 * 14 + 64 * 28 * 28
     between = 64 * 64 * 14 * 14
-    assert parts['roi_head.mask_head'].flops == 3 * (3 * (convs + upsampled) +
-                                                     2 * between)
+    assert parts['roi_head.mask_head'].flops == 3 * (
+        3 * (convs + upsampled) + 2 * between
+    )
     lateral, conv, last = 64 * 64, 64 * 64 * 9, 64 * 64 + 64 * 7
-    assert parts['roi_head.semantic_head'].flops == 8 * 8 * (3 * lateral +
-                                                             2 * conv + last)
+    assert parts['roi_head.semantic_head'].flops == 8 * 8 * (
+        3 * lateral + 2 * conv + last
+    )
 
 
 @pytest.mark.parametrize('name', SEGMENTATION)
@@ -135,7 +140,8 @@ def test_published_columns_of_video(name):
     assert head.name == 'cls_head'
     # A product per channel and class; the published tool counts the same.
     assert head.flops == config.model.cls_head.in_channels * (
-        config.model.cls_head.num_classes)
+        config.model.cls_head.num_classes
+    )
 
 
 class Toy(nn.Module):
@@ -157,18 +163,23 @@ def test_hand_count():
         shape=(8, 6),
         parts=[
             dict(name='backbone', params=52, flops=576),
-            dict(name='neck', params=8, flops=96)
+            dict(name='neck', params=8, flops=96),
         ],
         params=60,
-        flops=672)
+        flops=672,
+    )
     assert complexity.table().splitlines()[-1].split() == [
-        'total', '0.00', '0.00', '100.0%'
+        'total',
+        '0.00',
+        '0.00',
+        '100.0%',
     ]
 
 
 def test_attention_counts_the_same_fused_or_not():
     backbone = SwinTransformer(
-        embed_dims=12, depths=(2, ), num_heads=(3, ), out_indices=(0, ))
+        embed_dims=12, depths=(2,), num_heads=(3,), out_indices=(0,)
+    )
     # 14 x 14 tokens are 4 windows of 49 tokens; all numbers by hand.
     tokens, channels, window = 14 * 14, 12, 49
     embedding = tokens * channels * 3 * 16
@@ -191,7 +202,7 @@ def test_model_is_left_as_it_is():
     assert before.device.type == 'cpu'
 
 
-@pytest.mark.parametrize('shape', [(800, ), (0, 8), (3, 8, 8)])
+@pytest.mark.parametrize('shape', [(800,), (0, 8), (3, 8, 8)])
 def test_bad_shape(shape):
     with pytest.raises(ValueError, match='positive height and width'):
         count_flops(Toy(), shape)
@@ -200,7 +211,8 @@ def test_bad_shape(shape):
 @pytest.mark.parametrize('shape', [(224, 224), (8, 0, 224)])
 def test_bad_shape_of_clips(shape):
     model = SwinTransformer3D(
-        dict(embed_dims=8, depths=(1, ), num_heads=(1, )), out_indices=(0, ))
+        dict(embed_dims=8, depths=(1,), num_heads=(1,)), out_indices=(0,)
+    )
     with pytest.raises(ValueError, match='number of frames, height and width'):
         count_flops(model, shape)
     # 4 x 2 x 2 tokens in one window; all numbers by hand.

@@ -1,4 +1,5 @@
 """The composite backbone, against the composition written out by hand."""
+
 import pytest
 import torch
 
@@ -19,32 +20,36 @@ NARROW = dict(
     depths=(2, 1, 2, 1),
     num_heads=(1, 2, 2, 4),
     window_size=4,
-    drop_path_rate=0.)
+    drop_path_rate=0.0,
+)
 WIDE = dict(NARROW, embed_dims=16)
 V2 = dict(
     type='swin_dense.SwinTransformerV2',
     arch=dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4)),
     window_size=8,
-    drop_path_rate=0.)
+    drop_path_rate=0.0,
+)
 CLIPS = dict(
     type='swin_dense.SwinTransformer3D',
     arch=V2['arch'],
     window_size=(2, 4, 4),
     out_indices=(0, 1, 2, 3),
-    drop_path_rate=0.)
+    drop_path_rate=0.0,
+)
 PAIRS = dict(
     alike=(NARROW, NARROW),
     v1_helps_v2=(NARROW, V2),
     v2_helps_v1=(V2, NARROW),
     wide_helps_narrow=(WIDE, NARROW),
     narrow_helps_wide=(NARROW, WIDE),
-    other_patches=(dict(NARROW, patch_size=2), NARROW))
+    other_patches=(dict(NARROW, patch_size=2), NARROW),
+)
 
 
 def make(assistant=NARROW, lead=NARROW, **changes):
     return randomize(
-        CompositeBackbone([dict(assistant, **changes),
-                           dict(lead, **changes)]))
+        CompositeBackbone([dict(assistant, **changes), dict(lead, **changes)])
+    )
 
 
 def by_hand(model, x):
@@ -70,18 +75,20 @@ def by_hand(model, x):
             linear = model.cb_linears[index][level - index]
             for row in range(tokens.shape[1]):
                 for column in range(tokens.shape[2]):
-                    nearest = source[:,
-                                     row * source.shape[1] // tokens.shape[1],
-                                     column * source.shape[2] //
-                                     tokens.shape[2]]
+                    nearest = source[
+                        :,
+                        row * source.shape[1] // tokens.shape[1],
+                        column * source.shape[2] // tokens.shape[2],
+                    ]
                     if isinstance(linear, torch.nn.Conv2d):
                         nearest = nearest @ linear.weight[:, :, 0, 0].T
                         nearest = nearest + linear.bias
                     added[:, row, column] += nearest
         out, tokens = stage(tokens + added)
         outputs.append(norm(lead, index, out))
-    return [[out.permute(0, 3, 1, 2) for out in maps]
-            for maps in (levels, outputs)]
+    return [
+        [out.permute(0, 3, 1, 2) for out in maps] for maps in (levels, outputs)
+    ]
 
 
 @torch.no_grad()
@@ -115,10 +122,12 @@ def test_outputs_are_as_declared(size):
 def test_clips():
     model = make(CLIPS, CLIPS).eval()
     outputs = model(torch.randn(1, 3, 4, 32, 40))
-    assert [tuple(out.shape[1:]) for out in outputs] == [(8, 2, 8, 10),
-                                                         (16, 2, 4, 5),
-                                                         (32, 2, 2, 3),
-                                                         (64, 2, 1, 2)]
+    assert [tuple(out.shape[1:]) for out in outputs] == [
+        (8, 2, 8, 10),
+        (16, 2, 4, 5),
+        (32, 2, 2, 3),
+        (64, 2, 1, 2),
+    ]
     assert isinstance(model.cb_linears[0][1], torch.nn.Conv3d)
 
 
@@ -128,27 +137,32 @@ def test_parameter_count(arch):
     with torch.device('meta'):
         one = SwinTransformer(arch)
         model = CompositeBackbone(
-            [dict(type='swin_dense.SwinTransformer', arch=arch)] * 2)
+            [dict(type='swin_dense.SwinTransformer', arch=arch)] * 2
+        )
 
     def count(module):
         return sum(p.numel() for p in module.parameters())
 
     dims = [one.channels[0] * 2**i for i in range(4)]
-    convolutions = sum(dims[j] * dims[i] + dims[i] for i in range(4)
-                       for j in range(i + 1, 4))
-    assert count(model) == (2 * count(one) - count(one.patch_embed) +
-                            convolutions)
+    convolutions = sum(
+        dims[j] * dims[i] + dims[i] for i in range(4) for j in range(i + 1, 4)
+    )
+    assert count(model) == (
+        2 * count(one) - count(one.patch_embed) + convolutions
+    )
 
 
 def test_official_names():
     with torch.device('meta'):
         model = CompositeBackbone(
-            [dict(type='swin_dense.SwinTransformer', arch='tiny')] * 2)
+            [dict(type='swin_dense.SwinTransformer', arch='tiny')] * 2
+        )
         one = SwinTransformer('tiny')
     names = {f'cb_modules.0.{name}' for name in one.state_dict()}
     names |= {
         f'cb_modules.1.{name}'
-        for name in one.state_dict() if not name.startswith('patch_embed')
+        for name in one.state_dict()
+        if not name.startswith('patch_embed')
     }
     names |= {
         f'cb_linears.{i}.{k}.{kind}'
@@ -164,8 +178,10 @@ def test_files_of_the_official_code_load():
     source, model = make(), make()
     weights = dict(source.state_dict())
     for module in ('0', '1'):
-        weights[f'cb_modules.{module}.layers.0.blocks.0.attn.'
-                'relative_position_index'] = torch.zeros(16, 16).long()
+        weights[
+            f'cb_modules.{module}.layers.0.blocks.0.attn.'
+            'relative_position_index'
+        ] = torch.zeros(16, 16).long()
     report = load_model(model, dict(state_dict=weights))
     assert len(report.loaded) == len(source.state_dict())
     for one, other in zip(model.parameters(), source.parameters()):
@@ -180,7 +196,9 @@ def test_wide_start():
     for index, level in enumerate(levels):
         x = torch.zeros(level.shape).permute(0, 2, 3, 1)
         assert torch.equal(
-            model._assistant_features(index, levels, x), level.permute(0, 2, 3, 1))
+            model._assistant_features(index, levels, x),
+            level.permute(0, 2, 3, 1),
+        )
 
 
 def test_clips_start_from_weights_for_images(tmp_path):
@@ -190,7 +208,8 @@ def test_clips_start_from_weights_for_images(tmp_path):
     torch.save(classifier(backbone), path)
     model = CompositeBackbone(
         [dict(CLIPS, arch=SMALL)] * 2,
-        init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)),
+    )
     model.init_weights()
     name = 'layers.0.blocks.0.attn.relative_position_bias_table'
     table = backbone.state_dict()[name]
@@ -213,10 +232,12 @@ def file(tmp_path):
 
 def pretrained(path, *changes, **settings):
     swin = dict(
-        type='swin_dense.SwinTransformer', window_size=4, **SMALL, **settings)
-    return CompositeBackbone([dict(swin, **change) for change in changes],
-                             init_cfg=dict(
-                                 type='Pretrained', checkpoint=str(path)))
+        type='swin_dense.SwinTransformer', window_size=4, **SMALL, **settings
+    )
+    return CompositeBackbone(
+        [dict(swin, **change) for change in changes],
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)),
+    )
 
 
 def test_one_file_for_both(file, logged):
@@ -249,14 +270,18 @@ def test_own_weights_of_each(file, tmp_path):
     second = tmp_path / 'other.pth'
     torch.save(classifier(other), second)
     model = pretrained(
-        path, {},
-        dict(init_cfg=dict(type='Pretrained', checkpoint=str(second))))
+        path,
+        {},
+        dict(init_cfg=dict(type='Pretrained', checkpoint=str(second))),
+    )
     model.init_weights()
     name = 'layers.0.blocks.0.mlp.fc1.weight'
-    assert torch.equal(model.cb_modules[1].state_dict()[name],
-                       other.state_dict()[name])
-    assert not torch.equal(model.cb_modules[0].state_dict()[name],
-                           other.state_dict()[name])
+    assert torch.equal(
+        model.cb_modules[1].state_dict()[name], other.state_dict()[name]
+    )
+    assert not torch.equal(
+        model.cb_modules[0].state_dict()[name], other.state_dict()[name]
+    )
 
 
 def test_file_of_another_size(file):
@@ -271,8 +296,9 @@ def test_file_of_another_size(file):
 
 def test_every_parameter_gets_a_gradient_from_the_lead_alone():
     model = make()
-    sum(out.square().sum()
-        for out in model(torch.randn(2, 3, 60, 70))).backward()
+    sum(
+        out.square().sum() for out in model(torch.randn(2, 3, 60, 70))
+    ).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
@@ -283,21 +309,28 @@ def test_checkpointing_changes_nothing():
     x = torch.randn(1, 3, 50, 66)
     for model in (plain, saving):
         model.train()
-        sum(out.sum() for maps in model.forward_both(x) for out in maps).backward()
+        sum(
+            out.sum() for maps in model.forward_both(x) for out in maps
+        ).backward()
     for one, other in zip(plain.parameters(), saving.parameters()):
         assert torch.equal(one.grad, other.grad)
 
 
 def test_freezing():
-    model = make(dict(NARROW, frozen_stages=2), dict(NARROW,
-                                                     frozen_stages=1)).train()
+    model = make(
+        dict(NARROW, frozen_stages=2), dict(NARROW, frozen_stages=1)
+    ).train()
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     assert {
         name.rsplit('.blocks')[0].rsplit('.', 1)[0]
-        for name in frozen if 'layers' not in name
+        for name in frozen
+        if 'layers' not in name
     } == {
-        'cb_modules.0.patch_embed.proj', 'cb_modules.0.patch_embed.norm',
-        'cb_modules.0.norm0', 'cb_modules.0.norm1', 'cb_modules.1.norm0'
+        'cb_modules.0.patch_embed.proj',
+        'cb_modules.0.patch_embed.norm',
+        'cb_modules.0.norm0',
+        'cb_modules.0.norm1',
+        'cb_modules.1.norm0',
     }
     assert not model.cb_modules[0].layers[1].training
     assert not model.cb_modules[1].layers[0].training
@@ -305,7 +338,7 @@ def test_freezing():
 
 
 def test_drop_path_and_dropout_in_training_only():
-    model = make(drop_path_rate=.5, drop_rate=.1)
+    model = make(drop_path_rate=0.5, drop_rate=0.1)
     x = torch.randn(2, 3, 64, 64)
     assert not torch.equal(model(x)[-1], model(x)[-1])
     model.eval()
@@ -330,17 +363,25 @@ def test_v2_of_two_windows_that_are_told():
     make(told, dict(told, window_size=16))
 
 
-@pytest.mark.parametrize('backbones, message', [
-    ([NARROW], 'an assistant and a lead, got 1'),
-    ([NARROW] * 3, 'got 3'),
-    ([NARROW, CLIPS], 'both be for images'),
-    ([
-        NARROW,
-        dict(NARROW, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1))
-    ], 'as many stages, got 4 and 2'),
-    ([V2, dict(V2, window_size=16)], 'pretrained_window_sizes in both'),
-    ([NARROW, dict(type='mmdet.ResNet', depth=18)], 'of this package'),
-])
+@pytest.mark.parametrize(
+    'backbones, message',
+    [
+        ([NARROW], 'an assistant and a lead, got 1'),
+        ([NARROW] * 3, 'got 3'),
+        ([NARROW, CLIPS], 'both be for images'),
+        (
+            [
+                NARROW,
+                dict(
+                    NARROW, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1)
+                ),
+            ],
+            'as many stages, got 4 and 2',
+        ),
+        ([V2, dict(V2, window_size=16)], 'pretrained_window_sizes in both'),
+        ([NARROW, dict(type='mmdet.ResNet', depth=18)], 'of this package'),
+    ],
+)
 def test_pairs_that_do_not_fit(backbones, message):
     if backbones[-1]['type'].startswith('mmdet'):
         pytest.importorskip('mmdet', reason='the other backbone is of mmdet')

@@ -1,4 +1,5 @@
 """mmpretrain's own Swin configs, with nothing but our type of backbone."""
+
 import copy
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +15,23 @@ from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.load import load_model
 
 TOLERANCE = 1e-5
-FOLDERS = ('swin_transformer', 'swin_transformer_v2', 'simmim/benchmarks',
-           'glip')
+FOLDERS = (
+    'swin_transformer',
+    'swin_transformer_v2',
+    'simmim/benchmarks',
+    'glip',
+)
 # These two of the host refer to a variable that their base does not have.
 BROKEN = {
-    'swinv2-base-w12_8xb128_in21k-192px', 'swinv2-large-w12_8xb128_in21k-192px'
+    'swinv2-base-w12_8xb128_in21k-192px',
+    'swinv2-large-w12_8xb128_in21k-192px',
 }
-QUICK = ('swin-tiny_16xb64_in1k', 'swin-large_16xb64_in1k-384px',
-         'swin-base-w6_8xb256-coslr-100e_in1k-192px',
-         'swinv2-tiny-w16_16xb64_in1k-256px')
+QUICK = (
+    'swin-tiny_16xb64_in1k',
+    'swin-large_16xb64_in1k-384px',
+    'swin-base-w6_8xb256-coslr-100e_in1k-192px',
+    'swinv2-tiny-w16_16xb64_in1k-256px',
+)
 
 
 def configs():
@@ -32,7 +41,9 @@ def configs():
         return []
     root = Path(spec.origin).parent / '.mim' / 'configs'
     paths = [
-        p for folder in FOLDERS for p in sorted((root / folder).glob('*'))
+        p
+        for folder in FOLDERS
+        for p in sorted((root / folder).glob('*'))
         if p.suffix == '.py' and (folder == 'glip' or 'swin' in p.name)
     ]
     return [p for p in paths if p.stem not in BROKEN]
@@ -66,7 +77,7 @@ def randomize(model):
         if value.is_floating_point() and 'coords_table' not in name:
             noise = torch.randn_like(value)
             if value.ndim > 1:
-                value.copy_(noise / max(1, value[0].numel())**.5)
+                value.copy_(noise / max(1, value[0].numel()) ** 0.5)
             else:
                 value.copy_(name.endswith('weight') + noise / 10)
 
@@ -84,15 +95,19 @@ def check(path, tmp_path):
     windows = [max(stage.window_size) for stage in ours.backbone.layers]
     least = max(4 * 2**i * window for i, window in enumerate(windows))
     # The last stage has the size of a window along an axis, or more.
-    for size in ((least + 1, least + 1), (least, least + 71), (least + 33,
-                                                               least)):
+    for size in (
+        (least + 1, least + 1),
+        (least, least + 71),
+        (least + 33, least),
+    ):
         x = torch.randn(1, 3, *size)
         with torch.no_grad():
             expected, outputs = host.backbone(x), ours.backbone(x)
         assert len(outputs) == len(expected)
         for output, value in zip(outputs, expected):
             torch.testing.assert_close(
-                output, value, rtol=TOLERANCE, atol=TOLERANCE)
+                output, value, rtol=TOLERANCE, atol=TOLERANCE
+            )
 
 
 @pytest.mark.parametrize('name', QUICK)
@@ -128,10 +143,11 @@ def test_who_is_asking(cls):
     with DefaultScope.overwrite_default_scope('mmdet'):
         assert cls(arch=arch).out_indices == (0, 1, 2, 3)
     for model in (by_argument, by_scope):
-        assert model.out_indices == (3, )
+        assert model.out_indices == (3,)
         assert all(
             stage.shrink and stage.shift_together and not stage.mask_padding
-            for stage in model.layers)
+            for stage in model.layers
+        )
         x = torch.randn(1, 3, 70, 60)
         model(x)[0].sum().backward()
         assert all(p.grad is not None for p in model.parameters())
@@ -142,11 +158,14 @@ def test_who_is_asking(cls):
 def test_v1_freezes_as_its_host_does():
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
     model = SwinTransformer(
-        arch=arch, img_size=64, frozen_stages=1, out_indices=(1, 3))
+        arch=arch, img_size=64, frozen_stages=1, out_indices=(1, 3)
+    )
     frozen = {
-        name.split('.')[0] +
-        name.split('.')[1] if 'layers' in name else name.split('.')[0]
-        for name, p in model.named_parameters() if not p.requires_grad
+        name.split('.')[0] + name.split('.')[1]
+        if 'layers' in name
+        else name.split('.')[0]
+        for name, p in model.named_parameters()
+        if not p.requires_grad
     }
     assert frozen == {'patch_embed', 'layers0', 'layers1', 'norm1'}
 
@@ -154,10 +173,11 @@ def test_v1_freezes_as_its_host_does():
 def test_v1_puts_out_maps_after_merging():
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
     model = SwinTransformer(
-        arch=arch, out_after_downsample=True, out_indices=(0, 1, 2, 3))
+        arch=arch, out_after_downsample=True, out_indices=(0, 1, 2, 3)
+    )
     outputs = model(torch.randn(1, 3, 64, 96))
     assert [tuple(out.shape[1:]) for out in outputs] == [
-        (16, 8, 12), (32, 4, 6), (64, 2, 3), (64, 2, 3)]  # yapf: disable
+        (16, 8, 12), (32, 4, 6), (64, 2, 3), (64, 2, 3)]  # fmt: skip
 
 
 def test_settings_that_stage_cfgs_do_not_have():
@@ -188,12 +208,14 @@ def test_missing_norms_are_named(tmp_path):
     """A file of the last output, for a model of all."""
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
     model = torch.nn.Module()
-    model.backbone = SwinTransformerV2(arch=arch, out_indices=(3, ))
+    model.backbone = SwinTransformerV2(arch=arch, out_indices=(3,))
     torch.save(model.state_dict(), tmp_path / 'last.pth')
     model.backbone = SwinTransformerV2(arch=arch)
     with pytest.raises(CheckpointError) as error:
         load_model(model, tmp_path / 'last.pth')
     message = str(error.value)
-    assert ('Only norms of outputs are missing: the file has those of 3, the '
-            'model of 0, 1, 2, 3. Set backbone.out_indices') in message
+    assert (
+        'Only norms of outputs are missing: the file has those of 3, the '
+        'model of 0, 1, 2, 3. Set backbone.out_indices'
+    ) in message
     assert 'backbone only' not in message

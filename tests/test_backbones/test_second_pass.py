@@ -1,4 +1,5 @@
 """A second forward pass of the same size makes no index and copies none."""
+
 import copy
 
 import pytest
@@ -17,8 +18,11 @@ NARROW = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 MODELS = {
     'V1': (SwinTransformer, NARROW, (3, 50, 66)),
     'V2': (SwinTransformerV2, dict(arch=NARROW), (3, 50, 66)),
-    'video': (SwinTransformer3D, dict(arch=NARROW,
-                                      window_size=(2, 7, 7)), (3, 5, 50, 66)),
+    'video': (
+        SwinTransformer3D,
+        dict(arch=NARROW, window_size=(2, 7, 7)),
+        (3, 5, 50, 66),
+    ),
 }
 # These return parts of what is there.
 VIEWS = ('slice', 'select', 'view', 'detach', 'alias', 'expand', 't')
@@ -38,7 +42,8 @@ class IndexWork(TorchDispatchMode):
         results = [x for x in tree_leaves(out) if torch.is_tensor(x)]
         inputs = [x for x in tree_leaves((args, kwargs)) if torch.is_tensor(x)]
         makes_index = name not in VIEWS and any(
-            x.dtype in (torch.int32, torch.int64) for x in results)
+            x.dtype in (torch.int32, torch.int64) for x in results
+        )
         moves = len({x.device for x in inputs + results}) > 1
         waits = name in ('_local_scalar_dense', 'nonzero', 'equal')
         if makes_index or moves or waits:
@@ -52,7 +57,7 @@ def run(model, x, train):
         with torch.no_grad():
             return model(x)
     out = model(x)
-    out = out if isinstance(out, tuple) else (out, )
+    out = out if isinstance(out, tuple) else (out,)
     return sum(part.sum() for part in out).backward()
 
 
@@ -65,12 +70,13 @@ def work(model, x, train):
 
 @pytest.mark.parametrize('train', [False, True])
 @pytest.mark.parametrize('name', MODELS)
-@pytest.mark.parametrize('device, sets',
-                         [('meta', 'plain'), *[('cpu', s)
-                                               for s in kernels.available()]])
+@pytest.mark.parametrize(
+    'device, sets',
+    [('meta', 'plain'), *[('cpu', s) for s in kernels.available()]],
+)
 def test_a_second_pass_only_computes(device, sets, name, train):
     cls, kwargs, size = MODELS[name]
-    model = cls(**kwargs, out_indices=(0, 1), drop_path_rate=0.).to(device)
+    model = cls(**kwargs, out_indices=(0, 1), drop_path_rate=0.0).to(device)
     x = torch.randn(2, *size, device=device)
     with kernels.use(sets):
         first = work(model, x, train)

@@ -12,8 +12,9 @@ def make(**kwargs):
     return randomize(SwinTransformer(**{**NARROW, **kwargs}))
 
 
-@pytest.mark.parametrize('size', [(1, 1), (4, 4), (5, 31), (33, 64),
-                                  (64, 100)])
+@pytest.mark.parametrize(
+    'size', [(1, 1), (4, 4), (5, 31), (33, 64), (64, 100)]
+)
 def test_outputs_are_as_declared(size):
     model = make(out_indices=(0, 2, 3)).eval()
     outputs = model(torch.randn(2, 3, *size))
@@ -24,12 +25,15 @@ def test_outputs_are_as_declared(size):
         assert out.is_contiguous()
 
 
-@pytest.mark.parametrize('arch, params', [
-    ('tiny', 27_520_698),
-    ('small', 48_838_602),
-    ('base', 86_745_016),
-    ('L', 194_998_164),
-])
+@pytest.mark.parametrize(
+    'arch, params',
+    [
+        ('tiny', 27_520_698),
+        ('small', 48_838_602),
+        ('base', 86_745_016),
+        ('L', 194_998_164),
+    ],
+)
 def test_parameter_count(arch, params):
     # The published classifiers (28288354, 49606258, 87768224, 196532476),
     # less the head of 1000 classes, plus the output norms of stages 0 to 2.
@@ -40,8 +44,9 @@ def test_parameter_count(arch, params):
 
 def test_every_parameter_gets_a_gradient():
     model = make(use_abs_pos_embed=True, pretrain_img_size=32)
-    sum(out.square().sum()
-        for out in model(torch.randn(2, 3, 60, 70))).backward()
+    sum(
+        out.square().sum() for out in model(torch.randn(2, 3, 60, 70))
+    ).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
@@ -51,21 +56,28 @@ def test_state_has_parameters_only_and_official_names():
     names = set(model.state_dict())
     assert names == {name for name, _ in model.named_parameters()}
     assert {
-        'absolute_pos_embed', 'patch_embed.proj.weight',
+        'absolute_pos_embed',
+        'patch_embed.proj.weight',
         'patch_embed.norm.bias',
         'layers.0.blocks.1.attn.relative_position_bias_table',
         'layers.0.blocks.1.attn.qkv.weight',
-        'layers.2.blocks.0.attn.proj.bias', 'layers.1.blocks.0.mlp.fc1.weight',
-        'layers.3.blocks.0.mlp.fc2.bias', 'layers.0.downsample.norm.weight',
-        'layers.0.downsample.reduction.weight', 'norm0.weight', 'norm3.bias'
+        'layers.2.blocks.0.attn.proj.bias',
+        'layers.1.blocks.0.mlp.fc1.weight',
+        'layers.3.blocks.0.mlp.fc2.bias',
+        'layers.0.downsample.norm.weight',
+        'layers.0.downsample.reduction.weight',
+        'norm0.weight',
+        'norm3.bias',
     } <= names
     assert 'layers.3.downsample.reduction.weight' not in names
 
 
 @pytest.mark.parametrize('training', [False, True])
 def test_checkpointing_changes_nothing(training):
-    plain, saving = make(drop_path_rate=0.), make(
-        drop_path_rate=0., with_cp=True)
+    plain, saving = (
+        make(drop_path_rate=0.0),
+        make(drop_path_rate=0.0, with_cp=True),
+    )
     saving.load_state_dict(plain.state_dict())
     x = torch.randn(1, 3, 50, 66)
     for model in (plain, saving):
@@ -76,7 +88,7 @@ def test_checkpointing_changes_nothing(training):
 
 
 def test_checkpointing_with_drop_path_repeats_its_choice():
-    model = make(drop_path_rate=.5, with_cp=True).double()
+    model = make(drop_path_rate=0.5, with_cp=True).double()
     x = torch.randn(4, 3, 40, 40, dtype=torch.float64)
     grads = []
     for with_cp in (True, False):
@@ -91,7 +103,7 @@ def test_checkpointing_with_drop_path_repeats_its_choice():
 
 
 def test_evaluation_is_deterministic_training_is_not():
-    model = make(drop_path_rate=.5)
+    model = make(drop_path_rate=0.5)
     x = torch.randn(2, 3, 64, 64)
     assert not torch.equal(model(x)[-1], model(x)[-1])
     model.eval()
@@ -99,21 +111,23 @@ def test_evaluation_is_deterministic_training_is_not():
 
 
 def test_drop_path_rises_linearly():
-    model = make(drop_path_rate=.5)
+    model = make(drop_path_rate=0.5)
     rates = [
-        block.drop_path.rate for stage in model.layers
+        block.drop_path.rate
+        for stage in model.layers
         for block in stage.blocks
     ]
-    assert rates == pytest.approx([0, .1, .2, .3, .4, .5])
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 @pytest.mark.parametrize('stages', [-1, 0, 2, 4])
 def test_freezing(stages):
     model = make(
         frozen_stages=stages,
-        drop_rate=.1,
-        drop_path_rate=.3,
-        use_abs_pos_embed=True)
+        drop_rate=0.1,
+        drop_path_rate=0.3,
+        use_abs_pos_embed=True,
+    )
     model.train()
     frozen = {
         name
@@ -135,7 +149,9 @@ def test_freezing(stages):
     before = {name: p.clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad]
-        or [torch.zeros(1, requires_grad=True)], .1)
+        or [torch.zeros(1, requires_grad=True)],
+        0.1,
+    )
     out = sum(o.square().mean() for o in model(torch.randn(2, 3, 64, 64)))
     if out.requires_grad:
         out.backward()
@@ -145,7 +161,8 @@ def test_freezing(stages):
 
 
 @pytest.mark.skipif(
-    'cpu' not in kernels.available(), reason='no kernels for a CPU')
+    'cpu' not in kernels.available(), reason='no kernels for a CPU'
+)
 def test_kernels_for_a_cpu_equal_the_plain_ones():
     model = randomize(SwinTransformer('tiny')).eval()
     x = torch.randn(1, 3, 100, 165)
@@ -173,18 +190,23 @@ def test_absolute_embedding_is_interpolated():
     embedding = model.absolute_pos_embed.view(1, 8, 12, 8)
     assert torch.equal(model._position_embedding((8, 12)), embedding)
     expected = torch.nn.functional.interpolate(
-        embedding.permute(0, 3, 1, 2), size=(10, 9), mode='bicubic')
+        embedding.permute(0, 3, 1, 2), size=(10, 9), mode='bicubic'
+    )
     assert torch.equal(
-        model._position_embedding((10, 9)), expected.permute(0, 2, 3, 1))
+        model._position_embedding((10, 9)), expected.permute(0, 2, 3, 1)
+    )
 
 
 def test_initialisation():
     model = SwinTransformer(**NARROW, use_abs_pos_embed=True)
     model.init_weights()
     attention = model.layers[2].blocks[1].attn
-    for weight in (attention.qkv.weight, model.absolute_pos_embed,
-                   attention.relative_position_bias_table):
-        assert weight.std().item() == pytest.approx(.02, rel=.1)
+    for weight in (
+        attention.qkv.weight,
+        model.absolute_pos_embed,
+        attention.relative_position_bias_table,
+    ):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert attention.qkv.bias.eq(0).all()
     assert model.norm2.weight.eq(1).all()
 
@@ -197,6 +219,7 @@ def test_found_by_scope_without_custom_imports():
 def test_drops_into_a_host_config_by_type_alone():
     mmdet = pytest.importorskip('mmdet.utils')
     from mmdet.registry import MODELS as HOST
+
     mmdet.register_all_modules()
     config = dict(
         type='RetinaNet',
@@ -207,23 +230,27 @@ def test_drops_into_a_host_config_by_type_alone():
             window_size=7,
             qkv_bias=True,
             qk_scale=None,
-            drop_rate=0.,
-            attn_drop_rate=0.,
-            drop_path_rate=0.,
+            drop_rate=0.0,
+            attn_drop_rate=0.0,
+            drop_path_rate=0.0,
             patch_norm=True,
             out_indices=(1, 2, 3),
             with_cp=False,
             convert_weights=True,
-            init_cfg=None),
+            init_cfg=None,
+        ),
         neck=dict(
             type='FPN',
             in_channels=[16, 32, 64],
             out_channels=8,
             num_outs=5,
             start_level=0,
-            add_extra_convs='on_input'),
+            add_extra_convs='on_input',
+        ),
         bbox_head=dict(
-            type='RetinaHead', num_classes=3, in_channels=8, feat_channels=8))
+            type='RetinaHead', num_classes=3, in_channels=8, feat_channels=8
+        ),
+    )
     x = torch.randn(1, 3, 64, 96)
     shapes = []
     for name in ('SwinTransformer', 'swin_dense.SwinTransformer'):
@@ -240,7 +267,8 @@ def test_initialisation_of_mmengine():
     official = SwinTransformer(**NARROW)
     larger = SwinTransformer(
         **NARROW,
-        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal'))
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal'),
+    )
     for model in (official, larger):
         model.init_weights()
     deviations = [
@@ -248,24 +276,25 @@ def test_initialisation_of_mmengine():
         for model in (official, larger)
     ]
     assert deviations == [
-        pytest.approx(.02, rel=.15),
-        pytest.approx((2 / (8 + 32))**.5, rel=.1)
+        pytest.approx(0.02, rel=0.15),
+        pytest.approx((2 / (8 + 32)) ** 0.5, rel=0.1),
     ]
     table = larger.layers[0].blocks[0].attn.relative_position_bias_table
-    assert table.std().item() == pytest.approx(.02, rel=.15)
+    assert table.std().item() == pytest.approx(0.02, rel=0.15)
 
 
 def test_initialisations_of_mmengine_in_a_list():
     model = SwinTransformer(
         **NARROW,
         init_cfg=[
-            dict(type='Constant', layer='LayerNorm', val=3.),
-            dict(type='Constant', layer='Linear', val=.5)
-        ])
+            dict(type='Constant', layer='LayerNorm', val=3.0),
+            dict(type='Constant', layer='Linear', val=0.5),
+        ],
+    )
     model.init_weights()
     block = model.layers[0].blocks[0]
     assert block.norm1.weight.eq(3).all()
-    assert block.attn.qkv.weight.eq(.5).all()
+    assert block.attn.qkv.weight.eq(0.5).all()
     assert block.attn.relative_position_bias_table.std() > 0
 
 
@@ -275,29 +304,51 @@ def test_sizes_as_a_dictionary_changed_by_arguments():
     assert model.channels == (8, 16, 32, 64)
 
 
-@pytest.mark.parametrize('kwargs, error, message', [
-    (dict(window=7), TypeError, "Did you mean 'window_size'"),
-    (dict(qwerty=7), TypeError, "no argument 'qwerty'. It takes: arch"),
-    (dict(arch='huge'), ValueError,
-     "tiny, small, base, large, or a dict.*got 'huge'"),
-    (dict(depths=(2, 2)), ValueError, 'one number for each stage'),
-    (dict(out_indices=(0, 4)), ValueError, 'stage numbers below 4'),
-    (dict(out_indices=(3, 0)), ValueError, 'rising stage numbers'),
-    (dict(frozen_stages=5), ValueError, 'between -1 and 4'),
-    (dict(strides=(4, 2, 2, 1)), ValueError, r'\(4, 2, 2, 2\)'),
-    (dict(window_size=0), ValueError, 'window_size must be a positive'),
-    (dict(drop_path_rate=1.), ValueError, 'drop-path rate'),
-    (dict(act_cfg=dict(type='Gelu')), ValueError, 'act_cfg must name'),
-    (dict(norm_cfg=dict(kind='LN')), ValueError, 'norm_cfg must name'),
-    (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
-    (dict(init_cfg=[dict(type='Normal', layer='Linear'), 3]), ValueError,
-     "list of these, got .*Normal.*, 3"),
-    (dict(init_cfg=[dict(type='Pretrained', checkpoint='a')] * 2), ValueError,
-     'init_cfg can load one checkpoint, got 2'),
-    (dict(pretrained=3), TypeError, 'pretrained must be a file or address'),
-    (dict(pretrained='a', init_cfg=dict(
-        type='Pretrained', checkpoint='a')), ValueError, 'not both'),
-])
+@pytest.mark.parametrize(
+    'kwargs, error, message',
+    [
+        (dict(window=7), TypeError, "Did you mean 'window_size'"),
+        (dict(qwerty=7), TypeError, "no argument 'qwerty'. It takes: arch"),
+        (
+            dict(arch='huge'),
+            ValueError,
+            "tiny, small, base, large, or a dict.*got 'huge'",
+        ),
+        (dict(depths=(2, 2)), ValueError, 'one number for each stage'),
+        (dict(out_indices=(0, 4)), ValueError, 'stage numbers below 4'),
+        (dict(out_indices=(3, 0)), ValueError, 'rising stage numbers'),
+        (dict(frozen_stages=5), ValueError, 'between -1 and 4'),
+        (dict(strides=(4, 2, 2, 1)), ValueError, r'\(4, 2, 2, 2\)'),
+        (dict(window_size=0), ValueError, 'window_size must be a positive'),
+        (dict(drop_path_rate=1.0), ValueError, 'drop-path rate'),
+        (dict(act_cfg=dict(type='Gelu')), ValueError, 'act_cfg must name'),
+        (dict(norm_cfg=dict(kind='LN')), ValueError, 'norm_cfg must name'),
+        (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
+        (
+            dict(init_cfg=[dict(type='Normal', layer='Linear'), 3]),
+            ValueError,
+            'list of these, got .*Normal.*, 3',
+        ),
+        (
+            dict(init_cfg=[dict(type='Pretrained', checkpoint='a')] * 2),
+            ValueError,
+            'init_cfg can load one checkpoint, got 2',
+        ),
+        (
+            dict(pretrained=3),
+            TypeError,
+            'pretrained must be a file or address',
+        ),
+        (
+            dict(
+                pretrained='a',
+                init_cfg=dict(type='Pretrained', checkpoint='a'),
+            ),
+            ValueError,
+            'not both',
+        ),
+    ],
+)
 def test_bad_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         SwinTransformer(**{**NARROW, **kwargs})

@@ -1,4 +1,5 @@
 """The same weights give the outputs and gradients of mmdet's class."""
+
 import pytest
 import torch
 
@@ -24,11 +25,12 @@ def each_kernels(request):
 
 def make_pair(dtype, **kwargs):
     """Ours and mmdet's with the same random weights."""
-    kwargs = {**NARROW, 'drop_path_rate': 0., **kwargs}
+    kwargs = {**NARROW, 'drop_path_rate': 0.0, **kwargs}
     ours = randomize(SwinTransformer(**kwargs).to(dtype))
     theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
     missing, unexpected = theirs.load_state_dict(
-        to_mmdet(ours.state_dict()), strict=False)
+        to_mmdet(ours.state_dict()), strict=False
+    )
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)
     return ours, theirs
@@ -38,7 +40,7 @@ def compare(ours, theirs, x):
     """Outputs with and without gradients, and all gradients."""
     tolerance = TOLERANCE[x.dtype]
     expected = theirs(x)
-    weights = [torch.randn_like(out) / out.numel()**.5 for out in expected]
+    weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
     sum((out * w).sum() for out, w in zip(expected, weights)).backward()
     outputs = ours(x)
     sum((out * w).sum() for out, w in zip(outputs, weights)).backward()
@@ -49,13 +51,12 @@ def compare(ours, theirs, x):
     with torch.no_grad():
         for out, other in zip(ours(x), expected):
             assert_close(out, other, tolerance)
-    native, _ = to_native({
-        name: p.grad
-        for name, p in theirs.named_parameters()
-    })
+    native, _ = to_native(
+        {name: p.grad for name, p in theirs.named_parameters()}
+    )
     for name, parameter in ours.named_parameters():
         # A gradient may be large or small; its error is relative to it.
-        scale = max(1., native[name].abs().max().item())
+        scale = max(1.0, native[name].abs().max().item())
         assert_close(parameter.grad / scale, native[name] / scale, tolerance)
 
 
@@ -63,22 +64,27 @@ def compare(ours, theirs, x):
 @pytest.mark.parametrize('window', [7, 12])
 @pytest.mark.parametrize('size', [(224, 224), (200, 333), (65, 97)])
 def test_sizes_and_windows(dtype, size, window):
-    compare(*make_pair(dtype, window_size=window),
-            torch.randn(2, 3, *size, dtype=dtype))
+    compare(
+        *make_pair(dtype, window_size=window),
+        torch.randn(2, 3, *size, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_in_many_chunks(dtype, monkeypatch):
     if 'cpu' in kernels.available():
         from swin_dense.kernels.cpu import chunks
+
         monkeypatch.setattr(chunks, 'CHUNK_BYTES', 2**16)
     compare(*make_pair(dtype), torch.randn(2, 3, 65, 97, dtype=dtype))
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_large_image(dtype):
-    compare(*make_pair(dtype, embed_dims=8, num_heads=(1, 1, 2, 4)),
-            torch.randn(2, 3, 800, 1333, dtype=dtype))
+    compare(
+        *make_pair(dtype, embed_dims=8, num_heads=(1, 1, 2, 4)),
+        torch.randn(2, 3, 800, 1333, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
@@ -91,43 +97,52 @@ def test_absolute_embedding(dtype, size, window):
             dtype,
             window_size=window,
             use_abs_pos_embed=True,
-            pretrain_img_size=whole), torch.randn(2, 3, *size, dtype=dtype))
+            pretrain_img_size=whole,
+        ),
+        torch.randn(2, 3, *size, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('size', [(200, 333), (65, 97)])
 def test_checkpointed(dtype, size):
-    compare(*make_pair(dtype, with_cp=True),
-            torch.randn(2, 3, *size, dtype=dtype))
+    compare(
+        *make_pair(dtype, with_cp=True), torch.randn(2, 3, *size, dtype=dtype)
+    )
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(qkv_bias=False),
-    dict(qk_scale=.3, mlp_ratio=2),
-    dict(patch_norm=False),
-    dict(act_cfg=dict(type='ReLU')),
-    dict(norm_cfg=dict(type='LN', eps=1e-3)),
-    dict(out_indices=(1, 3)),
-    dict(in_channels=4),
-    dict(
-        depths=(1, 3, 2),
-        num_heads=(2, 2, 2),
-        strides=(4, 2, 2),
-        out_indices=(0, 1, 2)),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(qkv_bias=False),
+        dict(qk_scale=0.3, mlp_ratio=2),
+        dict(patch_norm=False),
+        dict(act_cfg=dict(type='ReLU')),
+        dict(norm_cfg=dict(type='LN', eps=1e-3)),
+        dict(out_indices=(1, 3)),
+        dict(in_channels=4),
+        dict(
+            depths=(1, 3, 2),
+            num_heads=(2, 2, 2),
+            strides=(4, 2, 2),
+            out_indices=(0, 1, 2),
+        ),
+    ],
+)
 def test_arguments(kwargs):
     compare(
         *make_pair(torch.float64, **kwargs),
         torch.randn(
-            2, kwargs.get('in_channels', 3), 65, 97, dtype=torch.float64))
+            2, kwargs.get('in_channels', 3), 65, 97, dtype=torch.float64
+        ),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_swin_tiny(dtype):
     compare(
         *make_pair(
-            dtype,
-            embed_dims=96,
-            depths=(2, 2, 6, 2),
-            num_heads=(3, 6, 12, 24)),
-        torch.randn(1, 3, 100, 130, dtype=dtype))
+            dtype, embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)
+        ),
+        torch.randn(1, 3, 100, 130, dtype=dtype),
+    )

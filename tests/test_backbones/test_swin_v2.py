@@ -48,14 +48,17 @@ def test_outputs_are_as_declared(size, window):
         assert out.is_contiguous() and out.isfinite().all()
 
 
-@pytest.mark.parametrize('arch, params', [
-    ('tiny', 27_579_498),
-    ('Small', 48_960_762),
-    ('b', 86_895_608),
-    ('large', 195_205_620),
-    ('huge', 655_079_632),
-    ('giant', 2_997_850_848),
-])
+@pytest.mark.parametrize(
+    'arch, params',
+    [
+        ('tiny', 27_579_498),
+        ('Small', 48_960_762),
+        ('b', 86_895_608),
+        ('large', 195_205_620),
+        ('huge', 655_079_632),
+        ('giant', 2_997_850_848),
+    ],
+)
 def test_parameter_count(arch, params):
     # Published for T to L: 28, 50, 88 and 197 M with the classifier; for H
     # and G: 658 M and 3.0 B.
@@ -67,8 +70,10 @@ def test_parameter_count(arch, params):
 def test_largest_sizes_have_an_extra_norm_every_six_blocks():
     with torch.device('meta'):
         model = SwinTransformerV2('giant')
-    extra = [[block.norm3 is not None for block in stage.blocks]
-             for stage in model.layers]
+    extra = [
+        [block.norm3 is not None for block in stage.blocks]
+        for stage in model.layers
+    ]
     assert extra[2] == ([False] * 5 + [True]) * 7
     assert not any(extra[0] + extra[1] + extra[3])
 
@@ -77,9 +82,11 @@ def test_every_parameter_gets_a_gradient():
     model = make(
         dict(NARROW, extra_norm_every_n_blocks=2),
         use_abs_pos_embed=True,
-        img_size=32)
-    sum(out.square().sum()
-        for out in model(torch.randn(2, 3, 60, 70))).backward()
+        img_size=32,
+    )
+    sum(
+        out.square().sum() for out in model(torch.randn(2, 3, 60, 70))
+    ).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
 
@@ -90,15 +97,20 @@ def test_state_has_parameters_only_and_official_names():
     names = set(model.state_dict())
     assert names == {name for name, _ in model.named_parameters()}
     prefix = 'layers.0.blocks.1.attn.'
-    assert {n.removeprefix(prefix)
-            for n in names if n.startswith(prefix)} == {
-                'logit_scale', 'cpb_mlp.0.weight', 'cpb_mlp.0.bias',
-                'cpb_mlp.2.weight', 'q_bias', 'v_bias', 'qkv.weight',
-                'proj.weight', 'proj.bias'
-            }
+    assert {n.removeprefix(prefix) for n in names if n.startswith(prefix)} == {
+        'logit_scale',
+        'cpb_mlp.0.weight',
+        'cpb_mlp.0.bias',
+        'cpb_mlp.2.weight',
+        'q_bias',
+        'v_bias',
+        'qkv.weight',
+        'proj.weight',
+        'proj.bias',
+    }
     merging = model.layers[0].downsample
     assert merging.reduction.weight.shape == (16, 32)
-    assert merging.norm.weight.shape == (16, )
+    assert merging.norm.weight.shape == (16,)
     assert model.layers[3].downsample is None
 
 
@@ -107,7 +119,7 @@ def test_initialisation():
     model.init_weights()
     block = model.layers[2].blocks[1]
     for weight in (block.attn.qkv.weight, block.attn.cpb_mlp[0].weight):
-        assert weight.std().item() == pytest.approx(.02, rel=.15)
+        assert weight.std().item() == pytest.approx(0.02, rel=0.15)
     for norm in (block.norm1, block.norm2):
         assert norm.weight.eq(0).all() and norm.bias.eq(0).all()
     assert model.norm2.weight.eq(1).all()
@@ -118,25 +130,26 @@ def test_initialisation():
 
 def test_start_with_branches():
     model = SwinTransformerV2(
-        NARROW | dict(extra_norm_every_n_blocks=1), branch_norm_init=.5)
+        NARROW | dict(extra_norm_every_n_blocks=1), branch_norm_init=0.5
+    )
     model.init_weights()
     block = model.layers[2].blocks[1]
     for norm in (block.norm1, block.norm2):
-        assert norm.weight.eq(.5).all() and norm.bias.eq(0).all()
+        assert norm.weight.eq(0.5).all() and norm.bias.eq(0).all()
     for norm in (block.norm3, model.norm2, model.layers[0].downsample.norm):
         assert norm.weight.eq(1).all() and norm.bias.eq(0).all()
 
 
 def test_start_of_attention():
-    model = SwinTransformerV2(NARROW, logit_scale_init=.5)
+    model = SwinTransformerV2(NARROW, logit_scale_init=0.5)
     for _ in range(2):
         scale = model.layers[1].blocks[0].attn.logit_scale
         assert scale.shape == (2, 1, 1)
-        assert_close(scale, torch.full((2, 1, 1), log(.5)), 1e-6)
+        assert_close(scale, torch.full((2, 1, 1), log(0.5)), 1e-6)
         model.init_weights()
 
 
-@pytest.mark.parametrize('value', [0, -1., 101])
+@pytest.mark.parametrize('value', [0, -1.0, 101])
 def test_start_of_attention_out_of_range(value):
     message = f'logit_scale_init.* above 0 and at most 100, got {value}'
     with pytest.raises(ValueError, match=message):
@@ -158,14 +171,18 @@ def test_kernels_agree(window, size):
             assert_close(one, other, 1e-11)
 
 
-@pytest.mark.parametrize('cls, kwargs', [
-    (SwinTransformerV2, dict()),
-    (SwinTransformerV2, dict(pad_small_map=True)),
-    (SwinTransformer, dict(mask_padding=True)),
-])
-@pytest.mark.parametrize('scale', [2., log(100)])
-def test_what_is_beyond_the_border_is_not_seen(cls, kwargs, scale,
-                                               monkeypatch):
+@pytest.mark.parametrize(
+    'cls, kwargs',
+    [
+        (SwinTransformerV2, dict()),
+        (SwinTransformerV2, dict(pad_small_map=True)),
+        (SwinTransformer, dict(mask_padding=True)),
+    ],
+)
+@pytest.mark.parametrize('scale', [2.0, log(100)])
+def test_what_is_beyond_the_border_is_not_seen(
+    cls, kwargs, scale, monkeypatch
+):
     sizes = dict(arch=NARROW) if cls is SwinTransformerV2 else NARROW
     model = randomize(cls(**sizes, window_size=8, **kwargs)).eval()
     for attention in attentions(model):
@@ -200,34 +217,56 @@ def test_what_is_beyond_the_border_is_not_seen(cls, kwargs, scale,
 
 def test_small_maps_shrink_the_window_per_axis():
     # One window of 3 x 8 and its neighbour: rows shrink, columns do not.
-    model = make(
-        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
-        window_size=8,
-        out_indices=(0, )).double().eval()
-    exact = make(
-        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
-        window_size=(3, 8),
-        out_indices=(0, )).double().eval()
+    model = (
+        make(
+            dict(embed_dims=8, depths=(2,), num_heads=(2,)),
+            window_size=8,
+            out_indices=(0,),
+        )
+        .double()
+        .eval()
+    )
+    exact = (
+        make(
+            dict(embed_dims=8, depths=(2,), num_heads=(2,)),
+            window_size=(3, 8),
+            out_indices=(0,),
+        )
+        .double()
+        .eval()
+    )
     exact.load_state_dict(model.state_dict())
     x = torch.randn(1, 3, 12, 64, dtype=torch.float64)
     assert_close(model(x)[0], exact(x)[0], 1e-12)
-    padded = make(
-        dict(embed_dims=8, depths=(2, ), num_heads=(2, )),
-        window_size=8,
-        out_indices=(0, ),
-        pad_small_map=True).double().eval()
+    padded = (
+        make(
+            dict(embed_dims=8, depths=(2,), num_heads=(2,)),
+            window_size=8,
+            out_indices=(0,),
+            pad_small_map=True,
+        )
+        .double()
+        .eval()
+    )
     padded.load_state_dict(model.state_dict())
     assert (padded(x)[0] - model(x)[0]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize('case', [
-    'padding', 'zero image', 'zero image, fresh weights', 'clamp', 'window 32',
-    'small map'
-])
+@pytest.mark.parametrize(
+    'case',
+    [
+        'padding',
+        'zero image',
+        'zero image, fresh weights',
+        'clamp',
+        'window 32',
+        'small map',
+    ],
+)
 def test_mixed_precision_stays_finite(case, dtype):
     window = 32 if case == 'window 32' else 8
-    model = make(window_size=window, drop_path_rate=0.)
+    model = make(window_size=window, drop_path_rate=0.0)
     size = {'window 32': (150, 140), 'small map': (12, 40)}.get(case, (65, 97))
     x = torch.randn(2, 3, *size)
     if 'zero' in case:
@@ -249,7 +288,7 @@ def test_mixed_precision_stays_finite(case, dtype):
     for out, other in zip(outputs, reference):
         assert out.isfinite().all()
         if case in ('padding', 'window 32', 'small map'):
-            assert (out - other).square().mean().sqrt() < .1
+            assert (out - other).square().mean().sqrt() < 0.1
     for name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), name
     model.eval()
@@ -265,32 +304,36 @@ def test_half_precision_weights_stay_finite(dtype):
     out = model.to(dtype)(x.to(dtype))
     for one, other in zip(out, expected):
         assert one.dtype == dtype
-        assert (one.float() - other).square().mean().sqrt() < .1
+        assert (one.float() - other).square().mean().sqrt() < 0.1
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(with_cp=True),
-    dict(sequential_attention=True),
-    dict(with_cp=True, sequential_attention=True, frozen_stages=1),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(with_cp=True),
+        dict(sequential_attention=True),
+        dict(with_cp=True, sequential_attention=True, frozen_stages=1),
+    ],
+)
 @pytest.mark.parametrize('training', [False, True])
 def test_saving_memory_changes_nothing(kwargs, training, plain):
     frozen = kwargs.get('frozen_stages', -1)
     models = [
-        make(drop_path_rate=0., frozen_stages=frozen).double(),
-        make(drop_path_rate=0., **kwargs).double()
+        make(drop_path_rate=0.0, frozen_stages=frozen).double(),
+        make(drop_path_rate=0.0, **kwargs).double(),
     ]
     models[1].load_state_dict(models[0].state_dict())
     x = torch.randn(1, 3, 50, 66, dtype=torch.float64)
     for model in models:
         model.train(training)
         sum(out.square().sum() for out in model(x)).backward()
-    for (name, one), other in zip(models[0].named_parameters(),
-                                  models[1].parameters()):
+    for (name, one), other in zip(
+        models[0].named_parameters(), models[1].parameters()
+    ):
         if one.grad is None:
             assert other.grad is None and not other.requires_grad, name
         else:
-            scale = max(1., one.grad.abs().max().item())
+            scale = max(1.0, one.grad.abs().max().item())
             assert_close(other.grad / scale, one.grad / scale, 1e-12)
 
 
@@ -301,15 +344,23 @@ def test_freezing_counts_as_the_host():
     assert frozen == {
         n
         for n, _ in model.named_parameters()
-        if n.startswith(('patch_embed.', 'layers.0.', 'layers.1.blocks.',
-                         'norm0.', 'norm1.'))
+        if n.startswith(
+            (
+                'patch_embed.',
+                'layers.0.',
+                'layers.1.blocks.',
+                'norm0.',
+                'norm1.',
+            )
+        )
     }
     model.train()
     assert not model.layers[1].blocks.training
     assert model.layers[1].downsample.training and model.layers[2].training
     assert not any(
         p.requires_grad
-        for p in make(frozen_stages=0).layers[0].blocks.parameters())
+        for p in make(frozen_stages=0).layers[0].blocks.parameters()
+    )
     assert all(p.requires_grad for p in make().parameters())
 
 
@@ -347,20 +398,23 @@ def test_table_is_computed_once_per_forward_then_kept(monkeypatch):
     assert len(computed) == 18
 
 
-@pytest.mark.parametrize('change', [
-    lambda m: m[2].weight.mul_(2), lambda m: m.load_state_dict({
-        name: 2 * value
-        for name, value in m.state_dict().items()
-    }), lambda m: m.load_state_dict(
-        {
-            name: 2 * value
-            for name, value in m.state_dict().items()
-        },
-        assign=True),
-    lambda m: setattr(m[2], 'weight', torch.nn.Parameter(2 * m[2].weight)),
-    lambda m: (m[2].weight.data.mul_(2), m.eval()), lambda m: m.double(),
-    lambda m: setattr(m[2].weight, 'data', 2 * m[2].weight)
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda m: m[2].weight.mul_(2),
+        lambda m: m.load_state_dict(
+            {name: 2 * value for name, value in m.state_dict().items()}
+        ),
+        lambda m: m.load_state_dict(
+            {name: 2 * value for name, value in m.state_dict().items()},
+            assign=True,
+        ),
+        lambda m: setattr(m[2], 'weight', torch.nn.Parameter(2 * m[2].weight)),
+        lambda m: (m[2].weight.data.mul_(2), m.eval()),
+        lambda m: m.double(),
+        lambda m: setattr(m[2].weight, 'data', 2 * m[2].weight),
+    ],
+)
 def test_change_of_the_weights_is_noticed(change):
     bias = randomize(LogPositionBias((4, 4), 2)).eval()
     with torch.no_grad():
@@ -447,29 +501,55 @@ def test_traces_and_compiles():
 
 def test_found_by_scope_without_custom_imports():
     model = MODELS.build(
-        dict(type='swin_dense.SwinTransformerV2', arch=NARROW))
+        dict(type='swin_dense.SwinTransformerV2', arch=NARROW)
+    )
     assert type(model) is SwinTransformerV2
 
 
-@pytest.mark.parametrize('kwargs, error, message', [
-    (dict(window=7), TypeError, "Did you mean 'window_size'"),
-    (dict(arch='gigantic'), ValueError, 'huge, giant, or a dictionary of'),
-    (dict(arch=dict(depths=(2, 2))), ValueError, 'embed_dims, depths, num_'),
-    (dict(window_size=(7, 7, 7)), ValueError, 'each of the 4 stages'),
-    (dict(window_size=0), ValueError, 'window_size must be a positive'),
-    (dict(pretrained_window_sizes=(12, 12, 12)), ValueError,
-     'pretrained_window_sizes must be one number'),
-    (dict(pretrained_window_sizes=-1), ValueError, 'pretrained_window_sizes'),
-    (dict(interpolate_mode='nearest'), ValueError, "'bicubic' or 'bilinear'"),
-    (dict(frozen_stages=4), ValueError, 'between -1 and 3'),
-    (dict(stage_cfgs=[dict()] * 3), ValueError, 'one for each of the 4'),
-    (dict(stage_cfgs=dict(depth=3)), ValueError, "cannot set 'depth'"),
-    (dict(patch_cfg=dict(kernel_size=3)), ValueError, 'set patch_size and'),
-    (dict(norm_cfg=dict(type='Bn')), ValueError, 'norm_cfg must name'),
-    (dict(attn_drop_rate=.1,
-          sequential_attention=True), ValueError, 'set it to 0'),
-    (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
-])
+@pytest.mark.parametrize(
+    'kwargs, error, message',
+    [
+        (dict(window=7), TypeError, "Did you mean 'window_size'"),
+        (dict(arch='gigantic'), ValueError, 'huge, giant, or a dictionary of'),
+        (
+            dict(arch=dict(depths=(2, 2))),
+            ValueError,
+            'embed_dims, depths, num_',
+        ),
+        (dict(window_size=(7, 7, 7)), ValueError, 'each of the 4 stages'),
+        (dict(window_size=0), ValueError, 'window_size must be a positive'),
+        (
+            dict(pretrained_window_sizes=(12, 12, 12)),
+            ValueError,
+            'pretrained_window_sizes must be one number',
+        ),
+        (
+            dict(pretrained_window_sizes=-1),
+            ValueError,
+            'pretrained_window_sizes',
+        ),
+        (
+            dict(interpolate_mode='nearest'),
+            ValueError,
+            "'bicubic' or 'bilinear'",
+        ),
+        (dict(frozen_stages=4), ValueError, 'between -1 and 3'),
+        (dict(stage_cfgs=[dict()] * 3), ValueError, 'one for each of the 4'),
+        (dict(stage_cfgs=dict(depth=3)), ValueError, "cannot set 'depth'"),
+        (
+            dict(patch_cfg=dict(kernel_size=3)),
+            ValueError,
+            'set patch_size and',
+        ),
+        (dict(norm_cfg=dict(type='Bn')), ValueError, 'norm_cfg must name'),
+        (
+            dict(attn_drop_rate=0.1, sequential_attention=True),
+            ValueError,
+            'set it to 0',
+        ),
+        (dict(init_cfg=dict(type='Normal')), ValueError, "type='Pretrained'"),
+    ],
+)
 def test_bad_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         SwinTransformerV2(**{'arch': NARROW, **kwargs})

@@ -1,4 +1,5 @@
 """Two processes train as one does, with everything that saves memory."""
+
 import copy
 import os
 import socket
@@ -20,22 +21,27 @@ TOLERANCE = 1e-10
 def make(**kwargs):
     from helpers.reference import randomize
     from swin_dense.backbones import SwinTransformerV2
+
     torch.manual_seed(0)
-    model = SwinTransformerV2(NARROW, drop_path_rate=0., **kwargs)
+    model = SwinTransformerV2(NARROW, drop_path_rate=0.0, **kwargs)
     return randomize(model).double().train()
 
 
 def adamw(parameters):
-    return torch.optim.AdamW([p for p in parameters if p.requires_grad],
-                             lr=1e-3)
+    return torch.optim.AdamW(
+        [p for p in parameters if p.requires_grad], lr=1e-3
+    )
 
 
 def zero(parameters):
     """The optimizer that configs name: its state is split over processes."""
     from mmengine.optim.optimizer import ZeroRedundancyOptimizer
-    return ZeroRedundancyOptimizer([p for p in parameters if p.requires_grad],
-                                   optimizer_type='AdamW',
-                                   lr=1e-3)
+
+    return ZeroRedundancyOptimizer(
+        [p for p in parameters if p.requires_grad],
+        optimizer_type='AdamW',
+        lr=1e-3,
+    )
 
 
 def shard(model):
@@ -43,6 +49,7 @@ def shard(model):
     from torch.distributed.fsdp import fully_shard
 
     from swin_dense.layers import SwinBlock
+
     for module in model.modules():
         if isinstance(module, SwinBlock):
             fully_shard(module)
@@ -63,8 +70,10 @@ def state_size(optimizer):
     """Numbers in the state that this process keeps."""
     optimizer = getattr(optimizer, 'optim', optimizer)  # the part of ZeRO
     values = (v for state in optimizer.state.values() for v in state.values())
-    return sum(v.to_local().numel() if hasattr(v, 'to_local') else v.numel()
-               for v in values)
+    return sum(
+        v.to_local().numel() if hasattr(v, 'to_local') else v.numel()
+        for v in values
+    )
 
 
 def work(rank, port, folder):
@@ -81,8 +90,12 @@ def work(rank, port, folder):
     results = {'images': [image[0] for image in images]}
     for name, kwargs, wrap, optimize in (
         ('ddp', saving, DistributedDataParallel, adamw),
-        ('frozen', dict(saving,
-                        frozen_stages=1), DistributedDataParallel, adamw),
+        (
+            'frozen',
+            dict(saving, frozen_stages=1),
+            DistributedDataParallel,
+            adamw,
+        ),
         ('zero', saving, DistributedDataParallel, zero),
         ('shard', saving, shard, adamw),
     ):
@@ -90,8 +103,9 @@ def work(rank, port, folder):
         optimizer = optimize(model.parameters())
         train(model, optimizer, mine)
         state = {
-            key.removeprefix('module.'):
-            value.full_tensor() if hasattr(value, 'full_tensor') else value
+            key.removeprefix('module.'): value.full_tensor()
+            if hasattr(value, 'full_tensor')
+            else value
             for key, value in model.state_dict().items()
         }
         results[name] = copy.deepcopy(state), state_size(optimizer)
@@ -112,7 +126,8 @@ def results(tmp_path_factory):
 
 @pytest.mark.skipif(
     not dist.is_available() or not dist.is_gloo_available(),
-    reason='torch was built without gloo')
+    reason='torch was built without gloo',
+)
 @pytest.mark.parametrize('name', ['ddp', 'frozen', 'zero', 'shard'])
 def test_two_processes_train_as_one(results, name):
     model = make(frozen_stages=1 if name == 'frozen' else -1)
@@ -126,6 +141,6 @@ def test_two_processes_train_as_one(results, name):
         assert torch.equal(value, start[key]) != trained, key
     whole = state_size(optimizer)
     if name in ('zero', 'shard'):
-        assert .4 * whole < size < .6 * whole
+        assert 0.4 * whole < size < 0.6 * whole
     else:
         assert size == whole

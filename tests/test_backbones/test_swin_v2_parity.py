@@ -1,4 +1,5 @@
 """The same weights give the outputs and gradients of other packages."""
+
 import pytest
 import torch
 
@@ -32,8 +33,9 @@ def each_kernels(request):
 
 
 def make(dtype, arch=None, **kwargs):
-    return randomize(SwinTransformerV2(arch or NARROW,
-                                       **kwargs).to(dtype)).eval()
+    return randomize(
+        SwinTransformerV2(arch or NARROW, **kwargs).to(dtype)
+    ).eval()
 
 
 def compare(ours, theirs, x):
@@ -41,11 +43,12 @@ def compare(ours, theirs, x):
     tolerance = TOLERANCE[x.dtype]
     x.requires_grad_()
     expected = theirs(x)
-    weights = [torch.randn_like(out) / out.numel()**.5 for out in expected]
+    weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
     outputs = ours(x)
     grads = [
         torch.autograd.grad(
-            sum((out * w).sum() for out, w in zip(maps, weights)), x)[0]
+            sum((out * w).sum() for out, w in zip(maps, weights)), x
+        )[0]
         for maps in (outputs, expected)
     ]
     assert len(outputs) == len(expected)
@@ -61,8 +64,11 @@ def compare(ours, theirs, x):
 def test_hugging_face(setting, dtype):
     window, pretrained, size = SETTINGS[setting]
     ours = make(dtype, window_size=window, pretrained_window_sizes=pretrained)
-    compare(ours, hugging_face(ours, (size, size)),
-            torch.randn(2, 3, size, size, dtype=dtype))
+    compare(
+        ours,
+        hugging_face(ours, (size, size)),
+        torch.randn(2, 3, size, size, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
@@ -70,24 +76,36 @@ def test_hugging_face(setting, dtype):
 def test_hugging_face_sees_padding(window, dtype):
     # Just below the maps of 8 and 16 tokens, which are padded then.
     ours = make(dtype, window_size=window, mask_padding=False)
-    compare(ours, hugging_face(ours, (256, 256)),
-            torch.randn(1, 3, 256, 256, dtype=dtype))
+    compare(
+        ours,
+        hugging_face(ours, (256, 256)),
+        torch.randn(1, 3, 256, 256, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_hugging_face_tiny(dtype):
     ours = make(dtype, 'tiny')
-    compare(ours, hugging_face(ours, (256, 256)),
-            torch.randn(1, 3, 256, 256, dtype=dtype))
+    compare(
+        ours,
+        hugging_face(ours, (256, 256)),
+        torch.randn(1, 3, 256, 256, dtype=dtype),
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
-@pytest.mark.parametrize('kwargs, size', [
-    (dict(window_size=8), (256, 384)),
-    (dict(window_size=16), (512, 512)),
-    (dict(window_size=[16, 8, 4]), (256, 384)),
-    (dict(window_size=16, pretrained_window_sizes=(12, 12, 6)), (512, 512)),
-])
+@pytest.mark.parametrize(
+    'kwargs, size',
+    [
+        (dict(window_size=8), (256, 384)),
+        (dict(window_size=16), (512, 512)),
+        (dict(window_size=[16, 8, 4]), (256, 384)),
+        (
+            dict(window_size=16, pretrained_window_sizes=(12, 12, 6)),
+            (512, 512),
+        ),
+    ],
+)
 def test_mmpretrain(kwargs, size, dtype):
     # Three stages and maps larger than the window: where a map equals the
     # window, the host rolls back a shift that it did not do.
@@ -95,39 +113,50 @@ def test_mmpretrain(kwargs, size, dtype):
         embed_dims=16,
         depths=(2, 2, 2),
         num_heads=(1, 2, 4),
-        extra_norm_every_n_blocks=0)
-    kwargs = dict(drop_path_rate=0., out_indices=(0, 1, 2), **kwargs)
+        extra_norm_every_n_blocks=0,
+    )
+    kwargs = dict(drop_path_rate=0.0, out_indices=(0, 1, 2), **kwargs)
     ours = make(dtype, arch, **kwargs)
-    compare(ours, mmpretrain(ours, arch=arch, **kwargs),
-            torch.randn(1, 3, *size, dtype=dtype))
+    compare(
+        ours,
+        mmpretrain(ours, arch=arch, **kwargs),
+        torch.randn(1, 3, *size, dtype=dtype),
+    )
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(window_size=8),
-    dict(window_size=11, pretrained_window_sizes=[8, 8, 8, 4]),
-    dict(extra_norm_every_n_blocks=2),
-    dict(norm_cfg=None, out_indices=(1, 3)),
-    dict(norm_cfg=dict(type='LN', eps=1e-3)),
-    dict(use_abs_pos_embed=True, img_size=(96, 128)),
-    dict(
-        use_abs_pos_embed=True, img_size=(64, 64),
-        interpolate_mode='bilinear'),
-    dict(patch_cfg=dict(norm_cfg=None)),
-    dict(in_channels=4, patch_size=2),
-    dict(stage_cfgs=[
-        dict(window_size=4),
-        dict(pretrained_window_size=6),
-        dict(pad_small_map=True),
-        dict()
-    ]),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(window_size=8),
+        dict(window_size=11, pretrained_window_sizes=[8, 8, 8, 4]),
+        dict(extra_norm_every_n_blocks=2),
+        dict(norm_cfg=None, out_indices=(1, 3)),
+        dict(norm_cfg=dict(type='LN', eps=1e-3)),
+        dict(use_abs_pos_embed=True, img_size=(96, 128)),
+        dict(
+            use_abs_pos_embed=True,
+            img_size=(64, 64),
+            interpolate_mode='bilinear',
+        ),
+        dict(patch_cfg=dict(norm_cfg=None)),
+        dict(in_channels=4, patch_size=2),
+        dict(
+            stage_cfgs=[
+                dict(window_size=4),
+                dict(pretrained_window_size=6),
+                dict(pad_small_map=True),
+                dict(),
+            ]
+        ),
+    ],
+)
 def test_mmpretrain_arguments(kwargs):
     # It pads small maps, padding is seen, and it resizes in float32.
     kwargs = {
         'out_indices': (0, 1, 2, 3),
-        'drop_path_rate': 0.,
+        'drop_path_rate': 0.0,
         'pad_small_map': True,
-        **kwargs
+        **kwargs,
     }
     extra_norm = kwargs.pop('extra_norm_every_n_blocks', 0)
     arch = dict(NARROW, extra_norm_every_n_blocks=extra_norm)

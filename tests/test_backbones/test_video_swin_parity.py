@@ -1,4 +1,5 @@
 """The same weights give the outputs and gradients of mmaction2's class."""
+
 from itertools import product
 from operator import itemgetter
 from pathlib import Path
@@ -33,12 +34,13 @@ def make_pair(dtype, arch=None, **kwargs):
     # From some seeds mmaction2's own float32 is 1.4e-5 off float64, with 40
     # frames; ours 5e-6.
     torch.manual_seed(1)
-    kwargs = {'drop_path_rate': 0., 'out_indices': ALL, **kwargs}
+    kwargs = {'drop_path_rate': 0.0, 'out_indices': ALL, **kwargs}
     kwargs['arch'] = arch or NARROW
     ours = randomize(SwinTransformer3D(**kwargs).to(dtype))
     theirs = mmaction_backbones.SwinTransformer3D(**kwargs).to(dtype)
     missing, unexpected = theirs.load_state_dict(
-        ours.state_dict(), strict=False)
+        ours.state_dict(), strict=False
+    )
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)
     return ours, theirs
@@ -67,11 +69,12 @@ def correct(theirs, size):
         fitted = [min(g, w) for g, w in zip(grid, window)]
         tokens = torch.tensor(list(product(*map(range, fitted))))
         offsets = tokens[:, None] - tokens + torch.tensor(window) - 1
-        index = (offsets[..., 0] * (2 * window[1] - 1) +
-                 offsets[..., 1]) * (2 * window[2] - 1) + offsets[..., 2]
+        index = (offsets[..., 0] * (2 * window[1] - 1) + offsets[..., 1]) * (
+            2 * window[2] - 1
+        ) + offsets[..., 2]
         for block in theirs.layers[stage].blocks:
             old = block.attn.relative_position_index
-            differs = not torch.equal(old[:len(index), :len(index)], index)
+            differs = not torch.equal(old[: len(index), : len(index)], index)
             block.attn.relative_position_index = index
         if differs and first is None:
             first = stage
@@ -83,7 +86,7 @@ def compare(ours, theirs, x, outputs=ALL):
     tolerance = TOLERANCE[x.dtype]
     choose = itemgetter(*outputs)
     expected = choose(theirs(x))
-    weights = [torch.randn_like(out) / out.numel()**.5 for out in expected]
+    weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
     sum((out * w).sum() for out, w in zip(expected, weights)).backward()
     results = choose(ours(x))
     sum((out * w).sum() for out, w in zip(results, weights)).backward()
@@ -99,7 +102,7 @@ def compare(ours, theirs, x, outputs=ALL):
             assert parameter.grad is None
             continue
         # A gradient may be large or small; its error is relative to it.
-        scale = max(1., grads[name].abs().max().item())
+        scale = max(1.0, grads[name].abs().max().item())
         assert_close(parameter.grad / scale, grads[name] / scale, tolerance)
 
 
@@ -114,7 +117,8 @@ def compare(ours, theirs, x, outputs=ALL):
         ((40, 64, 60), (16, 7, 7)),
         ((7, 90, 130), (2, 4, 5)),
         ((20, 33, 34), (4, 7, 3)),
-    ])
+    ],
+)
 def test_sizes_and_windows(dtype, size, window):
     ours, theirs = make_pair(dtype, window_size=window)
     x = torch.randn(1, 3, *size, dtype=dtype)
@@ -128,44 +132,53 @@ def test_sizes_and_windows(dtype, size, window):
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
-@pytest.mark.parametrize('size, stages', [
-    ((8, 112, 112), 3),
-    ((32, 224, 224), 4),
-    ((9, 100, 130), 3),
-    ((4, 240, 250), 4),
-])
+@pytest.mark.parametrize(
+    'size, stages',
+    [
+        ((8, 112, 112), 3),
+        ((32, 224, 224), 4),
+        ((9, 100, 130), 3),
+        ((4, 240, 250), 4),
+    ],
+)
 def test_class_as_it_is(dtype, size, stages):
     ours, theirs = make_pair(dtype)
     x = torch.randn(2 if size[1] < 200 else 1, 3, *size, dtype=dtype)
     compare(ours, theirs, x, range(stages))
     if stages < len(ALL):  # there height and width shrink the window
-        assert (ours(x)[stages] - theirs(x)[stages]).abs().max() > .1
+        assert (ours(x)[stages] - theirs(x)[stages]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(qkv_bias=False),
-    dict(qk_scale=.3, mlp_ratio=2),
-    dict(patch_norm=False),
-    dict(act_cfg=dict(type='ReLU')),
-    dict(norm_cfg=dict(type='LN', eps=1e-3)),
-    dict(out_after_downsample=True),
-    dict(in_channels=4),
-    dict(patch_size=(4, 4, 4)),
-    dict(patch_size=(1, 2, 3)),
-    dict(with_cp=True),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(qkv_bias=False),
+        dict(qk_scale=0.3, mlp_ratio=2),
+        dict(patch_norm=False),
+        dict(act_cfg=dict(type='ReLU')),
+        dict(norm_cfg=dict(type='LN', eps=1e-3)),
+        dict(out_after_downsample=True),
+        dict(in_channels=4),
+        dict(patch_size=(4, 4, 4)),
+        dict(patch_size=(1, 2, 3)),
+        dict(with_cp=True),
+    ],
+)
 def test_arguments(kwargs):
     size = (9, 65, 61)
     ours, theirs = make_pair(torch.float64, window_size=(2, 3, 4), **kwargs)
     correct(theirs, size)
     compare(
-        ours, theirs,
+        ours,
+        theirs,
         torch.randn(
-            2, kwargs.get('in_channels', 3), *size, dtype=torch.float64))
+            2, kwargs.get('in_channels', 3), *size, dtype=torch.float64
+        ),
+    )
 
 
 def test_single_output():
-    ours, theirs = make_pair(torch.float64, out_indices=(2, ))
+    ours, theirs = make_pair(torch.float64, out_indices=(2,))
     x = torch.randn(1, 3, 4, 112, 112, dtype=torch.float64)
     assert_close(ours(x), theirs(x), 1e-10)
 
@@ -189,6 +202,7 @@ def recipe():
 
 def test_recipe_of_mmaction2_by_type_alone(recipe):
     from mmaction.structures import ActionDataSample
+
     theirs = randomize(MODELS.build(recipe))
     recipe.backbone.type = 'swin_dense.SwinTransformer3D'
     ours = MODELS.build(recipe)

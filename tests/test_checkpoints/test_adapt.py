@@ -1,4 +1,5 @@
 """Loading files of other windows, of images into clips, of other families."""
+
 import pytest
 import torch
 
@@ -17,8 +18,10 @@ def test_window_that_is_no_square_is_told_by_the_buffer():
     report = load_backbone(network, file)
     assert report.notes == ['bias tables 5x9 -> 9x5 in 8 blocks, bicubic']
     name = f'layers.1.blocks.0.attn.{TABLE}'
-    assert torch.equal(network.state_dict()[name],
-                       resize_bias_table(file[name], (3, 5), (5, 3)))
+    assert torch.equal(
+        network.state_dict()[name],
+        resize_bias_table(file[name], (3, 5), (5, 3)),
+    )
 
 
 def test_window_that_is_no_square_must_be_given_without_buffers():
@@ -31,7 +34,8 @@ def test_window_that_is_no_square_must_be_given_without_buffers():
     assert str(error.value) == (
         'the given state_dict: a bias table of 45 rows may be for windows of '
         '1x23, 2x8, 3x5, 5x3, 8x2, 23x1 tokens, and the file does not say '
-        'which: give source_window (--from-window on the command line)')
+        'which: give source_window (--from-window on the command line)'
+    )
     report = load_backbone(network, file, source_window=(3, 5))
     assert report.notes == ['bias tables 5x9 -> 13x13 in 8 blocks, bicubic']
     with pytest.raises(CheckpointError, match='windows of .5, 5. has 81 rows'):
@@ -44,8 +48,10 @@ def test_geometric_is_an_argument():
     report = load_backbone(network, file, method='geometric')
     assert report.notes == ['bias tables 9x9 -> 15x15 in 8 blocks, geometric']
     name = f'layers.3.blocks.1.attn.{TABLE}'
-    assert torch.equal(network.state_dict()[name],
-                       resize_bias_table(file[name], 5, 8, 'geometric'))
+    assert torch.equal(
+        network.state_dict()[name],
+        resize_bias_table(file[name], 5, 8, 'geometric'),
+    )
     with pytest.raises(CheckpointError, match="bicubic, geometric, got 'x'"):
         load_backbone(network, file, method='x')
 
@@ -53,7 +59,8 @@ def test_geometric_is_an_argument():
 def test_a_config_can_say_how():
     file = weights('v1', buffers=False, window_size=(3, 5))
     init_cfg = dict(
-        type='Pretrained', method='geometric', source_window=[3, 5])
+        type='Pretrained', method='geometric', source_window=[3, 5]
+    )
     ours = model('v1', init_cfg=dict(init_cfg, checkpoint=file))
     ours.init_weights()
     theirs = model('v1')
@@ -64,16 +71,17 @@ def test_a_config_can_say_how():
 
 def test_clips_of_another_window():
     file = weights('video', window_size=(2, 3, 3))
-    network = model('video', window_size=(4, 5, 4), out_indices=(3, ))
+    network = model('video', window_size=(4, 5, 4), out_indices=(3,))
     report = load_backbone(network, file)
     assert report.notes == ['bias tables 3x5x5 -> 7x9x7 in 8 blocks, bicubic']
 
 
 def test_images_into_clips_give_what_images_give():
-    file = weights('v1', window_size=3, out_indices=(3, ))
-    images = model('v1', window_size=3, out_indices=(3, ))
+    file = weights('v1', window_size=3, out_indices=(3,))
+    images = model('v1', window_size=3, out_indices=(3,))
     clips = model(
-        'video', window_size=(4, 3, 3), patch_size=(2, 4, 4), patch_norm=True)
+        'video', window_size=(4, 3, 3), patch_size=(2, 4, 4), patch_norm=True
+    )
     load_backbone(images, file)
     report = load_backbone(clips, file)
     assert report.notes == [
@@ -101,17 +109,32 @@ def test_images_into_clips_of_another_window():
     assert torch.equal(network.state_dict()[name], expected)
 
 
-@pytest.mark.parametrize('theirs, mine, message', [
-    ('v1', 'video', r'holds Swin V1 for images, the model is Video Swin: to '
-     r'repeat .* inflate=True \(SwinTransformer3D: pretrained2d=True\)'),
-    ('video', 'v1', 'holds Video Swin, the model is Swin V1 for images: their '
-     'weights cannot be turned'),
-    ('v1', 'v2', 'holds Swin V1 for images, the model is Swin V2: .* Take a '
-     'file of Swin V2, or a model of Swin V1'),
-    ('v2', 'v1', 'holds Swin V2, the model is Swin V1 for images'),
-    ('v2', 'video', 'holds Swin V2, the model is Video Swin'),
-    ('video', 'v2', 'holds Video Swin, the model is Swin V2'),
-])
+@pytest.mark.parametrize(
+    'theirs, mine, message',
+    [
+        (
+            'v1',
+            'video',
+            r'holds Swin V1 for images, the model is Video Swin: to '
+            r'repeat .* inflate=True \(SwinTransformer3D: pretrained2d=True\)',
+        ),
+        (
+            'video',
+            'v1',
+            'holds Video Swin, the model is Swin V1 for images: their '
+            'weights cannot be turned',
+        ),
+        (
+            'v1',
+            'v2',
+            'holds Swin V1 for images, the model is Swin V2: .* Take a '
+            'file of Swin V2, or a model of Swin V1',
+        ),
+        ('v2', 'v1', 'holds Swin V2, the model is Swin V1 for images'),
+        ('v2', 'video', 'holds Swin V2, the model is Video Swin'),
+        ('video', 'v2', 'holds Video Swin, the model is Swin V2'),
+    ],
+)
 def test_other_families_are_errors(theirs, mine, message):
     network = model(mine)
     before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -127,7 +150,8 @@ def test_inflation_is_off_where_the_model_says_so():
     report = load_backbone(
         model('video', out_indices=(0, 1, 2, 3), pretrained2d=False),
         weights('v1'),
-        inflate=True)
+        inflate=True,
+    )
     assert report.notes[0].startswith('inflated')
 
 
@@ -141,7 +165,7 @@ def test_v2_learns_from_the_file_what_it_was_trained_with():
         'log-MLP of 4x4 windows evaluated for 6x6 in 2 blocks',
         'pretrained_window_sizes=((8, 8), (8, 8), (8, 8), (4, 4)) was read '
         'from the file; checkpoints of DenseRunner go on to record it, for '
-        'any other runner write it into the config'
+        'any other runner write it into the config',
     ]
     told = model('v2', window_size=6, pretrained_window_sizes=(8, 8, 8, 4))
     assert load_backbone(told, file).notes == []

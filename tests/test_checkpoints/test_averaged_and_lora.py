@@ -1,4 +1,5 @@
 """Files with averaged weights beside the raw ones, or with LoRA's updates."""
+
 import pytest
 import torch
 
@@ -40,7 +41,8 @@ def test_the_choice_is_told(model, key, raw):
     assert extract_state_dict(file).keys() == file[raw].keys()
     assert torch.equal(
         extract_state_dict(file, key)['patch_embed.proj.bias'],
-        2 * extract_state_dict(file)['patch_embed.proj.bias'])
+        2 * extract_state_dict(file)['patch_embed.proj.bias'],
+    )
     del file[raw]
     assert describe_choice(file) == '' and len(extract_state_dict(file)) > 10
     with pytest.raises(ValueError, match=f"without 'swa': it holds .'{key}'"):
@@ -64,8 +66,11 @@ def test_the_tool_writes_either(model, tmp_path, capsys):
     assert tool.main([*command, '--weights', 'state_dict_ema']) == 0
     assert 'also holds' not in capsys.readouterr().out
     raw, ema = (
-        extract_state_dict(read_checkpoint(tmp_path / name))['patch_embed.proj.weight']
-        for name in ('raw.pth', 'ema.pth'))
+        extract_state_dict(read_checkpoint(tmp_path / name))[
+            'patch_embed.proj.weight'
+        ]
+        for name in ('raw.pth', 'ema.pth')
+    )
     assert torch.equal(ema, 2 * raw)
     command[1] = str(tmp_path / 'x.pth')
     assert tool.main([*command, '--weights', 'swa']) == 1
@@ -94,10 +99,12 @@ def test_unmerged_updates_are_to_be_merged(model, tmp_path, style):
     file = dict(model=lora(classifier(model)['model'], style))
     torch.save(file, path)
     message = 'is an unmerged LoRA checkpoint: .* Merge it first'
-    for attempt in (lambda: load_backbone(model, path),
-                    lambda: load_model(model, path),
-                    lambda: inspect_checkpoint(path),
-                    lambda: convert_checkpoint(file, 'timm')):
+    for attempt in (
+        lambda: load_backbone(model, path),
+        lambda: load_model(model, path),
+        lambda: inspect_checkpoint(path),
+        lambda: convert_checkpoint(file, 'timm'),
+    ):
         with pytest.raises(CheckpointError, match=message):
             attempt()
 

@@ -1,4 +1,5 @@
 """Every row of the table in docs/bring_your_weights.md."""
+
 import re
 from pathlib import Path
 
@@ -33,10 +34,11 @@ WINDOWS = {V1: (7, 5), V2: (8, 6), VIDEO: ((8, 7, 7), (4, 5, 5))}
 def table(first):
     """Rows of the table of the page whose header starts with that cell."""
     lines = PAGE.read_text().splitlines()
-    start = next(i for i, line in enumerate(lines)
-                 if line.startswith(f'| {first} |'))
+    start = next(
+        i for i, line in enumerate(lines) if line.startswith(f'| {first} |')
+    )
     rows = []
-    for line in lines[start + 2:]:
+    for line in lines[start + 2 :]:
         if not line.startswith('|'):
             break
         rows.append([cell.strip() for cell in line.strip('|').split('|')])
@@ -79,10 +81,12 @@ def dense(target, heads):
         around = {
             'detector': [
                 'neck.fpn_convs.0.conv.weight',
-                'roi_head.bbox_head.fc_cls.weight'
+                'roi_head.bbox_head.fc_cls.weight',
             ],
-            'segmentor':
-            ['decode_head.conv_seg.weight', 'auxiliary_head.conv_seg.bias'],
+            'segmentor': [
+                'decode_head.conv_seg.weight',
+                'auxiliary_head.conv_seg.bias',
+            ],
             'recognizer': ['cls_head.fc_cls.weight'],
         }[heads]
         weights = export(native, target)
@@ -100,14 +104,17 @@ def beside_an_encoder(*others):
         weights = classifier(native)
         weights = {
             f'encoder.{k}': v
-            for k, v in weights.items() if not k.startswith('head.')
+            for k, v in weights.items()
+            if not k.startswith('head.')
         }
         for other in others:
             if other == 'encoder_k':
-                weights.update({
-                    k.replace('encoder.', 'encoder_k.'): v
-                    for k, v in weights.items()
-                })
+                weights.update(
+                    {
+                        k.replace('encoder.', 'encoder_k.'): v
+                        for k, v in weights.items()
+                    }
+                )
             else:
                 weights[other] = empty(3)
         return dict(model=weights)
@@ -138,10 +145,14 @@ FILES = {
     'SimMIM, Swin, pre-trained': (V1, SIMMIM),
     'SimMIM, Swin V2, pre-trained': (V2, SIMMIM),
     'SimMIM, fine-tuned': (V1, official),
-    'MoBY, pre-trained':
-    (V1, beside_an_encoder('encoder_k', 'queue1', 'projector.linear.weight')),
-    'feature distillation, pre-trained':
-    (V2, beside_an_encoder('feature_model.norm.weight', 'decoder.0.weight')),
+    'MoBY, pre-trained': (
+        V1,
+        beside_an_encoder('encoder_k', 'queue1', 'projector.linear.weight'),
+    ),
+    'feature distillation, pre-trained': (
+        V2,
+        beside_an_encoder('feature_model.norm.weight', 'decoder.0.weight'),
+    ),
     'Microsoft detection': (V1, dense('official', 'detector')),
     'Microsoft segmentation': (V1, dense('official', 'segmentor')),
     'Microsoft video': (VIDEO, dense('official', 'recognizer')),
@@ -207,15 +218,18 @@ def test_row(name, tmp_path):
         assert note in report.summary()
 
 
-@pytest.mark.parametrize('name, arch', [(name, arch) for name in FILES
-                                        for arch in ROWS[name][2].split(', ')])
+@pytest.mark.parametrize(
+    'name, arch',
+    [(name, arch) for name in FILES for arch in ROWS[name][2].split(', ')],
+)
 def test_arch(name, arch):
     """Recognised from shapes alone, at full size."""
     cls, make = FILES[name]
     settings = dict(
         type=f'swin_dense.{cls.__name__}',
         arch=arch,
-        window_size=WINDOWS[cls][0])
+        window_size=WINDOWS[cls][0],
+    )
     weights = empty_backbone(settings).state_dict()
     found = convert(extract_state_dict(make(weights)))
     assert str(found.source) == ROWS[name][0]
@@ -267,8 +281,9 @@ def test_targets():
 
 def test_config_of_the_page(tmp_path):
     """The first example, narrower."""
-    code = re.search(r'```python\nbackbone=(dict\(.+?\))\n```',
-                     PAGE.read_text(), re.DOTALL)[1]
+    code = re.search(
+        r'```python\nbackbone=(dict\(.+?\))\n```', PAGE.read_text(), re.DOTALL
+    )[1]
     config = eval(code)
     path = tmp_path / config['init_cfg']['checkpoint']
     torch.save(official(native(V1)), path)

@@ -3,6 +3,7 @@
 That a row was moved to the right place is shown by what the hosts' heads put
 out: the score of a class is the same under its new label.
 """
+
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,8 @@ OLD = ('person', 'car', 'dog', 'cat', 'bus')
 NEW = ('cat', 'bird', 'person')  # 3 and 0 of the old ones
 SHARED = ([3, 0], [0, 2])
 ANCHORS = dict(
-    type='AnchorGenerator', scales=[2, 4], ratios=[.5, 1., 2.], strides=[4])
+    type='AnchorGenerator', scales=[2, 4], ratios=[0.5, 1.0, 2.0], strides=[4]
+)
 
 
 def box_head(classes, agnostic=False):
@@ -26,7 +28,8 @@ def box_head(classes, agnostic=False):
         fc_out_channels=6,
         roi_feat_size=2,
         num_classes=classes,
-        reg_class_agnostic=agnostic)
+        reg_class_agnostic=agnostic,
+    )
 
 
 def mask_head(classes, width=5):
@@ -34,7 +37,8 @@ def mask_head(classes, width=5):
         num_convs=1,
         in_channels=4,
         conv_out_channels=width,
-        num_classes=classes)
+        num_classes=classes,
+    )
 
 
 class TwoStage(nn.Module):
@@ -43,11 +47,16 @@ class TwoStage(nn.Module):
     def __init__(self, classes, stages=0, width=5):
         super().__init__()
         self.rpn_head = models.RPNHead(
-            in_channels=4, feat_channels=4, anchor_generator=ANCHORS)
+            in_channels=4, feat_channels=4, anchor_generator=ANCHORS
+        )
         self.roi_head = nn.Module()
-        self.roi_head.bbox_head = nn.ModuleList(
-            box_head(classes, agnostic=True)
-            for _ in range(stages)) if stages else box_head(classes)
+        self.roi_head.bbox_head = (
+            nn.ModuleList(
+                box_head(classes, agnostic=True) for _ in range(stages)
+            )
+            if stages
+            else box_head(classes)
+        )
         self.roi_head.mask_head = mask_head(classes, width)
 
 
@@ -60,9 +69,8 @@ def dense(classes, sigmoid=True):
         feat_channels=4,
         stacked_convs=1,
         anchor_generator=ANCHORS,
-        loss_cls={
-            **loss, 'use_sigmoid': sigmoid
-        })
+        loss_cls={**loss, 'use_sigmoid': sigmoid},
+    )
     return model
 
 
@@ -87,8 +95,12 @@ def test_layers_of_another_count_start_afresh():
     report, before = load(model, file, 'reinitialise')
     fresh = [
         f'roi_head.{layer}.{leaf}'
-        for layer in ('bbox_head.fc_cls', 'bbox_head.fc_reg',
-                      'mask_head.conv_logits') for leaf in ('weight', 'bias')
+        for layer in (
+            'bbox_head.fc_cls',
+            'bbox_head.fc_reg',
+            'mask_head.conv_logits',
+        )
+        for leaf in ('weight', 'bias')
     ]
     assert report.notes == [
         're-initialised: 5 -> 3 classes: roi_head.bbox_head.fc_cls, '
@@ -117,31 +129,35 @@ def test_rows_of_classes_of_the_same_name_are_copied():
     state, theirs = model.state_dict(), file['state_dict']
     name = 'roi_head.bbox_head.fc_cls.weight'
     expected = torch.stack(
-        [theirs[name][3], before[name][1], theirs[name][0],
-         theirs[name][5]])  # cat, bird, person, background
+        [theirs[name][3], before[name][1], theirs[name][0], theirs[name][5]]
+    )  # cat, bird, person, background
     assert torch.equal(state[name], expected)
     name = 'roi_head.bbox_head.fc_reg.bias'
     expected = torch.cat(
-        [theirs[name][12:16], before[name][4:8], theirs[name][:4]])
+        [theirs[name][12:16], before[name][4:8], theirs[name][:4]]
+    )
     assert torch.equal(state[name], expected)
 
 
 def test_scores_boxes_and_masks_of_a_class_stay():
     file, model = file_of(TwoStage(5)), TwoStage(3)
     load(model, file, 'copy')
-    ours, theirs = model.eval().roi_head, with_weights(TwoStage(5),
-                                                       file).roi_head
+    ours, theirs = (
+        model.eval().roi_head,
+        with_weights(TwoStage(5), file).roi_head,
+    )
     x, old, new = torch.randn(7, 4, 2, 2), *SHARED
     scores, boxes = ours.bbox_head(x)
     their_scores, their_boxes = theirs.bbox_head(x)
-    torch.testing.assert_close(scores[:, [*new, -1]], their_scores[:,
-                                                                   [*old, -1]])
     torch.testing.assert_close(
-        boxes.view(7, 3, 4)[:, new],
-        their_boxes.view(7, 5, 4)[:, old])
+        scores[:, [*new, -1]], their_scores[:, [*old, -1]]
+    )
     torch.testing.assert_close(
-        ours.mask_head(x)[:, new],
-        theirs.mask_head(x)[:, old])
+        boxes.view(7, 3, 4)[:, new], their_boxes.view(7, 5, 4)[:, old]
+    )
+    torch.testing.assert_close(
+        ours.mask_head(x)[:, new], theirs.mask_head(x)[:, old]
+    )
 
 
 @pytest.mark.parametrize('sigmoid', [True, False])
@@ -149,14 +165,14 @@ def test_dense_heads_repeat_the_classes_for_each_prior(sigmoid):
     file, model = file_of(dense(5, sigmoid)), dense(3, sigmoid)
     report, before = load(model, file, 'copy')
     assert report.resized == [
-        'bbox_head.retina_cls.weight', 'bbox_head.retina_cls.bias'
+        'bbox_head.retina_cls.weight',
+        'bbox_head.retina_cls.bias',
     ]
     x, old, new = torch.randn(1, 4, 3, 2), *SHARED
     if not sigmoid:
         old, new = [*old, -1], [*new, -1]
-    ours, our_boxes = model.bbox_head((x, ))
-    theirs, their_boxes = with_weights(dense(5, sigmoid), file).bbox_head(
-        (x, ))
+    ours, our_boxes = model.bbox_head((x,))
+    theirs, their_boxes = with_weights(dense(5, sigmoid), file).bbox_head((x,))
     ours = ours[0].permute(0, 2, 3, 1).reshape(-1, 3 + (not sigmoid))
     theirs = theirs[0].permute(0, 2, 3, 1).reshape(-1, 5 + (not sigmoid))
     torch.testing.assert_close(ours[:, new], theirs[:, old])
@@ -171,11 +187,14 @@ def test_each_stage_of_a_cascade():
     report, _ = load(model, file, 'copy')
     layers = [f'roi_head.bbox_head.{i}.fc_cls' for i in range(3)]
     assert report.notes[0].endswith(
-        ': ' + ', '.join([*layers, 'roi_head.mask_head.conv_logits']))
+        ': ' + ', '.join([*layers, 'roi_head.mask_head.conv_logits'])
+    )
     for layer in layers:
         ours, theirs = model.state_dict(), file['state_dict']
-        assert torch.equal(ours[f'{layer}.bias'][[0, 2, 3]],
-                           theirs[f'{layer}.bias'][[3, 0, 5]])
+        assert torch.equal(
+            ours[f'{layer}.bias'][[0, 2, 3]],
+            theirs[f'{layer}.bias'][[3, 0, 5]],
+        )
 
 
 def test_as_many_classes_in_another_order():
@@ -188,14 +207,17 @@ def test_as_many_classes_in_another_order():
     model = TwoStage(5)
     report, before = load(model, file, 'copy', order)
     assert report.notes[0].startswith(
-        '5 -> 5 classes: rows of 5 copied (dog, bus, person, ...): roi_head')
+        '5 -> 5 classes: rows of 5 copied (dog, bus, person, ...): roi_head'
+    )
     x = torch.randn(7, 4, 2, 2)
     theirs = with_weights(TwoStage(5), file).roi_head
-    torch.testing.assert_close(model.eval().roi_head.bbox_head(x)[0],
-                               theirs.bbox_head(x)[0][:, [*index, 5]])
     torch.testing.assert_close(
-        model.roi_head.mask_head(x),
-        theirs.mask_head(x)[:, index])
+        model.eval().roi_head.bbox_head(x)[0],
+        theirs.bbox_head(x)[0][:, [*index, 5]],
+    )
+    torch.testing.assert_close(
+        model.roi_head.mask_head(x), theirs.mask_head(x)[:, index]
+    )
     assert len(report.loaded) == len(before) - 6
 
 
@@ -221,14 +243,16 @@ def test_the_same_classes_change_nothing():
     assert report.loaded == list(before)
 
 
-@pytest.mark.parametrize('old', [OLD, ('dog', )])
+@pytest.mark.parametrize('old', [OLD, ('dog',)])
 def test_proposals_are_no_classes(old):
     file, model = file_of(TwoStage(len(old)), old), TwoStage(1)
-    report, _ = load(model, file, 'copy', ('cat', ))
+    report, _ = load(model, file, 'copy', ('cat',))
     assert len(report.resized) == 6
     assert not any('rpn' in name for name in report.resized)
-    assert torch.equal(model.rpn_head.rpn_cls.bias,
-                       file['state_dict']['rpn_head.rpn_cls.bias'])
+    assert torch.equal(
+        model.rpn_head.rpn_cls.bias,
+        file['state_dict']['rpn_head.rpn_cls.bias'],
+    )
 
 
 def test_no_common_class():
@@ -263,8 +287,11 @@ def test_heads_of_another_width_do_not_fit(how):
     with pytest.raises(CheckpointError) as error:
         load(model, file, how)
     text = str(error.value)
-    first = ('bbox_head.fc_cls.weight: (6, 6) in the file, (4, 6) in' if how
-             == 'refuse' else 'mask_head.convs.0.conv.weight: (6, 4, 3, 3) in')
+    first = (
+        'bbox_head.fc_cls.weight: (6, 6) in the file, (4, 6) in'
+        if how == 'refuse'
+        else 'mask_head.convs.0.conv.weight: (6, 4, 3, 3) in'
+    )
     assert f'have another shape (roi_head.{first}' in text
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -299,19 +326,24 @@ def test_heads_of_segmentors():
                 channels=4,
                 num_classes=classes,
                 num_convs=1,
-                norm_cfg=dict(type='GN', num_groups=2)) for _ in range(2))
+                norm_cfg=dict(type='GN', num_groups=2),
+            )
+            for _ in range(2)
+        )
         return model
 
     file, model = file_of(segmentor(5)), segmentor(3)
     report, _ = load(model, file, 'copy')
     assert report.notes[0].endswith(
-        ': decode_head.conv_seg, auxiliary_head.conv_seg')
+        ': decode_head.conv_seg, auxiliary_head.conv_seg'
+    )
     x, old, new = [torch.randn(1, 4, 5, 5)], *SHARED
     theirs = with_weights(segmentor(5), file)
     for head in ('decode_head', 'auxiliary_head'):
         torch.testing.assert_close(
             getattr(model.eval(), head)(x)[:, new],
-            getattr(theirs, head)(x)[:, old])
+            getattr(theirs, head)(x)[:, old],
+        )
 
 
 class Queries(nn.Module):
@@ -323,7 +355,8 @@ class Queries(nn.Module):
         self.bbox_head.num_classes = classes
         self.bbox_head.cls_out_channels = classes
         self.bbox_head.cls_branches = nn.ModuleList(
-            nn.Linear(6, classes) for _ in range(2))
+            nn.Linear(6, classes) for _ in range(2)
+        )
         self.dn_query_generator = nn.Module()
         self.dn_query_generator.num_classes = classes
         self.dn_query_generator.label_embedding = nn.Embedding(classes, 6)
@@ -340,8 +373,11 @@ def test_heads_with_queries(new):
     for name, value in model.state_dict().items():
         theirs = file['state_dict'][name]
         for index, label in enumerate(new):
-            source, row = (theirs, OLD.index(label)) if label in OLD else (
-                before[name], index)
+            source, row = (
+                (theirs, OLD.index(label))
+                if label in OLD
+                else (before[name], index)
+            )
             assert torch.equal(value[index], source[row]), name
         if 'cls_embed' in name:  # no object
             assert torch.equal(value[-1], theirs[-1])

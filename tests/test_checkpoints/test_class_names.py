@@ -1,4 +1,5 @@
 """Names of classes in a checkpoint and elsewhere."""
+
 import pytest
 from mmengine.logging import MMLogger
 
@@ -6,16 +7,19 @@ from swin_dense.checkpoints.class_names import check_names, stored_classes
 from swin_dense.checkpoints.errors import CheckpointError
 
 
-@pytest.mark.parametrize('meta, names', [
-    (dict(dataset_meta=dict(classes=('cat', 'dog'))), ['cat', 'dog']),
-    (dict(dataset_meta=dict(CLASSES=['cat', 'dog'])), ['cat', 'dog']),
-    (dict(CLASSES=('cat', 'dog'), PALETTE=None), ['cat', 'dog']),
-    (dict(dataset_meta=dict(palette=[]), CLASSES=('cat', )), ['cat']),
-    (dict(dataset_meta=dict(classes='uav')), ['uav']),
-    (dict(dataset_meta=None, epoch=3), None),
-    (dict(dataset_meta=dict(classes=())), None),
-    (None, None),
-])
+@pytest.mark.parametrize(
+    'meta, names',
+    [
+        (dict(dataset_meta=dict(classes=('cat', 'dog'))), ['cat', 'dog']),
+        (dict(dataset_meta=dict(CLASSES=['cat', 'dog'])), ['cat', 'dog']),
+        (dict(CLASSES=('cat', 'dog'), PALETTE=None), ['cat', 'dog']),
+        (dict(dataset_meta=dict(palette=[]), CLASSES=('cat',)), ['cat']),
+        (dict(dataset_meta=dict(classes='uav')), ['uav']),
+        (dict(dataset_meta=None, epoch=3), None),
+        (dict(dataset_meta=dict(classes=())), None),
+        (None, None),
+    ],
+)
 def test_stored_names(meta, names):
     assert stored_classes(dict(meta=meta)) == names
 
@@ -31,29 +35,35 @@ def test_equal_names():
 @pytest.mark.parametrize('strict', [True, False])
 def test_another_order(strict):
     with pytest.raises(CheckpointError) as error:
-        check_names(['cat', 'dog'], ('dog', 'cat'),
-                    'the test set',
-                    'a.pth',
-                    strict=strict)
+        check_names(
+            ['cat', 'dog'],
+            ('dog', 'cat'),
+            'the test set',
+            'a.pth',
+            strict=strict,
+        )
     assert str(error.value).startswith(
         'a.pth has its classes in another order, so labels would be swapped: '
         "'dog' is 1 in the checkpoint and 0 in the test set, 'cat' is 0 in "
         'the checkpoint and 1 in the test set. Give the classes in its order, '
-        "metainfo=dict(classes=['cat', 'dog'])")
+        "metainfo=dict(classes=['cat', 'dog'])"
+    )
 
 
 def test_other_names_are_an_error():
     with pytest.raises(
-            CheckpointError,
-            match=r"only in the checkpoint \['cat'\], only in the data set "
-            r"\['cow'\].*metainfo=dict\(classes=\['cat', 'dog'\]\)"):
+        CheckpointError,
+        match=r"only in the checkpoint \['cat'\], only in the data set "
+        r"\['cow'\].*metainfo=dict\(classes=\['cat', 'dog'\]\)",
+    ):
         check_names(['cat', 'dog'], ['dog', 'cow'])
 
 
 def test_other_names_are_a_warning_to_those_who_train(monkeypatch):
     lines = []
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning',
-                        lines.append)
+    monkeypatch.setattr(
+        MMLogger.get_current_instance(), 'warning', lines.append
+    )
     check_names(['cat', 'dog'], ['cat', 'cow'], strict=False)
     assert lines == [
         'the checkpoint was trained for other classes: cat, dog instead of '

@@ -1,4 +1,5 @@
 """Weights must be numbers of the model's kind, and finite."""
+
 import pytest
 import torch
 from mmengine.model import BaseModule
@@ -23,10 +24,16 @@ def broken(number):
     return checkpoint
 
 
-@pytest.mark.parametrize('dtype', [
-    torch.float32, torch.float64, torch.float16, torch.bfloat16,
-    torch.complex64
-])
+@pytest.mark.parametrize(
+    'dtype',
+    [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.complex64,
+    ],
+)
 @pytest.mark.parametrize('number', BAD)
 def test_is_finite(dtype, number):
     value = torch.linspace(-1, 1, 1001).to(dtype)
@@ -70,7 +77,7 @@ def test_integers_for_floating_parameters():
     with pytest.raises(CheckpointError, match=f'{NAME}: torch.int64 in the '):
         load_backbone(model, checkpoint)
     for change in (convert_checkpoint, resize_checkpoint):
-        arguments = ('timm', ) if change is convert_checkpoint else ([7], )
+        arguments = ('timm',) if change is convert_checkpoint else ([7],)
         with pytest.raises(CheckpointError, match=f'{NAME}: torch.int64'):
             change(checkpoint, *arguments)
 
@@ -95,15 +102,22 @@ class Head(BaseModule):
         self.norm = nn.BatchNorm2d(2)
 
 
-@pytest.mark.parametrize('name, value, reason', [
-    ('conv.weight', torch.full((2, 2, 1, 1), torch.nan), 'holds NaN'),
-    ('norm.running_var', torch.tensor([1, torch.inf]), 'holds NaN'),
-    ('conv.bias', torch.ones(2).int(), 'torch.int32 in the file'),
-    ('conv.bias', torch.ones(2).bool(), 'torch.bool in the file'),
-    ('conv.bias', torch.ones(2, dtype=torch.complex64), 'complex64'),
-    ('conv.bias', torch.tensor([1., 1e300], dtype=torch.float64), 'infinite'),
-    ('norm.num_batches_tracked', torch.tensor(1.), 'torch.float32 in'),
-])
+@pytest.mark.parametrize(
+    'name, value, reason',
+    [
+        ('conv.weight', torch.full((2, 2, 1, 1), torch.nan), 'holds NaN'),
+        ('norm.running_var', torch.tensor([1, torch.inf]), 'holds NaN'),
+        ('conv.bias', torch.ones(2).int(), 'torch.int32 in the file'),
+        ('conv.bias', torch.ones(2).bool(), 'torch.bool in the file'),
+        ('conv.bias', torch.ones(2, dtype=torch.complex64), 'complex64'),
+        (
+            'conv.bias',
+            torch.tensor([1.0, 1e300], dtype=torch.float64),
+            'infinite',
+        ),
+        ('norm.num_batches_tracked', torch.tensor(1.0), 'torch.float32 in'),
+    ],
+)
 def test_whole_models(name, value, reason):
     weights = {**Head().state_dict(), name: value}
     model = Head()

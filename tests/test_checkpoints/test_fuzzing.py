@@ -4,6 +4,7 @@ More of them, by hand:
 
     FUZZ_COUNT=20000 FUZZ_SEED=1 python -m pytest THIS_FILE
 """
+
 import os
 import random
 import struct
@@ -35,27 +36,30 @@ def contents():
             'view': weight.T[1:],
             'half': weight.half(),
             'n': torch.tensor(7),
-            'flag': torch.tensor([True, False])
+            'flag': torch.tensor([True, False]),
         },
-        optimizer=dict(state={0: dict(step=torch.tensor(1.))}),
+        optimizer=dict(state={0: dict(step=torch.tensor(1.0))}),
         message_hub=dict(
-            log_scalars={'loss': HistoryBuffer([1., 2.], [1, 1])},
-            runtime_info=dict(best=np.float64(.5), size=torch.Size([2]))))
+            log_scalars={'loss': HistoryBuffer([1.0, 2.0], [1, 1])},
+            runtime_info=dict(best=np.float64(0.5), size=torch.Size([2])),
+        ),
+    )
 
 
 def write(path, kind):
     """Write that checkpoint in one of three formats."""
     if kind == 'safetensors':
         safetensors = pytest.importorskip(
-            'safetensors.torch', reason='safetensors is not installed')
+            'safetensors.torch', reason='safetensors is not installed'
+        )
         weights = {
-            k: v.contiguous()
-            for k, v in contents()['state_dict'].items()
+            k: v.contiguous() for k, v in contents()['state_dict'].items()
         }
         safetensors.save_file(weights, path, metadata=dict(meta='{"a": 1}'))
     else:
         torch.save(
-            contents(), path, _use_new_zipfile_serialization=kind == 'zip')
+            contents(), path, _use_new_zipfile_serialization=kind == 'zip'
+        )
 
 
 def mutate(content, generator):
@@ -68,16 +72,16 @@ def mutate(content, generator):
         if way == 0:
             content[at] ^= 1 << generator.randrange(8)
         elif way == 1:
-            content[at] = generator.choice((0, 1, 0x7f, 0x80, 0xff))
+            content[at] = generator.choice((0, 1, 0x7F, 0x80, 0xFF))
         elif way == 2:
-            del content[at:at + size]
+            del content[at : at + size]
         elif way == 3:
-            content[at:at] = content[other:other + size]
+            content[at:at] = content[other : other + size]
         elif way == 4:
-            content[at:at + size] = generator.randbytes(size)
+            content[at : at + size] = generator.randbytes(size)
         else:
             number = generator.choice((0, -1, 1 << 31, 1 << 40, 1 << 62))
-            content[at:at + 8] = struct.pack('<q', number)
+            content[at : at + 8] = struct.pack('<q', number)
     return bytes(content)
 
 
@@ -153,8 +157,9 @@ def test_the_checkpoint_itself_is_read_right(tmp_path, kind):
     write(tmp_path / 'a.pth', kind)
     found = read_checkpoint(tmp_path / 'a.pth')
     use(found)
-    assert torch.equal(found['state_dict']['view'],
-                       contents()['state_dict']['view'])
+    assert torch.equal(
+        found['state_dict']['view'], contents()['state_dict']['view']
+    )
 
 
 @pytest.mark.parametrize('mmap', [False, True])

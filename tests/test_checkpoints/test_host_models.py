@@ -1,4 +1,5 @@
 """The weights of other implementations give their outputs, and back."""
+
 from importlib import import_module
 
 import pytest
@@ -35,12 +36,12 @@ def host(module):
 
 def mmdet():
     cls = host('mmdet.models.backbones.swin').SwinTransformer
-    return cls(window_size=WINDOW, drop_path_rate=0., **SIZES)
+    return cls(window_size=WINDOW, drop_path_rate=0.0, **SIZES)
 
 
 def mmseg():
     cls = host('mmseg.models.backbones.swin').SwinTransformer
-    return cls(window_size=WINDOW, drop_path_rate=0., **SIZES)
+    return cls(window_size=WINDOW, drop_path_rate=0.0, **SIZES)
 
 
 def mmpretrain():
@@ -49,8 +50,9 @@ def mmpretrain():
         SIZES,
         IMAGE,
         window_size=WINDOW,
-        drop_path_rate=0.,
-        out_indices=(0, 1, 2, 3))
+        drop_path_rate=0.0,
+        out_indices=(0, 1, 2, 3),
+    )
 
 
 def mmpretrain_v2():
@@ -59,8 +61,9 @@ def mmpretrain_v2():
         dict(extra_norm_every_n_blocks=2, **SIZES),
         IMAGE,
         window_size=WINDOW,
-        drop_path_rate=0.,
-        out_indices=(0, 1, 2, 3))
+        drop_path_rate=0.0,
+        out_indices=(0, 1, 2, 3),
+    )
 
 
 def timm(version='', name='SwinTransformer'):
@@ -72,8 +75,10 @@ def timm(version='', name='SwinTransformer'):
             depths=DEPTHS,
             num_heads=HEADS,
             window_size=WINDOW,
-            drop_path_rate=0.,
-            num_classes=3))
+            drop_path_rate=0.0,
+            num_classes=3,
+        )
+    )
 
 
 def timm_v2():
@@ -91,10 +96,12 @@ def transformers(name='SwinBackbone', config='SwinConfig'):
             depths=list(DEPTHS),
             num_heads=list(HEADS),
             window_size=WINDOW,
-            drop_path_rate=0.,
+            drop_path_rate=0.0,
             num_labels=3,
             out_features=[f'stage{i}' for i in (1, 2, 3, 4)],
-            attn_implementation=attention))
+            attn_implementation=attention,
+        )
+    )
 
 
 def transformers_v2():
@@ -136,7 +143,8 @@ V1 = dict(
     mmseg=mmseg,
     mmpretrain=mmpretrain,
     timm=timm,
-    huggingface=transformers)
+    huggingface=transformers,
+)
 V2 = dict(mmpretrain=mmpretrain_v2, timm=timm_v2, huggingface=transformers_v2)
 MODELS = [('v1', target) for target in V1] + [('v2', target) for target in V2]
 
@@ -145,7 +153,7 @@ def make_pair(family, target, dtype):
     """Ours, and theirs with random weights."""
     theirs = (V1 if family == 'v1' else V2)[target]().to(dtype)
     theirs.eval()  # some return None
-    arguments = dict(window_size=WINDOW, drop_path_rate=0.)
+    arguments = dict(window_size=WINDOW, drop_path_rate=0.0)
     if family == 'v1':
         return SwinTransformer(**SIZES, **arguments).to(dtype).eval(), theirs
     extra = 2 if target == 'mmpretrain' else 0
@@ -170,9 +178,7 @@ def test_their_weights(family, target, dtype):
     report = load_backbone(ours, parts(theirs).state_dict())
     assert not report.resized + report.unexpected
     fresh = {
-        f'norm{i}.{leaf}'
-        for i in range(4)
-        for leaf in ('weight', 'bias')
+        f'norm{i}.{leaf}' for i in range(4) for leaf in ('weight', 'bias')
     }
     lacking = isinstance(theirs, WithoutNorms)
     assert set(report.missing) == (fresh if lacking else set())
@@ -196,39 +202,50 @@ def test_our_weights(family, target, tmp_path):
         theirs = WithoutNorms(loaded) if family == 'v2' else loaded
     else:
         missing, unexpected = parts(theirs).load_state_dict(
-            exported, strict=False)
+            exported, strict=False
+        )
         assert not unexpected
         # A classifier's own, and what is made of the window.
         assert all(
             name.startswith(('norm.', 'head.')) or 'relative' in name
-            for name in missing)
+            for name in missing
+        )
     compare(ours, theirs, torch.float64)
 
 
 def from_files(model, state_dict, folder):
     """Read a state_dict as published files are read, with their names."""
     safetensors = pytest.importorskip(
-        'safetensors.torch', reason='safetensors is not installed')
+        'safetensors.torch', reason='safetensors is not installed'
+    )
     model.config.save_pretrained(folder)
     safetensors.save_file(
-        state_dict, folder / 'model.safetensors', metadata=dict(format='pt'))
+        state_dict, folder / 'model.safetensors', metadata=dict(format='pt')
+    )
     loaded, info = type(model).from_pretrained(
         folder,
         output_loading_info=True,
         attn_implementation=model.config._attn_implementation,
-        dtype=torch.float64)
+        dtype=torch.float64,
+    )
     assert not info['unexpected_keys'] and not info['mismatched_keys']
     assert all('layernorm' in name for name in info['missing_keys'])
     return loaded.eval()
 
 
-@pytest.mark.parametrize('name', [
-    'SwinForImageClassification', 'SwinModel', 'SwinBackbone',
-    'SwinForMaskedImageModeling'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'SwinForImageClassification',
+        'SwinModel',
+        'SwinBackbone',
+        'SwinForMaskedImageModeling',
+    ],
+)
 def test_published_names_and_those_in_memory(name, tmp_path):
     load_file = pytest.importorskip(
-        'safetensors.torch', reason='safetensors is not installed').load_file
+        'safetensors.torch', reason='safetensors is not installed'
+    ).load_file
     theirs = randomize(transformers(name))
     theirs.save_pretrained(tmp_path)
     published = load_file(tmp_path / 'model.safetensors')
@@ -245,12 +262,17 @@ def test_published_names_and_those_in_memory(name, tmp_path):
 def test_video(dtype):
     module = host('mmaction.models.backbones.swin')
     arguments = dict(
-        patch_size=(2, 4, 4), window_size=(2, 2, 2), drop_path_rate=0.)
+        patch_size=(2, 4, 4), window_size=(2, 2, 2), drop_path_rate=0.0
+    )
     theirs = module.SwinTransformer3D(
-        SIZES, out_indices=(0, 1, 2, 3), **arguments).to(dtype)
+        SIZES, out_indices=(0, 1, 2, 3), **arguments
+    ).to(dtype)
     randomize(theirs).eval()
-    ours = SwinTransformer3D(
-        SIZES, out_indices=(0, 1, 2, 3), **arguments).to(dtype).eval()
+    ours = (
+        SwinTransformer3D(SIZES, out_indices=(0, 1, 2, 3), **arguments)
+        .to(dtype)
+        .eval()
+    )
     report = load_backbone(ours, theirs.state_dict())
     assert report.source_format == 'mmaction2 backbone'
     assert not report.resized + report.unexpected + report.missing

@@ -1,4 +1,5 @@
 """Names of the members of the family, from shapes alone."""
+
 import pytest
 import torch
 
@@ -29,12 +30,14 @@ def test_published_models(name):
 
 def test_descriptions():
     assert describe(shapes(PUBLISHED['Swin-L'])) == (
-        'Swin-L (embed_dims 192, depths 2-2-18-2, heads 6-12-24-48, '
-        'window 7)')
-    assert describe(shapes(
-        PUBLISHED['Video Swin-T'])).endswith('heads 3-6-12-24, window 8x7x7)')
-    assert describe(shapes(
-        PUBLISHED['Swin-MoE-S'])).endswith('heads 3-6-12-24, 4 experts here)')
+        'Swin-L (embed_dims 192, depths 2-2-18-2, heads 6-12-24-48, window 7)'
+    )
+    assert describe(shapes(PUBLISHED['Video Swin-T'])).endswith(
+        'heads 3-6-12-24, window 8x7x7)'
+    )
+    assert describe(shapes(PUBLISHED['Swin-MoE-S'])).endswith(
+        'heads 3-6-12-24, 4 experts here)'
+    )
     assert describe(native()).startswith('a Swin of no published size (')
     assert describe({'conv1.weight': torch.empty(0)}) is None
 

@@ -1,4 +1,5 @@
 """What is found out about each member of the family."""
+
 import pytest
 import torch
 
@@ -14,7 +15,8 @@ from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN, SWIN_V2
 
 NAMES = dict(
-    v1='SwinTransformer', v2='SwinTransformerV2', video='SwinTransformer3D')
+    v1='SwinTransformer', v2='SwinTransformerV2', video='SwinTransformer3D'
+)
 WINDOWS = dict(v1=5, v2=8, video=(4, 3, 3))
 
 
@@ -32,9 +34,9 @@ def test_members_of_the_family(tmp_path, family):
     window = WINDOWS[family]
     expected = [window] * 2 if isinstance(window, int) else list(window)
     assert info['window'] == expected
-    assert info['window_from'] == {
-        'v2': 'coordinates that it holds'
-    }.get(family, 'bias tables')
+    assert info['window_from'] == {'v2': 'coordinates that it holds'}.get(
+        family, 'bias tables'
+    )
     settings = info['backbone']
     assert settings['type'] == f'swin_dense.{NAMES[family]}'
     assert settings['window_size'] == window
@@ -45,12 +47,15 @@ def test_members_of_the_family(tmp_path, family):
     assert set(shapes(model)) - set(own) == set()
 
 
-@pytest.mark.parametrize('name, window', [
-    ('swinv2_base_patch4_window12to16_192to256_22kto1k_ft', [16, 16]),
-    ('swinv2_tiny_patch4_window8_256', [8, 8]),
-    ('swinv2-tiny-w16_3rdparty_in1k-256px_20220803-9651cdd7', [16, 16]),
-    ('model', None),
-])
+@pytest.mark.parametrize(
+    'name, window',
+    [
+        ('swinv2_base_patch4_window12to16_192to256_22kto1k_ft', [16, 16]),
+        ('swinv2_tiny_patch4_window8_256', [8, 8]),
+        ('swinv2-tiny-w16_3rdparty_in1k-256px_20220803-9651cdd7', [16, 16]),
+        ('model', None),
+    ],
+)
 def test_window_of_v2_from_the_name(tmp_path, name, window):
     path = tmp_path / f'{name}.pth'
     torch.save(weights('v2', buffers=False), path)
@@ -65,65 +70,77 @@ def test_window_of_v2_from_the_official_config(tmp_path):
     path = tmp_path / 'swinv2_window8.pth'
     config = dict(
         DATA=dict(IMG_SIZE=192),
-        MODEL=dict(TYPE='swinv2', SWINV2=dict(WINDOW_SIZE=12)))
+        MODEL=dict(TYPE='swinv2', SWINV2=dict(WINDOW_SIZE=12)),
+    )
     torch.save(dict(model=weights('v2', buffers=False), config=config), path)
     info = inspect_checkpoint(path)
     assert (info['window'], info['window_from']) == ([12, 12], 'its config')
     assert info['resolution'] == [192, 192]
 
 
-@pytest.mark.parametrize('family, arch', [
-    *(('v1', arch) for arch in SWIN),
-    *(('v2', arch) for arch in SWIN_V2),
-    *(('video', arch) for arch in SWIN),
-])
+@pytest.mark.parametrize(
+    'family, arch',
+    [
+        *(('v1', arch) for arch in SWIN),
+        *(('v2', arch) for arch in SWIN_V2),
+        *(('video', arch) for arch in SWIN),
+    ],
+)
 def test_named_sizes(family, arch):
     settings = dict(
         type=f'swin_dense.{NAMES[family]}',
         arch=arch,
-        window_size=(8, 7, 7) if family == 'video' else 8)
+        window_size=(8, 7, 7) if family == 'video' else 8,
+    )
     native = empty_backbone(settings).state_dict()
     assert all(value.is_meta for value in native.values())
     window = (8, 7, 7) if family == 'video' else (8, 8)
     assert backbone_settings(native, window) == settings
 
 
-@pytest.mark.parametrize('settings', [
-    dict(
-        type='swin_dense.SwinTransformer',
-        embed_dims=8,
-        depths=(1, 1),
-        num_heads=(2, 4),
-        out_indices=(0, 1),
-        window_size=(3, 5),
-        patch_size=2,
-        in_channels=4,
-        mlp_ratio=2.,
-        qkv_bias=False,
-        patch_norm=False,
-        use_abs_pos_embed=True,
-        pretrain_img_size=(32, 32)),
-    dict(
-        type='swin_dense.SwinTransformerV2',
-        arch=dict(
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(
+            type='swin_dense.SwinTransformer',
             embed_dims=8,
-            depths=(1, 4),
+            depths=(1, 1),
             num_heads=(2, 4),
-            extra_norm_every_n_blocks=2),
-        out_indices=(0, 1),
-        window_size=8,
-        qkv_bias=False,
-        patch_cfg=dict(norm_cfg=None),
-        use_abs_pos_embed=True,
-        img_size=(64, 64)),
-    dict(
-        type='swin_dense.SwinTransformer3D',
-        arch=dict(embed_dims=8, depths=(1, 1), num_heads=(2, 4)),
-        out_indices=(1, ),
-        window_size=(2, 3, 3),
-        patch_size=(4, 4, 4),
-        patch_norm=False),
-])
+            out_indices=(0, 1),
+            window_size=(3, 5),
+            patch_size=2,
+            in_channels=4,
+            mlp_ratio=2.0,
+            qkv_bias=False,
+            patch_norm=False,
+            use_abs_pos_embed=True,
+            pretrain_img_size=(32, 32),
+        ),
+        dict(
+            type='swin_dense.SwinTransformerV2',
+            arch=dict(
+                embed_dims=8,
+                depths=(1, 4),
+                num_heads=(2, 4),
+                extra_norm_every_n_blocks=2,
+            ),
+            out_indices=(0, 1),
+            window_size=8,
+            qkv_bias=False,
+            patch_cfg=dict(norm_cfg=None),
+            use_abs_pos_embed=True,
+            img_size=(64, 64),
+        ),
+        dict(
+            type='swin_dense.SwinTransformer3D',
+            arch=dict(embed_dims=8, depths=(1, 1), num_heads=(2, 4)),
+            out_indices=(1,),
+            window_size=(2, 3, 3),
+            patch_size=(4, 4, 4),
+            patch_norm=False,
+        ),
+    ],
+)
 def test_other_settings(settings):
     native = MODELS.build(settings).state_dict()
     window = settings['window_size']
@@ -137,22 +154,23 @@ def test_other_settings(settings):
 def test_size_of_the_official_dense_embedding():
     native = {
         'patch_embed.proj.weight': torch.empty(8, 3, 4, 4),
-        'absolute_pos_embed': torch.empty(1, 8, 10, 12)
+        'absolute_pos_embed': torch.empty(1, 8, 10, 12),
     }
     assert image_size(native) == (40, 48)
 
 
-@pytest.mark.parametrize('native', [
-    {},
-    {
-        'patch_embed.proj.weight': torch.empty(8, 3, 4, 4)
-    },
-    {
-        'patch_embed.proj.weight': torch.empty(8, 3, 4, 4),
-        'layers.0.blocks.0.norm1.weight': torch.empty(8),
-        'layers.0.blocks.0.spatial_mlp.weight': torch.empty(8, 8, 1)
-    },
-])
+@pytest.mark.parametrize(
+    'native',
+    [
+        {},
+        {'patch_embed.proj.weight': torch.empty(8, 3, 4, 4)},
+        {
+            'patch_embed.proj.weight': torch.empty(8, 3, 4, 4),
+            'layers.0.blocks.0.norm1.weight': torch.empty(8),
+            'layers.0.blocks.0.spatial_mlp.weight': torch.empty(8, 8, 1),
+        },
+    ],
+)
 def test_no_backbone_of_ours(native):
     assert backbone_settings(native) == {}
 

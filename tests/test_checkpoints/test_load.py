@@ -1,4 +1,5 @@
 """Strict loading, its five lists and its errors."""
+
 import re
 
 import pytest
@@ -32,10 +33,17 @@ def save(content, tmp_path, name='file.pth'):
 
 
 @pytest.mark.parametrize('arch', DEPTHS)
-@pytest.mark.parametrize('wrap', [
-    detector, segmentor, dict, lambda w: detector(to_mmdet(w)),
-    lambda w: segmentor(to_mmdet(w)), to_mmdet
-])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        detector,
+        segmentor,
+        dict,
+        lambda w: detector(to_mmdet(w)),
+        lambda w: segmentor(to_mmdet(w)),
+        to_mmdet,
+    ],
+)
 def test_dense_files_load_completely(arch, wrap, tmp_path):
     weights = native(arch)
     model = build(arch)
@@ -57,8 +65,9 @@ def test_classifier_file(tmp_path, caplog):
         f'norm{i}.{leaf}' for i in range(4) for leaf in ('weight', 'bias')
     ]
     assert report.missing == norms
-    assert {'norm.weight', 'head.bias',
-            'layers.0.blocks.1.attn_mask'} < set(report.dropped)
+    assert {'norm.weight', 'head.bias', 'layers.0.blocks.1.attn_mask'} < set(
+        report.dropped
+    )
     assert len(report.loaded) == len(before) - len(norms)
     for name, value in model.state_dict().items():
         source = before if name in norms else file['model']
@@ -67,7 +76,8 @@ def test_classifier_file(tmp_path, caplog):
         f'{path} (Microsoft classifier): {len(report.loaded)} of '
         f'{len(before)} tensors loaded, 8 keep their initial values '
         '(norm0.weight, norm0.bias, norm1.weight, ...), 17 dropped by rule '
-        f'({", ".join(report.dropped[:3])}, ...)')
+        f'({", ".join(report.dropped[:3])}, ...)'
+    )
 
 
 @pytest.mark.parametrize('source, target', [(7, 12), (12, 7)])
@@ -78,7 +88,8 @@ def test_window_transfer(source, target):
     assert len(report.resized) == 12
     s, t = 2 * source - 1, 2 * target - 1
     assert report.summary().endswith(
-        f'; bias tables {s}x{s} -> {t}x{t} in 12 blocks, bicubic')
+        f'; bias tables {s}x{s} -> {t}x{t} in 12 blocks, bicubic'
+    )
     for name, value in model.state_dict().items():
         if name in report.resized:
             expected = resize_bias_table(file['model'][name], source, target)
@@ -101,16 +112,19 @@ def test_absolute_embedding_is_resized():
     assert report.notes == ['absolute embedding 8x8 -> 10x6, bicubic']
     assert torch.equal(
         model.absolute_pos_embed,
-        resize_absolute_embedding(file['model']['absolute_pos_embed'],
-                                  (10, 6)))
+        resize_absolute_embedding(
+            file['model']['absolute_pos_embed'], (10, 6)
+        ),
+    )
 
 
 def test_absolute_embedding_of_the_dense_code():
     weights = native(use_abs_pos_embed=True, pretrain_img_size=(40, 24))
     model = build(use_abs_pos_embed=True, pretrain_img_size=(40, 24))
     theirs = dict(weights)
-    theirs['absolute_pos_embed'] = weights['absolute_pos_embed'].unflatten(
-        1, (10, 6)).permute(0, 3, 1, 2)
+    theirs['absolute_pos_embed'] = (
+        weights['absolute_pos_embed'].unflatten(1, (10, 6)).permute(0, 3, 1, 2)
+    )
     report = load_backbone(model, detector(theirs))
     assert report.notes == []
     assert torch.equal(model.absolute_pos_embed, weights['absolute_pos_embed'])
@@ -125,7 +139,8 @@ def test_absolute_embedding_without_use_is_an_error():
 def test_norms_of_other_outputs_are_dropped():
     report = load_backbone(build(out_indices=(1, 3)), detector(native()))
     assert [n for n in report.dropped if 'norm' in n] == [
-        f'backbone.norm{i}.{leaf}' for i in (0, 2)
+        f'backbone.norm{i}.{leaf}'
+        for i in (0, 2)
         for leaf in ('weight', 'bias')
     ]
     with pytest.raises(CheckpointError, match='norm1.weight'):
@@ -140,8 +155,10 @@ def test_tiny_into_small_fails_and_says_so(tmp_path):
         load_backbone(model, path)
     text = str(error.value)
     assert str(path) in text and 'Microsoft classifier' in text
-    assert (f'{12 * 13} of {len(before)} tensors of the model are not in the '
-            'file (layers.2.blocks.6.norm1.weight, ') in text
+    assert (
+        f'{12 * 13} of {len(before)} tensors of the model are not in the '
+        'file (layers.2.blocks.6.norm1.weight, '
+    ) in text
     assert text.count('layers.2.blocks.6.') == 3
     assert 'depths 2-2-6-2' in text and 'depths 2-2-18-2' in text
     for name, value in model.state_dict().items():
@@ -152,11 +169,13 @@ def test_swin_t_into_swin_s():
     with pytest.raises(CheckpointError) as error:
         load_backbone(
             SwinTransformer(arch='small'),
-            SwinTransformer(arch='tiny').state_dict())
+            SwinTransformer(arch='tiny').state_dict(),
+        )
     assert str(error.value).endswith(
         'It looks like Swin-T (embed_dims 96, depths 2-2-6-2, heads '
         '3-6-12-24, window 7), the model is Swin-S (embed_dims 96, depths '
-        '2-2-18-2, heads 3-6-12-24, window 7).')
+        '2-2-18-2, heads 3-6-12-24, window 7).'
+    )
 
 
 def test_small_into_tiny_fails_on_what_is_left_over():
@@ -171,8 +190,10 @@ def test_other_width_names_three_shapes():
     with pytest.raises(CheckpointError) as error:
         load_backbone(build('base'), to_mmdet(native('large')))
     text = str(error.value)
-    assert ('patch_embed.proj.weight: (24, 3, 4, 4) in the file, '
-            '(16, 3, 4, 4) in the model; ') in text
+    assert (
+        'patch_embed.proj.weight: (24, 3, 4, 4) in the file, '
+        '(16, 3, 4, 4) in the model; '
+    ) in text
     assert text.count('in the file,') == 3
     assert 'embed_dims 24' in text and 'embed_dims 16' in text
 
@@ -194,9 +215,11 @@ def test_forgive_by_pattern():
     report = load_backbone(
         model,
         weights,
-        forgive=['layers.3.*', 'layers.9.*', 'patch_embed.norm.weight'])
+        forgive=['layers.3.*', 'layers.9.*', 'patch_embed.norm.weight'],
+    )
     assert report.missing == [
-        'layers.3.blocks.1.mlp.fc2.bias', 'patch_embed.norm.weight'
+        'layers.3.blocks.1.mlp.fc2.bias',
+        'patch_embed.norm.weight',
     ]
     assert report.unexpected == ['layers.9.extra', 'patch_embed.norm.weight']
     assert 'without use' in report.summary()
@@ -209,7 +232,8 @@ def test_unknown_format(tmp_path):
     assert re.search(
         r'file.pth is not a Swin in a known format. Its first names: '
         r'layer1.0.conv1.weight\. Known are .*Microsoft .*mmdet, mmseg',
-        str(error.value))
+        str(error.value),
+    )
 
 
 def test_init_cfg_loads(tmp_path):
@@ -267,16 +291,15 @@ def test_whole_model_with_the_names_of_mmdet():
     file, model = whole(3), Detector(3)
     state_dict = file['state_dict']
     backbone = {
-        k[9:]: v
-        for k, v in state_dict.items() if k[:9] == 'backbone.'
+        k[9:]: v for k, v in state_dict.items() if k[:9] == 'backbone.'
     }
     theirs = {f'backbone.{k}': v for k, v in to_mmdet(backbone).items()}
     theirs['backbone.stages.0.blocks.0.attn.w_msa.relative_position_index'] = (
-        torch.zeros(49, 49))
-    theirs.update({
-        k: v
-        for k, v in state_dict.items() if k[:9] != 'backbone.'
-    })
+        torch.zeros(49, 49)
+    )
+    theirs.update(
+        {k: v for k, v in state_dict.items() if k[:9] != 'backbone.'}
+    )
     report = load_model(model, {'state_dict': theirs})
     assert report.source_format == 'mmdet/mmseg detector'
     assert len(report.dropped) == 1
@@ -290,8 +313,10 @@ def test_other_number_of_classes_is_explained():
     with pytest.raises(CheckpointError) as error:
         load_model(model, whole(80))
     text = str(error.value)
-    assert ('4 have another shape (bbox_head.fc_cls.weight: (81, 6) in the '
-            'file, (4, 6) in the model; ') in text
+    assert (
+        '4 have another shape (bbox_head.fc_cls.weight: (81, 6) in the '
+        'file, (4, 6) in the model; '
+    ) in text
     assert 'The checkpoint has 80 classes, the model 3 (bbox_head.fc' in text
     assert 'Set num_classes to 80; or train: with load_from=FILE' in text
     for name, value in model.state_dict().items():
@@ -323,8 +348,10 @@ def test_classes_in_another_order():
     file = whole(3, ['circle', 'square', 'triangle'])
     with pytest.raises(CheckpointError) as error:
         load_model(Detector(3), file, classes=['square', 'circle', 'triangle'])
-    assert ("'square' is 1 in the checkpoint and 0 in the data set, 'circle' "
-            'is 0 in the checkpoint and 1 in the data set') in str(error.value)
+    assert (
+        "'square' is 1 in the checkpoint and 0 in the data set, 'circle' "
+        'is 0 in the checkpoint and 1 in the data set'
+    ) in str(error.value)
     load_model(Detector(3), file, classes=('circle', 'square', 'triangle'))
     model = Detector(3)
     model.dataset_meta = dict(classes=('square', 'circle', 'triangle'))
@@ -337,7 +364,8 @@ def test_other_classes_are_a_warning(monkeypatch):
     logger = MMLogger.get_current_instance()
     monkeypatch.setattr(logger, 'warning', lines.append)
     load_model(
-        Detector(2), whole(2, ['cat', 'dog']), classes=['person', 'car'])
+        Detector(2), whole(2, ['cat', 'dog']), classes=['person', 'car']
+    )
     assert lines == [
         'the given state_dict was trained for other classes: cat, dog '
         'instead of person, car'

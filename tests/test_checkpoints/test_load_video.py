@@ -1,4 +1,5 @@
 """Weights of Video Swin, and of networks for images, in a video network."""
+
 import re
 
 import pytest
@@ -25,7 +26,8 @@ def official(state_dict, prefix, **heads):
         for name, value in state_dict.items()
     }
     renamed[prefix + 'layers.0.blocks.0.attn.relative_position_index'] = (
-        torch.zeros(4, 4, dtype=torch.long))
+        torch.zeros(4, 4, dtype=torch.long)
+    )
     return renamed | heads
 
 
@@ -33,7 +35,7 @@ def recognizer(state_dict):
     """An official file of Kinetics."""
     head = {
         'cls_head.fc_cls.weight': torch.randn(4, 64),
-        'cls_head.fc_cls.bias': torch.randn(4)
+        'cls_head.fc_cls.bias': torch.randn(4),
     }
     return {'state_dict': official(state_dict, 'backbone.', **head)}
 
@@ -43,9 +45,7 @@ def mmaction(state_dict):
     native = {'backbone.' + k: v for k, v in state_dict.items()}
     return {
         'meta': {},
-        'state_dict': {
-            **native, 'cls_head.fc_cls.weight': torch.randn(4, 64)
-        }
+        'state_dict': {**native, 'cls_head.fc_cls.weight': torch.randn(4, 64)},
     }
 
 
@@ -72,8 +72,7 @@ def test_norms_of_further_outputs_start_fresh(layout):
     report = load_backbone(model, layout(source.state_dict()))
     assert report.missing == ['norm0.weight', 'norm0.bias']
     assert torch.equal(model.norm3.bias, source.norm3.bias)
-    report = load_backbone(
-        make(out_indices=(1, )), layout(source.state_dict()))
+    report = load_backbone(make(out_indices=(1,)), layout(source.state_dict()))
     assert report.missing == ['norm1.weight', 'norm1.bias']
     assert {name.split('.')[-1] for name in report.dropped} >= {'bias'}
 
@@ -89,18 +88,21 @@ def test_longer_window():
     new = model.state_dict()[TABLE].unflatten(0, (31, 13, 13))
     assert torch.equal(
         new.flatten(0, 2),
-        resize_bias_table(old.flatten(0, 2), (8, 7, 7), (16, 7, 7)))
+        resize_bias_table(old.flatten(0, 2), (8, 7, 7), (16, 7, 7)),
+    )
     # Space is not touched; the bias of no offset in time stays in the middle.
     assert_close(new[15], old[7], 1e-5)
     assert_close(
         new.mean((1, 2)),
         resize_bias_table(
-            old.mean((1, 2), keepdim=True).flatten(0, 2), (8, 1, 1),
-            (16, 1, 1)), 1e-5)
+            old.mean((1, 2), keepdim=True).flatten(0, 2), (8, 1, 1), (16, 1, 1)
+        ),
+        1e-5,
+    )
 
 
 def test_inflation():
-    image = randomize(SwinTransformer(**NARROW, out_indices=(3, ))).eval()
+    image = randomize(SwinTransformer(**NARROW, out_indices=(3,))).eval()
     model = make().eval()
     report = load_backbone(model, classifier(image.state_dict()))
     assert not report.missing
@@ -110,7 +112,7 @@ def test_inflation():
     clip = x[:, :, None].expand(-1, -1, 16, -1, -1)
     with torch.no_grad():
         still = model(clip)
-        expected, = image(x)
+        (expected,) = image(x)
     assert_close(still, expected[:, :, None].expand_as(still), 1e-4)
 
 
@@ -127,7 +129,8 @@ def test_inflation_to_another_window():
 
 def test_inflation_is_that_of_mmaction2(tmp_path):
     backbones = pytest.importorskip(
-        'mmaction.models.backbones', reason='mmaction2 is not installed')
+        'mmaction.models.backbones', reason='mmaction2 is not installed'
+    )
     image = randomize(SwinTransformer(**NARROW, window_size=5))
     path = str(tmp_path / 'image.pth')
     torch.save(classifier(image.state_dict()), path)
@@ -153,11 +156,13 @@ def test_a_network_for_clips_is_loaded_as_it_is(tmp_path):
 def test_images_as_clips_and_clips_as_images():
     image, video = SwinTransformer(**NARROW), make()
     with pytest.raises(
-            CheckpointError,
-            match='holds Swin V1 for images, the model is Video Swin: .*'
-            'pretrained2d=True'):
+        CheckpointError,
+        match='holds Swin V1 for images, the model is Video Swin: .*'
+        'pretrained2d=True',
+    ):
         load_backbone(make(pretrained2d=False), classifier(image.state_dict()))
     with pytest.raises(
-            CheckpointError,
-            match='holds Video Swin, the model is Swin V1 for images'):
+        CheckpointError,
+        match='holds Video Swin, the model is Swin V1 for images',
+    ):
         load_backbone(image, recognizer(video.state_dict()))

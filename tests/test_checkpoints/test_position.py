@@ -1,4 +1,5 @@
 """Resizing of bias tables and absolute embeddings."""
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,7 @@ def cubic(distance):
         return (A + 2) * d**3 - (A + 3) * d**2 + 1
     if d < 2:
         return A * (d**3 - 5 * d**2 + 8 * d - 4)
-    return 0.
+    return 0.0
 
 
 def slow_resize(grid, height, width):
@@ -35,7 +36,7 @@ def slow_resize(grid, height, width):
     def matrix(source, target):
         weights = np.zeros((target, source))
         for row in range(target):
-            centre = (row + .5) * source / target - .5
+            centre = (row + 0.5) * source / target - 0.5
             first = int(np.floor(centre)) - 1
             for tap in range(first, first + 4):
                 column = min(max(tap, 0), source - 1)
@@ -47,9 +48,10 @@ def slow_resize(grid, height, width):
     return np.einsum('yh,xw,hwc->yxc', rows, columns, grid)
 
 
-@pytest.mark.parametrize('source, target', [(7, 12), (12, 7), (7, 8),
-                                            (7, (5, 9)), ((3, 6), (4, 2)),
-                                            (1, 3), (3, 1)])
+@pytest.mark.parametrize(
+    'source, target',
+    [(7, 12), (12, 7), (7, 8), (7, (5, 9)), ((3, 6), (4, 2)), (1, 3), (3, 1)],
+)
 def test_bias_table_against_slow_reference(source, target):
 
     def offsets(window):
@@ -62,21 +64,27 @@ def test_bias_table_against_slow_reference(source, target):
     height, width = offsets(target)
     expected = slow_resize(table.view(h, w, 3).numpy(), height, width)
     assert resized.shape == (height * width, 3)
-    torch.testing.assert_close(resized,
-                               torch.from_numpy(expected).flatten(0, 1),
-                               **FLOAT64)
+    torch.testing.assert_close(
+        resized, torch.from_numpy(expected).flatten(0, 1), **FLOAT64
+    )
 
 
 @pytest.mark.parametrize('source, target', [(7, 12), (12, 7)])
 def test_bias_table_as_the_official_code(source, target):
     s1, s2, heads = 2 * source - 1, 2 * target - 1, 4
     table = torch.randn(s1 * s1, heads)
-    official = F.interpolate(
-        table.permute(1, 0).view(1, heads, s1, s1),
-        size=(s2, s2),
-        mode='bicubic').view(heads, s2 * s2).permute(1, 0)
+    official = (
+        F.interpolate(
+            table.permute(1, 0).view(1, heads, s1, s1),
+            size=(s2, s2),
+            mode='bicubic',
+        )
+        .view(heads, s2 * s2)
+        .permute(1, 0)
+    )
     torch.testing.assert_close(
-        resize_bias_table(table, source, target), official, **FLOAT32)
+        resize_bias_table(table, source, target), official, **FLOAT32
+    )
 
 
 def test_equal_windows_change_nothing():
@@ -91,14 +99,17 @@ def test_constant_stays_and_line_stays_a_line():
     constant = torch.full((169, 2), 0.7, dtype=torch.float64)
     torch.testing.assert_close(
         resize_bias_table(constant, 7, 12),
-        torch.full((529, 2), 0.7, dtype=torch.float64), **FLOAT64)
-    line = torch.arange(13.).double()[:, None].expand(13, 13).reshape(-1, 1)
+        torch.full((529, 2), 0.7, dtype=torch.float64),
+        **FLOAT64,
+    )
+    line = torch.arange(13.0).double()[:, None].expand(13, 13).reshape(-1, 1)
     resized = resize_bias_table(line, 7, 12).view(23, 23)
-    rows = (torch.arange(23).double() + .5) * 13 / 23 - .5
+    rows = (torch.arange(23).double() + 0.5) * 13 / 23 - 0.5
     # The kernel with a = -0.75 is exact for constants only: a line is met to
     # a twentieth of its step, away from the border.
     torch.testing.assert_close(
-        resized[3:-3], rows[3:-3, None].expand(-1, 23), rtol=0, atol=0.05)
+        resized[3:-3], rows[3:-3, None].expand(-1, 23), rtol=0, atol=0.05
+    )
 
 
 def test_mirrored_table_gives_mirrored_table():
@@ -106,11 +117,13 @@ def test_mirrored_table_gives_mirrored_table():
     resized = resize_bias_table(table.flatten(0, 1), 7, 12).view(23, 23, 2)
     mirrored = resize_bias_table(table.flip(0, 1).flatten(0, 1), 7, 12)
     torch.testing.assert_close(
-        mirrored.view(23, 23, 2), resized.flip(0, 1), **FLOAT64)
+        mirrored.view(23, 23, 2), resized.flip(0, 1), **FLOAT64
+    )
 
 
 @pytest.mark.parametrize(
-    'dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    'dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+)
 def test_type_is_kept(dtype):
     table = torch.randn(169, 3, dtype=torch.float64).to(dtype)
     resized = resize_bias_table(table, 7, 12)
@@ -138,7 +151,8 @@ def test_time_is_resized_as_height_and_width_are():
     torch.testing.assert_close(
         resized.view(7, 9, 11),
         torch.einsum('t,h,w->thw', *(e.flatten() for e in expected)),
-        **FLOAT64)
+        **FLOAT64,
+    )
 
 
 def test_clips_of_the_same_length_are_resized_frame_by_frame():
@@ -146,7 +160,8 @@ def test_clips_of_the_same_length_are_resized_frame_by_frame():
     resized = resize_bias_table(table, (8, 7, 7), (8, 12, 12)).view(15, -1, 3)
     for before, after in zip(table.view(15, 169, 3), resized):
         torch.testing.assert_close(
-            after, resize_bias_table(before, 7, 12), rtol=0, atol=1e-7)
+            after, resize_bias_table(before, 7, 12), rtol=0, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize('method', ['bicubic', 'geometric'])
@@ -155,12 +170,14 @@ def test_time_alone(method):
     # Only time changes, and the table is the same at all times.
     table[:] = table[:1]
     resized = resize_bias_table(
-        table.flatten(0, 2), (8, 7, 7), (16, 7, 7), method)
+        table.flatten(0, 2), (8, 7, 7), (16, 7, 7), method
+    )
     torch.testing.assert_close(
         resized.view(31, 13, 13, 2),
         table[:1].expand(31, -1, -1, -1),
         rtol=0,
-        atol=1e-6)
+        atol=1e-6,
+    )
 
 
 def test_wrong_windows_and_methods_are_errors():
@@ -181,8 +198,9 @@ def test_fit_position_by_the_window_that_is_known():
     fitted, change = fit_position(module, name, table, source_window=(8, 12))
     assert change == ('bias tables 15x23 -> 23x15', 'bicubic')
     assert torch.equal(fitted, resize_bias_table(table, (8, 12), (12, 8)))
-    fitted, change = fit_position(module, name, torch.randn(169, 3),
-                                  'geometric')
+    fitted, change = fit_position(
+        module, name, torch.randn(169, 3), 'geometric'
+    )
     assert change == ('bias tables 13x13 -> 23x15', 'geometric')
     with pytest.raises(ValueError, match='7x10, 10x7'):
         fit_position(module, name, torch.randn(13 * 19, 3))
@@ -192,15 +210,17 @@ def test_other_heads_are_left_to_the_caller():
     module = torch.nn.Module()
     module.attn = WindowAttention(6, (12, 12), 3)
     table = torch.randn(169, 4)
-    assert fit_position(module, 'attn.relative_position_bias_table',
-                        table) == (table, None)
+    assert fit_position(
+        module, 'attn.relative_position_bias_table', table
+    ) == (table, None)
 
 
 def test_inflation():
     weights = {
         'patch_embed.proj.weight': torch.randn(8, 3, 4, 4),
-        'layers.0.blocks.0.attn.relative_position_bias_table':
-        torch.randn(169, 3),
+        'layers.0.blocks.0.attn.relative_position_bias_table': torch.randn(
+            169, 3
+        ),
         'layers.0.blocks.0.norm1.weight': torch.randn(8),
     }
     inflated = inflate(weights, depth=8, patch_depth=2)
@@ -211,7 +231,8 @@ def test_inflation():
         F.conv3d(still, patch, stride=(2, 4, 4))[:, :, 0],
         F.conv2d(image, weights['patch_embed.proj.weight'], stride=4),
         rtol=0,
-        atol=1e-4)
+        atol=1e-4,
+    )
     assert patch.shape == (8, 3, 2, 4, 4) and patch.is_contiguous()
     assert table.shape == (15 * 169, 3)
     for step in table.view(15, 169, 3):
@@ -224,7 +245,9 @@ def test_absolute_embedding_against_slow_reference():
     expected = slow_resize(embedding.view(6, 6, 5).numpy(), 9, 5)
     torch.testing.assert_close(
         resize_absolute_embedding(embedding, (9, 5)),
-        torch.from_numpy(expected).flatten(0, 1)[None], **FLOAT64)
+        torch.from_numpy(expected).flatten(0, 1)[None],
+        **FLOAT64,
+    )
 
 
 def test_absolute_embedding_of_the_dense_code():

@@ -1,4 +1,5 @@
 """The windows by which Swin V2 reads offsets, on record and in models."""
+
 import pytest
 import torch
 from torch import nn
@@ -28,19 +29,21 @@ def checkpoint(network):
     network.load_state_dict(state_dict)
     return dict(
         meta=dict(iter=1, swin_dense=window_record(network)),
-        state_dict=state_dict)
+        state_dict=state_dict,
+    )
 
 
 def units(network):
     """The windows that divide offsets, by stage."""
     return tuple(
-        map(tuple,
-            window_record(network).get('pretrained_window_sizes', ())))
+        map(tuple, window_record(network).get('pretrained_window_sizes', ()))
+    )
 
 
 def outputs(network, size=(96, 64)):
     image = torch.randn(
-        1, 3, *size, generator=torch.Generator().manual_seed(0))
+        1, 3, *size, generator=torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():
         return network.eval()(image)
 
@@ -53,10 +56,12 @@ def assert_equal(one, other, size=(96, 64)):
 def test_record():
     assert window_record(model('v1')) == window_record(nn.Linear(2, 2)) == {}
     whole = Whole(
-        window_size=[8, 8, (8, 6), 4], pretrained_window_sizes=SHRUNK)
+        window_size=[8, 8, (8, 6), 4], pretrained_window_sizes=SHRUNK
+    )
     assert window_record(whole) == dict(
         window_sizes=[[8, 8], [8, 8], [8, 6], [4, 4]],
-        pretrained_window_sizes=[[8, 8], [8, 8], [8, 8], [4, 4]])
+        pretrained_window_sizes=[[8, 8], [8, 8], [8, 8], [4, 4]],
+    )
 
 
 @pytest.mark.parametrize('load', [load_model, load_backbone])
@@ -70,7 +75,7 @@ def test_a_model_takes_what_the_file_has_on_record(load):
         'log-MLP of 4x4 windows evaluated for 6x6 in 2 blocks',
         f'pretrained_window_sizes={SHRUNK} was read from the file; '
         'checkpoints of DenseRunner go on to record it, for any other runner '
-        'write it into the config'
+        'write it into the config',
     ]
     assert report.notes[0] in report.summary()
     assert units(fresh) == SHRUNK
@@ -94,18 +99,18 @@ def test_a_model_that_was_told_keeps_its_own():
         'log-MLP reads offsets in units of 8x8 windows as the model says, '
         'though the file is of 4x4 in 2 blocks'
     ]
-    assert units(told) == ((8, 8), ) * 4
+    assert units(told) == ((8, 8),) * 4
 
 
 def test_the_last_file_decides():
     network = Whole(window_size=6)
     load_backbone(network.backbone, weights('v2', window_size=7))
-    assert units(network) == ((7, 7), ) * 4
+    assert units(network) == ((7, 7),) * 4
     file = checkpoint(Whole(window_size=6, pretrained_window_sizes=SHRUNK))
     load_model(network, file)
     assert units(network) == SHRUNK
     load_model(network, checkpoint(Whole(window_size=6)))
-    assert units(network) == ((0, 0), ) * 4
+    assert units(network) == ((0, 0),) * 4
 
 
 def test_the_window_in_use_goes_on_to_be_it():
@@ -113,7 +118,7 @@ def test_the_window_in_use_goes_on_to_be_it():
     file = checkpoint(trained)
     fresh = Whole(window_size=6)
     assert load_model(fresh, file).notes == []
-    assert units(fresh) == ((0, 0), ) * 4
+    assert units(fresh) == ((0, 0),) * 4
     # The last maps are smaller than the window.
     assert_equal(fresh.backbone, trained.backbone)
 
@@ -124,8 +129,9 @@ def test_another_window_reads_offsets_by_that_of_the_file(load):
     network = Whole(window_size=6)
     report = load(network if load is load_model else network.backbone, file)
     assert report.notes[0] == (
-        'log-MLP of 4x4 windows evaluated for 6x6 in 8 blocks')
-    assert units(network) == ((4, 4), ) * 4
+        'log-MLP of 4x4 windows evaluated for 6x6 in 8 blocks'
+    )
+    assert units(network) == ((4, 4),) * 4
 
 
 def test_buffers_of_a_whole_model_tell_as_well():
@@ -135,7 +141,7 @@ def test_buffers_of_a_whole_model_tell_as_well():
     }
     network = Whole(window_size=6)
     load_model(network, file)
-    assert units(network) == ((8, 8), ) * 4
+    assert units(network) == ((8, 8),) * 4
 
 
 def test_the_tool_takes_the_recorded_window():

@@ -1,4 +1,5 @@
 """Whole checkpoints for another window, in the layout they came in."""
+
 from collections import OrderedDict
 
 import pytest
@@ -20,29 +21,23 @@ WRAPPERS = dict(
     official=lambda file: {
         'model': file,
         'epoch': 299,
-        'optimizer': {
-            'state': {}
-        }
+        'optimizer': {'state': {}},
     },
     openmmlab=lambda file: {
-        'meta': {
-            'epoch': 36
-        },
+        'meta': {'epoch': 36},
         'state_dict': file,
-        'message_hub': {}
+        'message_hub': {},
     },
-    parallel=lambda file:
-    {'model': {
-        f'module.{name}': value
-        for name, value in file.items()
-    }},
+    parallel=lambda file: {
+        'model': {f'module.{name}': value for name, value in file.items()}
+    },
     detector=lambda file: {
-        'state_dict':
-        OrderedDict({
-            f'backbone.{name}': value
-            for name, value in file.items()
-        }, **{'rpn_head.rpn_cls.bias': torch.ones(3)})
-    })
+        'state_dict': OrderedDict(
+            {f'backbone.{name}': value for name, value in file.items()},
+            **{'rpn_head.rpn_cls.bias': torch.ones(3)},
+        )
+    },
+)
 
 
 def tensors(checkpoint):
@@ -63,8 +58,7 @@ def test_layout_is_kept(wrapper):
     assert len(masks) == 4
     assert list(after) == [name for name in before if name not in masks]
     assert set(resized.left_out) == training | {
-        name.removeprefix('module.')
-        for name in masks
+        name.removeprefix('module.') for name in masks
     }
     assert set(resized.checkpoint) == set(source) - training - masks
     for name, value in after.items():
@@ -87,9 +81,9 @@ def test_every_naming(target):
     file = export(file, target)
     resized = resize_checkpoint(file, [5], method='geometric')
     assert resized.checkpoint.keys() == file.keys()
-    assert [row[1:] for row in resized.rows] == [(heads, (3, 3), (5, 5))
-                                                 for heads in (1, 2, 2, 4)
-                                                 for _ in range(2)]
+    assert [row[1:] for row in resized.rows] == [
+        (heads, (3, 3), (5, 5)) for heads in (1, 2, 2, 4) for _ in range(2)
+    ]
     ours, theirs = model('v1', window_size=5), model('v1', window_size=5)
     assert load_backbone(ours, resized.checkpoint).resized == []
     load_backbone(theirs, file, method='geometric')
@@ -106,10 +100,12 @@ def test_metadata_and_flat_buffers():
     }
     resized = resize_checkpoint(flat, [4, 2])
     assert resized.metadata == dict(
-        method='bicubic', window=[4, 2], from_windows=[[3, 5]])
+        method='bicubic', window=[4, 2], from_windows=[[3, 5]]
+    )
     name = 'layers.0.blocks.0.attn.relative_position_index'
-    assert torch.equal(resized.checkpoint[name],
-                       relative_index((4, 2)).flatten())
+    assert torch.equal(
+        resized.checkpoint[name], relative_index((4, 2)).flatten()
+    )
 
 
 def test_equal_window_is_bit_identical():
@@ -125,18 +121,22 @@ def test_clips():
     resized = resize_checkpoint(file, [4, 3, 5])
     name = f'layers.2.blocks.1.attn.{TABLE}'
     assert resized.rows[5] == (name, 2, (2, 3, 3), (4, 3, 5))
-    assert torch.equal(resized.checkpoint[name],
-                       resize_bias_table(file[name], (2, 3, 3), (4, 3, 5)))
+    assert torch.equal(
+        resized.checkpoint[name],
+        resize_bias_table(file[name], (2, 3, 3), (4, 3, 5)),
+    )
     network = model('video', window_size=(4, 3, 5))
     assert load_backbone(network, resized.checkpoint).notes == []
 
 
 def test_absolute_embedding():
     file = weights(
-        'v1', window_size=3, use_abs_pos_embed=True, pretrain_img_size=32)
+        'v1', window_size=3, use_abs_pos_embed=True, pretrain_img_size=32
+    )
     value = file['absolute_pos_embed']
-    assert resize_checkpoint(file,
-                             [4]).checkpoint['absolute_pos_embed'] is value
+    assert (
+        resize_checkpoint(file, [4]).checkpoint['absolute_pos_embed'] is value
+    )
     resized = resize_checkpoint(file, [4], image_size=[128, 160])
     expected = resize_absolute_embedding(value, (32, 40))
     assert torch.equal(resized.checkpoint['absolute_pos_embed'], expected)
@@ -144,8 +144,9 @@ def test_absolute_embedding():
     # As the official dense code has it.
     file['absolute_pos_embed'] = value.mT.unflatten(2, (8, 8))
     dense = resize_checkpoint(file, [4], image_size=[128, 160]).checkpoint
-    assert torch.equal(dense['absolute_pos_embed'],
-                       expected.mT.unflatten(2, (32, 40)))
+    assert torch.equal(
+        dense['absolute_pos_embed'], expected.mT.unflatten(2, (32, 40))
+    )
 
 
 def test_v2_records_what_it_was_trained_with():
@@ -155,13 +156,16 @@ def test_v2_records_what_it_was_trained_with():
         method='log-MLP',
         window=[12, 12],
         pretrained_window_sizes=[[8, 8], [8, 8], [8, 8], [4, 4]],
-        from_windows=[[8, 8], [4, 4]])
+        from_windows=[[8, 8], [4, 4]],
+    )
     coordinates = [
-        value for name, value in resized.checkpoint.items()
+        value
+        for name, value in resized.checkpoint.items()
         if name.endswith('relative_coords_table')
     ]
-    assert [tuple(value.shape)
-            for value in coordinates] == 8 * [(1, 23, 23, 2)]
+    assert [tuple(value.shape) for value in coordinates] == 8 * [
+        (1, 23, 23, 2)
+    ]
     assert normalising_window(coordinates[0]) == (8, 8)
     assert normalising_window(coordinates[-1]) == (4, 4)
     for name, value in file.items():
@@ -177,17 +181,23 @@ def test_v2_that_does_not_say_its_window():
     assert resized.metadata['pretrained_window_sizes'] == 4 * [[8, 8]]
 
 
-@pytest.mark.parametrize('family, kwargs, message', [
-    ('v1', dict(window=[1]), r'between 2 and 128 tokens, got \(1, 1\)'),
-    ('v1', dict(window=[224]), 'it counts patches of the first map'),
-    ('v1', dict(window=[0]), 'window must be one positive number or two'),
-    ('v1', dict(window=[8, 7, 7]), r'is for images, .*pretrained2d=True'),
-    ('video', dict(window=[7]), 'window must be time, height and width'),
-    ('v1', dict(window=[12], image_size=[224]),
-     r'beyond the last map, which has \(7, 7\) tokens'),
-    ('v1', dict(window=[4], source_window=[5]), 'has 81 rows'),
-    ('v1', dict(window=[4], method='linear'), 'bicubic, geometric'),
-])
+@pytest.mark.parametrize(
+    'family, kwargs, message',
+    [
+        ('v1', dict(window=[1]), r'between 2 and 128 tokens, got \(1, 1\)'),
+        ('v1', dict(window=[224]), 'it counts patches of the first map'),
+        ('v1', dict(window=[0]), 'window must be one positive number or two'),
+        ('v1', dict(window=[8, 7, 7]), r'is for images, .*pretrained2d=True'),
+        ('video', dict(window=[7]), 'window must be time, height and width'),
+        (
+            'v1',
+            dict(window=[12], image_size=[224]),
+            r'beyond the last map, which has \(7, 7\) tokens',
+        ),
+        ('v1', dict(window=[4], source_window=[5]), 'has 81 rows'),
+        ('v1', dict(window=[4], method='linear'), 'bicubic, geometric'),
+    ],
+)
 def test_bad_input(family, kwargs, message):
     with pytest.raises(ValueError, match=message):
         resize_checkpoint(weights(family), **kwargs)

@@ -1,4 +1,5 @@
 """A host's whole checkpoint gives its detections, box by box."""
+
 from collections import OrderedDict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def build(backbone):
     cfg = Config.fromfile(RECIPE).model
     cfg.backbone.type = backbone
     cfg.backbone.pop('arch')
-    cfg.test_cfg.rcnn.score_thr = 0.
+    cfg.test_cfg.rcnn.score_thr = 0.0
     with DefaultScope.overwrite_default_scope('mmdet'):
         return MODELS.build(cfg).eval()
 
@@ -36,13 +37,14 @@ def host():
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             noise = torch.randn(value.shape, generator=generator)
-            scale = value[0].numel()**-.5 if value.ndim > 1 else .1
+            scale = value[0].numel() ** -0.5 if value.ndim > 1 else 0.1
             value.copy_(noise * scale + name.endswith('norm.weight'))
     return model, detect(model)
 
 
 def detect(model):
     from mmdet.structures import DetDataSample
+
     generator = torch.Generator().manual_seed(1)
     sizes = [(64, 77), (50, 64)]
     images = [
@@ -52,7 +54,9 @@ def detect(model):
     samples = [
         DetDataSample(
             metainfo=dict(
-                img_shape=size, ori_shape=size, scale_factor=(1., 1.)))
+                img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)
+            )
+        )
         for size in sizes
     ]
     with torch.no_grad():
@@ -73,7 +77,8 @@ def averaged(state):
     """As mmengine's EMAHook stores: the average is what counts."""
     current = {f'module.{k}': torch.zeros_like(v) for k, v in state.items()}
     return dict(
-        mmdet_3(state), ema_state_dict=dict(current, steps=torch.tensor(5)))
+        mmdet_3(state), ema_state_dict=dict(current, steps=torch.tensor(5))
+    )
 
 
 def official(state):
@@ -83,10 +88,13 @@ def official(state):
     for name in [n for n in result if n.endswith('bias_table')]:
         index = name.replace('bias_table', 'index')
         result[index] = torch.zeros(16, 16, dtype=torch.int64)
-    result.update({
-        name: value
-        for name, value in state.items() if not name.startswith('backbone.')
-    })
+    result.update(
+        {
+            name: value
+            for name, value in state.items()
+            if not name.startswith('backbone.')
+        }
+    )
     meta = dict(epoch=36, CLASSES=('circle', 'square', 'triangle'))
     return dict(meta=meta, state_dict=result, optimizer=dict(state={}))
 
@@ -109,12 +117,14 @@ def test_detections_are_the_hosts(layout, host, tmp_path):
                 found.bboxes[index],
                 other.bboxes[index],
                 rtol=0,
-                atol=TOLERANCE)
+                atol=TOLERANCE,
+            )
             torch.testing.assert_close(
                 found.scores[index],
                 other.scores[index],
                 rtol=0,
-                atol=TOLERANCE)
+                atol=TOLERANCE,
+            )
             pixels = found.masks[index] != other.masks[index]
             assert pixels.sum() <= 2  # at the threshold
     # The weights matter: boxes differ from each other and between images.
@@ -150,7 +160,8 @@ def test_a_lacking_tensor_is_an_error(host):
     state = dict(host[0].state_dict())
     del state['backbone.stages.2.blocks.0.attn.w_msa.qkv.weight']
     with pytest.raises(
-            CheckpointError,
-            match=r'1 of \d+ tensors of the model are not in the file '
-            r'\(backbone\.layers\.2\.blocks\.0\.attn\.qkv\.weight\)'):
+        CheckpointError,
+        match=r'1 of \d+ tensors of the model are not in the file '
+        r'\(backbone\.layers\.2\.blocks\.0\.attn\.qkv\.weight\)',
+    ):
         load_model(build('swin_dense.SwinTransformer'), state)

@@ -1,4 +1,5 @@
 """Telling the window of a table by its rows and by buffers."""
+
 from math import prod
 
 import pytest
@@ -24,24 +25,43 @@ def test_table_window():
 
 def test_possible_windows():
     assert possible_windows(15, 2) == ((1, 8), (2, 3), (3, 2), (8, 1))
-    assert possible_windows(9, 3) == ((1, 1, 5), (1, 2, 2), (1, 5, 1),
-                                      (2, 1, 2), (2, 2, 1), (5, 1, 1))
+    assert possible_windows(9, 3) == (
+        (1, 1, 5),
+        (1, 2, 2),
+        (1, 5, 1),
+        (2, 1, 2),
+        (2, 2, 1),
+        (5, 1, 1),
+    )
     assert possible_windows(8, 2) == ()
 
 
-@pytest.mark.parametrize('window', [(7, 7), (8, 12), (12, 8), (1, 5),
-                                    (8, 7, 7), (5, 7, 7), (2, 5, 9), (9, 5, 2),
-                                    (1, 1)])
+@pytest.mark.parametrize(
+    'window',
+    [
+        (7, 7),
+        (8, 12),
+        (12, 8),
+        (1, 5),
+        (8, 7, 7),
+        (5, 7, 7),
+        (2, 5, 9),
+        (9, 5, 2),
+        (1, 1),
+    ],
+)
 @pytest.mark.parametrize('shape', ['square', 'flat'])
 def test_index_is_decisive(window, shape):
     index = relative_index(window)
     index = index.flatten() if shape == 'flat' else index
-    other = window[:-1] + (window[-1] + 1, )
+    other = window[:-1] + (window[-1] + 1,)
     assert find_window(rows(window), len(window), index, other) == window
 
 
-@pytest.mark.parametrize('window', [(7, 7), (8, 7, 7), (16, 7, 7), (2, 7, 7),
-                                    (1, 7, 7), (1, 1), (2, 1, 1)])
+@pytest.mark.parametrize(
+    'window',
+    [(7, 7), (8, 7, 7), (16, 7, 7), (2, 7, 7), (1, 7, 7), (1, 1), (2, 1, 1)],
+)
 def test_equal_height_and_width_need_no_index(window):
     if window == (1, 7, 7):  # 169 = 1 * 169: one frame is the only choice
         assert possible_windows(169, 3).count(window) == 1
@@ -69,7 +89,8 @@ def test_what_cannot_be_told_is_an_error():
     assert str(error.value) == (
         'a bias table of 345 rows may be for windows of 1x173, 2x58, 3x35, '
         '8x12, 12x8, 35x3, ... tokens, and the file does not say which: give '
-        'source_window (--from-window on the command line)')
+        'source_window (--from-window on the command line)'
+    )
     with pytest.raises(ValueError, match='5x7x7, 85x2x2 tokens'):
         find_window(1521, 3)
     with pytest.raises(ValueError, match='344 rows fits no window of 2 axes'):
@@ -79,7 +100,7 @@ def test_what_cannot_be_told_is_an_error():
 def official_table(window, pretrained):
     """`relative_coords_table`, by the formula of the V2 paper (equation 4)."""
     axes = [
-        torch.arange(1. - size, size) / (unit - 1) * 8
+        torch.arange(1.0 - size, size) / (unit - 1) * 8
         for size, unit in zip(window, pretrained)
     ]
     offsets = torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)[None]
@@ -87,8 +108,9 @@ def official_table(window, pretrained):
 
 
 @pytest.mark.parametrize('window', [(8, 8), (16, 16), (8, 12), (2, 24)])
-@pytest.mark.parametrize('pretrained', [(8, 8), (12, 12), (6, 6), (7, 16),
-                                        (56, 64)])
+@pytest.mark.parametrize(
+    'pretrained', [(8, 8), (12, 12), (6, 6), (7, 16), (56, 64)]
+)
 def test_normalising_window(window, pretrained):
     table = official_table(window, pretrained)
     assert normalising_window(table) == pretrained

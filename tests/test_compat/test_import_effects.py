@@ -1,4 +1,5 @@
 """What `import swin_dense` changes in a process, listed to the last entry."""
+
 import json
 import subprocess
 import sys
@@ -12,18 +13,22 @@ FINDERS = [
     'swin_dense.compat.mmcv_ext.ExtFinder',
     'swin_dense.compat.weights_only.LoadingFinder',
 ]
-REBOUND = [] if find_spec('pkg_resources') else [
-    'mmengine.config.config.get_installed_path',
-    'mmengine.config.config.is_installed',
-    'mmengine.utils.get_installed_path',
-    'mmengine.utils.is_installed',
-    'mmengine.utils.package_utils.get_installed_path',
-    'mmengine.utils.package_utils.is_installed',
-]
+REBOUND = (
+    []
+    if find_spec('pkg_resources')
+    else [
+        'mmengine.config.config.get_installed_path',
+        'mmengine.config.config.is_installed',
+        'mmengine.utils.get_installed_path',
+        'mmengine.utils.is_installed',
+        'mmengine.utils.package_utils.get_installed_path',
+        'mmengine.utils.package_utils.is_installed',
+    ]
+)
 
 # All that the package needs is imported first, so that its own effects are
 # left. Values are compared by identity where they can be replaced.
-CODE = '''
+CODE = """
 import atexit, builtins, codecs, gc, json, locale, logging, os, signal, socket
 import sys, threading, warnings
 import numpy, torch, mmengine, mmengine.config.config, mmengine.dist
@@ -86,14 +91,16 @@ rebound = [name for name, value in attributes_before.items()
            if attributes_after.get(name, value) is not value]
 removed = sorted(set(attributes_before) - set(attributes_after))
 print(json.dumps(dict(changed=changed, rebound=rebound, removed=removed)))
-'''
+"""
 
 
 def test_effects_of_the_import():
-    done = subprocess.run([sys.executable, '-c', CODE],
-                          capture_output=True,
-                          text=True,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, '-c', CODE],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     found = json.loads(done.stdout)
     before, after = found['changed'].pop('finders')
     assert sorted(set(after) - set(before)) == FINDERS
@@ -105,12 +112,16 @@ def test_effects_of_the_import():
 
 
 def test_safe_globals_stay_when_all_of_it_is_imported():
-    code = ('import torch; from torch.serialization import get_safe_globals; '
-            'import mmengine.runner; before = set(get_safe_globals()); '
-            'import swin_dense.engine.runner, swin_dense.backbones; '
-            'print(before ^ set(get_safe_globals()))')
-    done = subprocess.run([sys.executable, '-c', code],
-                          capture_output=True,
-                          text=True,
-                          check=True)
+    code = (
+        'import torch; from torch.serialization import get_safe_globals; '
+        'import mmengine.runner; before = set(get_safe_globals()); '
+        'import swin_dense.engine.runner, swin_dense.backbones; '
+        'print(before ^ set(get_safe_globals()))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == 'set()\n'

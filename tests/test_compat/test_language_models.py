@@ -1,4 +1,5 @@
 """mmdet's models that read text, on the installed transformers."""
+
 import copy
 
 import pytest
@@ -38,7 +39,7 @@ def build(name, bert, folder):
     if name == GLIP:
         options['model.bbox_head.lang_model_name'] = bert
         options['model.bbox_head.num_dyhead_blocks'] = 1
-        options['model.test_cfg.score_thr'] = 0.
+        options['model.test_cfg.score_thr'] = 0.0
         options['model.neck.in_channels'] = [24, 48, 96]
     else:
         options['model.neck.in_channels'] = [24, 48, 96]
@@ -56,20 +57,27 @@ def build(name, bert, folder):
 def make_batch(text=TEXT, custom_entities=True):
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
+
     sample = DetDataSample(
         metainfo=dict(
             img_shape=(64, 96),
             ori_shape=(64, 96),
             batch_input_shape=(64, 96),
-            scale_factor=(1., 1.),
+            scale_factor=(1.0, 1.0),
             text=text,
-            custom_entities=custom_entities))
+            custom_entities=custom_entities,
+        )
+    )
     sample.gt_instances = InstanceData(
-        bboxes=torch.tensor([[8., 6., 60., 40.], [30., 20., 90., 60.]]),
-        labels=torch.tensor([0, 2]))
+        bboxes=torch.tensor(
+            [[8.0, 6.0, 60.0, 40.0], [30.0, 20.0, 90.0, 60.0]]
+        ),
+        labels=torch.tensor([0, 2]),
+    )
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(
-        256, (3, 64, 96), dtype=torch.uint8, generator=generator)
+        256, (3, 64, 96), dtype=torch.uint8, generator=generator
+    )
     return dict(inputs=[image], data_samples=[sample])
 
 
@@ -78,23 +86,26 @@ def test_loss_and_prediction(name, bert, tmp_path):
     model = build(name, bert, tmp_path)
     model.train()
     loss, parts = model.parse_losses(
-        model(**model.data_preprocessor(make_batch(), True), mode='loss'))
+        model(**model.data_preprocessor(make_batch(), True), mode='loss')
+    )
     assert torch.isfinite(loss) and loss > 0, parts
     loss.backward()
     assert not [
-        name for name, value in model.named_parameters()
+        name
+        for name, value in model.named_parameters()
         if value.requires_grad and value.grad is None
     ]
     with torch.no_grad():
-        by_name, = model.eval().test_step(make_batch())
-        as_list, = model.test_step(make_batch(('person', 'dog')))
+        (by_name,) = model.eval().test_step(make_batch())
+        (as_list,) = model.test_step(make_batch(('person', 'dog')))
         # A caption, which mmdet gives to nltk; here its parts are names.
-        caption, = model.test_step(make_batch(TEXT, custom_entities=False))
+        (caption,) = model.test_step(make_batch(TEXT, custom_entities=False))
     found = by_name.pred_instances
     assert len(found) >= 20 and found.labels.max() <= 2
     names = ('person', 'dog', 'traffic light')
-    assert [names[label] for label in found.labels
-            ] == [name.strip() for name in found.label_names]
+    assert [names[label] for label in found.labels] == [
+        name.strip() for name in found.label_names
+    ]
     assert as_list.pred_instances.labels.max() <= 1
     assert len(caption.pred_instances) == len(found)
 
@@ -104,8 +115,10 @@ def test_fused_layer_is_berts():
     from mmdet.models.utils.vlfuse_helper import BertEncoderLayer
     from transformers import BertConfig
     from transformers.models.bert.modeling_bert import BertLayer
+
     config = BertConfig(
-        hidden_size=16, num_attention_heads=2, intermediate_size=24)
+        hidden_size=16, num_attention_heads=2, intermediate_size=24
+    )
     config._attn_implementation = 'eager'
     served, expected = BertEncoderLayer(config), BertLayer(config)
     expected.load_state_dict(served.state_dict())
@@ -114,8 +127,9 @@ def test_fused_layer_is_berts():
     hidden = torch.randn(2, 5, 16)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     result = served(dict(visual=None, lang=dict(hidden=hidden, masks=mask)))
-    bias = torch.zeros(2, 1, 1, 5).masked_fill(mask[:, None, None] == 0,
-                                               -torch.inf)
+    bias = torch.zeros(2, 1, 1, 5).masked_fill(
+        mask[:, None, None] == 0, -torch.inf
+    )
     output = expected(hidden, attention_mask=bias)
     output = output[0] if isinstance(output, tuple) else output
     torch.testing.assert_close(result['lang']['hidden'], output)
@@ -124,15 +138,18 @@ def test_fused_layer_is_berts():
 def test_names_do_not_see_each_other(bert):
     """Grounding DINO's masks of pairs keep each name to itself."""
     from mmdet.models.language_models import BertModel
+
     model = BertModel(
         name=bert,
         pad_to_max=False,
         use_sub_sentence_represent=True,
-        special_tokens_list=['[CLS]', '[SEP]', '.', '?']).eval()
+        special_tokens_list=['[CLS]', '[SEP]', '.', '?'],
+    ).eval()
     with torch.no_grad():
         dog, cat = (
             model([f'person . {name} .'])['embedded'][0]
-            for name in ('dog', 'cat'))
+            for name in ('dog', 'cat')
+        )
     # [CLS] person . NAME . [SEP]
     torch.testing.assert_close(dog[:3], cat[:3])
     assert (dog[3] - cat[3]).abs().max() > 0.01
@@ -159,6 +176,7 @@ def test_checkpointed_layers_give_the_same_gradients():
 
 def test_bert_that_cannot_be_had_says_what_to_do(monkeypatch):
     from mmdet.models.language_models import bert
+
     hub = pytest.importorskip('huggingface_hub')
     monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)
     with pytest.raises(OSError) as error:
@@ -171,9 +189,11 @@ def test_bert_that_cannot_be_had_says_what_to_do(monkeypatch):
 
 def test_captions_without_nltk(monkeypatch):
     from mmdet.models.detectors import glip
+
     monkeypatch.setitem(__import__('sys').modules, 'nltk', None)
     assert glip.find_noun_phrases('Person . traffic light .') == [
-        'person', 'traffic light'
+        'person',
+        'traffic light',
     ]
     assert glip.find_noun_phrases('dog') == ['dog']
     with pytest.raises(RuntimeError, match='separate them by dots'):

@@ -1,4 +1,5 @@
 """mmaction2 in environments made for the test, each in its own process."""
+
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What a process with mmaction2's models finds, as JSON.
-LOOK = '''
+LOOK = """
 import json
 import sys
 from importlib.metadata import distribution
@@ -42,7 +43,7 @@ try:
 except ModuleNotFoundError as error:
     found['absent'] = error.name
 print(json.dumps(found))
-'''
+"""
 
 
 @pytest.fixture(scope='module')
@@ -65,13 +66,12 @@ def environment(tmp_path_factory):
 def run(code, *folders):
     """The output of a process that sees these folders alone."""
     path = os.pathsep.join(map(str, (REPOSITORY, *folders)))
-    done = subprocess.run([sys.executable, '-S', '-c', code],
-                          env={
-                              **os.environ, 'PYTHONPATH': path,
-                              'OMP_NUM_THREADS': '1'
-                          },
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, '-S', '-c', code],
+        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -91,8 +91,9 @@ def multimodal(environment, tmp_path_factory):
     (package / '__init__.py').write_text('class BertTokenizer:\n    pass\n')
     info = folder / 'transformers-5.0.dist-info'
     info.mkdir()
-    (info / 'METADATA'
-     ).write_text('Metadata-Version: 2.1\nName: transformers\nVersion: 5.0\n')
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: transformers\nVersion: 5.0\n'
+    )
     return json.loads(run(LOOK, environment, folder).splitlines()[-1])
 
 
@@ -117,14 +118,16 @@ def test_nobody_else_sees_the_back_port(plain):
 
 
 def test_without_the_shim_the_wheel_does_not_import(environment):
-    code = ('import sys\n'
-            'import swin_dense\n'
-            'sys.meta_path = [finder for finder in sys.meta_path if not\n'
-            '                 type(finder).__module__.startswith("swin_")]\n'
-            'try:\n'
-            '    import mmaction.models\n'
-            'except ModuleNotFoundError as error:\n'
-            '    print(error.name)\n')
+    code = (
+        'import sys\n'
+        'import swin_dense\n'
+        'sys.meta_path = [finder for finder in sys.meta_path if not\n'
+        '                 type(finder).__module__.startswith("swin_")]\n'
+        'try:\n'
+        '    import mmaction.models\n'
+        'except ModuleNotFoundError as error:\n'
+        '    print(error.name)\n'
+    )
     assert run(code, environment).strip() == 'mmaction.models.localizers.drn'
 
 
@@ -134,17 +137,21 @@ def test_a_mended_wheel_wins(tmp_path):
         tmp_path.mkdir()
         (tmp_path / '__init__.py').write_text('')
     (tmp_path / 'drn.py').write_text('DRN = 42\n')
-    code = ('import sys\n'
-            f'sys.path.insert(0, {str(tmp_path.parents[3])!r})\n'
-            'from swin_dense.compat import mmaction_imports\n'
-            'mmaction_imports.install()\n'
-            'mmaction_imports.install()\n'
-            'finders = [type(finder).__name__ for finder in sys.meta_path]\n'
-            'from mmaction.models.localizers.drn.drn import DRN\n'
-            'print(finders.count("MendingFinder"),'
-            ' finders.count("DRNFinder"), DRN)')
-    done = subprocess.run([sys.executable, '-c', code],
-                          cwd=REPOSITORY,
-                          capture_output=True,
-                          text=True)
+    code = (
+        'import sys\n'
+        f'sys.path.insert(0, {str(tmp_path.parents[3])!r})\n'
+        'from swin_dense.compat import mmaction_imports\n'
+        'mmaction_imports.install()\n'
+        'mmaction_imports.install()\n'
+        'finders = [type(finder).__name__ for finder in sys.meta_path]\n'
+        'from mmaction.models.localizers.drn.drn import DRN\n'
+        'print(finders.count("MendingFinder"),'
+        ' finders.count("DRNFinder"), DRN)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.split() == ['1', '1', '42'], done.stderr

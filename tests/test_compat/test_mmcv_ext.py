@@ -1,4 +1,5 @@
 """How the stand-in for mmcv's compiled half is found, and when it is not."""
+
 import importlib.util
 import subprocess
 import sys
@@ -21,29 +22,30 @@ def python(code, path=None):
         [sys.executable, '-c', textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        env=environment)
+        env=environment,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout + result.stderr
 
 
 def test_import_is_silent_and_light():
-    written = python('''
+    written = python("""
         import sys
         import swin_dense
         hosts = {'mmcv', 'mmdet', 'mmseg', 'mmaction', 'torchvision'}
         assert not hosts & set(sys.modules), hosts & set(sys.modules)
-    ''')
+    """)
     assert written == ''
 
 
 def test_importing_operators_imports_no_torchvision():
-    written = python('''
+    written = python("""
         import sys
         import swin_dense
         import mmcv.ops
         assert 'torchvision' not in sys.modules
         assert 'swin_dense' in sys.modules['mmcv._ext'].__doc__
-    ''')
+    """)
     assert written == ''
 
 
@@ -53,12 +55,14 @@ def test_compiled_mmcv_is_left_alone(tmp_path):
     (package / '__init__.py').write_text('')
     (package / '_ext.py').write_text('compiled = True')
     written = python(
-        '''
+        """
         import swin_dense
         import mmcv._ext
         assert mmcv._ext.compiled
         assert not hasattr(mmcv._ext, 'nms')
-    ''', tmp_path)
+    """,
+        tmp_path,
+    )
     assert written == ''
 
 
@@ -82,9 +86,13 @@ def test_serves_one_name_only():
 
 def test_other_operator_raises_when_called():
     from mmcv.ops import RoIAlignRotated
-    layer = RoIAlignRotated((2, 2), 1.)
+
+    layer = RoIAlignRotated((2, 2), 1.0)
     with pytest.raises(NotImplementedError) as error:
-        layer(torch.rand(1, 1, 4, 4), torch.tensor([[0., 0., 0., 2., 2., 0.]]))
+        layer(
+            torch.rand(1, 1, 4, 4),
+            torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 0.0]]),
+        )
     message = str(error.value)
     assert "mmcv operator 'roi_align_rotated_forward'" in message
     assert 'pip install mmcv==2.1.0' in message
@@ -99,19 +107,20 @@ def test_private_names_are_not_operators():
 
 def test_environment_report_works():
     from mmcv.utils import collect_env
+
     report = collect_env()
     assert report['MMCV Compiler'] == 'n/a'
     assert report['MMCV CUDA Compiler'] == 'not available'
 
 
 def test_host_registers_its_modules():
-    written = python('''
+    written = python("""
         import swin_dense
         from mmdet.utils import register_all_modules
         register_all_modules()
         from mmdet.registry import MODELS
         assert MODELS.get('CascadeRCNN') and MODELS.get('DINO')
-    ''')
+    """)
     assert 'Error' not in written
 
 
@@ -134,26 +143,31 @@ def torchvision(monkeypatch):
         return mmcv_operators.suppression.nms(boxes, scores, iou_threshold)
 
     @record
-    def roi_align(features, boxes, output_size, spatial_scale, sampling_ratio,
-                  aligned):
+    def roi_align(
+        features, boxes, output_size, spatial_scale, sampling_ratio, aligned
+    ):
         grid = torch.zeros(len(boxes), features.size(1), *output_size)
         return grid + 3 * features.sum()
 
     @record
-    def deform_conv2d(input,
-                      offset,
-                      weight,
-                      bias=None,
-                      stride=1,
-                      padding=0,
-                      dilation=1,
-                      mask=None):
+    def deform_conv2d(
+        input,
+        offset,
+        weight,
+        bias=None,
+        stride=1,
+        padding=0,
+        dilation=1,
+        mask=None,
+    ):
         geometry = ConvGeometry(
-            stride, padding, dilation,
+            stride,
+            padding,
+            dilation,
             input.size(1) // weight.size(1),
-            offset.size(1) // (2 * weight[0, 0].numel()))
-        return deform_conv(input, offset, mask, weight,
-                                             geometry)
+            offset.size(1) // (2 * weight[0, 0].numel()),
+        )
+        return deform_conv(input, offset, mask, weight, geometry)
 
     package = types.ModuleType('torchvision')
     package.ops = ops
@@ -166,7 +180,8 @@ def torchvision(monkeypatch):
 
 def test_torchvision_serves_nms(torchvision):
     from mmcv.ops import nms
-    boxes = torch.tensor([[0., 0., 4., 4.], [0., 0., 4., 4.1]])
+
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 4.1]])
     scores = torch.tensor([0.5, 0.6])
     assert nms(boxes, scores, 0.5)[1].tolist() == [1]
     assert len(torchvision) == 2  # the trial and the call
@@ -176,8 +191,9 @@ def test_torchvision_serves_nms(torchvision):
 
 def test_torchvision_serves_mean_roi_align(torchvision):
     from mmcv.ops import roi_align
+
     features = torch.rand(1, 2, 4, 4, requires_grad=True)
-    rois = torch.tensor([[0., 0., 0., 2., 2.]])
+    rois = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
     output = roi_align(features, rois, (2, 3), 0.5, 2, 'avg', True)
     name, args, _ = torchvision[-1]
     assert name == 'roi_align'
@@ -193,6 +209,7 @@ def test_torchvision_serves_mean_roi_align(torchvision):
 
 def test_torchvision_serves_deformable_convolution(torchvision):
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+
     inputs = torch.rand(2, 4, 5, 5, requires_grad=True)
     weight = torch.rand(6, 2, 3, 3, requires_grad=True)
     offset = torch.rand(2, 36, 3, 4)
@@ -200,7 +217,7 @@ def test_torchvision_serves_deformable_convolution(torchvision):
     options = (2, (1, 2), 1, 2, 2)
     outputs = [
         deform_conv2d(inputs, offset, weight, *options),
-        modulated_deform_conv2d(inputs, offset, mask, weight, None, *options)
+        modulated_deform_conv2d(inputs, offset, mask, weight, None, *options),
     ]
     for (name, _, kwargs), given in zip(torchvision[1:], (None, mask)):
         assert name == 'deform_conv2d'
@@ -214,8 +231,9 @@ def test_torchvision_serves_deformable_convolution(torchvision):
     assert served == ['nms'] + ['deform_conv2d'] * 5
 
 
-@pytest.mark.parametrize('error',
-                         [ImportError, RuntimeError, OSError, AttributeError])
+@pytest.mark.parametrize(
+    'error', [ImportError, RuntimeError, OSError, AttributeError]
+)
 def test_broken_torchvision_is_passed_over(monkeypatch, error):
 
     def fail(*args):

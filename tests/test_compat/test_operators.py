@@ -1,4 +1,5 @@
 """Gradients, memory, types and repeatability of the operators' kernels."""
+
 import importlib
 
 import pytest
@@ -14,7 +15,7 @@ KERNELS = 'swin_dense.compat.operators.'
 HALF_TOLERANCE = {torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
-def double(*shape, scale=1., shift=0.):
+def double(*shape, scale=1.0, shift=0.0):
     values = torch.randn(*shape, dtype=torch.float64) * scale + shift
     return values.requires_grad_()
 
@@ -30,62 +31,87 @@ def some_rois(count, images=2, size=40):
 @pytest.mark.parametrize('ratio', [0, 2])
 def test_roi_align_gradient(mode, ratio):
     from mmcv.ops import roi_align
+
     features = double(2, 2, 6, 7)
     rois = some_rois(5)
     assert gradcheck(
         lambda x: roi_align(x, rois, (2, 3), 0.2, ratio, mode, True),
-        (features, ))
+        (features,),
+    )
 
 
 @pytest.mark.parametrize('groups, deform_groups', [(1, 1), (2, 1), (1, 2)])
 def test_deformable_convolution_gradient(groups, deform_groups):
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+
     inputs = double(2, 4, 3, 4)
     offset = double(2, 8 * deform_groups, 4, 2)
     mask = double(2, 4 * deform_groups, 4, 2)
     weight = double(4, 4 // groups, 2, 2)
     options = ((1, 2), (1, 0), 1, groups, deform_groups)
-    assert gradcheck(lambda *tensors: deform_conv2d(*tensors, *options),
-                     (inputs, offset, weight))
+    assert gradcheck(
+        lambda *tensors: deform_conv2d(*tensors, *options),
+        (inputs, offset, weight),
+    )
     assert gradcheck(
         lambda *tensors: modulated_deform_conv2d(*tensors, *options),
-        (inputs, offset, mask, weight, double(4)))
+        (inputs, offset, mask, weight, double(4)),
+    )
 
 
 def test_deformable_attention_gradient():
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
     )
+
     shapes = torch.tensor([[3, 4], [2, 2]])
     starts = torch.tensor([0, 12])
     assert gradcheck(
-        lambda value, locations, weights: MultiScaleDeformableAttnFunction.
-        apply(value, shapes, starts, locations, weights, 64),
-        (double(2, 16, 2, 3), double(2, 3, 2, 2, 2, 2, scale=0.3,
-                                     shift=0.5), double(2, 3, 2, 2, 2)))
+        lambda value, locations, weights: (
+            MultiScaleDeformableAttnFunction.apply(
+                value, shapes, starts, locations, weights, 64
+            )
+        ),
+        (
+            double(2, 16, 2, 3),
+            double(2, 3, 2, 2, 2, 2, scale=0.3, shift=0.5),
+            double(2, 3, 2, 2, 2),
+        ),
+    )
 
 
-@pytest.mark.parametrize('gamma', [0., 2.])
+@pytest.mark.parametrize('gamma', [0.0, 2.0])
 def test_focal_loss_gradient(gamma):
     from mmcv.ops import sigmoid_focal_loss, softmax_focal_loss
-    weight = torch.tensor([1., 0.5, 2.], dtype=torch.float64)
-    for loss, background in ((sigmoid_focal_loss, 3), (softmax_focal_loss,
-                                                       -1)):
+
+    weight = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    for loss, background in (
+        (sigmoid_focal_loss, 3),
+        (softmax_focal_loss, -1),
+    ):
         target = torch.tensor([0, 1, 2, background])
         assert gradcheck(
             lambda x, loss=loss, target=target: loss(
-                x, target, gamma, 0.6, weight, 'mean'), (double(4, 3), ))
+                x, target, gamma, 0.6, weight, 'mean'
+            ),
+            (double(4, 3),),
+        )
 
 
 def test_sigmoid_focal_loss_of_sure_answers_is_exact():
     from mmcv.ops import sigmoid_focal_loss
-    logits = torch.tensor([[30., -30.], [-200., 200.]], requires_grad=True)
-    loss = sigmoid_focal_loss(logits, torch.tensor([1, 0]), 0., 0.5, None,
-                              'none')
-    torch.testing.assert_close(loss, torch.tensor([[15., 15.], [100., 100.]]))
+
+    logits = torch.tensor([[30.0, -30.0], [-200.0, 200.0]], requires_grad=True)
+    loss = sigmoid_focal_loss(
+        logits, torch.tensor([1, 0]), 0.0, 0.5, None, 'none'
+    )
+    torch.testing.assert_close(
+        loss, torch.tensor([[15.0, 15.0], [100.0, 100.0]])
+    )
     loss.sum().backward()
-    torch.testing.assert_close(logits.grad, torch.tensor([[.5, -.5], [-.5,
-                                                                      .5]]))
+    torch.testing.assert_close(
+        logits.grad, torch.tensor([[0.5, -0.5], [-0.5, 0.5]])
+    )
 
 
 def shrink_memory(monkeypatch, elements):
@@ -98,6 +124,7 @@ def shrink_memory(monkeypatch, elements):
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 def test_pieces_do_not_change_roi_align(monkeypatch, mode):
     from mmcv.ops import roi_align
+
     rois = some_rois(30)
 
     def run():
@@ -118,21 +145,27 @@ def test_pieces_do_not_change_convolution_and_attention(monkeypatch):
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
     )
+
     leaves = [
         double(3, 2, 5, 5),
         double(3, 18, 5, 5),
         double(4, 2, 3, 3),
         double(1, 12, 2, 4),
         double(1, 7, 2, 1, 2, 2, scale=0.3, shift=0.5),
-        double(1, 7, 2, 1, 2)
+        double(1, 7, 2, 1, 2),
     ]
 
     def run():
         convolved = deform_conv2d(*leaves[:3], 1, 1)
         value, locations, weights = leaves[3:]
         attended = MultiScaleDeformableAttnFunction.apply(
-            value, torch.tensor([[3, 4]]), torch.tensor([0]), locations,
-            weights, 64)
+            value,
+            torch.tensor([[3, 4]]),
+            torch.tensor([0]),
+            locations,
+            weights,
+            64,
+        )
         result = convolved.square().sum() + attended.square().sum()
         return torch.autograd.grad(result, leaves)
 
@@ -144,6 +177,7 @@ def test_pieces_do_not_change_convolution_and_attention(monkeypatch):
 
 def test_roi_align_repeats_bit_by_bit():
     from mmcv.ops import roi_align
+
     torch.manual_seed(1)
     features = torch.randn(2, 8, 32, 32, requires_grad=True)
     rois = some_rois(200, size=80).float()
@@ -166,11 +200,12 @@ def test_half_precision(dtype):
         sigmoid_focal_loss,
         soft_nms,
     )
+
     rois = some_rois(6).float().to(dtype)
     tensors = [
         torch.rand(2, 3, 8, 8),
         torch.rand(2, 18, 8, 8),
-        torch.rand(4, 3, 3, 3)
+        torch.rand(4, 3, 3, 3),
     ]
 
     def run(kind):
@@ -179,19 +214,24 @@ def test_half_precision(dtype):
         ]
         pooled = roi_align(leaves[0], rois.to(kind), 3, 0.2, 0, 'avg', True)
         convolved = deform_conv2d(*leaves, 1, 1)
-        loss = sigmoid_focal_loss(pooled[:, :, 0, 0],
-                                  torch.tensor([0, 1, 2, 3, 0, 1]), 2., 0.25)
+        loss = sigmoid_focal_loss(
+            pooled[:, :, 0, 0], torch.tensor([0, 1, 2, 3, 0, 1]), 2.0, 0.25
+        )
         assert {pooled.dtype, convolved.dtype, loss.dtype} == {kind}
-        grads = torch.autograd.grad(pooled.mean() + convolved.mean() + loss,
-                                    leaves)
+        grads = torch.autograd.grad(
+            pooled.mean() + convolved.mean() + loss, leaves
+        )
         return [value.float() for value in (pooled, convolved, loss, *grads)]
 
     tolerance = HALF_TOLERANCE[dtype]
     for low, full in zip(run(dtype), run(torch.float32)):
         torch.testing.assert_close(
-            low, full, rtol=4 * tolerance, atol=tolerance)
+            low, full, rtol=4 * tolerance, atol=tolerance
+        )
     boxes = torch.tensor(
-        [[0., 0., 8., 8.], [1., 0., 9., 8.], [20., 0., 30., 9.]], dtype=dtype)
+        [[0.0, 0.0, 8.0, 8.0], [1.0, 0.0, 9.0, 8.0], [20.0, 0.0, 30.0, 9.0]],
+        dtype=dtype,
+    )
     scores = torch.tensor([0.5, 0.75, 0.25], dtype=dtype)
     assert nms(boxes, scores, 0.5)[1].tolist() == [1, 2]
     assert soft_nms(boxes, scores, 0.5, min_score=0.3)[1].tolist() == [1]
@@ -199,8 +239,12 @@ def test_half_precision(dtype):
 
 def test_convolution_keeps_float32_under_autocast():
     from mmcv.ops import deform_conv2d
-    inputs, offset, weight = (torch.rand(1, 2, 5, 5), torch.rand(1, 18, 5, 5),
-                              torch.rand(3, 2, 3, 3))
+
+    inputs, offset, weight = (
+        torch.rand(1, 2, 5, 5),
+        torch.rand(1, 18, 5, 5),
+        torch.rand(3, 2, 3, 3),
+    )
     plain = deform_conv2d(inputs, offset, weight, 1, 1)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         mixed = deform_conv2d(inputs, offset, weight, 1, 1)
@@ -214,10 +258,9 @@ def greedy_nms(boxes, scores, threshold):
         x1, y1, x2, y2 = boxes[i].tolist()
         for j in kept:
             a1, b1, a2, b2 = boxes[j].tolist()
-            inside = max(0.,
-                         min(x2, a2) - max(x1, a1)) * max(
-                             0.,
-                             min(y2, b2) - max(y1, b1))
+            inside = max(0.0, min(x2, a2) - max(x1, a1)) * max(
+                0.0, min(y2, b2) - max(y1, b1)
+            )
             both = (x2 - x1) * (y2 - y1) + (a2 - a1) * (b2 - b1) - inside
             if inside > threshold * both:
                 break
@@ -240,7 +283,10 @@ def test_nms_blocks_do_not_change_it(monkeypatch, block, tile):
 
 def test_overlap_of_exactly_the_threshold():
     from mmcv.ops import nms, soft_nms
-    boxes = torch.tensor([[0., 0., 4., 8.], [0., 0., 4., 4.]])  # overlap 1/2
+
+    boxes = torch.tensor(
+        [[0.0, 0.0, 4.0, 8.0], [0.0, 0.0, 4.0, 4.0]]
+    )  # overlap 1/2
     scores = torch.tensor([0.9, 0.8])
     assert nms(boxes, scores, 0.5)[1].tolist() == [0, 1]
     assert nms(boxes, scores, 0.499)[1].tolist() == [0]
@@ -253,14 +299,17 @@ def test_overlap_of_exactly_the_threshold():
 
 
 def test_nms_takes_equal_scores_in_their_order():
-    boxes = torch.tensor([[0., 0., 4., 8.], [0., 0., 4., 7.]]).repeat(50, 1)
-    boxes += 10 * torch.arange(50.).repeat_interleave(2)[:, None]
-    kept = suppression.nms(boxes, torch.full((100, ), 0.5), 0.5)
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 8.0], [0.0, 0.0, 4.0, 7.0]]).repeat(
+        50, 1
+    )
+    boxes += 10 * torch.arange(50.0).repeat_interleave(2)[:, None]
+    kept = suppression.nms(boxes, torch.full((100,), 0.5), 0.5)
     assert kept.tolist() == list(range(0, 100, 2))
 
 
 def test_nms_leaves_inputs_alone():
     from mmcv.ops import nms, soft_nms
+
     boxes = torch.rand(50, 4)
     boxes[:, 2:] += boxes[:, :2]
     scores = torch.rand(50)
@@ -272,6 +321,7 @@ def test_nms_leaves_inputs_alone():
 
 def test_soft_nms_of_boxes_without_area_keeps_scores():
     from mmcv.ops import soft_nms
+
     scores = torch.tensor([0.9, 0.8, 0.7])
     dets, kept = soft_nms(torch.zeros(3, 4), scores, method='gaussian')
     assert kept.tolist() == [0, 1, 2]
@@ -280,20 +330,21 @@ def test_soft_nms_of_boxes_without_area_keeps_scores():
 
 def test_reversed_box_gives_zeros():
     from mmcv.ops import roi_align
+
     features = torch.rand(1, 2, 8, 8, requires_grad=True)
-    rois = torch.tensor([[0., 6., 6., 2., 2.]])
-    output = roi_align(features, rois, 2, 1., 0, 'avg', True)
+    rois = torch.tensor([[0.0, 6.0, 6.0, 2.0, 2.0]])
+    output = roi_align(features, rois, 2, 1.0, 0, 'avg', True)
     output.sum().backward()
     assert not output.any() and not features.grad.any()
 
 
 def test_mean_of_a_ramp_is_the_centre_of_the_bin():
     # A linear map is interpolated exactly, so bins have known means.
-    x = torch.arange(8.).expand(1, 1, 8, 8)
-    rois = torch.tensor([[0., 1.5, 1.5, 5.5, 5.5]])
-    geometry = roi_align.RoIGeometry((1, 2), 1., 2, True)
+    x = torch.arange(8.0).expand(1, 1, 8, 8)
+    rois = torch.tensor([[0.0, 1.5, 1.5, 5.5, 5.5]])
+    geometry = roi_align.RoIGeometry((1, 2), 1.0, 2, True)
     output = roi_align.mean_forward(x, rois, geometry)
-    assert output.flatten().tolist() == [2., 4.]
+    assert output.flatten().tolist() == [2.0, 4.0]
 
 
 def test_adding_rows_is_the_transpose_of_summing_them():
@@ -304,5 +355,5 @@ def test_adding_rows_is_the_transpose_of_summing_them():
     summed = sampling.sum_rows(table, index, weight)
     added = torch.zeros(20, 3, dtype=torch.float64)
     sampling.add_rows(added, index, weight, rows)
-    expected, = torch.autograd.grad(summed, table, rows)
+    (expected,) = torch.autograd.grad(summed, table, rows)
     torch.testing.assert_close(added, expected)

@@ -1,4 +1,5 @@
 """mmcv's wrappers on our operators against what compiled mmcv computed."""
+
 import importlib.util
 from pathlib import Path
 
@@ -25,10 +26,11 @@ def load_calls(name):
 
 CALLS = {
     **load_calls('make_mmcv_ops_reference'),
-    **load_calls('make_mmcv_model_ops_reference')
+    **load_calls('make_mmcv_model_ops_reference'),
 }
 CASES = [
-    pytest.param(operator, case, id=f'{operator}-{name}') for operator in CALLS
+    pytest.param(operator, case, id=f'{operator}-{name}')
+    for operator in CALLS
     for name, case in load(operator).items()
 ]
 
@@ -43,7 +45,8 @@ def check(operator, case, device):
             expected,
             rtol=TOLERANCE,
             atol=TOLERANCE,
-            msg=lambda text, name=name: f'{name}: {text}')
+            msg=lambda text, name=name: f'{name}: {text}',
+        )
 
 
 @pytest.mark.parametrize('operator, case', CASES)
@@ -59,10 +62,7 @@ def test_parity_on_cuda(operator):
 
 
 def test_every_operator_has_cases():
-    assert {
-        name: len(load(name))
-        for name in CALLS
-    } == {
+    assert {name: len(load(name)) for name in CALLS} == {
         'nms': 27,
         'batched_nms': 30,
         'soft_nms': 50,
@@ -78,5 +78,5 @@ def test_every_operator_has_cases():
         'psa_mask': 6,
         'roi_pool': 3,
         'deform_roi_pool': 6,
-        'tin_shift': 3
+        'tin_shift': 3,
     }

@@ -1,4 +1,5 @@
 """Configs that inherit those of an installed package."""
+
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from swin_dense.compat import package_lookup as shim
 
 # In a process of its own: without the stand-in, and with a module that must
 # not be in the way of others.
-WITHOUT_PKG_RESOURCES = '''
+WITHOUT_PKG_RESOURCES = """
 import sys
 sys.modules['pkg_resources'] = None
 from swin_dense.compat import package_lookup
@@ -21,21 +22,26 @@ from importlib.util import find_spec
 package_lookup.install()
 from mmengine.config import Config
 print(Config.fromfile(sys.argv[1]).model.type)
-'''
+"""
 
 
 def test_a_config_of_an_installed_package_is_inherited(tmp_path):
     pytest.importorskip('mmdet', reason='inherits a config of mmdet')
     path = tmp_path / 'leaf.py'
-    path.write_text("_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'"
-                    '\nmodel = dict(bbox_head=dict(num_classes=3))\n')
+    path.write_text(
+        "_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'"
+        '\nmodel = dict(bbox_head=dict(num_classes=3))\n'
+    )
     cfg = Config.fromfile(path)
-    assert (cfg.model.type, cfg.model.bbox_head.num_classes) == ('RetinaNet',
-                                                                 3)
+    assert (cfg.model.type, cfg.model.bbox_head.num_classes) == (
+        'RetinaNet',
+        3,
+    )
     run = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', WITHOUT_PKG_RESOURCES, path],
         capture_output=True,
-        text=True)
+        text=True,
+    )
     assert run.stdout == 'RetinaNet\n', run.stderr
 
 
@@ -47,9 +53,9 @@ def test_folders_and_names():
     assert shim.is_installed('mmcv-lite') or not find_spec('mmcv')
     assert not shim.is_installed('mmnothing')
     with pytest.raises(
-            ModuleNotFoundError,
-            match='mmnothing is not installed'
-            ':.* imported as mmnothing'):
+        ModuleNotFoundError,
+        match='mmnothing is not installed:.* imported as mmnothing',
+    ):
         shim.get_installed_path('mmnothing')
 
 

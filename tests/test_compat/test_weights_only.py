@@ -1,4 +1,5 @@
 """What mmengine stores can be read, and nothing else."""
+
 import io
 import os
 import subprocess
@@ -42,21 +43,23 @@ class Call:
 
 
 def test_history_buffer(round_trip):
-    buffer = HistoryBuffer([1., 2., 6.], [1, 1, 1])
+    buffer = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
     again = round_trip(buffer)
     assert type(again) is HistoryBuffer
-    assert [again.mean(),
-            again.min(),
-            again.max(),
-            again.current()] == [3., 1., 6., 6.]
-    assert again.statistics('mean', 2) == 4.
-    again.update(9.)
-    assert again.current() == 9.
+    assert [again.mean(), again.min(), again.max(), again.current()] == [
+        3.0,
+        1.0,
+        6.0,
+        6.0,
+    ]
+    assert again.statistics('mean', 2) == 4.0
+    again.update(9.0)
+    assert again.current() == 9.0
     assert HistoryBuffer._statistics_methods['mean'] is HistoryBuffer.mean
 
 
 def test_empty_history_buffer(round_trip):
-    assert round_trip(HistoryBuffer()).data[0].shape == (0, )
+    assert round_trip(HistoryBuffer()).data[0].shape == (0,)
 
 
 def test_message_hub(round_trip):
@@ -72,39 +75,50 @@ def test_message_hub(round_trip):
     assert again.get_info('iter') == 7
 
 
-@pytest.mark.parametrize('name, kwargs', [
-    ('ConstantLR', dict()),
-    ('CosineAnnealingLR', dict(T_max=3)),
-    ('CosineRestartLR', dict(
-        periods=[2, 2], restart_weights=[1, 1], eta_min=0)),
-    ('ExponentialLR', dict(gamma=.1)),
-    ('LinearLR', dict()),
-    ('MultiStepLR', dict(milestones=[1, 2])),
-    ('OneCycleLR', dict(eta_max=1, total_steps=4)),
-    ('OneCycleLR', dict(eta_max=1, total_steps=4, anneal_strategy='linear')),
-    ('PolyLR', dict()),
-    ('ReduceOnPlateauLR', dict(monitor='loss')),
-    ('StepLR', dict(step_size=1)),
-])
+@pytest.mark.parametrize(
+    'name, kwargs',
+    [
+        ('ConstantLR', dict()),
+        ('CosineAnnealingLR', dict(T_max=3)),
+        (
+            'CosineRestartLR',
+            dict(periods=[2, 2], restart_weights=[1, 1], eta_min=0),
+        ),
+        ('ExponentialLR', dict(gamma=0.1)),
+        ('LinearLR', dict()),
+        ('MultiStepLR', dict(milestones=[1, 2])),
+        ('OneCycleLR', dict(eta_max=1, total_steps=4)),
+        (
+            'OneCycleLR',
+            dict(eta_max=1, total_steps=4, anneal_strategy='linear'),
+        ),
+        ('PolyLR', dict()),
+        ('ReduceOnPlateauLR', dict(monitor='loss')),
+        ('StepLR', dict(step_size=1)),
+    ],
+)
 def test_schedules(name, kwargs, round_trip):
     parameter = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.SGD([parameter], lr=.1, momentum=.9)
+    optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
     state = getattr(schedulers, name)(optimizer, **kwargs).state_dict()
     assert round_trip(state) == state
 
 
-@pytest.mark.parametrize('value', [
-    np.float64(1.5),
-    np.float32(1.5),
-    np.int64(-3),
-    np.bool_(True),
-    np.arange(6).reshape(2, 3),
-    np.asfortranarray(np.arange(6.).reshape(2, 3)),
-    np.array([True, False]),
-    np.zeros(0, np.uint8),
-    np.ones((2, 0, 3), np.float16),
-    np.array([1 + 2j]),
-])
+@pytest.mark.parametrize(
+    'value',
+    [
+        np.float64(1.5),
+        np.float32(1.5),
+        np.int64(-3),
+        np.bool_(True),
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array([True, False]),
+        np.zeros(0, np.uint8),
+        np.ones((2, 0, 3), np.float16),
+        np.array([1 + 2j]),
+    ],
+)
 def test_numbers_of_numpy(value, round_trip):
     again = round_trip(value)
     assert type(again) is type(value) and again.dtype == value.dtype
@@ -118,7 +132,8 @@ def test_names_of_numpy_1_and_2(module, tmp_path):
     torch.save(
         dict(number=np.float64(1.5), array=np.arange(3)),
         path,
-        _use_new_zipfile_serialization=False)
+        _use_new_zipfile_serialization=False,
+    )
     there = f'{module}.multiarray'.encode()
     content = path.read_bytes().replace(here, there)
     assert there in content
@@ -149,9 +164,9 @@ def test_configurations_become_plain_dictionaries(monkeypatch, round_trip):
 
 def test_mmengine_reads_such_a_file(tmp_path):
     path = tmp_path / 'a.pth'
-    torch.save({'loss': HistoryBuffer([1.], [1])}, path)
+    torch.save({'loss': HistoryBuffer([1.0], [1])}, path)
     loaded = CheckpointLoader.load_checkpoint(str(path), 'cpu')
-    assert loaded['loss'].mean() == 1.
+    assert loaded['loss'].mean() == 1.0
     with pytest.raises(FileNotFoundError):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'absent.pth'))
     torch.save({'x': Call(os.system, 'echo executed')}, path)
@@ -165,23 +180,33 @@ def test_mmengine_gets_no_config_to_execute(tmp_path):
     torch.save(
         dict(
             meta=dict(epoch=1, config=code, cfg=code),
-            message_hub=dict(runtime_info=dict(iter=2, cfg=code))), path)
-    for load in (CheckpointLoader.load_checkpoint,
-                 mmengine_checkpoint._load_checkpoint,
-                 mmengine_checkpoint.load_from_local):
+            message_hub=dict(runtime_info=dict(iter=2, cfg=code)),
+        ),
+        path,
+    )
+    for load in (
+        CheckpointLoader.load_checkpoint,
+        mmengine_checkpoint._load_checkpoint,
+        mmengine_checkpoint.load_from_local,
+    ):
         assert load(str(path), 'cpu') == dict(
-            meta=dict(epoch=1), message_hub=dict(runtime_info=dict(iter=2)))
+            meta=dict(epoch=1), message_hub=dict(runtime_info=dict(iter=2))
+        )
 
 
 def test_loaders_are_replaced_whenever_mmengine_imports_them():
-    code = ('import swin_dense; from mmengine.runner import checkpoint; '
-            'print(checkpoint.load_from_http.__module__, '
-            'checkpoint.CheckpointLoader._schemes[""].__module__)')
+    code = (
+        'import swin_dense; from mmengine.runner import checkpoint; '
+        'print(checkpoint.load_from_http.__module__, '
+        'checkpoint.CheckpointLoader._schemes[""].__module__)'
+    )
     for first in ('', 'from mmengine.runner import checkpoint; '):
-        done = subprocess.run([sys.executable, '-c', first + code],
-                              capture_output=True,
-                              text=True,
-                              check=True)
+        done = subprocess.run(
+            [sys.executable, '-c', first + code],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stdout.split() == ['swin_dense.compat.weights_only'] * 2
 
 
@@ -193,37 +218,40 @@ def getattr_of(*path):
     return value
 
 
-@pytest.mark.parametrize('payload', [
-    Call(os.system, 'echo executed'),
-    Call(eval, '1 + 1'),
-    Call(exec, 'x = 1'),
-    Call(__import__, 'os'),
-    Call(getattr, dict, 'fromkeys'),
-    Call(getattr, 'text', 'upper'),
-    Call(getattr, torch.Tensor, '__init__'),
-    getattr_of('__init__'),
-    getattr_of('__init__', '__globals__'),
-    getattr_of('__class__'),
-    getattr_of('__subclasses__'),
-    getattr_of('_statistics_methods'),
-    getattr_of('update'),
-    getattr_of('mean', '__globals__'),
-    getattr_of('register_statistics'),
-    Call(getattr, np.ndarray, 'tofile'),
-    Call(getattr, schedulers.OneCycleParamScheduler, '__init__'),
-    Call(schedulers.OneCycleParamScheduler, None),
-    Call(bytes, 1 << 40),
-    Call(np.dtype, 'O'),
-    Call(np.dtype, 'V8'),
-    Call(np.dtype, [('a', 'i8')]),
-    Call(np.memmap, '/etc/hostname'),
-    Call(np.load, '/etc/hostname'),
-    np.array([None]),
-    np.array(['text']),
-    np.zeros(2, dtype=[('a', 'i4')]),
-    np.float64,
-    MessageHub,
-])
+@pytest.mark.parametrize(
+    'payload',
+    [
+        Call(os.system, 'echo executed'),
+        Call(eval, '1 + 1'),
+        Call(exec, 'x = 1'),
+        Call(__import__, 'os'),
+        Call(getattr, dict, 'fromkeys'),
+        Call(getattr, 'text', 'upper'),
+        Call(getattr, torch.Tensor, '__init__'),
+        getattr_of('__init__'),
+        getattr_of('__init__', '__globals__'),
+        getattr_of('__class__'),
+        getattr_of('__subclasses__'),
+        getattr_of('_statistics_methods'),
+        getattr_of('update'),
+        getattr_of('mean', '__globals__'),
+        getattr_of('register_statistics'),
+        Call(getattr, np.ndarray, 'tofile'),
+        Call(getattr, schedulers.OneCycleParamScheduler, '__init__'),
+        Call(schedulers.OneCycleParamScheduler, None),
+        Call(bytes, 1 << 40),
+        Call(np.dtype, 'O'),
+        Call(np.dtype, 'V8'),
+        Call(np.dtype, [('a', 'i8')]),
+        Call(np.memmap, '/etc/hostname'),
+        Call(np.load, '/etc/hostname'),
+        np.array([None]),
+        np.array(['text']),
+        np.zeros(2, dtype=[('a', 'i4')]),
+        np.float64,
+        MessageHub,
+    ],
+)
 def test_anything_else_is_refused(payload, tmp_path, capfd):
     path = tmp_path / 'a.pth'
     for zipped in (True, False):
@@ -235,28 +263,31 @@ def test_anything_else_is_refused(payload, tmp_path, capfd):
 
 
 def test_statistics_of_the_process_stay(tmp_path, monkeypatch):
-    methods = dict(HistoryBuffer([1.], [1])._statistics_methods)
+    methods = dict(HistoryBuffer([1.0], [1])._statistics_methods)
     monkeypatch.setattr(HistoryBuffer, '_statistics_methods', dict(methods))
     # As a file once replaced the mean by the maximum, for everybody.
     buffer = HistoryBuffer([1, 2, 9], [1, 1, 1])
     state = dict(vars(buffer), statistics_methods=dict(mean=getattr_of('max')))
     torch.save({'x': Call(HistoryBuffer, state=state)}, tmp_path / 'a.pth')
     again = read_checkpoint(tmp_path / 'a.pth')['x']
-    assert again.statistics('mean') == 4.
-    assert buffer.statistics('mean') == 4.
+    assert again.statistics('mean') == 4.0
+    assert buffer.statistics('mean') == 4.0
     assert HistoryBuffer._statistics_methods == methods
 
 
-@pytest.mark.parametrize('state', [
-    dict(_log_history=np.ones(3)),
-    dict(_log_history=[1., 2.]),
-    dict(_log_history=np.ones((2, 1))),
-    dict(max_length=1),
-    dict(max_length='2'),
-    dict(max_length=True),
-])
+@pytest.mark.parametrize(
+    'state',
+    [
+        dict(_log_history=np.ones(3)),
+        dict(_log_history=[1.0, 2.0]),
+        dict(_log_history=np.ones((2, 1))),
+        dict(max_length=1),
+        dict(max_length='2'),
+        dict(max_length=True),
+    ],
+)
 def test_malformed_histories(tmp_path, state):
-    state = {**vars(HistoryBuffer([1., 2.], [1, 1])), **state}
+    state = {**vars(HistoryBuffer([1.0, 2.0], [1, 1])), **state}
     torch.save({'x': Call(HistoryBuffer, state=state)}, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match='history of logged values'):
         read_checkpoint(tmp_path / 'a.pth')
@@ -274,23 +305,28 @@ def test_plain_torch_load_is_as_before():
 def test_flags_of_a_number_type_are_refused(tmp_path, flags):
     # With other flags numpy would take numbers for pointers to objects.
     state = (3, '<', None, None, None, -1, -1, flags)
-    number = np.arange(3.).__reduce__()
+    number = np.arange(3.0).__reduce__()
     kind = Call(np.dtype, 'f8', False, True, state=state)
     content = number[2][4]
     array = Call(
-        *number[:1], *number[1], state=(1, (3, ), kind, False, content))
+        *number[:1], *number[1], state=(1, (3,), kind, False, content)
+    )
     torch.save({'x': array}, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match='records or objects'):
         read_checkpoint(tmp_path / 'a.pth')
 
 
 def test_import_is_light_and_silent():
-    code = ('import swin_dense, sys; '
-            'print([m for m in ("mmdet", "mmseg", "mmcv", "mmengine.runner", '
-            '"mmengine.optim") if m in sys.modules])')
-    done = subprocess.run([sys.executable, '-W', 'always', '-c', code],
-                          capture_output=True,
-                          text=True,
-                          check=True)
+    code = (
+        'import swin_dense, sys; '
+        'print([m for m in ("mmdet", "mmseg", "mmcv", "mmengine.runner", '
+        '"mmengine.optim") if m in sys.modules])'
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'always', '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == '[]\n'
     assert 'swin_dense' not in done.stderr

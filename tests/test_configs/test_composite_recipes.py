@@ -1,4 +1,5 @@
 """The recipes of CBNetV2: the published settings, sizes and costs."""
+
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -15,14 +16,43 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Architecture, stochastic depth, epochs, steps, file; parameters (M), FLOPs
 # (G) of the published tables.
 RECIPES = dict(
-    mask_rcnn_cb_swin_t_coco=('tiny', 0.2, 36, [27, 33],
-                              'swin_tiny_patch4_window7_224', 76, 357),
-    cascade_cb_swin_s_coco=('small', 0.2, 36, [27, 33],
-                            'swin_small_patch4_window7_224', 156, 1016),
-    htcpp_cb_swin_b_coco=('base', 0.3, 20, [16, 19],
-                          'swin_base_patch4_window7_224_22k', 235, 1348),
-    htcpp_cb_swin_l_coco=('large', 0.2, 12, [8, 11],
-                          'swin_large_patch4_window7_224_22k', 453, 2162))
+    mask_rcnn_cb_swin_t_coco=(
+        'tiny',
+        0.2,
+        36,
+        [27, 33],
+        'swin_tiny_patch4_window7_224',
+        76,
+        357,
+    ),
+    cascade_cb_swin_s_coco=(
+        'small',
+        0.2,
+        36,
+        [27, 33],
+        'swin_small_patch4_window7_224',
+        156,
+        1016,
+    ),
+    htcpp_cb_swin_b_coco=(
+        'base',
+        0.3,
+        20,
+        [16, 19],
+        'swin_base_patch4_window7_224_22k',
+        235,
+        1348,
+    ),
+    htcpp_cb_swin_l_coco=(
+        'large',
+        0.2,
+        12,
+        [8, 11],
+        'swin_large_patch4_window7_224_22k',
+        453,
+        2162,
+    ),
+)
 LARGE_SCALE = [name for name in RECIPES if not name.startswith('mask')]
 SOFT = dict(type='soft_nms', iou_threshold=0.5)
 
@@ -42,8 +72,9 @@ def test_all_are_here():
 def test_leaf_explains_itself(name):
     lines = (CONFIGS / f'{name}.py').read_text().splitlines()
     assert len(lines) < 40
-    head = ' '.join(line[2:]
-                    for line in takewhile(lambda x: x.startswith('# '), lines))
+    head = ' '.join(
+        line[2:] for line in takewhile(lambda x: x.startswith('# '), lines)
+    )
     assert f'configs/{name}.py' in lines[0]
     assert re.search(r'published: box AP [\d.]+, mask AP [\d.]+', head)
     assert 'not measured here' in head and '8 GPUs x ' in head
@@ -54,7 +85,8 @@ def test_backbone(recipe):
     name, config = recipe
     arch, drop_path, _, _, file, *_ = RECIPES[name]
     swin = dict(
-        type='swin_dense.SwinTransformer', arch=arch, drop_path_rate=drop_path)
+        type='swin_dense.SwinTransformer', arch=arch, drop_path_rate=drop_path
+    )
     assert config.model.type == 'swin_dense.CompositeRCNN'
     assert config.model.backbone == dict(
         type='swin_dense.CompositeBackbone',
@@ -62,7 +94,9 @@ def test_backbone(recipe):
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
-            f'download/v1.0.0/{file}.pth'))
+            f'download/v1.0.0/{file}.pth',
+        ),
+    )
 
 
 def test_schedule(recipe):
@@ -76,37 +110,41 @@ def test_schedule(recipe):
     assert config.train_dataloader.batch_size == batch
     assert config.auto_scale_lr.base_batch_size == 8 * batch
     assert config.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=batch * 5e-5, betas=(0.9, 0.999), weight_decay=0.05)
+        type='AdamW', lr=batch * 5e-5, betas=(0.9, 0.999), weight_decay=0.05
+    )
 
 
 @pytest.mark.parametrize('name', LARGE_SCALE)
 def test_scales_and_soft_nms(name):
     config = load_config(CONFIGS / f'{name}.py')
     steps = {
-        step.type: step
-        for step in config.train_dataloader.dataset.pipeline
+        step.type: step for step in config.train_dataloader.dataset.pipeline
     }
     semantic = name.startswith('htc')
     assert {*steps} == {
-        'LoadImageFromFile', 'LoadAnnotations', 'RandomResize', 'RandomFlip',
-        'PackDetInputs'
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'RandomResize',
+        'RandomFlip',
+        'PackDetInputs',
     }
     assert steps['RandomResize'] == dict(
-        type='RandomResize',
-        scale=[(1600, 400), (1600, 1400)],
-        keep_ratio=True)
+        type='RandomResize', scale=[(1600, 400), (1600, 1400)], keep_ratio=True
+    )
     assert steps['LoadAnnotations'].get('with_seg', False) is semantic
     for loader in (config.val_dataloader, config.test_dataloader):
         assert loader.dataset.pipeline[1] == dict(
-            type='Resize', scale=(1600, 1400), keep_ratio=True)
+            type='Resize', scale=(1600, 1400), keep_ratio=True
+        )
     test = config.model.test_cfg.rcnn
     assert (test.score_thr, test.nms, test.max_per_img) == (0.001, SOFT, 100)
 
 
 def test_heads_are_those_of_the_plain_recipe(recipe):
     name, config = recipe
-    plain = load_config(CONFIGS /
-                        f"{name.replace('_cb', '').replace('_l_', '_b_')}.py")
+    plain = load_config(
+        CONFIGS / f'{name.replace("_cb", "").replace("_l_", "_b_")}.py'
+    )
     for key in ('rpn_head', 'roi_head', 'train_cfg', 'data_preprocessor'):
         assert config.model[key] == plain.model[key]
     neck = dict(plain.model.neck)
@@ -120,18 +158,21 @@ def test_heads_are_those_of_the_plain_recipe(recipe):
 @pytest.mark.parametrize('letter', 'bl')
 def test_published_test_at_several_scales(letter):
     config = load_config(CONFIGS / f'htcpp_cb_swin_{letter}_coco.py')
-    assert config.tta == dict(scales=[(1600, 1000), (1600,
-                                                     1400), (1800,
-                                                             1200), (1800,
-                                                                     1600)])
+    assert config.tta == dict(
+        scales=[(1600, 1000), (1600, 1400), (1800, 1200), (1800, 1600)]
+    )
 
 
 @pytest.mark.parametrize(
-    'recipe', [
-        name if name[-6] in 'tl' else pytest.param(
-            name, marks=pytest.mark.slow) for name in RECIPES
+    'recipe',
+    [
+        name
+        if name[-6] in 'tl'
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in RECIPES
     ],
-    indirect=True)
+    indirect=True,
+)
 def test_published_parameters_and_flops(recipe):
     """The published tool counted no product of queries, keys and values.
 
@@ -149,7 +190,8 @@ def test_published_parameters_and_flops(recipe):
     inside = sum(
         number
         for operator, number in counter.get_flop_counts()['Global'].items()
-        if str(operator) not in ('aten.addmm', 'aten.mm', 'aten.convolution'))
+        if str(operator) not in ('aten.addmm', 'aten.mm', 'aten.convolution')
+    )
     assert inside > 0
     left = (complexity.flops - inside // FLOPS_PER_MAC) / 1e9
     assert left == pytest.approx(flops, rel=2e-3)

@@ -1,4 +1,5 @@
 """Detection configs load and build; the COCO ones are those published."""
+
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -15,12 +16,16 @@ from swin_dense.engine.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = sorted(
-    path.stem for path in CONFIGS.glob('*.py')
-    if not path.stem.startswith(('upernet',
-                                 'video_swin')) and '_cb_' not in path.stem)
-GRAMMAR = re.compile(r'(?P<method>mask_rcnn|cascade|htcpp)_'
-                     r'(?P<backbone>swin(v2)?_(nano|t|s|b|l))_'
-                     r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?')
+    path.stem
+    for path in CONFIGS.glob('*.py')
+    if not path.stem.startswith(('upernet', 'video_swin'))
+    and '_cb_' not in path.stem
+)
+GRAMMAR = re.compile(
+    r'(?P<method>mask_rcnn|cascade|htcpp)_'
+    r'(?P<backbone>swin(v2)?_(nano|t|s|b|l))_'
+    r'(?P<dataset>coco|shapes)(_(?P<variant>\w+))?'
+)
 
 # Config: architecture, output channels, stochastic depth, epochs, steps.
 COCO = {
@@ -34,8 +39,12 @@ COCO = {
 }
 # Config: architecture, window, that of the pretrained weights, their file.
 SWIN_V2 = {
-    f'{method}_swinv2_{letter}_coco{variant}':
-    (arch, window, trained, f'swinv2_{arch}_patch4_window{window}_256.pth')
+    f'{method}_swinv2_{letter}_coco{variant}': (
+        arch,
+        window,
+        trained,
+        f'swinv2_{arch}_patch4_window{window}_256.pth',
+    )
     for method in ('mask_rcnn', 'cascade')
     for letter, arch in zip('tsb', ('tiny', 'small', 'base'))
     for variant, window, trained in (('', 8, 8), ('_w16', 16, [16, 16, 16, 8]))
@@ -48,10 +57,16 @@ LARGE_SCALE = {
 # Of those that differ in size alone, one is enough. Recipes with more parts
 # have tests of their own.
 TRAINED = [
-    name for name in LEAVES
-    if 'htcpp' not in name and 'swinv2' not in name or name in (
-        'mask_rcnn_swinv2_t_coco_w16', 'cascade_swinv2_b_coco_lsj_1536',
-        'mask_rcnn_swinv2_nano_shapes')
+    name
+    for name in LEAVES
+    if 'htcpp' not in name
+    and 'swinv2' not in name
+    or name
+    in (
+        'mask_rcnn_swinv2_t_coco_w16',
+        'cascade_swinv2_b_coco_lsj_1536',
+        'mask_rcnn_swinv2_nano_shapes',
+    )
 ]
 MASK_RCNN = [name for name in COCO if name.startswith('mask_rcnn')]
 CASCADE = [name for name in COCO if name.startswith('cascade')]
@@ -83,8 +98,12 @@ def _tiny(name):
 
 def test_all_recipes_are_there():
     assert {
-        *COCO, *SWIN_V2, *LARGE_SCALE, 'mask_rcnn_swin_nano_shapes',
-        'cascade_swin_nano_shapes', 'mask_rcnn_swinv2_nano_shapes'
+        *COCO,
+        *SWIN_V2,
+        *LARGE_SCALE,
+        'mask_rcnn_swin_nano_shapes',
+        'cascade_swin_nano_shapes',
+        'mask_rcnn_swinv2_nano_shapes',
     } <= set(LEAVES)
 
 
@@ -123,7 +142,7 @@ def test_no_decay_for_norms_and_position_biases_alone(name):
             key = names.pop(parameter)
             rule = [word for word in exempt if word in key]
             found.update(rule)
-            expected = 0. if rule else 0.05
+            expected = 0.0 if rule else 0.05
             assert group['weight_decay'] == expected, key
     assert found == set(exempt)
     assert not names  # every parameter is trained
@@ -140,12 +159,14 @@ def test_backbone_and_neck(recipe):
     assert backbone.init_cfg == dict(
         type='Pretrained',
         checkpoint='https://github.com/SwinTransformer/storage/releases/'
-        f'download/v1.0.0/swin_{arch}_patch4_window7_224.pth')
+        f'download/v1.0.0/swin_{arch}_patch4_window7_224.pth',
+    )
     assert config.model.neck == dict(
         type='FPN',
         in_channels=[channels * scale for scale in (1, 2, 4, 8)],
         out_channels=256,
-        num_outs=5)
+        num_outs=5,
+    )
 
 
 def test_schedule(recipe):
@@ -154,52 +175,61 @@ def test_schedule(recipe):
     assert config.train_cfg.max_epochs == epochs
     warmup, decay = config.param_scheduler
     assert warmup == dict(
-        type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500)
+        type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500
+    )
     assert decay == dict(
         type='MultiStepLR',
         begin=0,
         end=epochs,
         by_epoch=True,
         milestones=steps,
-        gamma=0.1)
+        gamma=0.1,
+    )
     wrapper = config.optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
     assert 'clip_grad' not in wrapper
     assert wrapper.optimizer == dict(
-        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05
+    )
     assert set(wrapper.paramwise_cfg) == {'custom_keys'}
     assert wrapper.paramwise_cfg.custom_keys == {
-        'absolute_pos_embed': dict(decay_mult=0.),
-        'relative_position_bias_table': dict(decay_mult=0.),
-        'norm': dict(decay_mult=0.),
-        'cpb_mlp': dict(decay_mult=0.),
-        'logit_scale': dict(decay_mult=0.)
+        'absolute_pos_embed': dict(decay_mult=0.0),
+        'relative_position_bias_table': dict(decay_mult=0.0),
+        'norm': dict(decay_mult=0.0),
+        'cpb_mlp': dict(decay_mult=0.0),
+        'logit_scale': dict(decay_mult=0.0),
     }
     assert config.auto_scale_lr == dict(enable=False, base_batch_size=16)
 
 
 def test_data(recipe):
     _, config = recipe
-    scales = [(short, 1333) for short in (480, 512, 544, 576, 608, 640, 672,
-                                          704, 736, 768, 800)]
-    load, annotations, flip, choice, pack = \
+    scales = [
+        (short, 1333)
+        for short in (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+    ]
+    load, annotations, flip, choice, pack = (
         config.train_dataloader.dataset.pipeline
+    )
     assert load.type == 'LoadImageFromFile'
     assert (annotations.with_bbox, annotations.with_mask) == (True, True)
     assert flip == dict(type='RandomFlip', prob=0.5)
     assert choice.type == 'RandomChoice' and 'prob' not in choice
-    (resize, ), (before, crop, after) = choice.transforms
-    for step, expected in ((resize, scales), (after, scales), (before,
-                                                               [(400, 1333),
-                                                                (500, 1333),
-                                                                (600, 1333)])):
+    (resize,), (before, crop, after) = choice.transforms
+    for step, expected in (
+        (resize, scales),
+        (after, scales),
+        (before, [(400, 1333), (500, 1333), (600, 1333)]),
+    ):
         assert step == dict(
-            type='RandomChoiceResize', scales=expected, keep_ratio=True)
+            type='RandomChoiceResize', scales=expected, keep_ratio=True
+        )
     assert crop == dict(
         type='RandomCrop',
         crop_type='absolute_range',
         crop_size=(384, 600),
-        allow_negative_crop=True)
+        allow_negative_crop=True,
+    )
     assert pack.type == 'PackDetInputs'
 
     test = config.test_dataloader.dataset.pipeline
@@ -223,14 +253,21 @@ def test_region_proposals(recipe):
         type='AnchorGenerator',
         scales=[8],
         ratios=[0.5, 1.0, 2.0],
-        strides=[4, 8, 16, 32, 64])
+        strides=[4, 8, 16, 32, 64],
+    )
     assert head.bbox_coder == dict(
-        type='DeltaXYWHBBoxCoder', target_means=[0.] * 4, target_stds=[1.] * 4)
+        type='DeltaXYWHBBoxCoder',
+        target_means=[0.0] * 4,
+        target_stds=[1.0] * 4,
+    )
     assert head.loss_cls == dict(
-        type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.)
+        type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0
+    )
     assert head.loss_bbox == (
-        dict(type='SmoothL1Loss', beta=1 / 9, loss_weight=1.)
-        if cascade else dict(type='L1Loss', loss_weight=1.))
+        dict(type='SmoothL1Loss', beta=1 / 9, loss_weight=1.0)
+        if cascade
+        else dict(type='L1Loss', loss_weight=1.0)
+    )
     assert train.rpn.assigner == _assigner(0.7, 0.3, 0.3, True)
     assert train.rpn.sampler == _sampler(256, 0.5, False)
     assert train.rpn.allowed_border == (0 if cascade else -1)
@@ -239,9 +276,11 @@ def test_region_proposals(recipe):
         nms_pre=2000,
         max_per_img=2000 if cascade else 1000,
         nms=nms,
-        min_bbox_size=0)
+        min_bbox_size=0,
+    )
     assert config.model.test_cfg.rpn == dict(
-        nms_pre=1000, max_per_img=1000, nms=nms, min_bbox_size=0)
+        nms_pre=1000, max_per_img=1000, nms=nms, min_bbox_size=0
+    )
 
 
 def _assigner(positive, negative, least, low_quality):
@@ -251,7 +290,8 @@ def _assigner(positive, negative, least, low_quality):
         neg_iou_thr=negative,
         min_pos_iou=least,
         match_low_quality=low_quality,
-        ignore_iof_thr=-1)
+        ignore_iof_thr=-1,
+    )
 
 
 def _sampler(number, positive, with_truth):
@@ -260,37 +300,47 @@ def _sampler(number, positive, with_truth):
         num=number,
         pos_fraction=positive,
         neg_pos_ub=-1,
-        add_gt_as_proposals=with_truth)
+        add_gt_as_proposals=with_truth,
+    )
 
 
 def _coder(stds):
     return dict(
-        type='DeltaXYWHBBoxCoder', target_means=[0.] * 4, target_stds=stds)
+        type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=stds
+    )
 
 
 def test_mask_branch_and_test_settings(recipe):
     _, config = recipe
     roi = config.model.roi_head
-    for extractor, size in ((roi.bbox_roi_extractor, 7),
-                            (roi.mask_roi_extractor, 14)):
+    for extractor, size in (
+        (roi.bbox_roi_extractor, 7),
+        (roi.mask_roi_extractor, 14),
+    ):
         assert extractor == dict(
             type='SingleRoIExtractor',
             roi_layer=dict(
-                type='RoIAlign', output_size=size, sampling_ratio=0),
+                type='RoIAlign', output_size=size, sampling_ratio=0
+            ),
             out_channels=256,
-            featmap_strides=[4, 8, 16, 32])
+            featmap_strides=[4, 8, 16, 32],
+        )
     assert roi.mask_head == dict(
         type='FCNMaskHead',
         num_convs=4,
         in_channels=256,
         conv_out_channels=256,
         num_classes=80,
-        loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.))
+        loss_mask=dict(
+            type='CrossEntropyLoss', use_mask=True, loss_weight=1.0
+        ),
+    )
     assert config.model.test_cfg.rcnn == dict(
         score_thr=0.05,
         nms=dict(type='nms', iou_threshold=0.5),
         max_per_img=100,
-        mask_thr_binary=0.5)
+        mask_thr_binary=0.5,
+    )
 
 
 @pytest.mark.parametrize('name', MASK_RCNN)
@@ -306,8 +356,10 @@ def test_mask_rcnn_box_head(name):
         bbox_coder=_coder([0.1, 0.1, 0.2, 0.2]),
         reg_class_agnostic=False,
         loss_cls=dict(
-            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.))
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0
+        ),
+        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+    )
     rcnn = model.train_cfg.rcnn
     assert rcnn.assigner == _assigner(0.5, 0.5, 0.5, True)
     assert rcnn.sampler == _sampler(512, 0.25, True)
@@ -320,8 +372,11 @@ def test_cascade_box_heads(name):
     roi, rcnn = model.roi_head, model.train_cfg.rcnn
     assert (model.type, roi.type) == ('CascadeRCNN', 'CascadeRoIHead')
     assert (roi.num_stages, roi.stage_loss_weights) == (3, [1, 0.5, 0.25])
-    stds = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1],
-            [0.033, 0.033, 0.067, 0.067]]
+    stds = [
+        [0.1, 0.1, 0.2, 0.2],
+        [0.05, 0.05, 0.1, 0.1],
+        [0.033, 0.033, 0.067, 0.067],
+    ]
     for stage in range(3):
         assert roi.bbox_head[stage] == dict(
             type='ConvFCBBoxHead',
@@ -337,8 +392,10 @@ def test_cascade_box_heads(name):
             reg_decoded_bbox=True,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             loss_cls=dict(
-                type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.),
-            loss_bbox=dict(type='GIoULoss', loss_weight=10.))
+                type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0
+            ),
+            loss_bbox=dict(type='GIoULoss', loss_weight=10.0),
+        )
         iou = (0.5, 0.6, 0.7)[stage]
         assert rcnn[stage].assigner == _assigner(iou, iou, iou, False)
         assert rcnn[stage].sampler == _sampler(512, 0.25, True)
@@ -364,7 +421,8 @@ def test_swin_v2_recipes(name):
     # There is no Mask R-CNN with Swin-B in V1.
     first = first.replace('mask_rcnn_swin_b', 'mask_rcnn_swin_s')
     assert _without_backbone(config) == _without_backbone(
-        load_config(CONFIGS / f'{first}.py'))
+        load_config(CONFIGS / f'{first}.py')
+    )
     channels = 128 if arch == 'base' else 96
     assert config.model.neck.in_channels == [
         channels * scale for scale in (1, 2, 4, 8)
@@ -379,7 +437,9 @@ def test_swin_v2_recipes(name):
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
-            f'download/v2.0.0/{file}'))
+            f'download/v2.0.0/{file}',
+        ),
+    )
 
 
 @pytest.mark.parametrize('name', LARGE_SCALE)
@@ -391,7 +451,8 @@ def test_large_scale_recipes(name):
     assert backbone.pretrained_window_sizes == [12, 12, 12, 6]
     assert backbone.with_cp and backbone.sequential_attention
     assert backbone.init_cfg.checkpoint.endswith(
-        f'v2.0.0/swinv2_{arch}_patch4_window12_192_22k.pth')
+        f'v2.0.0/swinv2_{arch}_patch4_window12_192_22k.pth'
+    )
     test = config.test_dataloader.dataset.pipeline
     assert test[1] == dict(type='Resize', scale=(side, side), keep_ratio=True)
     assert config.val_dataloader == config.test_dataloader
@@ -403,6 +464,7 @@ def test_large_scale_images_are_squares(side):
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
     from mmdet.utils import register_all_modules
+
     register_all_modules()
     config = load_config(CONFIGS / f'cascade_swinv2_b_coco_lsj_{side}.py')
     pipeline = Compose(config.train_dataloader.dataset.pipeline[2:])
@@ -418,10 +480,12 @@ def test_large_scale_images_are_squares(side):
                 img_id=0,
                 img_shape=(60, 80),
                 ori_shape=(60, 80),
-                gt_bboxes=HorizontalBoxes([[10., 20, 70, 50]]),
+                gt_bboxes=HorizontalBoxes([[10.0, 20, 70, 50]]),
                 gt_bboxes_labels=np.array([0]),
                 gt_ignore_flags=np.array([False]),
-                gt_masks=BitmapMasks(mask, 60, 80)))
+                gt_masks=BitmapMasks(mask, 60, 80),
+            )
+        )
         if results is None:  # the crop left nothing of the object
             continue
         assert results['inputs'].shape == (3, side, side)
@@ -429,7 +493,7 @@ def test_large_scale_images_are_squares(side):
         assert sample.gt_instances.masks.masks.shape[1:] == (side, side)
         assert sample.gt_instances.bboxes.tensor.max() <= side
         scales.add(sample.scale_factor[0] * 80 / side)
-    assert len(scales) > 3 and min(scales) >= .1 and max(scales) <= 2
+    assert len(scales) > 3 and min(scales) >= 0.1 and max(scales) <= 2
 
 
 @pytest.mark.parametrize('name', TRAINED)
@@ -438,13 +502,14 @@ def test_one_training_step(name):
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData
+
     config = _tiny(name)
     # What the runner does where one process trains alone.
     model = revert_sync_batchnorm(MODELS.build(config.model))
     model.init_weights()
     heads = config.model.roi_head.bbox_head
     classes = (heads[0] if isinstance(heads, list) else heads).num_classes
-    boxes = torch.tensor([[4., 6., 30., 40.], [20., 10., 60., 50.]])
+    boxes = torch.tensor([[4.0, 6.0, 30.0, 40.0], [20.0, 10.0, 60.0, 50.0]])
     masks = torch.zeros(2, 64, 64)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
         mask[top:bottom, left:right] = 1
@@ -454,15 +519,20 @@ def test_one_training_step(name):
             ori_shape=(64, 64),
             pad_shape=(64, 64),
             batch_input_shape=(64, 64),
-            scale_factor=(1., 1.)),
+            scale_factor=(1.0, 1.0),
+        ),
         gt_instances=InstanceData(
             bboxes=boxes,
             labels=torch.tensor([0, classes - 1]),
-            masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 64)))
+            masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 64),
+        ),
+    )
     losses = model.loss(torch.randn(1, 3, 64, 64), [sample])
     total, values = model.parse_losses(losses)
     assert all(torch.isfinite(value) for value in values.values()), values
     total.backward()
     for part in (model.backbone, model.neck, model.rpn_head, model.roi_head):
-        assert any(parameter.grad is not None and parameter.grad.any()
-                   for parameter in part.parameters())
+        assert any(
+            parameter.grad is not None and parameter.grad.any()
+            for parameter in part.parameters()
+        )

@@ -1,4 +1,5 @@
 """The ADE20K recipes build, train and are the published ones."""
+
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -20,28 +21,68 @@ STORAGE = 'https://github.com/SwinTransformer/storage/releases/download/'
 
 # Config: architecture, channels, crop, weights.
 V1 = {
-    'upernet_swin_t_ade20k':
-    ('tiny', 96, 512, 'v1.0.0/swin_tiny_patch4_window7_224'),
-    'upernet_swin_s_ade20k':
-    ('small', 96, 512, 'v1.0.0/swin_small_patch4_window7_224'),
-    'upernet_swin_b_ade20k': ('base', 128, 512,
-                              'v1.0.0/swin_base_patch4_window7_224'),
-    'upernet_swin_b_ade20k_22k_640':
-    ('base', 128, 640, 'v1.0.0/swin_base_patch4_window7_224_22k'),
-    'upernet_swin_l_ade20k_22k_640':
-    ('large', 192, 640, 'v1.0.0/swin_large_patch4_window7_224_22k'),
+    'upernet_swin_t_ade20k': (
+        'tiny',
+        96,
+        512,
+        'v1.0.0/swin_tiny_patch4_window7_224',
+    ),
+    'upernet_swin_s_ade20k': (
+        'small',
+        96,
+        512,
+        'v1.0.0/swin_small_patch4_window7_224',
+    ),
+    'upernet_swin_b_ade20k': (
+        'base',
+        128,
+        512,
+        'v1.0.0/swin_base_patch4_window7_224',
+    ),
+    'upernet_swin_b_ade20k_22k_640': (
+        'base',
+        128,
+        640,
+        'v1.0.0/swin_base_patch4_window7_224_22k',
+    ),
+    'upernet_swin_l_ade20k_22k_640': (
+        'large',
+        192,
+        640,
+        'v1.0.0/swin_large_patch4_window7_224_22k',
+    ),
 }
 V2 = {
-    'upernet_swinv2_t_ade20k':
-    ('tiny', 96, 512, 'v2.0.0/swinv2_tiny_patch4_window8_256'),
-    'upernet_swinv2_s_ade20k':
-    ('small', 96, 512, 'v2.0.0/swinv2_small_patch4_window8_256'),
-    'upernet_swinv2_b_ade20k': ('base', 128, 512,
-                                'v2.0.0/swinv2_base_patch4_window8_256'),
-    'upernet_swinv2_b_ade20k_22k_640':
-    ('base', 128, 640, 'v2.0.0/swinv2_base_patch4_window12_192_22k'),
-    'upernet_swinv2_l_ade20k_22k_640':
-    ('large', 192, 640, 'v2.0.0/swinv2_large_patch4_window12_192_22k'),
+    'upernet_swinv2_t_ade20k': (
+        'tiny',
+        96,
+        512,
+        'v2.0.0/swinv2_tiny_patch4_window8_256',
+    ),
+    'upernet_swinv2_s_ade20k': (
+        'small',
+        96,
+        512,
+        'v2.0.0/swinv2_small_patch4_window8_256',
+    ),
+    'upernet_swinv2_b_ade20k': (
+        'base',
+        128,
+        512,
+        'v2.0.0/swinv2_base_patch4_window8_256',
+    ),
+    'upernet_swinv2_b_ade20k_22k_640': (
+        'base',
+        128,
+        640,
+        'v2.0.0/swinv2_base_patch4_window12_192_22k',
+    ),
+    'upernet_swinv2_l_ade20k_22k_640': (
+        'large',
+        192,
+        640,
+        'v2.0.0/swinv2_large_patch4_window12_192_22k',
+    ),
 }
 ADE20K = {**V1, **V2}
 # The V2 recipes at 640 are of 40k iterations at batch 64.
@@ -94,7 +135,8 @@ def test_quick_start():
     config = load_config(path)
     train, val = (
         dict(loader.dataset)
-        for loader in (config.train_dataloader, config.val_dataloader))
+        for loader in (config.train_dataloader, config.val_dataloader)
+    )
     # The splits show the same classes, in images of the same kind.
     assert dict(train['generate'], num_images=100) == val['generate']
     shapes = val['generate'].get('classes', ('circle', 'square', 'triangle'))
@@ -102,7 +144,7 @@ def test_quick_start():
     for head in (model.decode_head, model.auxiliary_head):
         assert head.num_classes == len(shapes) + 1
     for dataset in (train, val):
-        resize, = (s for s in dataset['pipeline'] if s.type == 'Resize')
+        (resize,) = (s for s in dataset['pipeline'] if s.type == 'Resize')
         assert resize.scale == model.data_preprocessor.size
     assert config.param_scheduler[-1].end == config.train_cfg.max_iters
     # One process or two: no norm may depend on the share of a batch.
@@ -116,23 +158,24 @@ def test_backbone(recipe):
     arch, _, crop, weights = ADE20K[name]
     backbone = config.model.backbone
     assert backbone.init_cfg == dict(
-        type='Pretrained', checkpoint=f'{STORAGE}{weights}.pth')
+        type='Pretrained', checkpoint=f'{STORAGE}{weights}.pth'
+    )
     expected = dict(
         arch=arch,
         window_size=7,
         out_indices=(0, 1, 2, 3),
         drop_path_rate=0.3,
-        type='swin_dense.SwinTransformer')
+        type='swin_dense.SwinTransformer',
+    )
     if name in V2:
         expected.update(
             type='swin_dense.SwinTransformerV2',
             window_size=40 if crop == 640 else 16,
-            pretrained_window_sizes=[12, 12, 12, 6] if crop == 640 else 8)
-    assert {
-        key: backbone[key]
-        for key in backbone
-    } == {
-        **expected, 'init_cfg': backbone.init_cfg
+            pretrained_window_sizes=[12, 12, 12, 6] if crop == 640 else 8,
+        )
+    assert {key: backbone[key] for key in backbone} == {
+        **expected,
+        'init_cfg': backbone.init_cfg,
     }
 
 
@@ -143,7 +186,8 @@ def test_heads(recipe):
         dropout_ratio=0.1,
         num_classes=150,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
-        align_corners=False)
+        align_corners=False,
+    )
     loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
     model = config.model
     assert model.type == 'EncoderDecoder'
@@ -154,7 +198,8 @@ def test_heads(recipe):
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
-        loss_decode=dict(loss, loss_weight=1.0))
+        loss_decode=dict(loss, loss_weight=1.0),
+    )
     assert model.auxiliary_head == dict(
         common,
         type='FCNHead',
@@ -163,7 +208,8 @@ def test_heads(recipe):
         channels=256,
         num_convs=1,
         concat_input=False,
-        loss_decode=dict(loss, loss_weight=0.4))
+        loss_decode=dict(loss, loss_weight=0.4),
+    )
     assert model.test_cfg == dict(mode='whole')
 
 
@@ -172,29 +218,41 @@ def test_data(recipe):
     crop = ADE20K[name][2]
     train = config.train_dataloader.dataset.pipeline
     assert [step.type for step in train] == [
-        'LoadImageFromFile', 'LoadAnnotations', 'RandomResize', 'RandomCrop',
-        'RandomFlip', 'PhotoMetricDistortion', 'PackSegInputs'
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'RandomResize',
+        'RandomCrop',
+        'RandomFlip',
+        'PhotoMetricDistortion',
+        'PackSegInputs',
     ]
     assert train[2] == dict(
         type='RandomResize',
         scale=(crop * 4, crop),
         ratio_range=(0.5, 2.0),
-        keep_ratio=True)
+        keep_ratio=True,
+    )
     assert train[3] == dict(
-        type='RandomCrop', crop_size=(crop, crop), cat_max_ratio=0.75)
+        type='RandomCrop', crop_size=(crop, crop), cat_max_ratio=0.75
+    )
     assert train[4].prob == 0.5
     for loader in (config.val_dataloader, config.test_dataloader):
         assert [step.type for step in loader.dataset.pipeline] == [
-            'LoadImageFromFile', 'Resize', 'LoadAnnotations', 'PackSegInputs'
+            'LoadImageFromFile',
+            'Resize',
+            'LoadAnnotations',
+            'PackSegInputs',
         ]
         assert loader.dataset.pipeline[1] == dict(
-            type='Resize', scale=(crop * 4, crop), keep_ratio=True)
+            type='Resize', scale=(crop * 4, crop), keep_ratio=True
+        )
         assert loader.dataset.data_prefix == dict(
-            img_path='images/validation',
-            seg_map_path='annotations/validation')
+            img_path='images/validation', seg_map_path='annotations/validation'
+        )
         assert loader.batch_size == 1
     assert config.train_dataloader.dataset.data_prefix == dict(
-        img_path='images/training', seg_map_path='annotations/training')
+        img_path='images/training', seg_map_path='annotations/training'
+    )
     assert config.train_dataloader.batch_size == (4 if name in SHORT else 2)
     assert config.data_root == 'data/ade/ADEChallengeData2016/'
     preprocessor = config.model.data_preprocessor
@@ -216,14 +274,19 @@ def test_runtime(recipe):
     iterations = 40000 if name in SHORT else 160000
     assert config.train_cfg.max_iters == iterations
     assert config.train_cfg.val_interval == iterations / 10
-    assert config.auto_scale_lr.base_batch_size == (64
-                                                    if name in SHORT else 16)
+    assert config.auto_scale_lr.base_batch_size == (
+        64 if name in SHORT else 16
+    )
 
 
-@pytest.mark.parametrize('name', [
-    'upernet_swin_t_ade20k', 'upernet_swinv2_t_ade20k',
-    'upernet_swinv2_l_ade20k_22k_640'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'upernet_swin_t_ade20k',
+        'upernet_swinv2_t_ade20k',
+        'upernet_swinv2_l_ade20k_22k_640',
+    ],
+)
 def test_learning_rate_follows_the_formula(name):
     """A line to 0 times a line from (almost) 0 to 1, as in mmcv 1."""
     config = load_config(CONFIGS / f'{name}.py')
@@ -245,10 +308,13 @@ def test_learning_rate_follows_the_formula(name):
     factor = np.minimum(1, 1 - (1 - steps / warmup) * (1 - 1e-6))
     # mmengine's lines end one iteration earlier.
     np.testing.assert_allclose(
-        rates, base * factor * (1 - steps / total), atol=base * 1.2 / warmup)
+        rates, base * factor * (1 - steps / total), atol=base * 1.2 / warmup
+    )
     assert rates[0] == pytest.approx(base * 1e-6)
-    assert all(scheduler.end == end
-               for scheduler, end in zip(schedulers, (warmup, total)))
+    assert all(
+        scheduler.end == end
+        for scheduler, end in zip(schedulers, (warmup, total))
+    )
 
 
 @pytest.mark.parametrize('name', V1)
@@ -261,7 +327,7 @@ def test_v1_decays_all_but_norms_and_position_biases(name):
     for parameter, group in groups.items():
         rule = [word for word in exempt if word in parameter]
         found.update(rule)
-        assert group['weight_decay'] == (0. if rule else 0.01), parameter
+        assert group['weight_decay'] == (0.0 if rule else 0.01), parameter
         assert group['lr'] == 6e-5
     assert found == set(exempt)
 
@@ -271,7 +337,7 @@ def test_v2_decays_matrices_and_learns_slower_below(name):
     config = load_config(CONFIGS / f'{name}.py')
     model = small(config)
     groups = group_by_name(model, config)
-    base, rate = (6e-5, 1.) if name in SHORT else (4e-5, 0.95)
+    base, rate = (6e-5, 1.0) if name in SHORT else (4e-5, 0.95)
     depth = {
         'backbone.patch_embed.proj.weight': 0,
         'backbone.layers.0.blocks.0.attn.qkv.weight': 1,
@@ -285,13 +351,16 @@ def test_v2_decays_matrices_and_learns_slower_below(name):
         'auxiliary_head.conv_seg.bias': 6,
     }
     for parameter, layer in depth.items():
-        assert groups[parameter]['lr'] == pytest.approx(base *
-                                                        rate**(6 - layer))
+        assert groups[parameter]['lr'] == pytest.approx(
+            base * rate ** (6 - layer)
+        )
     for parameter, value in model.named_parameters():
         free = (
-            value.ndim == 1 or 'cpb_mlp' in parameter
-            or 'logit_scale' in parameter)
-        expected = 0. if free else 0.05
+            value.ndim == 1
+            or 'cpb_mlp' in parameter
+            or 'logit_scale' in parameter
+        )
+        expected = 0.0 if free else 0.05
         assert groups[parameter]['weight_decay'] == expected, parameter
 
 
@@ -312,6 +381,7 @@ def test_one_training_step(recipe):
     """Losses are finite and reach all parts."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
+
     _, config = recipe
     model = small(config)
     model.init_weights()
@@ -326,5 +396,7 @@ def test_one_training_step(recipe):
     assert all(torch.isfinite(value) for value in values.values()), values
     total.backward()
     for part in (model.backbone, model.decode_head, model.auxiliary_head):
-        assert any(parameter.grad is not None and parameter.grad.any()
-                   for parameter in part.parameters())
+        assert any(
+            parameter.grad is not None and parameter.grad.any()
+            for parameter in part.parameters()
+        )

@@ -1,4 +1,5 @@
 """The video recipes build, train and are the published ones."""
+
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -21,31 +22,63 @@ from swin_dense.engine.launch import load_config
 pytest.importorskip('mmaction', reason='the recipes are of mmaction2 models')
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-GRAMMAR = re.compile(r'video_swin_(nano|[tsbl])_'
-                     r'(k400|k600|ssv2|shapes|two_clips)(_22k)?(_384)?')
+GRAMMAR = re.compile(
+    r'video_swin_(nano|[tsbl])_'
+    r'(k400|k600|ssv2|shapes|two_clips)(_22k)?(_384)?'
+)
 STORAGE = 'https://github.com/SwinTransformer/storage/releases/download/'
 V1 = 'v1.0.0/swin_{}_patch4_window7_224'
 
 # Config: architecture, channels of the last stage, stochastic depth, learning
 # rate of the head, weight decay, weights.
 RECIPES = {
-    'video_swin_t_k400': ('tiny', 768, .1, 1e-3, .02, V1.format('tiny')),
-    'video_swin_s_k400': ('small', 768, .1, 1e-3, .02, V1.format('small')),
-    'video_swin_b_k400': ('base', 1024, .3, 1e-3, .05, V1.format('base')),
-    'video_swin_b_k400_22k':
-    ('base', 1024, .2, 3e-4, .05, V1.format('base') + '_22k'),
-    'video_swin_b_k600_22k':
-    ('base', 1024, .2, 3e-4, .05, V1.format('base') + '_22k'),
-    'video_swin_l_k400_22k':
-    ('large', 1536, .4, 1e-3, .05, V1.format('large') + '_22k'),
-    'video_swin_l_k400_22k_384': ('large', 1536, .4, 1e-3, .05,
-                                  'v1.0.0/swin_large_patch4_window12_384_22k'),
-    'video_swin_b_ssv2': ('base', 1024, .4, 3e-4, .05, 'v1.0.4/swin_base_'
-                          'patch244_window1677_kinetics400_22k'),
+    'video_swin_t_k400': ('tiny', 768, 0.1, 1e-3, 0.02, V1.format('tiny')),
+    'video_swin_s_k400': ('small', 768, 0.1, 1e-3, 0.02, V1.format('small')),
+    'video_swin_b_k400': ('base', 1024, 0.3, 1e-3, 0.05, V1.format('base')),
+    'video_swin_b_k400_22k': (
+        'base',
+        1024,
+        0.2,
+        3e-4,
+        0.05,
+        V1.format('base') + '_22k',
+    ),
+    'video_swin_b_k600_22k': (
+        'base',
+        1024,
+        0.2,
+        3e-4,
+        0.05,
+        V1.format('base') + '_22k',
+    ),
+    'video_swin_l_k400_22k': (
+        'large',
+        1536,
+        0.4,
+        1e-3,
+        0.05,
+        V1.format('large') + '_22k',
+    ),
+    'video_swin_l_k400_22k_384': (
+        'large',
+        1536,
+        0.4,
+        1e-3,
+        0.05,
+        'v1.0.0/swin_large_patch4_window12_384_22k',
+    ),
+    'video_swin_b_ssv2': (
+        'base',
+        1024,
+        0.4,
+        3e-4,
+        0.05,
+        'v1.0.4/swin_base_patch244_window1677_kinetics400_22k',
+    ),
 }
 WINDOWS = {
     'video_swin_l_k400_22k_384': (8, 12, 12),
-    'video_swin_b_ssv2': (16, 7, 7)
+    'video_swin_b_ssv2': (16, 7, 7),
 }
 CLASSES = {'video_swin_b_k600_22k': 600, 'video_swin_b_ssv2': 174}
 
@@ -61,7 +94,8 @@ def small(config):
     model = config.model
     model.backbone.update(
         arch=dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
-        init_cfg=None)
+        init_cfg=None,
+    )
     model.cls_head.in_channels = 64
     return MODELS.build(model)
 
@@ -94,15 +128,17 @@ def test_model(recipe):
         patch_size=(2, 4, 4),
         window_size=WINDOWS.get(name, (8, 7, 7)),
         drop_path_rate=drop_path,
-        init_cfg=dict(type='Pretrained', checkpoint=f'{STORAGE}{weights}.pth'))
+        init_cfg=dict(type='Pretrained', checkpoint=f'{STORAGE}{weights}.pth'),
+    )
     head = dict(
         type='I3DHead',
         in_channels=channels,
         num_classes=CLASSES.get(name, 400),
-        dropout_ratio=.5,
-        average_clips='prob')
+        dropout_ratio=0.5,
+        average_clips='prob',
+    )
     if name == 'video_swin_b_ssv2':
-        head['label_smooth_eps'] = .1
+        head['label_smooth_eps'] = 0.1
     assert model.cls_head == head
     views = 4 if weights in map(V1.format, ('tiny', 'small', 'base')) else 2
     assert model.test_cfg == dict(max_testing_views=views)
@@ -122,24 +158,34 @@ def test_data(recipe):
     uniform = name == 'video_swin_b_ssv2'
     side, short = (384, 438) if name.endswith('384') else (224, 256)
     sample = 'UniformSample' if uniform else 'SampleFrames'
-    augmentation = ['swin_dense.ClipRandAugment', 'RandomErasing'
-                    ] if uniform else ['Flip']
+    augmentation = (
+        ['swin_dense.ClipRandAugment', 'RandomErasing']
+        if uniform
+        else ['Flip']
+    )
     assert steps(config.train_dataloader) == [
-        'swin_dense.VideoInit', sample, 'swin_dense.VideoDecode', 'Resize',
-        'RandomResizedCrop', 'Resize', *augmentation, 'FormatShape',
-        'PackActionInputs'
+        'swin_dense.VideoInit',
+        sample,
+        'swin_dense.VideoDecode',
+        'Resize',
+        'RandomResizedCrop',
+        'Resize',
+        *augmentation,
+        'FormatShape',
+        'PackActionInputs',
     ]
     assert train[1].clip_len == 32
     assert uniform or (train[1].frame_interval, train[1].num_clips) == (2, 1)
     assert train[3] == dict(type='Resize', scale=(-1, short))
     assert train[4] == dict(type='RandomResizedCrop')  # area 0.08 to 1
     assert train[5] == dict(
-        type='Resize', scale=(side, side), keep_ratio=False)
+        type='Resize', scale=(side, side), keep_ratio=False
+    )
     if uniform:
         assert (train[6].count, train[6].magnitude) == (4, 7)
-        assert train[7].erase_prob == .25
+        assert train[7].erase_prob == 0.25
     else:
-        assert train[6].flip_ratio == .5
+        assert train[6].flip_ratio == 0.5
 
     val = config.val_dataloader.dataset.pipeline
     assert steps(config.val_dataloader)[3:5] == ['Resize', 'CenterCrop']
@@ -147,21 +193,26 @@ def test_data(recipe):
     assert (val[3].scale, val[4].crop_size) == ((-1, short), side)
 
     test = config.test_dataloader.dataset.pipeline
-    assert steps(
-        config.test_dataloader)[3:5] == ['Resize', 'swin_dense.EvenCrops']
+    assert steps(config.test_dataloader)[3:5] == [
+        'Resize',
+        'swin_dense.EvenCrops',
+    ]
     clips, crops = (1, 3) if uniform else (10, 5) if side == 384 else (4, 3)
     assert test[1].test_mode and test[1].get('num_clips', 1) == clips
     assert (test[4].crop_size, test[4].count) == (side, crops)
     assert test[3].scale == (-1, side)
 
-    for loader in (config.train_dataloader, config.val_dataloader,
-                   config.test_dataloader):
+    for loader in (
+        config.train_dataloader,
+        config.val_dataloader,
+        config.test_dataloader,
+    ):
         assert loader.dataset.type == 'swin_dense.CheckedVideoDataset'
         assert loader.dataset.num_classes == CLASSES.get(name, 400)
         root = {
             'k400': 'data/kinetics400/',
             'k600': 'data/kinetics600/',
-            'ssv2': 'data/sthv2/'
+            'ssv2': 'data/sthv2/',
         }[name.split('_')[3]]
         assert loader.dataset.ann_file.startswith(root)
         assert loader.dataset.data_prefix.video.startswith(root)
@@ -198,7 +249,8 @@ def test_learning_rate_follows_the_formula(name):
         cls = PARAM_SCHEDULERS.get(cfg.pop('type'))
         if cfg.pop('convert_to_iter_based', False):
             schedulers.append(
-                cls.build_iter_from_epoch(**cfg, epoch_length=length))
+                cls.build_iter_from_epoch(**cfg, epoch_length=length)
+            )
         else:
             schedulers.append(cls(**cfg))
     rates = []
@@ -210,7 +262,7 @@ def test_learning_rate_follows_the_formula(name):
                 scheduler.step()
     step = np.arange(epochs * length)
     cosine = (1 + np.cos(np.pi * (step // length) / epochs)) / 2
-    warm_up = np.minimum(1, .1 + .9 * step / (2.5 * length - 1))
+    warm_up = np.minimum(1, 0.1 + 0.9 * step / (2.5 * length - 1))
     np.testing.assert_allclose(rates, base * cosine * warm_up, rtol=1e-6)
     assert rates[0] == pytest.approx(base / 10)
 
@@ -230,14 +282,15 @@ def test_head_learns_ten_times_as_fast(recipe):
         assert backbone or key.startswith('cls_head.')
         assert group['lr'] == pytest.approx(rate / 10 if backbone else rate)
         words = [
-            word for word in ('norm', 'relative_position_bias_table')
+            word
+            for word in ('norm', 'relative_position_bias_table')
             if word in key
         ]
         exempt.update(words)
-        assert group['weight_decay'] == (0. if words else decay), key
+        assert group['weight_decay'] == (0.0 if words else decay), key
     assert exempt == {'norm', 'relative_position_bias_table'}
     assert not names  # every parameter is trained
-    assert optimizer.defaults['betas'] == (.9, .999)
+    assert optimizer.defaults['betas'] == (0.9, 0.999)
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -249,7 +302,8 @@ def test_one_step_of_training_and_of_the_test(name):
     shape = (40, 64, 80)
     # A clip as it is before and after decoding, and smaller frames.
     results = dict(
-        total_frames=shape[0], start_index=0, label=7, modality='RGB')
+        total_frames=shape[0], start_index=0, label=7, modality='RGB'
+    )
     clip = moving_square(0, shape[0], shape[1:])
 
     def load(loader, **sizes):
@@ -263,10 +317,13 @@ def test_one_step_of_training_and_of_the_test(name):
             step = dict(step)
             if step['type'] in ('SampleFrames', 'UniformSample'):
                 step['clip_len'] = 8
-            for key, value in (('scale',
-                                (32,
-                                 32) if step.get('keep_ratio') is False else
-                                (-1, 32)), ('crop_size', 32)):
+            for key, value in (
+                (
+                    'scale',
+                    (32, 32) if step.get('keep_ratio') is False else (-1, 32),
+                ),
+                ('crop_size', 32),
+            ):
                 if key in step:
                     step[key] = value
             done = TRANSFORMS.build(step)(done)
@@ -284,22 +341,24 @@ def test_one_step_of_training_and_of_the_test(name):
 
     model.eval()
     views = load(config.test_dataloader)
-    clips, crops = {
-        '384': (10, 5),
-        'ssv2': (1, 3)
-    }.get(name.split('_')[-1], (4, 3))
+    clips, crops = {'384': (10, 5), 'ssv2': (1, 3)}.get(
+        name.split('_')[-1], (4, 3)
+    )
     assert views['inputs'].shape == (clips * crops, 3, 8, 32, 32)
     with torch.no_grad():
-        sample, = model.test_step(pseudo_collate([views]))
-    assert sample.pred_score.shape == (config.model.cls_head.num_classes, )
+        (sample,) = model.test_step(pseudo_collate([views]))
+    assert sample.pred_score.shape == (config.model.cls_head.num_classes,)
     assert sample.pred_score.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_pipelines_are_built(recipe):
     _, config = recipe
     init_default_scope('mmaction')
-    for loader in (config.train_dataloader, config.val_dataloader,
-                   config.test_dataloader):
+    for loader in (
+        config.train_dataloader,
+        config.val_dataloader,
+        config.test_dataloader,
+    ):
         assert len(Compose(loader.dataset.pipeline).transforms) > 5
 
 
@@ -314,7 +373,8 @@ def test_nano_models_are_built_as_they_are():
         for loader in ('train_dataloader', 'val_dataloader'):
             steps = [step.type for step in config[loader].dataset.pipeline]
             assert steps[:3] == [
-                'swin_dense.VideoInit', 'SampleFrames',
-                'swin_dense.VideoDecode'
+                'swin_dense.VideoInit',
+                'SampleFrames',
+                'swin_dense.VideoDecode',
             ]
             assert 'Flip' not in steps  # left would become right

@@ -1,4 +1,5 @@
 """Every detection config can be tested at several scales."""
+
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from swin_dense.engine.tta_config import add_tta
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEAVES = sorted(
-    path.stem for path in CONFIGS.glob('*.py')
-    if not path.stem.startswith(('upernet', 'video_swin')))
+    path.stem
+    for path in CONFIGS.glob('*.py')
+    if not path.stem.startswith(('upernet', 'video_swin'))
+)
 
 
 @pytest.mark.parametrize('name', LEAVES)
@@ -29,7 +32,11 @@ def test_pipeline(name):
     scales = [tuple(step.scale) for step in resizes]
     assert scale in scales or 'htcpp' in name
     assert set(rest[-1][0].meta_keys) >= {
-        'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction'
+        'ori_shape',
+        'img_shape',
+        'scale_factor',
+        'flip',
+        'flip_direction',
     }
     assert config.model.type == 'swin_dense.DetTTAModel'
     assert config.model.module.type == model
@@ -59,6 +66,7 @@ def test_test_scales_of_htcpp():
     config = load_config(CONFIGS / 'htcpp_swin_l_coco.py')
     add_tta(config)
     resizes = config.test_dataloader.dataset.pipeline[-1].transforms[0]
-    assert [step.scale for step in resizes
-            ] == [(3000, side) for side in (600, 800, 1000, 1200, 1400, 1600)]
+    assert [step.scale for step in resizes] == [
+        (3000, side) for side in (600, 800, 1000, 1200, 1400, 1600)
+    ]
     assert config.model.sizes == [*'ll', *'ll', 'ml', 'ml', *['sm'] * 6]

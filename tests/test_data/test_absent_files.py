@@ -17,19 +17,33 @@ def folder(tmp_path):
     return str(tmp_path / 'images')
 
 
-@pytest.mark.parametrize('names, cause, found', [
-    (['set\\a.jpg', 'set\\c.jpg'], '2 names hold backslashes', '2 of 2'),
-    (['/home/me/a.jpg', '/home/me/x.jpg'], '2 names are absolute', '1 of 2'),
-    (['C:\\me\\a.jpg'], '1 names are absolute', '1 of 1'),
-    (['\\\\server\\a.jpg'], '1 names are absolute', '1 of 1'),
-    (['images/a.jpg', 'images/b.jpg'], "2 names begin with 'images', the name "
-     'of the folder itself', '2 of 2'),
-    (['old/a.jpg', 'new/a.jpg'], '', r'2 of 2 are in or below .*images \(1 '
-     'names are not unique'),
-    (['A.JPG', 'x.jpg'], '', '1 of 2 are there but for capital letters'),
-    (['a.jpg.jpg'], '1 names have their ending twice', ''),
-    (['x.png'], '', '^$'),
-])
+@pytest.mark.parametrize(
+    'names, cause, found',
+    [
+        (['set\\a.jpg', 'set\\c.jpg'], '2 names hold backslashes', '2 of 2'),
+        (
+            ['/home/me/a.jpg', '/home/me/x.jpg'],
+            '2 names are absolute',
+            '1 of 2',
+        ),
+        (['C:\\me\\a.jpg'], '1 names are absolute', '1 of 1'),
+        (['\\\\server\\a.jpg'], '1 names are absolute', '1 of 1'),
+        (
+            ['images/a.jpg', 'images/b.jpg'],
+            "2 names begin with 'images', the name of the folder itself",
+            '2 of 2',
+        ),
+        (
+            ['old/a.jpg', 'new/a.jpg'],
+            '',
+            r'2 of 2 are in or below .*images \(1 '
+            'names are not unique',
+        ),
+        (['A.JPG', 'x.jpg'], '', '1 of 2 are there but for capital letters'),
+        (['a.jpg.jpg'], '1 names have their ending twice', ''),
+        (['x.png'], '', '^$'),
+    ],
+)
 def test_causes(folder, names, cause, found):
     paths = [
         name if name.startswith(('/', 'C:')) else f'{folder}/{name}'
@@ -51,7 +65,8 @@ def test_the_data_set_says_so(tmp_path):
         image['file_name'] = f'photos\\{image["file_name"]}'
     path.write_text(json.dumps(data))
     with pytest.raises(
-            FileNotFoundError,
-            match=r'3 of 3 images .* do not exist.*3 names hold backslashes, '
-            r'.*By name alone, without folders, 3 of 3 are in or below'):
+        FileNotFoundError,
+        match=r'3 of 3 images .* do not exist.*3 names hold backslashes, '
+        r'.*By name alone, without folders, 3 of 3 are in or below',
+    ):
         CheckedCocoDataset(**dataset_config(tmp_path))

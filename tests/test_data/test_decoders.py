@@ -1,4 +1,5 @@
 """Reading frames: the right ones, the same by every decoder."""
+
 import multiprocessing
 
 import cv2
@@ -42,11 +43,16 @@ def test_the_frames_asked_for_come_in_that_order(clip, name):
 
 
 @pytest.mark.parametrize('name', AVAILABLE)
-@pytest.mark.parametrize('file, codec', [('a.avi', 'mpeg4'),
-                                         ('a.mkv', 'libx264'),
-                                         ('a.mpg', 'mpeg2video'),
-                                         ('a.ts', 'libx264'),
-                                         ('a.webm', 'libvpx')])
+@pytest.mark.parametrize(
+    'file, codec',
+    [
+        ('a.avi', 'mpeg4'),
+        ('a.mkv', 'libx264'),
+        ('a.mpg', 'mpeg2video'),
+        ('a.ts', 'libx264'),
+        ('a.webm', 'libvpx'),
+    ],
+)
 def test_other_containers(tmp_path, name, file, codec):
     if name == 'decord' and file in ('a.mpg', 'a.ts'):
         pytest.skip('decord does not count frames of MPEG streams')
@@ -78,8 +84,10 @@ def test_packets_that_give_no_frame_are_not_counted(clip, monkeypatch):
         assert video.num_frames == 60
         with pytest.raises(VideoError, match='frames 0 to 59'):
             video.frames([60])
-    with Video(clip, ['pyav']) as video, pytest.raises(
-            VideoError, match='only 60 of 61 frames can be decoded'):
+    with (
+        Video(clip, ['pyav']) as video,
+        pytest.raises(VideoError, match='only 60 of 61 frames can be decoded'),
+    ):
         video.frames([5, 60])
 
 
@@ -104,9 +112,10 @@ def test_times_follow_the_file(tmp_path):
     path = write_clip(tmp_path / 'vfr.mkv', 10, stamps=stamps)
     with Video(path) as video:
         np.testing.assert_allclose(
-            video.times(), np.array(stamps) / 2500, atol=1e-3)
+            video.times(), np.array(stamps) / 2500, atol=1e-3
+        )
     with Video(write_clip(tmp_path / 'cfr.mp4', 4), ['opencv']) as video:
-        np.testing.assert_allclose(video.times(), [0, .04, .08, .12])
+        np.testing.assert_allclose(video.times(), [0, 0.04, 0.08, 0.12])
 
 
 @pytest.mark.parametrize('degrees', [90, -90, 180])
@@ -116,7 +125,8 @@ def test_clips_are_turned_upright(tmp_path, degrees):
     frame = np.zeros((32, 48, 3), np.uint8)
     frame[:16, :24] = 255
     path = write_clip(
-        tmp_path / 'turned.mp4', rotation=degrees, frames=[frame] * 3)
+        tmp_path / 'turned.mp4', rotation=degrees, frames=[frame] * 3
+    )
     turned = np.rot90(frame, degrees // 90)
     for name in ('pyav', 'opencv'):
         with Video(path, [name]) as video:
@@ -153,8 +163,8 @@ def test_colours_are_red_green_blue(clip):
 
 def test_frames_beyond_the_clip(clip):
     with pytest.raises(
-            VideoError, match='has the frames 0 to 59; asked for '
-            'are -1 to 60'):
+        VideoError, match='has the frames 0 to 59; asked for are -1 to 60'
+    ):
         Video(clip, ['pyav']).frames([-1, 60])
 
 
@@ -186,7 +196,8 @@ def test_a_file_without_video(tmp_path):
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('pcm_s16le', rate=8000, layout='mono')
         frame = av.AudioFrame.from_ndarray(
-            np.zeros((1, 800), np.int16), format='s16', layout='mono')
+            np.zeros((1, 800), np.int16), format='s16', layout='mono'
+        )
         frame.rate = 8000
         container.mux(stream.encode(frame))
     with pytest.raises(VideoError, match='sound.wav holds no video'):
@@ -202,11 +213,13 @@ def test_zero_frames(tmp_path, monkeypatch):
 
 def test_a_change_of_size(tmp_path, monkeypatch):
     frames = {0: np.zeros((4, 4, 3)), 1: np.zeros((8, 4, 3))}
-    monkeypatch.setattr(OpenCVDecoder, '_read',
-                        lambda self, wanted: frames.items())
+    monkeypatch.setattr(
+        OpenCVDecoder, '_read', lambda self, wanted: frames.items()
+    )
     video = OpenCVDecoder(write_clip(tmp_path / 'a.mp4', 2))
     with pytest.raises(
-            VideoError, match=r'changes its size: frames are \[\(4, 4\), '):
+        VideoError, match=r'changes its size: frames are \[\(4, 4\), '
+    ):
         video.frames([0, 1])
 
 
@@ -234,9 +247,9 @@ def test_another_decoder_decodes_what_one_cannot(clip, monkeypatch, logged):
     assert 'breaks off; opencv goes on in place of pyav' in logged.text
     monkeypatch.setattr(OpenCVDecoder, '_read', fail)
     with pytest.raises(
-            VideoError,
-            match='cannot be read\n  pyav: .* breaks '
-            'off\n  opencv: .* breaks off'):
+        VideoError,
+        match='cannot be read\n  pyav: .* breaks off\n  opencv: .* breaks off',
+    ):
         Video(clip, ['pyav', 'opencv']).frames([0])
 
 
@@ -248,7 +261,8 @@ def test_names_of_decoders(monkeypatch):
     monkeypatch.setattr(DECODERS['pyav'], 'is_available', lambda: False)
     assert 'pyav' not in check_decoders()
     with pytest.raises(
-            ImportError, match='.pyav. is not .* pip install "av>=15"'):
+        ImportError, match='.pyav. is not .* pip install "av>=15"'
+    ):
         check_decoders(['pyav'])
 
 
@@ -302,7 +316,8 @@ def last_number(path, results):
 
 @pytest.mark.skipif(
     'fork' not in multiprocessing.get_all_start_methods(),
-    reason='processes are not forked here')
+    reason='processes are not forked here',
+)
 def test_forked_processes_decode_after_their_parent_has(clip):
     """PyAV 19 converts frames in threads that a fork does not copy."""
     context = multiprocessing.get_context('fork')
@@ -310,7 +325,8 @@ def test_forked_processes_decode_after_their_parent_has(clip):
     with Video(clip, ['pyav']) as video:
         assert numbers(video, [0]) == [0]
     child = context.Process(
-        target=last_number, args=(clip, results), daemon=True)
+        target=last_number, args=(clip, results), daemon=True
+    )
     child.start()
     try:
         assert results.get(timeout=60) == [59]

@@ -1,4 +1,5 @@
 """Clips that strangers give: kinds, names and contents."""
+
 import os
 from pathlib import Path
 
@@ -22,11 +23,15 @@ def test_what_is_no_file_is_refused(tmp_path):
             assert str(caught.value) == f'{path} {reason}'
 
 
-@pytest.mark.parametrize('content', [
-    'ffconcat version 1.0\nfile other.mp4\n',
-    '#EXTM3U\n#EXTINF:5,\nother.mp4\n#EXT-X-ENDLIST\n',
-    '<?xml version="1.0"?><MPD></MPD>', 'v=0\no=- 0 0 IN IP4 127.0.0.1\n'
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        'ffconcat version 1.0\nfile other.mp4\n',
+        '#EXTM3U\n#EXTINF:5,\nother.mp4\n#EXT-X-ENDLIST\n',
+        '<?xml version="1.0"?><MPD></MPD>',
+        'v=0\no=- 0 0 IN IP4 127.0.0.1\n',
+    ],
+)
 def test_lists_are_not_followed(tmp_path, content):
     """FFmpeg would read the files and hosts that a text file names."""
     write_clip(tmp_path / 'other.mp4', 3)

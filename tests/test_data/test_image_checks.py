@@ -12,8 +12,9 @@ def photo(tmp_path):
 
     def write(suffix, **options):
         path = tmp_path / f'photo.{suffix}'
-        pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3),
-                                                   np.uint8)
+        pixels = np.random.default_rng(0).integers(
+            0, 255, (30, 40, 3), np.uint8
+        )
         Image.fromarray(pixels).save(path, **options)
         return path
 
@@ -28,11 +29,11 @@ def test_good(photo, suffix):
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'webp'])
-@pytest.mark.parametrize('share', [.5, .95])
+@pytest.mark.parametrize('share', [0.5, 0.95])
 def test_truncated(photo, suffix, share):
     path = photo(suffix)
     content = path.read_bytes()
-    path.write_bytes(content[:int(share * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     problem = image_problem(path, 40, 30)
     assert 'truncated' in problem or 'cannot be decoded' in problem
 
@@ -54,9 +55,11 @@ def test_not_an_image(tmp_path):
 def test_other_size(photo):
     path = photo('png')
     assert image_problem(path, 80, 60) == (
-        'is 40×30 pixels (width × height), the annotation file says 80×60')
-    assert image_problem(path, 30,
-                         40).endswith(': width and height are swapped')
+        'is 40×30 pixels (width × height), the annotation file says 80×60'
+    )
+    assert image_problem(path, 30, 40).endswith(
+        ': width and height are swapped'
+    )
 
 
 def test_exif_orientation(photo):

@@ -1,4 +1,5 @@
 """Reading images of any kind, name and size, or refusing them."""
+
 import os
 import pickle
 import struct
@@ -26,9 +27,13 @@ from swin_dense.files import UnreadableFileError
 def write_header(path, width, height):
     """Write a PNG of any size that holds no pixels."""
     chunk = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + chunk +
-                     struct.pack('>I', zlib.crc32(chunk)) +
-                     b'\x00\x00\x00\x00IEND\xaeB`\x82')
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + struct.pack('>I', 13)
+        + chunk
+        + struct.pack('>I', zlib.crc32(chunk))
+        + b'\x00\x00\x00\x00IEND\xaeB`\x82'
+    )
 
 
 def test_what_is_no_file_is_refused(tmp_path):
@@ -45,10 +50,16 @@ def test_what_is_no_file_is_refused(tmp_path):
     assert str(again) == 'x is y'  # as it comes from a loader's process
 
 
-@pytest.mark.parametrize('name', [
-    os.fsdecode(b'\xff\xfe.png'), '-rf.png', 'two\nlines.png',
-    'x' * 251 + '.png', '%03d.png'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        os.fsdecode(b'\xff\xfe.png'),
+        '-rf.png',
+        'two\nlines.png',
+        'x' * 251 + '.png',
+        '%03d.png',
+    ],
+)
 def test_any_name_is_read(tmp_path, name):
     pixels = np.random.default_rng(0).integers(0, 255, (4, 5, 3), np.uint8)
     (tmp_path / name).write_bytes(cv2.imencode('.png', pixels)[1].tobytes())
@@ -56,23 +67,29 @@ def test_any_name_is_read(tmp_path, name):
     assert image_size(tmp_path / name) == (5, 4)
 
 
-@pytest.mark.parametrize('mode, suffix, options', [
-    ('CMYK', 'jpg', {}),
-    ('L', 'png', {}),
-    ('LA', 'png', {}),
-    ('P', 'png', {}),
-    ('RGBA', 'png', {}),
-    ('I;16', 'png', {}),
-    ('1', 'tif', {}),
-    ('RGB', 'webp', dict(save_all=True)),
-    ('RGB', 'png', dict(save_all=True)),
-])
+@pytest.mark.parametrize(
+    'mode, suffix, options',
+    [
+        ('CMYK', 'jpg', {}),
+        ('L', 'png', {}),
+        ('LA', 'png', {}),
+        ('P', 'png', {}),
+        ('RGBA', 'png', {}),
+        ('I;16', 'png', {}),
+        ('1', 'tif', {}),
+        ('RGB', 'webp', dict(save_all=True)),
+        ('RGB', 'png', dict(save_all=True)),
+    ],
+)
 def test_kinds_of_pixels(tmp_path, mode, suffix, options):
     """All come as three channels of eight bits, of the first picture."""
     path = tmp_path / f'x.{suffix}'
     grey = Image.fromarray(np.full((6, 8), 90, np.uint8))
-    image = Image.fromarray(np.full((6, 8), 90 * 257, np.uint16)) \
-        if mode == 'I;16' else grey.convert(mode)
+    image = (
+        Image.fromarray(np.full((6, 8), 90 * 257, np.uint16))
+        if mode == 'I;16'
+        else grey.convert(mode)
+    )
     if options:
         options['append_images'] = [grey.convert(mode).rotate(90)] * 2
     image.save(path, **options)
@@ -82,8 +99,9 @@ def test_kinds_of_pixels(tmp_path, mode, suffix, options):
         assert abs(pixels.astype(int) - 90).max() <= 2
 
 
-@pytest.mark.parametrize('width, height', [(20_000, 20_000), (2**30, 2**30),
-                                           (200_000_001, 1)])
+@pytest.mark.parametrize(
+    'width, height', [(20_000, 20_000), (2**30, 2**30), (200_000_001, 1)]
+)
 def test_more_pixels_than_allowed(tmp_path, width, height):
     """Refused by the header; nothing is decoded."""
     path = tmp_path / 'large.png'
@@ -94,8 +112,10 @@ def test_more_pixels_than_allowed(tmp_path, width, height):
     assert str(caught.value).startswith(f'{path} {sentence}200,000,000 are')
     assert f'SWIN_DENSE_MAX_PIXELS={width * height}' in str(caught.value)
     assert sentence in image_problem(path, width, height)
-    assert f'{path} cannot be decoded: it {sentence}' in read_label_map(
-        str(path)).problem
+    assert (
+        f'{path} cannot be decoded: it {sentence}'
+        in read_label_map(str(path)).problem
+    )
 
 
 def test_the_limit_can_be_set(tmp_path, monkeypatch):
@@ -118,7 +138,8 @@ def test_a_large_file_is_not_read(tmp_path):
     with path.open('wb') as file:
         file.truncate(2**42)
     assert 'has 4,398,046,511,104 bytes, more than' in image_problem(
-        path, 4, 4)
+        path, 4, 4
+    )
 
 
 def test_threads_leave_the_limit_of_pil_alone(tmp_path, monkeypatch):
@@ -144,8 +165,10 @@ def test_threads_leave_the_limit_of_pil_alone(tmp_path, monkeypatch):
         for done in [pool.submit(early), pool.submit(late)]:
             done.result(10)
     assert Image.MAX_IMAGE_PIXELS == 10
-    assert all(found.problem is None and found.image_size == (9, 9)
-               for found in scan_label_maps([(str(path), str(path))] * 50))
+    assert all(
+        found.problem is None and found.image_size == (9, 9)
+        for found in scan_label_maps([(str(path), str(path))] * 50)
+    )
     assert Image.MAX_IMAGE_PIXELS == 10
 
 

@@ -1,4 +1,5 @@
 """What is checked must be what is loaded."""
+
 import cv2
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ def test_all_that_pil_writes(tmp_path, mode):
             continue  # not in this format
         formats += 1
         pixels = cv2.imdecode(
-            np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR
+        )
         loads = pixels is not None and pixels.shape == (30, 40, 3)
         assert (image_problem(path, *SIZE) is None) == loads, kind
     assert formats > 2
@@ -54,7 +56,8 @@ def test_sixteen_bits(tmp_path, shape, ending):
     pixels = np.random.default_rng(0).integers(0, 4096, shape, np.uint16)
     cv2.imwrite(str(path), pixels)
     assert 'at most 15 of 255, and the image would be nearly black' in (
-        image_problem(path, *SIZE))
+        image_problem(path, *SIZE)
+    )
     for read in (image_size, read_image):
         with pytest.raises(ValueError, match='16 bits per channel, but no va'):
             read(path)

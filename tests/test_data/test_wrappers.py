@@ -17,7 +17,7 @@ from swin_dense.data.wrappers import (
 PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='mmdet.PackDetInputs')
+    dict(type='mmdet.PackDetInputs'),
 ]
 
 
@@ -34,33 +34,42 @@ def config(root, name='train', data=None, **changes):
     write_data(root, data or tiny_data(), name)
     return dict(
         type='swin_dense.CheckedCocoDataset',
-        **dataset_config(root, name, pipeline=PIPELINE, **changes))
+        **dataset_config(root, name, pipeline=PIPELINE, **changes),
+    )
 
 
 def concat(*configs, **changes):
     return DATASETS.build(
-        dict(type='mmdet.ConcatDataset', datasets=[*configs], **changes))
+        dict(type='mmdet.ConcatDataset', datasets=[*configs], **changes)
+    )
 
 
 def names_of_labels(dataset):
     """Name of the label of each annotation, by its box, in each data set."""
-    return [{
-        str(instance['bbox']):
-        class_names_of(dataset)[instance['bbox_label']]
-        for info in map(inner.get_data_info, range(len(inner)))
-        for instance in info['instances']
-    } for inner in inner_datasets(dataset)]
+    return [
+        {
+            str(instance['bbox']): class_names_of(dataset)[
+                instance['bbox_label']
+            ]
+            for info in map(inner.get_data_info, range(len(inner)))
+            for instance in info['instances']
+        }
+        for inner in inner_datasets(dataset)
+    ]
 
 
 def test_inner_data_sets_of_nested_wrappers(tmp_path):
     one, two = config(tmp_path), config(tmp_path, 'more')
     balanced = dict(
-        type='ClassBalancedDataset', oversample_thr=.1, dataset=one)
+        type='ClassBalancedDataset', oversample_thr=0.1, dataset=one
+    )
     dataset = DATASETS.build(
         dict(
             type='RepeatDataset',
             times=2,
-            dataset=dict(type='ConcatDataset', datasets=[balanced, two])))
+            dataset=dict(type='ConcatDataset', datasets=[balanced, two]),
+        )
+    )
     assert [inner.ann_file for inner in inner_datasets(dataset)] == [
         f'{tmp_path}/annotations/{n}.json' for n in ('train', 'more')
     ]
@@ -98,7 +107,9 @@ def test_wrappers_show_the_names_in_use(tmp_path):
         dict(
             type='RepeatDataset',
             times=2,
-            dataset=dict(type='ConcatDataset', datasets=[config(tmp_path)])))
+            dataset=dict(type='ConcatDataset', datasets=[config(tmp_path)]),
+        )
+    )
     number_labels(dataset, ('dog', 'cat'))
     assert dataset.metainfo['classes'] == ('dog', 'cat')
     assert dataset.dataset.metainfo['classes'] == ('dog', 'cat')
@@ -106,18 +117,26 @@ def test_wrappers_show_the_names_in_use(tmp_path):
 
 def test_other_names_are_refused(tmp_path):
     dataset = concat(
-        config(tmp_path), config(tmp_path, 'more', renamed(cat='bus')))
+        config(tmp_path), config(tmp_path, 'more', renamed(cat='bus'))
+    )
     with pytest.raises(
-            ValueError,
-            match=r"train.json and .*more.json name different classes: only "
-            r"in the first \['cat'\], only in the second \['bus'\]"):
+        ValueError,
+        match=r'train.json and .*more.json name different classes: only '
+        r"in the first \['cat'\], only in the second \['bus'\]",
+    ):
         share_labels(dataset)
 
 
 def test_other_orders_that_were_given_are_refused(tmp_path):
-    dataset = concat(*(config(tmp_path, name, metainfo=dict(classes=classes))
-                       for name, classes in (('train', ['cat', 'dog']),
-                                             ('more', ['dog', 'cat']))))
+    dataset = concat(
+        *(
+            config(tmp_path, name, metainfo=dict(classes=classes))
+            for name, classes in (
+                ('train', ['cat', 'dog']),
+                ('more', ['dog', 'cat']),
+            )
+        )
+    )
     with pytest.raises(ValueError, match='classes are in different orders'):
         share_labels(dataset)
 
@@ -127,27 +146,30 @@ def test_unchecked_data_sets_among_checked_ones_are_refused(tmp_path):
     other = CocoDataset(
         ann_file=str(tmp_path / 'annotations/train.json'),
         data_prefix=dict(img=''),
-        metainfo=dict(classes=('cat', 'dog')))
+        metainfo=dict(classes=('cat', 'dog')),
+    )
     dataset = SimpleNamespace(datasets=[checked, other])
     with pytest.raises(
-            ValueError,
-            match='train.json is read by CocoDataset, '
-            'whose labels are not checked'):
+        ValueError,
+        match='train.json is read by CocoDataset, '
+        'whose labels are not checked',
+    ):
         share_labels(dataset)
 
 
-@pytest.mark.parametrize('change', [
-    dict(metainfo=dict(classes=['b', 'a'])),
-    dict(metainfo=dict(classes=['a', 'c'])),
-    dict(reduce_zero_label=True),
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(metainfo=dict(classes=['b', 'a'])),
+        dict(metainfo=dict(classes=['a', 'c'])),
+        dict(reduce_zero_label=True),
+    ],
+)
 def test_label_maps_that_mean_something_else(change):
     plain = dict(metainfo=dict(classes=['a', 'b']), reduce_zero_label=False)
     one, other = (
-        SimpleNamespace(**{
-            **plain,
-            **values
-        }) for values in ({}, change))
+        SimpleNamespace(**{**plain, **values}) for values in ({}, change)
+    )
     wrapper = SimpleNamespace(datasets=[one, other])
     with pytest.raises(ValueError, match='classes|reduce_zero_label=False'):
         share_labels(wrapper)
@@ -160,11 +182,13 @@ def test_mixing_that_forgets_masks_is_refused(tmp_path, name):
     dataset = dict(
         type='MultiImageMixDataset',
         dataset=dict(config(tmp_path), pipeline=PIPELINE[:2]),
-        pipeline=[mix, PIPELINE[2]])
+        pipeline=[mix, PIPELINE[2]],
+    )
     with pytest.raises(
-            ValueError,
-            match=rf'with_mask=True\), which {name} '
-            'would leave behind: use CachedMosaic'):
+        ValueError,
+        match=rf'with_mask=True\), which {name} '
+        'would leave behind: use CachedMosaic',
+    ):
         check_mixing(DATASETS.build(dataset))
     boxes = dict(type='mmdet.LoadAnnotations', with_bbox=True)
     dataset['dataset']['pipeline'] = [PIPELINE[0], boxes]
@@ -174,7 +198,9 @@ def test_mixing_that_forgets_masks_is_refused(tmp_path, name):
     check_mixing(
         DATASETS.build(
             config(tmp_path)
-            | dict(pipeline=[*PIPELINE[:2], cached, PIPELINE[2]])))
+            | dict(pipeline=[*PIPELINE[:2], cached, PIPELINE[2]])
+        )
+    )
 
 
 def test_settings_inside_wrappers_of_a_config():
@@ -183,6 +209,10 @@ def test_settings_inside_wrappers_of_a_config():
     config = dict(
         train_dataloader=dict(dataset=dict(type='Repeat', dataset=both)),
         val_dataloader=dict(dataset=first),
-        test_dataloader=None)
-    assert [*settings_by_name(config)] == [('train 1', first),
-                                           ('train 2', second), ('val', first)]
+        test_dataloader=None,
+    )
+    assert [*settings_by_name(config)] == [
+        ('train 1', first),
+        ('train 2', second),
+        ('val', first),
+    ]

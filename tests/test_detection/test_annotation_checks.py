@@ -59,51 +59,86 @@ def all_boxes(function):
 
 BAD = {
     'image ids': (repeat('images', 'id'), 'images share the id 7'),
-    'file names': (repeat('images',
-                          'file_name'), 'images share the file_name 7.png'),
-    'annotation ids': (repeat('annotations',
-                              'id'), 'annotations share the id 100'),
+    'file names': (
+        repeat('images', 'file_name'),
+        'images share the file_name 7.png',
+    ),
+    'annotation ids': (
+        repeat('annotations', 'id'),
+        'annotations share the id 100',
+    ),
     'category ids': (repeat('categories', 'id'), 'categories share the id 20'),
-    'category names': (repeat('categories',
-                              'name'), 'categories share the name cat'),
+    'category names': (
+        repeat('categories', 'name'),
+        'categories share the name cat',
+    ),
     'unknown image': (change(image_id=77), 'not in the file, ids 101'),
-    'unknown category':
-    (change(category_id=3), r'annotations 101 use the category ids 3, but the '
-     r'categories are 10, 20'),
-    'NaN':
-    (change(bbox=[1, float('nan'), 3, 4]), 'NaN or infinity: annotations 101'),
+    'unknown category': (
+        change(category_id=3),
+        r'annotations 101 use the category ids 3, but the '
+        r'categories are 10, 20',
+    ),
+    'NaN': (
+        change(bbox=[1, float('nan'), 3, 4]),
+        'NaN or infinity: annotations 101',
+    ),
     'None': (change(bbox=[1, None, 3, 4], area=1), 'NaN or infinity.*101'),
     'infinite': (change(bbox=[1, 2, float('inf'), 4]), 'infinity.*101'),
-    'three numbers': (change(bbox=[1, 2, 3],
-                             area=1), r'not four numbers.*101'),
-    'negative width': (change(bbox=[5, 5, -3, 4]),
-                       r'w or h ≤ 0; correct or remove them: annotations 101'),
+    'three numbers': (
+        change(bbox=[1, 2, 3], area=1),
+        r'not four numbers.*101',
+    ),
+    'negative width': (
+        change(bbox=[5, 5, -3, 4]),
+        r'w or h ≤ 0; correct or remove them: annotations 101',
+    ),
     'no height': (change(bbox=[5, 5, 3, 0]), r'w or h ≤ 0.*101 \(1 of 4\)'),
-    'xyxy': (all_boxes(lambda x, y, w, h: [x, y, x + w, y + h]),
-             r'look like \[x1, y1, x2, y2\], COCO needs \[x, y, w, h\].*101'),
-    'normalised':
-    (all_boxes(lambda x, y, w, h: [x / 40, y / 30, w / 40, h / 30]),
-     'look normalised.*annotation 100.*multiply'),
-    'too many lost': (all_boxes(lambda x, y, w, h: [x, y, w, .5]),
-                      r'too many of its 4 annotations cannot be used\n'
-                      r'  box under 1 pixel +4  ids 100, 101'),
+    'xyxy': (
+        all_boxes(lambda x, y, w, h: [x, y, x + w, y + h]),
+        r'look like \[x1, y1, x2, y2\], COCO needs \[x, y, w, h\].*101',
+    ),
+    'normalised': (
+        all_boxes(lambda x, y, w, h: [x / 40, y / 30, w / 40, h / 30]),
+        'look normalised.*annotation 100.*multiply',
+    ),
+    'too many lost': (
+        all_boxes(lambda x, y, w, h: [x, y, w, 0.5]),
+        r'too many of its 4 annotations cannot be used\n'
+        r'  box under 1 pixel +4  ids 100, 101',
+    ),
     'outside': (change(bbox=[50, 5, 3, 4]), r'outside the image +1  ids 101'),
-    'no masks':
-    (drop('segmentation'), r'none of its 4 annotations has a segmentation'),
-    'masks in part': (change(segmentation=[]),
-                      r'some annotations have none.*101 \(1 of 4\)'),
-    'two points': (change(segmentation=[[1, 2, 3, 4]]),
-                   r'or an empty one.*101 \(1 of 4\)'),
-    'odd ring': (change(segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
-                 'odd count of numbers, annotations 101'),
-    'RLE size': (change(segmentation=dict(size=[40, 30], counts=[1200])),
-                 r'RLE masks whose size.*101'),
-    'RLE counts': (change(segmentation=dict(size=[30, 40], counts=[5, 7])),
-                   r'RLE masks whose size.*101'),
-    'RLE empty': (change(segmentation=dict(size=[30, 40], counts=[1200])),
-                  r'an empty one.*101'),
-    'mask elsewhere': (change(segmentation=[[0, 0, 4, 0, 4, 4]]),
-                       'outside their boxes.*101'),
+    'no masks': (
+        drop('segmentation'),
+        r'none of its 4 annotations has a segmentation',
+    ),
+    'masks in part': (
+        change(segmentation=[]),
+        r'some annotations have none.*101 \(1 of 4\)',
+    ),
+    'two points': (
+        change(segmentation=[[1, 2, 3, 4]]),
+        r'or an empty one.*101 \(1 of 4\)',
+    ),
+    'odd ring': (
+        change(segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
+        'odd count of numbers, annotations 101',
+    ),
+    'RLE size': (
+        change(segmentation=dict(size=[40, 30], counts=[1200])),
+        r'RLE masks whose size.*101',
+    ),
+    'RLE counts': (
+        change(segmentation=dict(size=[30, 40], counts=[5, 7])),
+        r'RLE masks whose size.*101',
+    ),
+    'RLE empty': (
+        change(segmentation=dict(size=[30, 40], counts=[1200])),
+        r'an empty one.*101',
+    ),
+    'mask elsewhere': (
+        change(segmentation=[[0, 0, 4, 0, 4, 4]]),
+        'outside their boxes.*101',
+    ),
 }
 
 
@@ -151,17 +186,26 @@ def test_not_json(tmp_path):
         annotation_checks.load_coco(path)
 
 
-@pytest.mark.parametrize('classes, message', [
-    (['dog', 'Cat '], r"class 'Cat ' is not in some/train.json \(did you mean "
-     r"'cat'\?\)\. Categories there: 'cat', 'dog'"),
-    (['dgo', 'cat'], r"'dgo' is not in .* \(did you mean 'dog'"),
-    (['dog', 'zebra'], r"class 'zebra' is not in some/train.json\. Cat"),
-    ('dog', r"must be a list of names; got 'dog': write \['dog'\]"),
-    ([], 'no classes: some/train.json has the categories cat, dog'),
-    (['dog', 'cat', 'dog'], 'classes name dog more than once'),
-    (['dog'], r"2 annotations belong to categories that are not in classes: "
-     r"'cat' \(2\).*allow_subset=True"),
-])
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (
+            ['dog', 'Cat '],
+            r"class 'Cat ' is not in some/train.json \(did you mean "
+            r"'cat'\?\)\. Categories there: 'cat', 'dog'",
+        ),
+        (['dgo', 'cat'], r"'dgo' is not in .* \(did you mean 'dog'"),
+        (['dog', 'zebra'], r"class 'zebra' is not in some/train.json\. Cat"),
+        ('dog', r"must be a list of names; got 'dog': write \['dog'\]"),
+        ([], 'no classes: some/train.json has the categories cat, dog'),
+        (['dog', 'cat', 'dog'], 'classes name dog more than once'),
+        (
+            ['dog'],
+            r'2 annotations belong to categories that are not in classes: '
+            r"'cat' \(2\).*allow_subset=True",
+        ),
+    ],
+)
 def test_classes(classes, message):
     with pytest.raises(ValueError, match=message):
         run_all(tiny_data(), classes)
@@ -188,11 +232,15 @@ def test_repair():
     assert data == tiny_data()
     assert done == {
         'area computed from the box': [100],
-        'rings of fewer than 3 points dropped': [103]
+        'rings of fewer than 3 points dropped': [103],
     }
     # Pairs without the outer list.
-    second['segmentation'] = third['segmentation'] = [[1, 2], [3, 4], [5, 6],
-                                                      [7, 8]]
+    second['segmentation'] = third['segmentation'] = [
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7, 8],
+    ]
     box_checks.fill_in_optional_fields(data)
     assert second['segmentation'] == [[1, 2, 3, 4, 5, 6, 7, 8]]
 
@@ -230,6 +278,7 @@ def test_large_boxes_at_the_top_left_are_not_xyxy():
 
 def test_compressed_rle():
     from pycocotools import mask as mask_api
+
     data = tiny_data()
     mask = np.zeros((30, 40), np.uint8, order='F')
     mask[10:28, 20:35] = 1

@@ -1,4 +1,5 @@
 """JSON that is nested or sized to break what reads it."""
+
 import json
 
 import pytest
@@ -18,7 +19,8 @@ def test_rings_nested_deeply(tmp_path, depth):
     data['annotations'][0]['segmentation'] = rings
     write_data(tmp_path, data)
     with pytest.raises(
-            ValueError, match='annotations 100: segmentation is ne'):
+        ValueError, match='annotations 100: segmentation is ne'
+    ):
         CheckedCocoDataset(**dataset_config(tmp_path))
 
 

@@ -1,4 +1,5 @@
 """Training on both pyramids: losses as the plain detectors compute them."""
+
 from copy import deepcopy
 
 import pytest
@@ -25,9 +26,10 @@ def composite(kind, **changes):
     """A small detector on two backbones; nothing in it is random."""
     config = settings(kind)
     config.update(type='swin_dense.CompositeRCNN', **changes)
-    swin = dict(BACKBONE, drop_path_rate=0.)
+    swin = dict(BACKBONE, drop_path_rate=0.0)
     config.backbone = dict(
-        type='swin_dense.CompositeBackbone', backbones=[swin, swin])
+        type='swin_dense.CompositeBackbone', backbones=[swin, swin]
+    )
     _take_all(config.train_cfg)
     return config
 
@@ -51,12 +53,17 @@ def samples():
             ori_shape=(64, 96),
             pad_shape=(64, 96),
             batch_input_shape=(64, 96),
-            scale_factor=(1., 1.)),
+            scale_factor=(1.0, 1.0),
+        ),
         gt_instances=InstanceData(
-            bboxes=torch.tensor([[4., 6., 30., 40.], [20., 10., 80., 50.]]),
+            bboxes=torch.tensor(
+                [[4.0, 6.0, 30.0, 40.0], [20.0, 10.0, 80.0, 50.0]]
+            ),
             labels=torch.tensor([0, CLASSES - 1]),
-            masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 96)),
-        gt_sem_seg=PixelData(sem_seg=torch.randint(0, CLASSES, (1, 64, 96))))
+            masks=BitmapMasks(masks.numpy().astype('uint8'), 64, 96),
+        ),
+        gt_sem_seg=PixelData(sem_seg=torch.randint(0, CLASSES, (1, 64, 96))),
+    )
     return [sample]
 
 
@@ -83,7 +90,8 @@ def losses_of(detector, pyramid, samples, proposals=None):
 
 
 PLAIN = dict(
-    mask_rcnn='MaskRCNN', cascade='CascadeRCNN', htc='HybridTaskCascade')
+    mask_rcnn='MaskRCNN', cascade='CascadeRCNN', htc='HybridTaskCascade'
+)
 
 
 @pytest.mark.parametrize('kind', ROI_BASES)
@@ -97,7 +105,8 @@ def test_losses_by_plain_detectors(kind, samples):
         plain.load_state_dict(model.state_dict())
     pyramids = model.backbone.forward_both(x)
     proposals = model.rpn_head.predict(
-        model.neck(pyramids[1]), deepcopy(samples))
+        model.neck(pyramids[1]), deepcopy(samples)
+    )
     for proposal in proposals:
         assert len(proposal) > 2
 
@@ -116,8 +125,11 @@ def test_losses_by_plain_detectors(kind, samples):
     assert len(given) == 1  # the assistant proposes nothing
     for name, value in helping.items():
         if 'loss' in name:
-            value = [0.5 * v for v in value] if isinstance(
-                value, list) else 0.5 * value
+            value = (
+                [0.5 * v for v in value]
+                if isinstance(value, list)
+                else 0.5 * value
+            )
         expected[f'aux.{name}'] = value
     assert {*found} == {*expected}
     for name, value in expected.items():
@@ -129,7 +141,7 @@ def test_losses_by_plain_detectors(kind, samples):
 def test_weight(samples):
     x = torch.randn(1, 3, 64, 96)
     totals = []
-    for weight in (0., 1., 0.5):
+    for weight in (0.0, 1.0, 0.5):
         model = build(composite('mask_rcnn', assistant_loss_weight=weight))
         torch.manual_seed(1)
         total, _ = model.parse_losses(model.loss(x, deepcopy(samples)))
@@ -141,11 +153,13 @@ def test_weight(samples):
 def test_gradients_reach_both_backbones(samples):
     model = build(composite('mask_rcnn'))
     total, values = model.parse_losses(
-        model.loss(torch.randn(1, 3, 64, 96), samples))
+        model.loss(torch.randn(1, 3, 64, 96), samples)
+    )
     total.backward()
     assert all(torch.isfinite(value) for value in values.values())
     missing = [
-        name for name, p in model.named_parameters()
+        name
+        for name, p in model.named_parameters()
         if p.grad is None or not p.grad.any()
     ]
     assert not [name for name in missing if 'backbone' in name]
@@ -165,10 +179,11 @@ def test_prediction_uses_the_lead_alone(tmp_path):
     assert len(found) > 5
     assert torch.equal(found.masks, expected.masks)
     # And its views can be merged.
-    one = DetTTAModel(model).test_step({
-        key: [values]
-        for key, values in data.items()
-    })[0].pred_instances
+    one = (
+        DetTTAModel(model)
+        .test_step({key: [values] for key, values in data.items()})[0]
+        .pred_instances
+    )
     torch.testing.assert_close(one.bboxes, found.bboxes, rtol=0, atol=1e-4)
     torch.testing.assert_close(one.scores, found.scores)
 

@@ -10,13 +10,14 @@ from swin_dense.detection.dataset import CheckedCocoDataset
 PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='mmdet.PackDetInputs')
+    dict(type='mmdet.PackDetInputs'),
 ]
 
 
 def build(root, name='train', pipeline=PIPELINE, **changes):
     return CheckedCocoDataset(
-        **dataset_config(root, name, pipeline=pipeline, **changes))
+        **dataset_config(root, name, pipeline=pipeline, **changes)
+    )
 
 
 def labels_by_image(dataset):
@@ -31,7 +32,9 @@ def test_built_by_the_host(tmp_path):
     dataset = HOST_DATASETS.build(
         dict(
             type='swin_dense.CheckedCocoDataset',
-            **dataset_config(tmp_path, pipeline=PIPELINE)))
+            **dataset_config(tmp_path, pipeline=PIPELINE),
+        )
+    )
     assert isinstance(dataset, CheckedCocoDataset)
     sample = dataset[0]['data_samples']
     assert dataset[0]['inputs'].shape == (3, 30, 40)
@@ -87,15 +90,16 @@ def test_missing_image(tmp_path):
     _, folder = write_data(tmp_path, tiny_data())
     (folder / '5.png').unlink()
     with pytest.raises(
-            FileNotFoundError,
-            match=r"1 of 3 images .* do not exist: .*train/5.png\. Is "
-            r"data_prefix img='.*train/' their folder"):
+        FileNotFoundError,
+        match=r'1 of 3 images .* do not exist: .*train/5.png\. Is '
+        r"data_prefix img='.*train/' their folder",
+    ):
         build(tmp_path)
 
 
 def spoil(folder):
     content = (folder / '5.png').read_bytes()
-    (folder / '5.png').write_bytes(content[:len(content) // 2])
+    (folder / '5.png').write_bytes(content[: len(content) // 2])
 
 
 def test_truncated_image(tmp_path):
@@ -120,8 +124,8 @@ def test_image_of_another_size(tmp_path):
     data['images'][1].update(width=80, height=60)
     write_data(tmp_path, data)
     with pytest.raises(
-            ValueError,
-            match=r'5.png \(image id 5\) is 40×30 pixels .* says 80×60'):
+        ValueError, match=r'5.png \(image id 5\) is 40×30 pixels .* says 80×60'
+    ):
         build(tmp_path)
 
 
@@ -154,8 +158,10 @@ def test_everything_filtered_away(tmp_path):
         build(tmp_path, filter_cfg=rules)
     message = str(info.value)
     assert 'nothing is left to train on: 0 of 3 images' in message
-    assert 'image: smaller than min_size=32                      2  ids 7, 5' \
+    assert (
+        'image: smaller than min_size=32                      2  ids 7, 5'
         in message
+    )
     assert 'no usable annotation (filter_empty_gt)        1  ids 9' in message
 
 
@@ -170,17 +176,25 @@ def flagged(ids, **values):
 EVERY = range(100, 104)
 
 
-@pytest.mark.parametrize('flag, message', [
-    (dict(iscrowd=1), r'4 annotations are crowds \(iscrowd=1\).*set iscrowd=0 '
-     'for single objects'),
-    (dict(ignore=1), '4 annotations have ignore=1 and are left out: set '
-     'ignore=0'),
-])
+@pytest.mark.parametrize(
+    'flag, message',
+    [
+        (
+            dict(iscrowd=1),
+            r'4 annotations are crowds \(iscrowd=1\).*set iscrowd=0 '
+            'for single objects',
+        ),
+        (
+            dict(ignore=1),
+            '4 annotations have ignore=1 and are left out: set ignore=0',
+        ),
+    ],
+)
 def test_nothing_but_crowds_or_ignored(tmp_path, flag, message):
     write_data(tmp_path, flagged(EVERY, **flag))
     with pytest.raises(
-            ValueError,
-            match='nothing is left to train on: .* 0 obj.*' + message):
+        ValueError, match='nothing is left to train on: .* 0 obj.*' + message
+    ):
         build(tmp_path)
     assert len(build(tmp_path, test_mode=True)) == 3
 
@@ -188,15 +202,18 @@ def test_nothing_but_crowds_or_ignored(tmp_path, flag, message):
 def test_crowds_are_counted_apart(tmp_path, logged):
     write_data(tmp_path, flagged([100], iscrowd=1))
     build(tmp_path)
-    assert ('3 images (1 without objects), 3 objects, 1 crowds (iscrowd=1)'
-            in logged.text)
+    assert (
+        '3 images (1 without objects), 3 objects, 1 crowds (iscrowd=1)'
+        in logged.text
+    )
     assert '    0           20        1  cat' in logged.text
     assert 'many of its 4 annotations are not trained on' in logged.text
 
 
 def test_lists_of_annotation_files_are_refused(tmp_path):
     with pytest.raises(
-            ValueError, match=r'ann_file is a list .*ConcatDataset'):
+        ValueError, match=r'ann_file is a list .*ConcatDataset'
+    ):
         CheckedCocoDataset(ann_file=['a.json', 'b.json'])
 
 
@@ -259,9 +276,10 @@ def test_splits_with_other_names(tmp_path):
     data['categories'][1]['name'] = 'wolf'
     write_data(tmp_path, data, 'val')
     with pytest.raises(
-            ValueError,
-            match=r"only in training \['dog'\], only in validation "
-            r"\['wolf'\]"):
+        ValueError,
+        match=r"only in training \['dog'\], only in validation "
+        r"\['wolf'\]",
+    ):
         build(tmp_path).check_split(build(tmp_path, 'val'))
 
 
@@ -270,10 +288,11 @@ def test_real_photographs(real_data):
     dataset = CheckedCocoDataset(
         ann_file=str(folder / 'instances.json'),
         data_prefix=dict(img=str(folder / 'images')),
-        pipeline=PIPELINE)
+        pipeline=PIPELINE,
+    )
     counts = json.loads((folder / 'instances.json').read_text())
     assert len(dataset) == 4
-    assert sum(map(len,
-                   labels_by_image(dataset).values())) == len(
-                       counts['annotations'])
-    assert dataset.metainfo['classes'] == ('person', )
+    assert sum(map(len, labels_by_image(dataset).values())) == len(
+        counts['annotations']
+    )
+    assert dataset.metainfo['classes'] == ('person',)

@@ -1,4 +1,5 @@
 """Images without annotations train like any other."""
+
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ def test_losses_and_gradients_are_finite(tmp_path, name):
     data = config.train_dataloader.dataset
     data.data_root = str(tmp_path)
     data.generate = dict(
-        num_images=12, image_size=128, radius=(10, 40), empty=.5)
+        num_images=12, image_size=128, radius=(10, 40), empty=0.5
+    )
     with DefaultScope.overwrite_default_scope('mmdet'):
         dataset = DATASETS.build(data)
         model = MODELS.build(config.model)
-    samples = sorted((dataset[i] for i in range(12)),
-                     key=lambda s: len(s['data_samples'].gt_instances))
+    samples = sorted(
+        (dataset[i] for i in range(12)),
+        key=lambda s: len(s['data_samples'].gt_instances),
+    )
     model.train()
     empty, full = samples[0], samples[-1]
     assert len(empty['data_samples'].gt_instances) == 0

@@ -1,4 +1,5 @@
 """Global self-attention keeps the pyramid, and starts without effect."""
+
 import pytest
 import torch
 from mmdet.models.necks import FPN
@@ -17,7 +18,8 @@ CHANNELS = [8, 16, 64]
 def pyramid(batch=2, height=24, width=40):
     return tuple(
         torch.randn(batch, channels, height >> level, width >> level)
-        for level, channels in enumerate(CHANNELS))
+        for level, channels in enumerate(CHANNELS)
+    )
 
 
 def neck(**changes):
@@ -36,7 +38,9 @@ def slow_block(block, x):
         for head in range(block.num_heads):
             part = slice(head * size, (head + 1) * size)
             for n in range(len(tokens)):
-                weights = (key[:, part] @ query[n, part] / size**.5).softmax(0)
+                weights = (key[:, part] @ query[n, part] / size**0.5).softmax(
+                    0
+                )
                 mixed[n, part] = weights @ value[:, part]
         tokens = tokens + block.proj(mixed)
         if block.mlp is not None:
@@ -45,12 +49,15 @@ def slow_block(block, x):
     return out
 
 
-@pytest.mark.parametrize('settings', [
-    dict(),
-    dict(num_heads=1),
-    dict(num_heads=4, mlp_ratio=0),
-    dict(mlp_ratio=1.5)
-])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(),
+        dict(num_heads=1),
+        dict(num_heads=4, mlp_ratio=0),
+        dict(mlp_ratio=1.5),
+    ],
+)
 def test_block_is_the_slow_one(settings):
     block = randomize(GlobalAttention(64, **settings)).eval()
     x = torch.randn(2, 64, 3, 5)
@@ -62,10 +69,10 @@ def test_block_is_the_slow_one(settings):
 
 def test_it_starts_as_the_identity_and_learns():
     x = torch.randn(2, 64, 4, 6)
-    dropping = GlobalAttention(64, drop_path_rate=.5).train()
+    dropping = GlobalAttention(64, drop_path_rate=0.5).train()
     torch.testing.assert_close(dropping(x), x, rtol=0, atol=0)
     block = GlobalAttention(64)
-    optimizer = torch.optim.SGD(block.parameters(), .1)
+    optimizer = torch.optim.SGD(block.parameters(), 0.1)
     for _ in range(2):
         optimizer.zero_grad()
         (block(x) * torch.randn(2, 64, 4, 6)).sum().backward()
@@ -85,8 +92,9 @@ def test_one_position_reaches_all_others():
 def test_parameters_are_those_of_a_transformer_block():
 
     def size(**settings):
-        return sum(p.numel()
-                   for p in GlobalAttention(64, **settings).parameters())
+        return sum(
+            p.numel() for p in GlobalAttention(64, **settings).parameters()
+        )
 
     assert size() == 12 * 64**2 + 13 * 64
     assert size(mlp_ratio=0) == 4 * 64**2 + 6 * 64
@@ -133,7 +141,10 @@ def test_neck_keeps_the_pyramid():
                 in_channels=CHANNELS,
                 out_channels=8,
                 num_outs=4,
-                global_attention=dict(num_heads=2))))
+                global_attention=dict(num_heads=2),
+            )
+        )
+    )
     for size in ((24, 40), (4, 4), (36, 20)):
         inputs = pyramid(1, *size)
         outputs = model(inputs)

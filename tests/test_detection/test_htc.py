@@ -1,4 +1,5 @@
 """With the extras off, HTC++ is mmdet's HTC with a Swin of these weights."""
+
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,13 +19,19 @@ from helpers.reference import assert_close, randomize
 from swin_dense.checkpoints.load import load_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-STOCK = Path(mmdet.__file__
-             ).parent / '.mim' / 'configs' / 'htc' / 'htc_r50_fpn_1x_coco.py'
+STOCK = (
+    Path(mmdet.__file__).parent
+    / '.mim'
+    / 'configs'
+    / 'htc'
+    / 'htc_r50_fpn_1x_coco.py'
+)
 TOLERANCE = 1e-8  # of float64
 SIZE = (96, 128)
 CHANNELS, CLASSES, STUFF = 16, 3, 7
 NARROW = dict(
-    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
+    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7
+)
 
 
 def build(model):
@@ -35,7 +42,7 @@ def build(model):
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
-            module.running_var.uniform_(.5, 2)
+            module.running_var.uniform_(0.5, 2)
     for weight in model.roi_head.parameters():
         if weight.ndim > 1:  # or four convolutions leave no differences
             torch.nn.init.kaiming_normal_(weight)
@@ -47,7 +54,8 @@ def settings(name='htcpp_swin', **roi_head):
     model = Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py').model
     model.roi_head.update(roi_head)
     model.backbone = dict(
-        type='swin_dense.SwinTransformer', drop_path_rate=0., **NARROW)
+        type='swin_dense.SwinTransformer', drop_path_rate=0.0, **NARROW
+    )
     return model
 
 
@@ -65,7 +73,7 @@ def stock_pair():
     """mmdet's HTC, and our base with all extras taken back."""
     theirs = Config.fromfile(STOCK).model
     ours = settings(bbox_head=theirs.roi_head.bbox_head)
-    ours.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=.5)
+    ours.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=0.5)
     for ours_stage, stage in zip(ours.train_cfg.rcnn, theirs.train_cfg.rcnn):
         stage.assigner.match_low_quality = False
         assert ours_stage == stage
@@ -80,14 +88,12 @@ def recipe_pair(**roi_head):
 
 
 PAIRS = {
-    'stock':
-    stock_pair,
-    'recipe':
-    recipe_pair,
-    'no semantic branch':
-    lambda: recipe_pair(semantic_head=None),
-    'no flow, not interleaved':
-    lambda: recipe_pair(mask_info_flow=False, interleaved=False),
+    'stock': stock_pair,
+    'recipe': recipe_pair,
+    'no semantic branch': lambda: recipe_pair(semantic_head=None),
+    'no flow, not interleaved': lambda: recipe_pair(
+        mask_info_flow=False, interleaved=False
+    ),
 }
 
 
@@ -104,11 +110,15 @@ def pair(request):
 
 
 def samples(batch=2, stuff=True, empty=False):
-    boxes = torch.tensor([[4., 6., 50., 60.], [40., 10., 100., 90.]])
+    boxes = torch.tensor([[4.0, 6.0, 50.0, 60.0], [40.0, 10.0, 100.0, 90.0]])
     # Discs: in rectangles as large as the boxes, ties would decide.
-    y, x = np.mgrid[:SIZE[0], :SIZE[1]]
-    masks = np.stack([(x - 27.3)**2 + (y - 33.1)**2 < 20**2,
-                      (x - 70.7)**2 + (y - 50.9)**2 < 30**2]).astype('uint8')
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    masks = np.stack(
+        [
+            (x - 27.3) ** 2 + (y - 33.1) ** 2 < 20**2,
+            (x - 70.7) ** 2 + (y - 50.9) ** 2 < 30**2,
+        ]
+    ).astype('uint8')
     labels = torch.tensor([0, CLASSES - 1])
     if empty:
         boxes, masks, labels = boxes[:0], masks[:0], labels[:0]
@@ -121,14 +131,18 @@ def samples(batch=2, stuff=True, empty=False):
                 ori_shape=SIZE,
                 pad_shape=SIZE,
                 batch_input_shape=SIZE,
-                scale_factor=(1., 1.)),
+                scale_factor=(1.0, 1.0),
+            ),
             gt_instances=InstanceData(
                 bboxes=boxes.double(),
                 labels=labels,
-                masks=BitmapMasks(masks, *SIZE)))
+                masks=BitmapMasks(masks, *SIZE),
+            ),
+        )
         if stuff:
             sample.gt_sem_seg = PixelData(
-                sem_seg=torch.randint(STUFF, (1, *SIZE)))
+                sem_seg=torch.randint(STUFF, (1, *SIZE))
+            )
         made.append(sample)
     return made
 
@@ -155,12 +169,16 @@ def test_losses_and_gradients(pair):
     assert list(ours) == list(theirs) and len(ours) > 10
     for name in theirs:
         torch.testing.assert_close(
-            ours[name], theirs[name], rtol=0, atol=TOLERANCE)
+            ours[name], theirs[name], rtol=0, atol=TOLERANCE
+        )
     assert ('loss_semantic_seg' in ours) == our_model.with_semantic
     actual = our_model.backbone.patch_embed.proj.weight.grad
     expected = their_model.backbone.patch_embed.projection.weight.grad
-    assert_close(actual / expected.abs().max(),
-                 expected / expected.abs().max(), TOLERANCE)
+    assert_close(
+        actual / expected.abs().max(),
+        expected / expected.abs().max(),
+        TOLERANCE,
+    )
     for name, parameter in our_model.roi_head.named_parameters():
         expected = their_model.roi_head.get_parameter(name).grad
         if expected is None:
@@ -198,7 +216,7 @@ def test_predictions(pair):
 def test_without_the_flow_the_last_mask_head_stands_alone():
     model = build(settings(mask_info_flow=False)).float().eval()
     x = [torch.randn(1, CHANNELS, 32 >> i, 32 >> i) for i in range(5)]
-    rois = torch.tensor([[0., 4, 6, 50, 60], [0, 40, 10, 100, 90]])
+    rois = torch.tensor([[0.0, 4, 6, 50, 60], [0, 40, 10, 100, 90]])
     head = model.roi_head
     with torch.no_grad():
         semantic = head.semantic_head(x)[1]
@@ -211,17 +229,18 @@ def test_without_the_flow_the_last_mask_head_stands_alone():
 def test_a_missing_label_map_is_named():
     model = build(settings()).float()
     with pytest.raises(
-            ValueError,
-            match='street.jpg has no label map.*'
-            'with_seg=True.*semantic_head=None'):
+        ValueError,
+        match='street.jpg has no label map.*with_seg=True.*semantic_head=None',
+    ):
         model.loss(torch.randn(1, 3, *SIZE), samples(1, stuff=False))
 
 
 @pytest.mark.parametrize('batch', [1, 2])
 def test_images_without_objects_train(batch):
     model = build(settings()).float()
-    total, values = losses(model, torch.randn(batch, 3, *SIZE),
-                           samples(batch, empty=True))
+    total, values = losses(
+        model, torch.randn(batch, 3, *SIZE), samples(batch, empty=True)
+    )
     total.backward()
     assert all(torch.isfinite(value) for value in values.values())
     assert values['loss_semantic_seg'] > 0

@@ -1,4 +1,5 @@
 """Moved objects: picture, boxes, masks, labels and label map agree."""
+
 import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
@@ -15,7 +16,7 @@ STAY = dict(shift=0, scale=(1, 1), angle=0)
 
 def ring(row, column, size):
     """Rows and columns of a square."""
-    return np.s_[row:row + size, column:column + size]
+    return np.s_[row : row + size, column : column + size]
 
 
 def scene(*places, ignored=()):
@@ -40,12 +41,13 @@ def scene(*places, ignored=()):
         gt_bboxes_labels=np.arange(len(places)),
         gt_ignore_flags=flags,
         gt_masks=BitmapMasks(masks, *SIZE),
-        gt_seg_map=labels)
+        gt_seg_map=labels,
+    )
 
 
 def jittered(results, seed=0, **settings):
     np.random.seed(seed)
-    return InstanceJitter(**{'prob': 1., **settings})(results)
+    return InstanceJitter(**{'prob': 1.0, **settings})(results)
 
 
 def check(results, names=(0, 1, 2), alone=True):
@@ -64,10 +66,10 @@ def check(results, names=(0, 1, 2), alone=True):
             columns.min(),
             rows.min(),
             columns.max() + 1,
-            rows.max() + 1
+            rows.max() + 1,
         ]
         inside = np.abs(image[mask] - COLOURS[index]).max(1)
-        assert (inside < 60).mean() > .6  # outlines are soft
+        assert (inside < 60).mean() > 0.6  # outlines are soft
         assert (labels[mask] == index).all()
         coloured = np.abs(image - COLOURS[index]).max(2) < 10
         if alone:
@@ -78,7 +80,7 @@ def check(results, names=(0, 1, 2), alone=True):
 @pytest.mark.parametrize('seed', range(8))
 def test_all_agree(seed):
     before = scene()
-    results = jittered(scene(), seed, shift=.3, scale=(.8, 1.2), angle=20)
+    results = jittered(scene(), seed, shift=0.3, scale=(0.8, 1.2), angle=20)
     check(results)
     old, new = before['gt_masks'].masks, results['gt_masks'].masks
     assert (old != new).any((1, 2)).all()
@@ -96,37 +98,39 @@ def test_moves_stay_in_range():
     sizes, shifts = [], []
     for seed in range(60):
         results = jittered(
-            scene(ring(20, 30, 20)), seed, shift=.1, scale=(.8, 1.2))
+            scene(ring(20, 30, 20)), seed, shift=0.1, scale=(0.8, 1.2)
+        )
         left, top, right, bottom = results['gt_bboxes'].tensor[0].tolist()
         sizes.append((right - left) / 20)
         shifts.append((left + right) / 2 - 40)
-    assert min(sizes) < .9 and max(sizes) > 1.1
-    assert min(sizes) >= .75 and max(sizes) <= 1.25
+    assert min(sizes) < 0.9 and max(sizes) > 1.1
+    assert min(sizes) >= 0.75 and max(sizes) <= 1.25
     assert min(shifts) < -1 and max(shifts) > 1
-    assert max(map(abs, shifts)) <= .1 * 20 + 1
+    assert max(map(abs, shifts)) <= 0.1 * 20 + 1
 
 
 def test_without_a_move_all_is_as_before():
     results, before = jittered(scene(), **STAY), scene()
     for key in ('img', 'gt_seg_map', 'gt_ignore_flags'):
         np.testing.assert_array_equal(results[key], before[key])
-    np.testing.assert_array_equal(results['gt_masks'].masks,
-                                  before['gt_masks'].masks)
+    np.testing.assert_array_equal(
+        results['gt_masks'].masks, before['gt_masks'].masks
+    )
     assert (results['gt_bboxes'].tensor == before['gt_bboxes'].tensor).all()
 
 
 def test_a_share_of_images_changes():
     changed = 0
     np.random.seed(0)
-    jitter = InstanceJitter(prob=.3)
+    jitter = InstanceJitter(prob=0.3)
     for _ in range(60):
         changed += (jitter(scene())['img'] != scene()['img']).any()
     assert 8 <= changed <= 28
-    assert (jittered(scene(), prob=0.)['img'] == scene()['img']).all()
+    assert (jittered(scene(), prob=0.0)['img'] == scene()['img']).all()
 
 
 def test_ignored_objects_stay():
-    results, before = jittered(scene(ignored=[1]), shift=.2), scene()
+    results, before = jittered(scene(ignored=[1]), shift=0.2), scene()
     check(results, (0, 2))
     assert (results['gt_masks'].masks[1] == before['gt_masks'].masks[1]).all()
     assert results['gt_bboxes'].tensor[1].tolist() == [10, 30, 34, 54]
@@ -138,10 +142,10 @@ def test_smaller_objects_are_in_front_and_none_is_hidden():
     # The small one lies on the large one, whose mask leaves it out.
     places = ring(10, 20, 40), ring(25, 35, 10)
     for seed in range(8):
-        results = jittered(scene(*places), seed, shift=.5, max_hidden=.3)
+        results = jittered(scene(*places), seed, shift=0.5, max_hidden=0.3)
         check(results, (0, 1), alone=False)
         large, small = results['gt_masks'].masks.astype(int)
-        assert small.sum() >= .7 * 64 and large.sum() >= .7 * .64 * 1500
+        assert small.sum() >= 0.7 * 64 and large.sum() >= 0.7 * 0.64 * 1500
 
 
 def test_objects_that_would_be_hidden_stop_others():
@@ -151,10 +155,11 @@ def test_objects_that_would_be_hidden_stop_others():
         strict = jittered(
             scene(*places),
             seed,
-            shift=.9,
+            shift=0.9,
             scale=(1, 1),
             angle=0,
-            max_hidden=0)
+            max_hidden=0,
+        )
         assert (strict['gt_masks'].masks.sum((1, 2)) >= 200).all()
         check(strict, alone=False)
 
@@ -165,10 +170,10 @@ def test_the_input_is_left_alone():
         'img': given['img'],
         'gt_seg_map': given['gt_seg_map'],
         'masks': given['gt_masks'].masks,
-        'boxes': given['gt_bboxes'].tensor
+        'boxes': given['gt_bboxes'].tensor,
     }
     copies = {key: np.array(value) for key, value in arrays.items()}
-    jittered(given, shift=.3)
+    jittered(given, shift=0.3)
     for key, value in arrays.items():
         np.testing.assert_array_equal(np.array(value), copies[key])
 
@@ -178,7 +183,8 @@ def test_empty_images_and_images_without_label_maps():
         scene(),
         gt_masks=BitmapMasks(np.zeros((0, *SIZE), np.uint8), *SIZE),
         gt_bboxes=HorizontalBoxes(np.zeros((0, 4), np.float32)),
-        gt_ignore_flags=np.zeros(0, bool))
+        gt_ignore_flags=np.zeros(0, bool),
+    )
     assert (jittered(empty)['img'] == scene()['img']).all()
     without = scene()
     del without['gt_seg_map']
@@ -191,12 +197,15 @@ def test_one_seed_one_result():
     assert (jittered(scene(), 6)['img'] != first['img']).any()
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(prob=1.5), 'prob=1.5 must be in'),
-    (dict(max_hidden=1), 'max_hidden=1 in'),
-    (dict(shift=-1), 'shift=-1'),
-    (dict(scale=(1.2, .8)), r'scale=\(1.2, 0.8\)'),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(prob=1.5), 'prob=1.5 must be in'),
+        (dict(max_hidden=1), 'max_hidden=1 in'),
+        (dict(shift=-1), 'shift=-1'),
+        (dict(scale=(1.2, 0.8)), r'scale=\(1.2, 0.8\)'),
+    ],
+)
 def test_wrong_settings(wrong, message):
     with pytest.raises(ValueError, match=message):
         ROOT_TRANSFORMS.build(dict(type='swin_dense.InstanceJitter', **wrong))
@@ -205,7 +214,7 @@ def test_wrong_settings(wrong, message):
 def test_polygons_are_refused():
     polygons = dict(scene(), gt_masks=PolygonMasks([], *SIZE))
     with pytest.raises(
-            ValueError,
-            match='needs masks as bitmaps, got '
-            'PolygonMasks.*poly2mask=True'):
+        ValueError,
+        match='needs masks as bitmaps, got PolygonMasks.*poly2mask=True',
+    ):
         jittered(polygons)

@@ -18,7 +18,7 @@ NAN = float('nan')
 def box_mask(ann, height=HEIGHT, width=WIDTH):
     x, y, w, h = ann['bbox']
     mask = np.zeros((height, width), np.uint8)
-    mask[y:y + h, x:x + w] = 1
+    mask[y : y + h, x : x + w] = 1
     return mask
 
 
@@ -55,8 +55,9 @@ def test_run_lengths_along_rows_are_refused(compress):
     assert check(right) == {}
     wrong = with_masks(lambda ann: encode(box_mask(ann), 'C', compress))
     with pytest.raises(
-            ValueError,
-            match='masks that lie outside their boxes.*go down the columns'):
+        ValueError,
+        match='masks that lie outside their boxes.*go down the columns',
+    ):
         check(wrong)
 
 
@@ -79,7 +80,8 @@ def test_masks_of_another_image_size():
 @pytest.mark.parametrize('shift', [(0, 3), (0, 4), (2, 3)])
 def test_shifted_masks_are_refused(shift):
     rolled = with_masks(
-        lambda ann: encode(np.roll(box_mask(ann), shift, (0, 1))))
+        lambda ann: encode(np.roll(box_mask(ann), shift, (0, 1)))
+    )
     with pytest.raises(ValueError, match='masks reach beyond their boxes'):
         check(rolled)
 
@@ -88,7 +90,7 @@ def test_masks_smaller_than_their_boxes_pass():
 
     def half(ann):
         mask = box_mask(ann)
-        mask[:, ann['bbox'][0] + ann['bbox'][2] // 2:] = 0
+        mask[:, ann['bbox'][0] + ann['bbox'][2] // 2 :] = 0
         return encode(mask)
 
     assert check(with_masks(half)) == {}
@@ -102,9 +104,10 @@ def test_corners_as_boxes_are_seen_by_the_masks():
         ann['segmentation'] = [[4, 3, 6, 3, 6, 8, 4, 8]]
     assert box_checks.check_boxes(data, PATH) == {}
     with pytest.raises(
-            ValueError,
-            match=r'look like \[x1, y1, x2, y2\], read '
-            'so they fit the masks'):
+        ValueError,
+        match=r'look like \[x1, y1, x2, y2\], read '
+        'so they fit the masks',
+    ):
         check(data)
 
 
@@ -116,34 +119,57 @@ def test_corners_as_boxes_are_seen_by_the_areas():
         box_checks.check_boxes(data, PATH)
 
 
-@pytest.mark.parametrize('mask, message', [
-    ([[1, 1, 5, NAN, 5, 5]], 'polygons with NaN or infinity, annotations 101'),
-    ([[1, 1, 5, float('inf'), 5, 5]], 'polygons with NaN or infinity'),
-    ([[1, 1, 5, 1e308, 5, 5]], 'points far outside their image'),
-    ([[1, 1, 5, 10**400, 5, 5]], 'polygons that hold a number that is too'),
-    ([[1, 1, 5, None, 5, 5]], 'polygons that hold null, annotations 101'),
-    ([[1, 1, 5, [2], 5, 5]], 'polygons that hold a list of 1'),
-    (['1 1 5 5 5 1'], "polygons that hold the text '1 1 5 5 5 1'"),
-    ([None], 'polygons that hold null'),
-    ('1 1 5 5', "masks that are the text '1 1 5 5', annotations 101: a mask"),
-    (5, 'masks that are the number 5'),
-    ([[1, 1, 5, 1, 5]], 'odd count of numbers, annotations 101'),
-    (None, r'or an empty one.*101 \(1 of 4\)'),
-    ([[21, 11, 25, 11, 30, 11]], r'or an empty one.*101 \(1 of 4\)'),
-    ([[21, 11, 21, 11, 21, 11]], r'or an empty one.*101 \(1 of 4\)'),
-    (dict(size=[30, 40], counts=None), 'neither run lengths nor a compressed '
-     'text, but null, annotations 101'),
-    (dict(size=[30, 40], counts=[1, '5']), 'neither run lengths'),
-    (dict(size=[30, 40], counts=[1300, -100]), 'neither run lengths'),
-    (dict(size=[30, 40], counts=[5, 7]), 'not the sum of their run lengths, '
-     'annotations 101'),
-    (dict(size=[30, 40], counts='ooo'), 'cannot be decoded, annotations 101'),
-    (dict(size=[30, 40], counts=''), 'cannot be decoded, annotations 101'),
-    (dict(size=[30, 40], counts='5100'), 'not the sum of their run lengths'),
-    (dict(size=[30, 40], counts=[1200]), r'or an empty one.*101'),
-    (dict(size=[30, 40]), 'neither run lengths'),
-    (dict(counts=[1200]), r'size is not the \[height, width\]'),
-])
+@pytest.mark.parametrize(
+    'mask, message',
+    [
+        (
+            [[1, 1, 5, NAN, 5, 5]],
+            'polygons with NaN or infinity, annotations 101',
+        ),
+        ([[1, 1, 5, float('inf'), 5, 5]], 'polygons with NaN or infinity'),
+        ([[1, 1, 5, 1e308, 5, 5]], 'points far outside their image'),
+        (
+            [[1, 1, 5, 10**400, 5, 5]],
+            'polygons that hold a number that is too',
+        ),
+        ([[1, 1, 5, None, 5, 5]], 'polygons that hold null, annotations 101'),
+        ([[1, 1, 5, [2], 5, 5]], 'polygons that hold a list of 1'),
+        (['1 1 5 5 5 1'], "polygons that hold the text '1 1 5 5 5 1'"),
+        ([None], 'polygons that hold null'),
+        (
+            '1 1 5 5',
+            "masks that are the text '1 1 5 5', annotations 101: a mask",
+        ),
+        (5, 'masks that are the number 5'),
+        ([[1, 1, 5, 1, 5]], 'odd count of numbers, annotations 101'),
+        (None, r'or an empty one.*101 \(1 of 4\)'),
+        ([[21, 11, 25, 11, 30, 11]], r'or an empty one.*101 \(1 of 4\)'),
+        ([[21, 11, 21, 11, 21, 11]], r'or an empty one.*101 \(1 of 4\)'),
+        (
+            dict(size=[30, 40], counts=None),
+            'neither run lengths nor a compressed '
+            'text, but null, annotations 101',
+        ),
+        (dict(size=[30, 40], counts=[1, '5']), 'neither run lengths'),
+        (dict(size=[30, 40], counts=[1300, -100]), 'neither run lengths'),
+        (
+            dict(size=[30, 40], counts=[5, 7]),
+            'not the sum of their run lengths, annotations 101',
+        ),
+        (
+            dict(size=[30, 40], counts='ooo'),
+            'cannot be decoded, annotations 101',
+        ),
+        (dict(size=[30, 40], counts=''), 'cannot be decoded, annotations 101'),
+        (
+            dict(size=[30, 40], counts='5100'),
+            'not the sum of their run lengths',
+        ),
+        (dict(size=[30, 40], counts=[1200]), r'or an empty one.*101'),
+        (dict(size=[30, 40]), 'neither run lengths'),
+        (dict(counts=[1200]), r'size is not the \[height, width\]'),
+    ],
+)
 def test_masks_that_cannot_be_used(mask, message):
     data = tiny_data()
     data['annotations'][1]['segmentation'] = mask
@@ -177,20 +203,22 @@ def test_run_lengths_are_measured_as_by_pixels():
     expected = [run_lengths(mask.ravel('F')) for mask in masks]
     assert lengths.tolist() == [*map(len, expected)]
     assert counts.tolist() == sum(expected, [])
-    boxes, areas = measure_runs(counts, lengths,
-                                np.array([len(mask) for mask in masks]))
+    boxes, areas = measure_runs(
+        counts, lengths, np.array([len(mask) for mask in masks])
+    )
     assert areas.tolist() == [int(mask.sum()) for mask in masks]
     for mask, box in zip(masks, boxes):
         rows, columns = np.nonzero(mask)
         assert box.tolist() == (
-            [columns.min(),
-             rows.min(),
-             columns.max() +
-             1, rows.max() + 1] if rows.size else [0] * 4)
+            [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            if rows.size
+            else [0] * 4
+        )
 
 
 def test_polygons_are_measured_over_all_rings():
-    boxes, covers = measure_polygons([[[1, 2, 3, 2, 3, 4], [7, 8, 9, 8, 8, 9]],
-                                      [[1, 1, 2, 2, 3, 3]]])
+    boxes, covers = measure_polygons(
+        [[[1, 2, 3, 2, 3, 4], [7, 8, 9, 8, 8, 9]], [[1, 1, 2, 2, 3, 3]]]
+    )
     assert boxes.tolist() == [[1, 2, 9, 9], [1, 1, 3, 3]]
     assert covers.tolist() == [True, False]

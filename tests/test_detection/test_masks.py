@@ -1,4 +1,5 @@
 """Masks in their boxes: the same pixels as mmdet's, in less memory."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,16 @@ from swin_dense.visualization import draw_instances
 SIZE = 37, 53
 # Some reach beyond the image or have no extent; mmdet fails on boxes that
 # lie outside.
-BOXES = torch.tensor([[3.2, 4.7, 20.1, 30.3], [0, 0, 53, 37], [-5, 10, 12, 60],
-                      [40, 30, 70, 37], [9, 9, 9, 20], [0, 0, 1, 37]])
+BOXES = torch.tensor(
+    [
+        [3.2, 4.7, 20.1, 30.3],
+        [0, 0, 53, 37],
+        [-5, 10, 12, 60],
+        [40, 30, 70, 37],
+        [9, 9, 9, 20],
+        [0, 0, 1, 37],
+    ]
+)
 
 
 def predict(boxes, head=None, class_agnostic=False, seed=0, **changes):
@@ -25,13 +34,15 @@ def predict(boxes, head=None, class_agnostic=False, seed=0, **changes):
     torch.manual_seed(seed)
     maps = torch.randn(len(boxes), 1 if class_agnostic else 3, 14, 14) * 3
     results = InstanceData(
-        bboxes=boxes * 2, labels=torch.arange(len(boxes)) % 3)
-    meta = dict(scale_factor=(2., 2.), ori_shape=SIZE, img_shape=(74, 106))
+        bboxes=boxes * 2, labels=torch.arange(len(boxes)) % 3
+    )
+    meta = dict(scale_factor=(2.0, 2.0), ori_shape=SIZE, img_shape=(74, 106))
     options = dict(rescale=True, **changes)
     if options.get('activate_map'):
         maps = maps.sigmoid().numpy()
-    return head.predict_by_feat([maps], [results], [meta],
-                                Config(dict(mask_thr_binary=.5)), **options)[0]
+    return head.predict_by_feat(
+        [maps], [results], [meta], Config(dict(mask_thr_binary=0.5)), **options
+    )[0]
 
 
 def kept(boxes=BOXES, class_agnostic=False, **changes):
@@ -42,8 +53,8 @@ def kept(boxes=BOXES, class_agnostic=False, **changes):
 
 @pytest.mark.parametrize('part', [1, 60, 10**6])
 @pytest.mark.parametrize(
-    'options', [{}, dict(class_agnostic=True),
-                dict(activate_map=True)])
+    'options', [{}, dict(class_agnostic=True), dict(activate_map=True)]
+)
 def test_the_pixels_of_mmdet(monkeypatch, part, options):
     monkeypatch.setattr(module, 'PART', part)
     expected = predict(BOXES, **options)
@@ -62,41 +73,50 @@ def test_the_pixels_of_mmdet(monkeypatch, part, options):
 def test_results_and_pictures_are_the_same():
     expected, found = predict(BOXES), kept()
     for instances in (expected, found):
-        instances.scores = torch.linspace(.9, .2, len(BOXES))
+        instances.scores = torch.linspace(0.9, 0.2, len(BOXES))
     classes = ['a', 'b', 'c']
     image = dict(id=1, file_name='x')
-    assert coco_results(found, image,
-                        classes) == coco_results(expected, image, classes)
+    assert coco_results(found, image, classes) == coco_results(
+        expected, image, classes
+    )
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
     np.testing.assert_array_equal(
         draw_instances(pixels, found, classes),
-        draw_instances(pixels, expected, classes))
+        draw_instances(pixels, expected, classes),
+    )
 
 
 def test_an_image_without_instances():
     found = kept(BOXES[:0])
     assert len(found.masks) == 0
-    assert coco_results(
-        InstanceData(
-            bboxes=found.bboxes,
-            labels=found.labels,
-            scores=torch.zeros(0),
-            masks=found.masks), dict(id=1, file_name='x'), []) == []
+    assert (
+        coco_results(
+            InstanceData(
+                bboxes=found.bboxes,
+                labels=found.labels,
+                scores=torch.zeros(0),
+                masks=found.masks,
+            ),
+            dict(id=1, file_name='x'),
+            [],
+        )
+        == []
+    )
 
 
 def test_a_choice_and_another_size():
     masks = kept().masks
     chosen = masks[np.array([True] * 2 + [False] * 4)]
     np.testing.assert_array_equal(chosen.to_ndarray(), masks.to_ndarray()[:2])
-    half = masks.resized((26, 18), .5)
+    half = masks.resized((26, 18), 0.5)
     assert half.shape == (6, 18, 26)
     share = masks.to_ndarray().mean((1, 2)) - half.to_ndarray().mean((1, 2))
-    assert abs(share).max() < .06
+    assert abs(share).max() < 0.06
 
 
 def test_boxes_outside_the_image():
-    boxes = torch.tensor([[60., 2, 70, 9], [5, 50, 9, 60], [-9, -9, -5, -5]])
-    masks = BoxMasks(torch.ones(3, 1, 2, 2)[:, 0], boxes, SIZE, .5)
+    boxes = torch.tensor([[60.0, 2, 70, 9], [5, 50, 9, 60], [-9, -9, -5, -5]])
+    masks = BoxMasks(torch.ones(3, 1, 2, 2)[:, 0], boxes, SIZE, 0.5)
     assert not masks.to_ndarray().any()
     assert [int(coco_mask.area(masks.rle(i))) for i in range(3)] == [0] * 3
 
@@ -104,8 +124,11 @@ def test_boxes_outside_the_image():
 def test_a_mask_of_a_very_large_image():
     """Written out, it would take 1 GB."""
     masks = BoxMasks(
-        torch.ones(1, 2, 2), torch.tensor([[7., 5., 1007., 9.]]),
-        (2**15, 2**15), .5)
+        torch.ones(1, 2, 2),
+        torch.tensor([[7.0, 5.0, 1007.0, 9.0]]),
+        (2**15, 2**15),
+        0.5,
+    )
     rle = masks.rle(0)
     assert rle['size'] == [2**15, 2**15]
     # Corners are rounded.

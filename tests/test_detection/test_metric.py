@@ -24,20 +24,25 @@ def truth_as_predictions(path, classes):
     samples = []
     for image in coco.dataset['images']:
         anns = coco.imgToAnns[image['id']]
-        boxes = torch.tensor([ann['bbox'] for ann in anns],
-                             dtype=torch.float64).reshape(-1, 4)
+        boxes = torch.tensor(
+            [ann['bbox'] for ann in anns], dtype=torch.float64
+        ).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        masks = np.array([coco.annToMask(ann) for ann in anns],
-                         bool).reshape(-1, image['height'], image['width'])
+        masks = np.array([coco.annToMask(ann) for ann in anns], bool).reshape(
+            -1, image['height'], image['width']
+        )
         labels = [classes.index(names[ann['category_id']]) for ann in anns]
         samples.append(
             dict(
                 img_id=image['id'],
                 pred_instances=dict(
                     bboxes=boxes,
-                    scores=torch.linspace(.9, .8, len(anns)),
+                    scores=torch.linspace(0.9, 0.8, len(anns)),
                     labels=torch.tensor(labels, dtype=torch.long),
-                    masks=torch.from_numpy(masks))))
+                    masks=torch.from_numpy(masks),
+                ),
+            )
+        )
     return samples
 
 
@@ -59,7 +64,8 @@ def test_truth_scores_one_in_any_order(tmp_path, classes):
     """The file lists cat (20) before dog (10); neither order matters."""
     meta, samples = tiny(tmp_path, classes)
     scores = evaluate(
-        CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples)
+        CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples
+    )
     for metric in BOTH:
         assert scores[f'coco/{metric}_mAP'] == 1
         assert scores[f'coco/{metric}_AP_cat'] == 1
@@ -68,7 +74,8 @@ def test_truth_scores_one_in_any_order(tmp_path, classes):
 def test_truth_of_shapes_scores_one(tmp_path):
     """Through the data set, with polygons, RLE and empty images."""
     files = generate_coco(
-        tmp_path, {'val': 25}, image_size=96, radius=(8, 30), empty=.2)
+        tmp_path, {'val': 25}, image_size=96, radius=(8, 30), empty=0.2
+    )
     order = ('square', 'triangle', 'circle')
     dataset = CheckedCocoDataset(
         **dataset_config(
@@ -76,13 +83,15 @@ def test_truth_of_shapes_scores_one(tmp_path):
             'val',
             test_mode=True,
             with_mask=True,
-            metainfo=dict(classes=order))
-        | dict(ann_file='annotations/instances_val.json'))
+            metainfo=dict(classes=order),
+        )
+        | dict(ann_file='annotations/instances_val.json')
+    )
     samples = truth_as_predictions(files['val'], order)
     assert any(not len(s['pred_instances']['labels']) for s in samples)
     scores = evaluate(
-        CheckedCocoMetric(metric=BOTH), dataset.metainfo, samples,
-        len(dataset))
+        CheckedCocoMetric(metric=BOTH), dataset.metainfo, samples, len(dataset)
+    )
     assert scores['coco/bbox_mAP'] == scores['coco/segm_mAP'] == 1
     assert scores['coco/segm_mAP_s'] == 1
 
@@ -96,16 +105,18 @@ def test_classwise_names_the_right_class(tmp_path):
         for key in found:
             found[key] = found[key][keep]
     scores = evaluate(
-        CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples)
+        CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples
+    )
     for metric in BOTH:
         assert scores[f'coco/{metric}_AP_cat'] == 1
         assert scores[f'coco/{metric}_AP_dog'] == 0
-        assert scores[f'coco/{metric}_mAP'] == .5
+        assert scores[f'coco/{metric}_mAP'] == 0.5
 
 
 def test_equals_mmdet_where_it_is_right(tmp_path):
     """With the file's order sorted by id both metrics must agree."""
     from mmdet.evaluation import CocoMetric
+
     data = tiny_data()
     data['categories'].reverse()
     meta, samples = tiny(tmp_path, ('dog', 'cat'), data)
@@ -113,11 +124,13 @@ def test_equals_mmdet_where_it_is_right(tmp_path):
     for sample in samples:
         found = sample['pred_instances']
         found['bboxes'] += torch.randn(
-            found['bboxes'].shape, generator=rng, dtype=torch.float64)
+            found['bboxes'].shape, generator=rng, dtype=torch.float64
+        )
         sample['ori_shape'] = (HEIGHT, WIDTH)
     ours = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples)
     theirs = evaluate(
-        CocoMetric(ann_file=meta['ann_file'], metric=BOTH), meta, samples)
+        CocoMetric(ann_file=meta['ann_file'], metric=BOTH), meta, samples
+    )
     theirs = {name: value for name, value in theirs.items() if value >= 0}
     assert ours.keys() == theirs.keys()
     assert 0 < ours['coco/bbox_mAP'] < 1
@@ -135,15 +148,18 @@ def test_many_objects_in_an_image(tmp_path, numbers):
             id=i,
             bbox=[i % 20 * 2, i // 20 * 2, 2, 2],
             area=4,
-            segmentation=[[0, 0, 1, 0, 1, 1]]) for i in range(300)
+            segmentation=[[0, 0, 1, 0, 1, 1]],
+        )
+        for i in range(300)
     ]
     meta, samples = tiny(tmp_path, data=data)
     metric = CheckedCocoMetric(
-        proposal_nums=numbers, metric_items=['mAP', 'mAP_50', 'mAP_s'])
+        proposal_nums=numbers, metric_items=['mAP', 'mAP_50', 'mAP_s']
+    )
     assert evaluate(metric, meta, samples) == {
         'coco/bbox_mAP': 1,
         'coco/bbox_mAP_50': 1,
-        'coco/bbox_mAP_s': 1
+        'coco/bbox_mAP_s': 1,
     }
 
 
@@ -152,12 +168,14 @@ def test_detections_above_the_limit_are_named(tmp_path, logged):
     for sample in samples:
         sample['pred_instances']['labels'][:] = 0
     items = ['AR@1', 'AR_s@1']
-    metric = CheckedCocoMetric(proposal_nums=(1, ), metric_items=items)
+    metric = CheckedCocoMetric(proposal_nums=(1,), metric_items=items)
     evaluate(metric, meta, samples)
-    assert ('2 images have more than 1 detections of one class, ids 7, 5'
-            in logged.text)
+    assert (
+        '2 images have more than 1 detections of one class, ids 7, 5'
+        in logged.text
+    )
     with pytest.raises(ValueError, match=r"unknown metric_items \['AR@100'\]"):
-        CheckedCocoMetric(proposal_nums=(1, ), metric_items=['AR@100'])
+        CheckedCocoMetric(proposal_nums=(1,), metric_items=['AR@100'])
     with pytest.raises(ValueError, match='proposal_nums=.* must be numbers'):
         CheckedCocoMetric(proposal_nums=())
 
@@ -197,13 +215,20 @@ def test_ignored_objects_count_neither_as_missed_nor_as_found(tmp_path):
     assert evaluate(CheckedCocoMetric(), meta, samples)['coco/bbox_mAP'] == 1
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(segmentation=dict(size=[30, 40], counts=[5, 7])),
-     'not the sum of their run lengths, annotations 101'),
-    (dict(segmentation=[[1, 1, 5, float('nan'), 5, 5]]),
-     'NaN or infinity, annotations 101'),
-    (dict(category_id=None), '101: category_id is null'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (
+            dict(segmentation=dict(size=[30, 40], counts=[5, 7])),
+            'not the sum of their run lengths, annotations 101',
+        ),
+        (
+            dict(segmentation=[[1, 1, 5, float('nan'), 5, 5]]),
+            'NaN or infinity, annotations 101',
+        ),
+        (dict(category_id=None), '101: category_id is null'),
+    ],
+)
 def test_the_metric_checks_what_it_reads(tmp_path, change, message):
     data = tiny_data()
     data['annotations'][1].update(change)
@@ -226,15 +251,15 @@ def test_what_does_not_exist_is_not_a_number(tmp_path, logged):
 def test_predictions_are_written_in_coco_format(tmp_path):
     meta, samples = tiny(tmp_path)
     metric = CheckedCocoMetric(
-        metric=BOTH, outfile_prefix=str(tmp_path / 'predictions'))
+        metric=BOTH, outfile_prefix=str(tmp_path / 'predictions')
+    )
     evaluate(metric, meta, samples)
     boxes = json.loads((tmp_path / 'predictions.bbox.json').read_text())
     masks = json.loads((tmp_path / 'predictions.segm.json').read_text())
     truth = tiny_data()['annotations']
     assert sorted(
-        (b['image_id'], b['category_id'], *b['bbox'])
-        for b in boxes) == sorted(
-            (a['image_id'], a['category_id'], *a['bbox']) for a in truth)
+        (b['image_id'], b['category_id'], *b['bbox']) for b in boxes
+    ) == sorted((a['image_id'], a['category_id'], *a['bbox']) for a in truth)
     areas = [int(mask_api.area(m['segmentation'])) for m in masks]
     assert sorted(areas) == sorted(a['area'] for a in truth)
 
@@ -242,9 +267,14 @@ def test_predictions_are_written_in_coco_format(tmp_path):
 def test_format_only(tmp_path):
     meta, samples = tiny(tmp_path)
     prefix = str(tmp_path / 'predictions')
-    assert evaluate(
-        CheckedCocoMetric(outfile_prefix=prefix, format_only=True), meta,
-        samples) == {}
+    assert (
+        evaluate(
+            CheckedCocoMetric(outfile_prefix=prefix, format_only=True),
+            meta,
+            samples,
+        )
+        == {}
+    )
     assert (tmp_path / 'predictions.bbox.json').exists()
 
 
@@ -267,8 +297,8 @@ def nothing(samples):
 def test_nothing_detected_is_an_error(tmp_path):
     meta, samples = tiny(tmp_path)
     with pytest.raises(
-            ValueError,
-            match='nothing was detected in any of the 3 images. Likely'):
+        ValueError, match='nothing was detected in any of the 3 images. Likely'
+    ):
         evaluate(CheckedCocoMetric(metric=BOTH), meta, nothing(samples))
 
 
@@ -300,9 +330,9 @@ def test_nothing_matches(tmp_path, logged):
 def test_images_not_scored(tmp_path):
     meta, samples = tiny(tmp_path)
     with pytest.raises(
-            ValueError,
-            match='2 images were scored, the data set has 3; not scored are '
-            'ids 9'):
+        ValueError,
+        match='2 images were scored, the data set has 3; not scored are ids 9',
+    ):
         evaluate(CheckedCocoMetric(), meta, samples[:2], size=3)
 
 
@@ -310,7 +340,8 @@ def test_images_of_another_set(tmp_path):
     meta, samples = tiny(tmp_path)
     samples[1]['img_id'] = 55
     with pytest.raises(
-            ValueError, match=r'does not have, ids 55; it has 7, 5, 9'):
+        ValueError, match=r'does not have, ids 55; it has 7, 5, 9'
+    ):
         evaluate(CheckedCocoMetric(), meta, samples)
 
 
@@ -327,8 +358,9 @@ def test_there_is_one_annotation_file(tmp_path):
     same = str(tmp_path / 'train' / '..' / 'annotations' / 'train.json')
     assert evaluate(CheckedCocoMetric(same), meta, samples)
     with pytest.raises(
-            ValueError,
-            match='reads .*other.json, the data set .*train.json: leave '):
+        ValueError,
+        match='reads .*other.json, the data set .*train.json: leave ',
+    ):
         evaluate(CheckedCocoMetric(str(other)), meta, samples)
     with pytest.raises(ValueError, match='no annotation file to compare'):
         evaluate(CheckedCocoMetric(), dict(classes=meta['classes']), samples)
@@ -359,11 +391,14 @@ def test_label_without_a_class(tmp_path):
         evaluate(CheckedCocoMetric(), meta, samples)
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(metric='proposal'), "must be 'bbox', 'segm' or both"),
-    (dict(empty='ignore'), "empty='ignore' must be"),
-    (dict(metric_items=['mAP_60']), r"unknown metric_items \['mAP_60'\]"),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(metric='proposal'), "must be 'bbox', 'segm' or both"),
+        (dict(empty='ignore'), "empty='ignore' must be"),
+        (dict(metric_items=['mAP_60']), r"unknown metric_items \['mAP_60'\]"),
+    ],
+)
 def test_unknown_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         ROOT_METRICS.build(dict(type='swin_dense.CheckedCocoMetric', **wrong))

@@ -8,9 +8,10 @@ CONFIG = dict(
     pipeline=[
         dict(type='LoadImageFromFile'),
         dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-        dict(type='mmdet.PackDetInputs')
+        dict(type='mmdet.PackDetInputs'),
     ],
-    generate=dict(num_images=5, image_size=64, radius=(6, 20), seed=3))
+    generate=dict(num_images=5, image_size=64, radius=(6, 20), seed=3),
+)
 
 
 def test_draws_and_reuses(tmp_path):
@@ -20,8 +21,10 @@ def test_draws_and_reuses(tmp_path):
     assert first.metainfo['classes'] == ('circle', 'square', 'triangle')
     times = [p.stat().st_mtime_ns for p in (tmp_path / 'shapes').rglob('*')]
     again = HOST_DATASETS.build(dict(config, generate=None))
-    assert again[1]['data_samples'].gt_instances.labels.tolist(
-    ) == first[1]['data_samples'].gt_instances.labels.tolist()
+    assert (
+        again[1]['data_samples'].gt_instances.labels.tolist()
+        == first[1]['data_samples'].gt_instances.labels.tolist()
+    )
     HOST_DATASETS.build(config)
     assert times == [
         p.stat().st_mtime_ns for p in (tmp_path / 'shapes').rglob('*')
@@ -30,14 +33,17 @@ def test_draws_and_reuses(tmp_path):
 
 def test_the_two_paths_must_name_one_split(tmp_path):
     config = dict(
-        CONFIG, data_root=str(tmp_path), data_prefix=dict(img='val/'))
+        CONFIG, data_root=str(tmp_path), data_prefix=dict(img='val/')
+    )
     with pytest.raises(
-            ValueError,
-            match="is not of the split 'val'.*annotations/instances_val.json"):
+        ValueError,
+        match="is not of the split 'val'.*annotations/instances_val.json",
+    ):
         HOST_DATASETS.build(config)
 
 
 def test_absent_and_not_to_be_drawn(tmp_path):
     with pytest.raises(FileNotFoundError, match='no data set'):
         HOST_DATASETS.build(
-            dict(CONFIG, data_root=str(tmp_path), generate=None))
+            dict(CONFIG, data_root=str(tmp_path), generate=None)
+        )

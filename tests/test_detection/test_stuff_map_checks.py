@@ -1,4 +1,5 @@
 """Label maps for the semantic branch: found, checked, loaded, or named."""
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ PIPELINE = [
         type='mmdet.LoadAnnotations',
         with_bbox=True,
         with_mask=True,
-        with_seg=True)
+        with_seg=True,
+    ),
 ]
 
 
@@ -33,11 +35,9 @@ def make(tmp_path):
         if change is not None:
             change(folder)
         config = dataset_config(
-            tmp_path, **{
-                'pipeline': PIPELINE,
-                'num_stuff_classes': 7,
-                **settings
-            })
+            tmp_path,
+            **{'pipeline': PIPELINE, 'num_stuff_classes': 7, **settings},
+        )
         config['data_prefix']['seg'] = settings.get('seg', 'stuff/')
         config.pop('seg', None)
         return CheckedCocoDataset(**config)
@@ -68,20 +68,25 @@ def test_maps_that_no_step_loads_are_not_read(make):
     step = dict(PIPELINE[1], with_seg=False)
     dataset = make(
         lambda folder: (folder / '7.png').unlink(),
-        pipeline=[PIPELINE[0], step])
+        pipeline=[PIPELINE[0], step],
+    )
     assert not dataset.with_stuff
 
 
 def test_missing_maps(make):
     with pytest.raises(FileNotFoundError) as info:
-        make(lambda folder: [(folder / name).unlink()
-                             for name in ('7.png', '9.png')])
+        make(
+            lambda folder: [
+                (folder / name).unlink() for name in ('7.png', '9.png')
+            ]
+        )
     message = str(info.value)
     assert message.startswith('2 of 3 label maps for the semantic branch')
     assert 'stuff/7.png' in message and 'stuff/5.png' not in message
     assert 'stuffthingmaps_trainval2017.zip' in message
     assert 'set data_prefix.seg and model.roi_head.semantic_head to None' in (
-        message)
+        message
+    )
 
 
 def test_a_missing_folder(make):
@@ -90,16 +95,20 @@ def test_a_missing_folder(make):
 
 
 PROBLEMS = {
-    'another size': (np.zeros((HEIGHT, WIDTH // 2)),
-                     f'7.png is {WIDTH // 2}×{HEIGHT} pixels .width × height.,'
-                     f' its image .*7.png is {WIDTH}×{HEIGHT}'),
-    'a value too high':
-    (np.full((HEIGHT, WIDTH),
-             7), r'7.png holds the values 7: with 7 classes, labels '
-     'are 0 to 6, and 255'),
-    'colours': (np.full(
-        (HEIGHT, WIDTH, 3),
-        [1, 2, 3]), '7.png is RGB; a label map has one channel'),
+    'another size': (
+        np.zeros((HEIGHT, WIDTH // 2)),
+        f'7.png is {WIDTH // 2}×{HEIGHT} pixels .width × height.,'
+        f' its image .*7.png is {WIDTH}×{HEIGHT}',
+    ),
+    'a value too high': (
+        np.full((HEIGHT, WIDTH), 7),
+        r'7.png holds the values 7: with 7 classes, labels '
+        'are 0 to 6, and 255',
+    ),
+    'colours': (
+        np.full((HEIGHT, WIDTH, 3), [1, 2, 3]),
+        '7.png is RGB; a label map has one channel',
+    ),
 }
 
 
@@ -114,9 +123,10 @@ def test_maps_that_cannot_be_used(make, monkeypatch, kind, on_load):
 
     if not on_load:
         with pytest.raises(
-                ValueError,
-                match='1 of 3 label maps .* cannot be trained on with '
-                f'num_stuff_classes=7\n  .*{message}'):
+            ValueError,
+            match='1 of 3 label maps .* cannot be trained on with '
+            f'num_stuff_classes=7\n  .*{message}',
+        ):
             make(spoil)
         return
     monkeypatch.setattr(coco, 'CHECK_AT_START', 2)
@@ -134,7 +144,8 @@ def test_a_damaged_map(make):
 @pytest.mark.parametrize('count', [None, 0, 255, '7'])
 def test_the_number_of_classes_must_be_given(make, count):
     with pytest.raises(
-            ValueError,
-            match=f'num_stuff_classes={count!r} must '
-            'be the number of classes of stuff and things'):
+        ValueError,
+        match=f'num_stuff_classes={count!r} must '
+        'be the number of classes of stuff and things',
+    ):
         make(num_stuff_classes=count)

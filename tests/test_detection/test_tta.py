@@ -2,6 +2,7 @@
 
 `hosts.py` takes detectors apart; here they are asked for whole predictions.
 """
+
 import weakref
 from copy import deepcopy
 
@@ -33,28 +34,33 @@ def views(path, **options):
     cfg = Config(
         dict(
             model=dict(bbox_head=dict()),
-            test_dataloader=dict(dataset=dict(pipeline=deepcopy(PIPELINE)))))
+            test_dataloader=dict(dataset=dict(pipeline=deepcopy(PIPELINE))),
+        )
+    )
     add_tta(cfg, **options)
     return load(path, cfg.test_dataloader.dataset.pipeline)
 
 
 def augmented(model, path, sizes=None, **options):
-    found, = DetTTAModel(model, sizes).test_step(views(path, **options))
+    (found,) = DetTTAModel(model, sizes).test_step(views(path, **options))
     return found.pred_instances
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('kind, nms, options', [
-    ('mask_rcnn', None, {}),
-    ('mask_rcnn', SOFT, dict(class_agnostic=True)),
-    ('mask_rcnn', None, dict(box_only=True)),
-    ('cascade', SOFT, {}),
-    ('htc', None, {}),
-    ('htc', None, dict(box_only=True)),
-    ('retinanet', None, {}),
-    ('retinanet', SOFT, {}),
-    ('atss', None, {}),
-])
+@pytest.mark.parametrize(
+    'kind, nms, options',
+    [
+        ('mask_rcnn', None, {}),
+        ('mask_rcnn', SOFT, dict(class_agnostic=True)),
+        ('mask_rcnn', None, dict(box_only=True)),
+        ('cascade', SOFT, {}),
+        ('htc', None, {}),
+        ('htc', None, dict(box_only=True)),
+        ('retinanet', None, {}),
+        ('retinanet', SOFT, {}),
+        ('atss', None, {}),
+    ],
+)
 def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
     config = settings(kind)
     rcnn = config.test_cfg.get('rcnn', config.test_cfg)
@@ -67,9 +73,9 @@ def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
     model = build(config)
     path = write_image(tmp_path)
     plain = model.test_step(load(path, PIPELINE))[0].pred_instances
-    found = augmented(model, path, ratios=[1.], flip=False)
+    found = augmented(model, path, ratios=[1.0], flip=False)
     assert len(plain) > 5
-    assert ({*found.keys()} == {*plain.keys()})
+    assert {*found.keys()} == {*plain.keys()}
     for key in plain.keys():
         torch.testing.assert_close(found[key], plain[key], rtol=0, atol=1e-5)
     if 'masks' in plain:
@@ -85,7 +91,7 @@ def test_flipped_view_is_the_mirrored_file(kind, tmp_path):
     """
     model = build(settings(kind))
     model_of_boxes = DetTTAModel(model)
-    batch = views(write_image(tmp_path), ratios=[1.])
+    batch = views(write_image(tmp_path), ratios=[1.0])
     only_flipped = {key: values[1:] for key, values in batch.items()}
     found = model_of_boxes.test_step(only_flipped)[0].pred_instances
     mirrored = write_image(tmp_path, 'mirrored.png', mirrored=True)
@@ -104,7 +110,8 @@ def test_flipped_view_is_the_mirrored_file(kind, tmp_path):
 def overlaps(box, boxes):
     """Intersection over union of a box and others."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(
-        box[:2], boxes[:, :2])
+        box[:2], boxes[:, :2]
+    )
     inside = sides.clip(0).prod(1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     return inside / (areas + (box[2:] - box[:2]).prod() - inside)
@@ -122,8 +129,9 @@ def suppress(boxes, scores, labels, cfg):
         if cfg.type == 'nms':
             left = left[shared <= cfg.iou_threshold]
         else:
-            scores[left] *= np.where(shared >= cfg.iou_threshold, 1 - shared,
-                                     1)
+            scores[left] *= np.where(
+                shared >= cfg.iou_threshold, 1 - shared, 1
+            )
             left = left[scores[left] >= 1e-3]
     return kept, scores[kept]
 
@@ -132,7 +140,7 @@ def by_hand(model, path, scales, roi):
     """All views one by one, as whole tests that suppress nothing."""
     cfg = model.roi_head.test_cfg if roi else model.bbox_head.test_cfg
     nms, most = cfg.nms, cfg.max_per_img
-    cfg.update(nms=Config(dict(type='nms', iou_threshold=2.)), max_per_img=-1)
+    cfg.update(nms=Config(dict(type='nms', iou_threshold=2.0)), max_per_img=-1)
     if not roi:
         cfg.max_per_img = 10**6
     if roi:
@@ -152,10 +160,12 @@ def by_hand(model, path, scales, roi):
     cfg.update(nms=nms, max_per_img=most)
     boxes, scores, labels = (
         np.concatenate([result[key] for result in found])
-        for key in ('bboxes', 'scores', 'labels'))
+        for key in ('bboxes', 'scores', 'labels')
+    )
     kept, scores = suppress(boxes, scores, labels, nms)
     boxes, scores, labels = (
-        x[:most] for x in (boxes[kept], scores, labels[kept]))
+        x[:most] for x in (boxes[kept], scores, labels[kept])
+    )
     if not roi:
         return boxes, scores, labels, None
     model.roi_head.mask_head = with_mask
@@ -165,6 +175,7 @@ def by_hand(model, path, scales, roi):
 def masks_by_hand(model, boxes, labels, samples):
     """The mean of probabilities that are pasted already."""
     from mmengine.structures import InstanceData
+
     cfg = model.roi_head.test_cfg
     cfg.mask_thr_binary = -1  # asks mmdet for probabilities, in 1 / 255
     total = 0
@@ -179,14 +190,15 @@ def masks_by_hand(model, boxes, labels, samples):
         extra = {}
         if hasattr(model.roi_head, 'semantic_head'):
             extra['semantic_heat'] = model.roi_head.semantic_head(pyramid)[1]
-        result, = model.roi_head.predict_mask(
+        (result,) = model.roi_head.predict_mask(
             pyramid,
             batch_img_metas=[sample.metainfo],
             results_list=[
                 InstanceData(bboxes=there, labels=torch.from_numpy(labels))
             ],
             rescale=True,
-            **extra)
+            **extra,
+        )
         masks = result.masks.float() / 255
         total = total + (masks.flip(-1) if mirrored else masks)
     cfg.mask_thr_binary = 0.5
@@ -194,25 +206,28 @@ def masks_by_hand(model, boxes, labels, samples):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('kind, nms', [('mask_rcnn', None), ('cascade', SOFT),
-                                       ('htc', None), ('atss', None)])
+@pytest.mark.parametrize(
+    'kind, nms',
+    [('mask_rcnn', None), ('cascade', SOFT), ('htc', None), ('atss', None)],
+)
 def test_merging_by_hand(kind, nms, tmp_path):
     config = settings(kind)
     cfg = config.test_cfg.get('rcnn', config.test_cfg)
     cfg.update(nms=nms or cfg.nms, max_per_img=400)
     model = build(config)
     scales = [(96, 64), (60, 40)]
-    boxes, scores, labels, masks = by_hand(model, tmp_path, scales, 'roi_head'
-                                           in config)
+    boxes, scores, labels, masks = by_hand(
+        model, tmp_path, scales, 'roi_head' in config
+    )
     found = augmented(model, write_image(tmp_path), scales=scales)
     assert len(found) > 20 and len({*labels}) > 1
     np.testing.assert_allclose(found.bboxes, boxes, atol=1e-4)
     np.testing.assert_allclose(found.scores, scores, atol=1e-5)
     np.testing.assert_array_equal(found.labels, labels)
     if masks is not None:
-        clear = (masks - .5).abs() > 2 / 255
-        assert clear.float().mean() > .5
-        assert torch.equal(found.masks[clear], masks[clear] > .5)
+        clear = (masks - 0.5).abs() > 2 / 255
+        assert clear.float().mean() > 0.5
+        assert torch.equal(found.masks[clear], masks[clear] > 0.5)
         assert found.masks.any() and found.masks.dtype == torch.bool
 
 
@@ -224,15 +239,15 @@ def test_only_boxes_of_some_sizes(tmp_path):
 
     def sides(**options):
         boxes = augmented(model, path, flip=False, **options).bboxes
-        return ((boxes[:, 2:] - boxes[:, :2]).prod(1))**.5
+        return ((boxes[:, 2:] - boxes[:, :2]).prod(1)) ** 0.5
 
-    everything = sides(ratios=[1.])
+    everything = sides(ratios=[1.0])
     assert (everything < 32).any() and (everything > 32).any()
     for letters, low, high in (('s', 0, 32), ('m', 32, 96), ('sm', 0, 96)):
-        some = sides(ratios=[1.], sizes=[letters])
+        some = sides(ratios=[1.0], sizes=[letters])
         assert len(some) and some.min() >= low and some.max() < high
     # Small boxes of one view and others of the other.
-    mixed = sides(ratios=[1., .5], sizes=['s', 'ml'])
+    mixed = sides(ratios=[1.0, 0.5], sizes=['s', 'ml'])
     assert (mixed < 32).any() and (mixed > 32).any()
 
 
@@ -240,7 +255,7 @@ def test_only_boxes_of_some_sizes(tmp_path):
 def test_batches_do_not_mix(tmp_path):
     model = DetTTAModel(build(settings('mask_rcnn')))
     alone = [
-        views(write_image(tmp_path, f'{i}.png', mirrored=i), ratios=[1., .5])
+        views(write_image(tmp_path, f'{i}.png', mirrored=i), ratios=[1.0, 0.5])
         for i in (False, True)
     ]
     together = {
@@ -248,10 +263,11 @@ def test_batches_do_not_mix(tmp_path):
         for key in alone[0]
     }
     for data, found in zip(alone, model.test_step(together)):
-        expected, = model.test_step(data)
+        (expected,) = model.test_step(data)
         for key in ('bboxes', 'scores', 'labels', 'masks'):
-            assert torch.equal(found.pred_instances[key],
-                               expected.pred_instances[key])
+            assert torch.equal(
+                found.pred_instances[key], expected.pred_instances[key]
+            )
 
 
 @torch.no_grad()
@@ -269,10 +285,10 @@ def test_memory(keep, most, runs, tmp_path):
 
     model.host.features = watched
     data = views(write_image(tmp_path))
-    found, = model.test_step(data)
+    (found,) = model.test_step(data)
     assert (max(counts), len(counts)) == (most, runs)
     model.host.features, model.keep_features = compute, not keep
-    other, = model.test_step(data)
+    (other,) = model.test_step(data)
     assert torch.equal(found.pred_instances.masks, other.pred_instances.masks)
 
 
@@ -280,7 +296,7 @@ def test_memory(keep, most, runs, tmp_path):
 @pytest.mark.parametrize('kind', ['mask_rcnn', 'cascade', 'htc', 'atss'])
 def test_nothing_found(kind, tmp_path):
     config = settings(kind)
-    config.test_cfg.get('rcnn', config.test_cfg).score_thr = 1.
+    config.test_cfg.get('rcnn', config.test_cfg).score_thr = 1.0
     found = augmented(build(config), write_image(tmp_path))
     assert len(found) == 0 and found.bboxes.shape == (0, 4)
     assert {*found.keys()} >= {'bboxes', 'scores', 'labels'}
@@ -296,20 +312,34 @@ def test_nothing_proposed(tmp_path):
     assert found.masks.shape == (0, 72, 100)
 
 
-@pytest.mark.parametrize('config, what', [
-    ('detr/detr_r50_8xb2-150e_coco.py', 'DETR predicts'),
-    ('mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
-     'Mask2Former predicts'),
-    ('sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
-     'predict_bbox, predict_mask differ from CascadeRoIHead'),
-    ('solo/solo_r50_fpn_1x_coco.py', 'SOLO predicts'),
-    ('yolox/yolox_s_8xb8-300e_coco.py',
-     r'YOLOXHead predicts: its predict_by_feat, _bbox_post_process differ'),
-    ('ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py',
-     'MaskScoringRoIHead predicts: its predict_mask differs'),
-    ('point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py',
-     'PointRendRoIHead predicts: its predict_mask differs'),
-])
+@pytest.mark.parametrize(
+    'config, what',
+    [
+        ('detr/detr_r50_8xb2-150e_coco.py', 'DETR predicts'),
+        (
+            'mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
+            'Mask2Former predicts',
+        ),
+        (
+            'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
+            'predict_bbox, predict_mask differ from CascadeRoIHead',
+        ),
+        ('solo/solo_r50_fpn_1x_coco.py', 'SOLO predicts'),
+        (
+            'yolox/yolox_s_8xb8-300e_coco.py',
+            r'YOLOXHead predicts: its predict_by_feat, _bbox_post_process '
+            r'differ',
+        ),
+        (
+            'ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py',
+            'MaskScoringRoIHead predicts: its predict_mask differs',
+        ),
+        (
+            'point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py',
+            'PointRendRoIHead predicts: its predict_mask differs',
+        ),
+    ],
+)
 def test_hosts_that_do_not_support_it(config, what):
     init_default_scope('mmdet')
     model = Config.fromfile(MMDET_CONFIGS / config).model
@@ -332,5 +362,7 @@ def test_number_of_sizes(tmp_path):
     with pytest.raises(ValueError, match='1 sizes were given for 2 views'):
         augmented(
             build(settings('retinanet')),
-            write_image(tmp_path), ['s'],
-            ratios=[1.])
+            write_image(tmp_path),
+            ['s'],
+            ratios=[1.0],
+        )

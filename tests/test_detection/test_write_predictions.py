@@ -13,10 +13,11 @@ def test_entries_by_hand():
     masks = torch.zeros(2, 4, 6, dtype=torch.bool)
     masks[1, 1:3, 2:5] = True
     found = InstanceData(
-        bboxes=torch.tensor([[0., 0., 1., 1.], [2., 1., 5.004, 3.]]),
+        bboxes=torch.tensor([[0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 5.004, 3.0]]),
         labels=torch.tensor([0, 1]),
         scores=torch.tensor([0.25, 0.75]),
-        masks=masks)
+        masks=masks,
+    )
     first, second = coco_results(found, IMAGE, ['cat', 'dog'])
     rle = first.pop('segmentation')
     assert first == dict(
@@ -25,7 +26,8 @@ def test_entries_by_hand():
         category_id=2,
         category_name='dog',
         bbox=[2.0, 1.0, 3.0, 2.0],
-        score=0.75)
+        score=0.75,
+    )
     assert rle['size'] == [4, 6] and isinstance(rle['counts'], str)
     np.testing.assert_array_equal(coco_mask.decode(rle), masks[1].numpy())
     assert (second['category_name'], second['score']) == ('cat', 0.25)
@@ -34,10 +36,11 @@ def test_entries_by_hand():
 
 def test_boxes_alone_have_no_segmentation():
     found = InstanceData(
-        bboxes=torch.tensor([[0., 0., 1., 1.]]),
+        bboxes=torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
         labels=torch.tensor([0]),
-        scores=torch.tensor([0.5]))
-    entry, = coco_results(found, IMAGE, ['cat'])
+        scores=torch.tensor([0.5]),
+    )
+    (entry,) = coco_results(found, IMAGE, ['cat'])
     assert 'segmentation' not in entry
 
 
@@ -46,5 +49,5 @@ def test_summary_numbers_categories_from_one():
     assert summary == dict(
         images=[IMAGE],
         annotations=[],
-        categories=[dict(id=1, name='cat'),
-                    dict(id=2, name='dog')])
+        categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+    )

@@ -72,10 +72,13 @@ def test_pipeline_starts_from_pixels():
         dict(type='LoadImageFromFile'),
         dict(type='Resize'),
         dict(type='mmdet.LoadAnnotations'),
-        dict(type='PackDetInputs')
+        dict(type='PackDetInputs'),
     ]
-    assert [step['type'] for step in _array_pipeline(pipeline, 'mmdet')
-            ] == ['mmdet.LoadImageFromNDArray', 'Resize', 'PackDetInputs']
+    assert [step['type'] for step in _array_pipeline(pipeline, 'mmdet')] == [
+        'mmdet.LoadImageFromNDArray',
+        'Resize',
+        'PackDetInputs',
+    ]
     assert pipeline[0]['type'] == 'LoadImageFromFile'
     inner = dict(pipeline=pipeline)
     assert _innermost(dict(dataset=dict(datasets=[inner]))) is inner

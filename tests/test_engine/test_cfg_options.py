@@ -14,24 +14,31 @@ def cfg():
                 type='MaskRCNN',
                 backbone=dict(type='swin_dense.SwinTransformer', depths=[2]),
                 roi_head=dict(bbox_head=[dict(num_classes=3)] * 2),
-                init_cfg=None),
+                init_cfg=None,
+            ),
             train_cfg=dict(max_epochs=12),
             train_dataloader=dict(
                 batch_size=2,
                 dataset=dict(
-                    data_root='data/coco/', ann_file='annotations/a.json')),
-            val_evaluator=dict(ann_file='data/coco/annotations/b.json')))
+                    data_root='data/coco/', ann_file='annotations/a.json'
+                ),
+            ),
+            val_evaluator=dict(ann_file='data/coco/annotations/b.json'),
+        )
+    )
 
 
 def test_sets_known_and_new_arguments(cfg):
     apply_options(
-        cfg, {
+        cfg,
+        {
             'train_dataloader.batch_size': 4,
             'model.backbone.with_cp': True,
             'model.roi_head.bbox_head.1.num_classes': 5,
             'randomness.seed': 3,
-            'train_dataloader.dataset.metainfo.classes': ['a']
-        })
+            'train_dataloader.dataset.metainfo.classes': ['a'],
+        },
+    )
     assert cfg.train_dataloader.batch_size == 4
     assert cfg.model.backbone.with_cp is True
     assert [h.num_classes for h in cfg.model.roi_head.bbox_head] == [3, 5]
@@ -49,14 +56,26 @@ def test_data_root_moves_every_path_below_it(cfg):
     assert cfg.other == 'data/coco_extra/x.json'
 
 
-@pytest.mark.parametrize('name, message', [
-    ('trian_dataloader.batch_size', 'did you mean train_dataloader'),
-    ('train_dataloader.batchsize', "no 'batchsize'; did you mean batch_size"),
-    ('model.backbne.depths', "model has no 'backbne'; did you mean backbone"),
-    ('model.roi_head.bbox_head.2.num_classes', "list of 2; '2' is no index"),
-    ('model.init_cfg.checkpoint', 'model.init_cfg is None and holds no'),
-    ('max_epochs', 'variable of the config file.*: train_cfg.max_epochs'),
-])
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('trian_dataloader.batch_size', 'did you mean train_dataloader'),
+        (
+            'train_dataloader.batchsize',
+            "no 'batchsize'; did you mean batch_size",
+        ),
+        (
+            'model.backbne.depths',
+            "model has no 'backbne'; did you mean backbone",
+        ),
+        (
+            'model.roi_head.bbox_head.2.num_classes',
+            "list of 2; '2' is no index",
+        ),
+        ('model.init_cfg.checkpoint', 'model.init_cfg is None and holds no'),
+        ('max_epochs', 'variable of the config file.*: train_cfg.max_epochs'),
+    ],
+)
 def test_refuses_what_would_have_no_effect(cfg, name, message):
     before = cfg.to_dict()
     with pytest.raises(ValueError, match=message):

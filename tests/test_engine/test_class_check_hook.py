@@ -14,7 +14,6 @@ from swin_dense.engine.class_check_hook import (
 
 
 class Head(nn.Module):
-
     def __init__(self, num_classes):
         super().__init__()
         self.num_classes = num_classes
@@ -63,11 +62,14 @@ def test_a_wrapped_model_has_the_same_paths():
         check_classes(wrapped, ['cat', 'dog'])
 
 
-@pytest.mark.parametrize('classes, message', [
-    ('cat', r"got 'cat': write \['cat'\]"),
-    (None, 'the data set names no classes'),
-    ([], 'the data set names no classes'),
-])
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        ('cat', r"got 'cat': write \['cat'\]"),
+        (None, 'the data set names no classes'),
+        ([], 'the data set names no classes'),
+    ],
+)
 def test_classes_that_are_none(classes, message):
     with pytest.raises(ValueError, match=message):
         check_classes(Detector(), classes)
@@ -76,7 +78,8 @@ def test_classes_that_are_none(classes, message):
 def loop(dataset):
     return SimpleNamespace(
         dataloader=SimpleNamespace(dataset=dataset),
-        evaluator=SimpleNamespace(dataset_meta=dataset.metainfo))
+        evaluator=SimpleNamespace(dataset_meta=dataset.metainfo),
+    )
 
 
 def runner(model, train=None, val=None, test=None, resume=False):
@@ -91,7 +94,8 @@ def runner(model, train=None, val=None, test=None, resume=False):
         _train_loop=dict(type='EpochBasedTrainLoop'),
         _val_loop=val,
         _test_loop=test,
-        visualizer=SimpleNamespace(dataset_meta=None))
+        visualizer=SimpleNamespace(dataset_meta=None),
+    )
 
 
 @pytest.fixture
@@ -104,7 +108,8 @@ def make(tmp_path):
         write_data(tmp_path, data, name)
         metainfo = dict(classes=classes) if classes else None
         return CheckedCocoDataset(
-            **dataset_config(tmp_path, name, metainfo=metainfo, **changes))
+            **dataset_config(tmp_path, name, metainfo=metainfo, **changes)
+        )
 
     return build
 
@@ -132,7 +137,8 @@ def stuff_data(with_stuff=True, num_stuff_classes=183):
     return SimpleNamespace(
         metainfo=dict(classes=['cat', 'dog']),
         with_stuff=with_stuff,
-        num_stuff_classes=num_stuff_classes)
+        num_stuff_classes=num_stuff_classes,
+    )
 
 
 def test_label_maps_that_fit_the_semantic_branch():
@@ -142,12 +148,21 @@ def test_label_maps_that_fit_the_semantic_branch():
     check_stuff(Detector(semantic=183), SimpleNamespace())  # another host's
 
 
-@pytest.mark.parametrize('data, message', [
-    (stuff_data(False), r'learns from label maps, but the training set loads '
-     r'none: set data_prefix=dict\(seg=…\)'),
-    (stuff_data(True, 7), r'num_classes=183, the label maps of the training '
-     r'set num_stuff_classes=7'),
-])
+@pytest.mark.parametrize(
+    'data, message',
+    [
+        (
+            stuff_data(False),
+            r'learns from label maps, but the training set loads '
+            r'none: set data_prefix=dict\(seg=…\)',
+        ),
+        (
+            stuff_data(True, 7),
+            r'num_classes=183, the label maps of the training '
+            r'set num_stuff_classes=7',
+        ),
+    ],
+)
 def test_label_maps_that_do_not(data, message):
     wrapped = nn.Module()
     wrapped.module = Detector(semantic=183)
@@ -191,12 +206,15 @@ def test_evaluation_is_numbered_as_the_checkpoint(make, stage):
     getattr(hook, f'before_{stage}')(state)
 
 
-@pytest.mark.parametrize('meta', [
-    dict(CLASSES=('cat', 'cow')),
-    dict(dataset_meta=dict(CLASSES=('cat', 'cow'))),
-    dict(dataset_meta=dict(palette=[]), classes=('cat', 'cow')),
-    dict(dataset_meta=dict(classes=['cat', 'cow'])),
-])
+@pytest.mark.parametrize(
+    'meta',
+    [
+        dict(CLASSES=('cat', 'cow')),
+        dict(dataset_meta=dict(CLASSES=('cat', 'cow'))),
+        dict(dataset_meta=dict(palette=[]), classes=('cat', 'cow')),
+        dict(dataset_meta=dict(classes=['cat', 'cow'])),
+    ],
+)
 def test_checkpoint_of_other_classes(make, meta):
     hook = ClassCheckHook()
     state = runner(Detector(), make('train'), test=make('test'))
@@ -217,7 +235,8 @@ def test_given_orders_that_contradict_the_checkpoint(make):
     hook.after_load_checkpoint(None, checkpoint('cat', 'dog'))
     state = runner(Detector(), val=make('val', classes=['dog', 'cat']))
     with pytest.raises(
-            ValueError, match="'cat' is 0 in the checkpoint and 1 in the val"):
+        ValueError, match="'cat' is 0 in the checkpoint and 1 in the val"
+    ):
         hook.before_val(state)
 
 
@@ -247,9 +266,10 @@ def test_heads_of_segmentors():
     for name in ('decode_head', 'auxiliary_head'):
         assert f'  model.{name} (Head): num_classes=4' in str(info.value)
     with pytest.raises(
-            ValueError,
-            match=r'model.decode_head \(Head\) has out_channels=1 for '
-            'num_classes=3: leave out_channels out'):
+        ValueError,
+        match=r'model.decode_head \(Head\) has out_channels=1 for '
+        'num_classes=3: leave out_channels out',
+    ):
         check_classes(Segmentor(3, 1), ['cat', 'dog', 'cow'])
 
 
@@ -257,18 +277,21 @@ def test_label_maps_of_other_classes():
     """Before the training, not at its first validation."""
     train, val = (
         SimpleNamespace(metainfo=dict(classes=classes))
-        for classes in (['cat', 'dog'], ['dog', 'cat']))
+        for classes in (['cat', 'dog'], ['dog', 'cat'])
+    )
     with pytest.raises(
-            ValueError,
-            match=r"training set has the classes \['cat', 'dog'\], the "
-            r"validation set \['dog', 'cat'\]"):
+        ValueError,
+        match=r"training set has the classes \['cat', 'dog'\], the "
+        r"validation set \['dog', 'cat'\]",
+    ):
         ClassCheckHook().before_train(runner(Segmentor(2, 2), train, val))
 
 
 def test_all_data_sets_of_a_run_are_checked_before_it(make):
     both = SimpleNamespace(
         datasets=[make('train'), make('more', ('dog', 'cat'))],
-        metainfo=dict(classes=('cat', 'dog')))
+        metainfo=dict(classes=('cat', 'dog')),
+    )
     state = runner(Detector(), val=both)
     ClassCheckHook().before_run(state)
     assert both.datasets[1].metainfo['classes'] == ('cat', 'dog')
@@ -286,24 +309,29 @@ def test_what_is_compared_with_is_read_before_a_run(make):
     ClassCheckHook().before_run(state)
     assert prepared == [1]
     two = SimpleNamespace(
-        datasets=[make(name, test_mode=True) for name in ('val', 'more')])
+        datasets=[make(name, test_mode=True) for name in ('val', 'more')]
+    )
     state._val_loop.dataloader.dataset = two
     with pytest.raises(
-            ValueError,
-            match='one annotation file, the data set '
-            'has 2: .*more.json, .*val.json'):
+        ValueError,
+        match='one annotation file, the data set '
+        'has 2: .*more.json, .*val.json',
+    ):
         ClassCheckHook().before_run(state)
 
 
 def test_more_objects_than_the_model_returns(make, logged):
     model = Detector()
     model.test_cfg = dict(
-        rpn=dict(max_per_img=1), rcnn=dict(score_thr=.1, max_per_img=1))
+        rpn=dict(max_per_img=1), rcnn=dict(score_thr=0.1, max_per_img=1)
+    )
     state = runner(model, val=make('val', test_mode=True))
     ClassCheckHook().before_run(state)
-    assert ('2 images to be evaluated have more objects, up to 2, than the '
-            'model returns detections of an image, '
-            'model.test_cfg.rcnn.max_per_img=1') in logged.text
+    assert (
+        '2 images to be evaluated have more objects, up to 2, than the '
+        'model returns detections of an image, '
+        'model.test_cfg.rcnn.max_per_img=1'
+    ) in logged.text
     logged.clear()
     model.test_cfg['rcnn']['max_per_img'] = 2
     ClassCheckHook().before_run(state)

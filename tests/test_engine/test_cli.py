@@ -17,18 +17,33 @@ def failing(error):
     return command
 
 
-@pytest.mark.parametrize('error, shown', [
-    (ValueError('classes is a string'), 'error: classes is a string\n'),
-    (KeyError("X is not in the model registry"), 'error: X is not in the'),
-    (TypeError("got an unexpected keyword argument 'a'"), 'error: got an un'),
-    (ValueError('Caught ValueError in DataLoader worker process 0.\nOriginal '
+@pytest.mark.parametrize(
+    'error, shown',
+    [
+        (ValueError('classes is a string'), 'error: classes is a string\n'),
+        (KeyError('X is not in the model registry'), 'error: X is not in the'),
+        (
+            TypeError("got an unexpected keyword argument 'a'"),
+            'error: got an un',
+        ),
+        (
+            ValueError(
+                'Caught ValueError in DataLoader worker process 0.\nOriginal '
                 'Traceback (most recent call last):\n  File "x.py", line 1\n'
-                'ValueError: a.jpg is truncated'), 'error: a.jpg is trunc'),
-    (VideoError('Caught VideoError in DataLoader worker process 0.\nOriginal '
+                'ValueError: a.jpg is truncated'
+            ),
+            'error: a.jpg is trunc',
+        ),
+        (
+            VideoError(
+                'Caught VideoError in DataLoader worker process 0.\nOriginal '
                 'Traceback (most recent call last):\n  File "x.py", line 1\n'
-                'swin_dense.data.decoders.VideoError: a.mp4 is empty'),
-     'error: a.mp4 is empty\n'),
-])
+                'swin_dense.data.decoders.VideoError: a.mp4 is empty'
+            ),
+            'error: a.mp4 is empty\n',
+        ),
+    ],
+)
 def test_errors_of_the_user_are_one_paragraph(error, shown, capsys):
     assert cli.run(failing(error), QUIET) == 1
     text = capsys.readouterr().err
@@ -36,8 +51,8 @@ def test_errors_of_the_user_are_one_paragraph(error, shown, capsys):
 
 
 @pytest.mark.parametrize(
-    'error', [KeyError('x'), TypeError('x'),
-              RuntimeError('x')])
+    'error', [KeyError('x'), TypeError('x'), RuntimeError('x')]
+)
 def test_defects_show_where_they_are(error, capsys):
     assert cli.run(failing(error), QUIET) == 1
     assert 'Traceback' in capsys.readouterr().err

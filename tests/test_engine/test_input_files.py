@@ -1,4 +1,5 @@
 """What a command line names, and what its results are called."""
+
 import os
 from pathlib import Path
 
@@ -16,9 +17,18 @@ from swin_dense.engine.input_files import (
 
 @pytest.fixture
 def tree(tmp_path):
-    for name in ('a/1.mp4', 'a/2.AVI', 'a/notes.txt', 'a/deep/3.webm',
-                 'frames/0.jpg', 'frames/1.jpg', 'mixed/0.jpg', 'mixed/4.mp4',
-                 'b/1.mp4', 'odd.bin'):
+    for name in (
+        'a/1.mp4',
+        'a/2.AVI',
+        'a/notes.txt',
+        'a/deep/3.webm',
+        'frames/0.jpg',
+        'frames/1.jpg',
+        'mixed/0.jpg',
+        'mixed/4.mp4',
+        'b/1.mp4',
+        'odd.bin',
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -29,15 +39,18 @@ def names(tree, found):
     return [str(path.relative_to(tree)) for path in found]
 
 
-@pytest.mark.parametrize('inputs, expected', [
-    (['a'], ['a/1.mp4', 'a/2.AVI']),
-    (['a/**/*'], ['a/1.mp4', 'a/2.AVI', 'a/deep/3.webm']),
-    (['frames'], ['frames']),
-    (['frames', 'frames'], ['frames']),
-    (['mixed'], ['mixed/4.mp4']),
-    (['odd.bin'], ['odd.bin']),
-    (['b/1.mp4', 'b', 'frames'], ['b/1.mp4', 'frames']),
-])
+@pytest.mark.parametrize(
+    'inputs, expected',
+    [
+        (['a'], ['a/1.mp4', 'a/2.AVI']),
+        (['a/**/*'], ['a/1.mp4', 'a/2.AVI', 'a/deep/3.webm']),
+        (['frames'], ['frames']),
+        (['frames', 'frames'], ['frames']),
+        (['mixed'], ['mixed/4.mp4']),
+        (['odd.bin'], ['odd.bin']),
+        (['b/1.mp4', 'b', 'frames'], ['b/1.mp4', 'frames']),
+    ],
+)
 def test_videos(tree, inputs, expected):
     found = find_videos([str(tree / entry) for entry in inputs])
     assert names(tree, found) == expected
@@ -52,8 +65,11 @@ def test_no_videos(tree, entry):
 
 def test_images(tree):
     found = find_images([str(tree / 'frames'), str(tree / '*' / '*.jpg')])
-    assert names(tree,
-                 found) == ['frames/0.jpg', 'frames/1.jpg', 'mixed/0.jpg']
+    assert names(tree, found) == [
+        'frames/0.jpg',
+        'frames/1.jpg',
+        'mixed/0.jpg',
+    ]
     with pytest.raises(FileNotFoundError, match='no image there'):
         find_images([str(tree / 'a')])
 
@@ -65,10 +81,14 @@ def test_names_of_results(tree):
         return name.with_name(f'{name.name}.npz')
 
     out = tree / 'out'
-    assert name_outputs(videos[:2], out,
-                        rename) == [out / '1.mp4.npz', out / '2.AVI.npz']
+    assert name_outputs(videos[:2], out, rename) == [
+        out / '1.mp4.npz',
+        out / '2.AVI.npz',
+    ]
     assert name_outputs(videos, out, rename) == [
-        out / 'a/1.mp4.npz', out / 'a/2.AVI.npz', out / 'b/1.mp4.npz'
+        out / 'a/1.mp4.npz',
+        out / 'a/2.AVI.npz',
+        out / 'b/1.mp4.npz',
     ]
     with pytest.raises(ValueError, match='would overwrite the input'):
         name_outputs(videos[:1], tree / 'a', lambda name: name)
@@ -105,18 +125,29 @@ def test_patterns_relative_to_the_working_folder(tree, monkeypatch):
     (tree / '.hidden').mkdir()
     (tree / '.hidden' / '9.jpg').touch()
     (tree / 'top.jpg').touch()
-    assert [str(path) for path in find_images(['**/*.jpg'])
-            ] == ['frames/0.jpg', 'frames/1.jpg', 'mixed/0.jpg', 'top.jpg']
+    assert [str(path) for path in find_images(['**/*.jpg'])] == [
+        'frames/0.jpg',
+        'frames/1.jpg',
+        'mixed/0.jpg',
+        'top.jpg',
+    ]
 
 
-@pytest.mark.parametrize('name', [
-    'x' * 251 + '.jpg', 'x' * 250 + '.webp', 'ä' * 120 + '.tiff',
-    os.fsdecode(b'\xff' * 250) + '.webp', '-rf.bmp'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'x' * 251 + '.jpg',
+        'x' * 250 + '.webp',
+        'ä' * 120 + '.tiff',
+        os.fsdecode(b'\xff' * 250) + '.webp',
+        '-rf.bmp',
+    ],
+)
 def test_long_names_of_results_are_shortened(tmp_path, name):
-    first, = name_outputs([Path('in', name)], tmp_path)
+    (first,) = name_outputs([Path('in', name)], tmp_path)
     again, other = name_outputs(
-        [Path('in', name), Path('in', 'y' + name[1:])], tmp_path)
+        [Path('in', name), Path('in', 'y' + name[1:])], tmp_path
+    )
     assert first == again != other
     assert first.suffix in ('.jpg', '.png')
     first.touch()  # the file system takes it
@@ -138,6 +169,7 @@ def test_results_stay_in_their_folder(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / 'a')
     inputs = [Path('x.jpg'), Path('..', 'a', '..', 'b', 'x.jpg')]
-    assert name_outputs(
-        inputs, Path('out')) == [Path('out/a/x.jpg'),
-                                 Path('out/b/x.jpg')]
+    assert name_outputs(inputs, Path('out')) == [
+        Path('out/a/x.jpg'),
+        Path('out/b/x.jpg'),
+    ]

@@ -1,4 +1,5 @@
 """JSON that grows, and is complete whenever the run ends."""
+
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ def test_entries_come_and_stay(tmp_path):
 
 
 def test_it_is_not_rewritten_all_the_time(tmp_path, monkeypatch):
-    now = [0.]
+    now = [0.0]
     monkeypatch.setattr(json_stream.time, 'monotonic', lambda: now[0])
     stream = JsonStream(tmp_path / 'x.json')
     write = stream._write
@@ -55,18 +56,21 @@ def test_head_and_tail(tmp_path):
 @pytest.mark.skipif(os.name == 'nt', reason='needs signals')
 def test_a_kill_leaves_what_was_there(tmp_path):
     """Killed at any moment, the file holds all but the last entries."""
-    code = ('import sys\nfrom pathlib import Path\n'
-            'from swin_dense.engine.json_stream import JsonStream\n'
-            'stream = JsonStream(Path(sys.argv[1]))\n'
-            'for i in range(10 ** 9):\n'
-            '    stream.add([dict(number=i, text="x" * 1000)])\n'
-            '    stream.publish()\n'
-            '    print(i, flush=True)\n')
+    code = (
+        'import sys\nfrom pathlib import Path\n'
+        'from swin_dense.engine.json_stream import JsonStream\n'
+        'stream = JsonStream(Path(sys.argv[1]))\n'
+        'for i in range(10 ** 9):\n'
+        '    stream.add([dict(number=i, text="x" * 1000)])\n'
+        '    stream.publish()\n'
+        '    print(i, flush=True)\n'
+    )
     path = tmp_path / 'x.json'
     process = subprocess.Popen(
         [sys.executable, '-c', code, str(path)],
         stdout=subprocess.PIPE,
-        text=True)
+        text=True,
+    )
     for line in process.stdout:
         if int(line) == 200:
             process.send_signal(signal.SIGKILL)

@@ -13,9 +13,11 @@ from swin_dense.engine.launch import apply_command_line, load_config
 @pytest.fixture
 def path(tmp_path):
     file = tmp_path / 'my_recipe.py'
-    file.write_text("optim_wrapper = dict(type='AmpOptimWrapper', "
-                    "loss_scale='dynamic')\ntrain_dataloader = "
-                    'dict(batch_size=2)\n')
+    file.write_text(
+        "optim_wrapper = dict(type='AmpOptimWrapper', "
+        "loss_scale='dynamic')\ntrain_dataloader = "
+        'dict(batch_size=2)\n'
+    )
     return file
 
 
@@ -53,7 +55,8 @@ def test_command_line_wins_over_the_config(cfg, tmp_path):
     apply_command_line(cfg, work_dir='w', load_from=str(weights), seed=5)
     assert (cfg.work_dir, cfg.load_from) == ('w', str(weights))
     assert cfg.randomness == dict(
-        seed=5, diff_rank_seed=True, deterministic=False)
+        seed=5, diff_rank_seed=True, deterministic=False
+    )
 
 
 def test_resume(cfg, tmp_path):
@@ -116,7 +119,7 @@ def test_amp_where_there_is_a_gpu(cfg, monkeypatch):
 
 def test_float32_where_there_is_no_gpu(cfg, monkeypatch):
     on(monkeypatch, 'cpu')
-    note, = launch._fit_to_machine(cfg)
+    (note,) = launch._fit_to_machine(cfg)
     assert 'training in float32' in note
     assert cfg.optim_wrapper == dict(type='OptimWrapper')
 
@@ -130,13 +133,17 @@ def test_scaling_the_learning_rate_needs_a_reference(cfg):
         apply_command_line(cfg, auto_scale_lr=True)
 
 
-@pytest.mark.parametrize('world_size, enable, message', [
-    (8, False, 'Batch of 16 images .* meant for 16$'),
-    (1, False, 'Batch of 2 images .* NOT scaled'),
-    (4, True, 'Batch of 8 images .* is scaled by 0.5'),
-])
-def test_batch_is_compared_with_the_reference(cfg, world_size, enable,
-                                              message):
+@pytest.mark.parametrize(
+    'world_size, enable, message',
+    [
+        (8, False, 'Batch of 16 images .* meant for 16$'),
+        (1, False, 'Batch of 2 images .* NOT scaled'),
+        (4, True, 'Batch of 8 images .* is scaled by 0.5'),
+    ],
+)
+def test_batch_is_compared_with_the_reference(
+    cfg, world_size, enable, message
+):
     cfg.auto_scale_lr = dict(base_batch_size=16, enable=enable)
     assert re.search(message, launch._batch_note(cfg, world_size))
 

@@ -21,7 +21,8 @@ def loader(dataset, **changes):
         num_workers=1,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        **changes)
+        **changes,
+    )
 
 
 def test_loaders_with_processes_have_a_limit():
@@ -36,14 +37,14 @@ def test_loaders_with_processes_have_a_limit():
 def test_a_run_does_not_wait_for_ever(tmp_path):
     run = runner(tmp_path, train_dataloader=loader(Slow(), timeout=1))
     with pytest.raises(
-            TimeoutError,
-            match='timed out after 1 seconds: the processes that load data '
-            'gave no batch for so long. .*num_workers=0'):
+        TimeoutError,
+        match='timed out after 1 seconds: the processes that load data '
+        'gave no batch for so long. .*num_workers=0',
+    ):
         run.train()
 
 
 class Empty(Points):
-
     def __len__(self):
         return 0
 

@@ -1,4 +1,5 @@
 """A Swin V2 that learned its windows from a file, trained and tested on."""
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -8,7 +9,7 @@ from helpers.window_files import model, weights
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.checkpoints.load import load_backbone
 
-LEARNED = ((8, 8), ) * 4
+LEARNED = ((8, 8),) * 4
 
 
 class Images(BaseModel):
@@ -16,7 +17,7 @@ class Images(BaseModel):
 
     def __init__(self, **kwargs):
         super().__init__()
-        self.backbone = model('v2', drop_path_rate=0., **kwargs)
+        self.backbone = model('v2', drop_path_rate=0.0, **kwargs)
 
     def forward(self, points, targets, mode='loss'):
         axis = torch.linspace(-3, 3, 48)
@@ -24,12 +25,14 @@ class Images(BaseModel):
         last = self.backbone(waves[..., None] * waves[:, :, None])[-1]
         if mode != 'loss':
             return last
-        return dict(loss=((last.mean((1, 2, 3)) - targets)**2).mean())
+        return dict(loss=((last.mean((1, 2, 3)) - targets) ** 2).mean())
 
 
 def windows(run):
-    return tuple(layer.blocks[0].attn.pretrained_window_size
-                 for layer in run.model.backbone.layers)
+    return tuple(
+        layer.blocks[0].attn.pretrained_window_size
+        for layer in run.model.backbone.layers
+    )
 
 
 @pytest.fixture(scope='module')
@@ -54,20 +57,23 @@ def test_checkpoint_has_it_on_record(trained):
     meta = read_checkpoint(trained[1] / 'iter_5.pth')['meta']
     assert meta['iter'] == 5
     assert meta['swin_dense'] == dict(
-        window_sizes=[[6, 6]] * 4, pretrained_window_sizes=[[8, 8]] * 4)
+        window_sizes=[[6, 6]] * 4, pretrained_window_sizes=[[8, 8]] * 4
+    )
 
 
 @pytest.mark.parametrize('how', ['load_from', 'resume'])
 def test_fresh_model_of_the_same_config_predicts_the_same(
-        how, trained, tmp_path):
+    how, trained, tmp_path
+):
     run, folder = trained
     fresh = training.runner(
         tmp_path,
         steps=5,
         model=Images(window_size=6),
         resume=how == 'resume',
-        load_from=str(folder / 'iter_5.pth'))
-    assert windows(fresh) == ((0, 0), ) * 4
+        load_from=str(folder / 'iter_5.pth'),
+    )
+    assert windows(fresh) == ((0, 0),) * 4
     if how == 'resume':
         fresh.train()  # there is nothing left to do
     else:

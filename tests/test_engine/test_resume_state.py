@@ -1,4 +1,5 @@
 """Checkpoints that would harm the run that resumes from them."""
+
 import copy
 import struct
 from pathlib import Path
@@ -15,7 +16,7 @@ from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.resume import find_latest
 
 EMA = [dict(type='EMAHook')]
-FUSED = dict(optimizer=dict(type='AdamW', lr=.01, fused=True))
+FUSED = dict(optimizer=dict(type='AdamW', lr=0.01, fused=True))
 
 
 @pytest.fixture(scope='module')
@@ -23,7 +24,8 @@ def saved(tmp_path_factory):
     """A checkpoint of a run with averaged weights."""
     folder = tmp_path_factory.mktemp('saved')
     training.runner(
-        folder, steps=5, custom_hooks=EMA, optim_wrapper=FUSED).train()
+        folder, steps=5, custom_hooks=EMA, optim_wrapper=FUSED
+    ).train()
     return read_checkpoint(folder / 'iter_5.pth')
 
 
@@ -54,13 +56,16 @@ def test_unchanged(saved, tmp_path):
     assert resume(saved, tmp_path).iter == 6
 
 
-@pytest.mark.parametrize('path, value', [
-    (('message_hub', 'runtime_info', 'best_score'), np.float32(.5)),
-    (('message_hub', 'log_scalars', 'train/loss'), 3),
-    (('meta', 'seed'), 3),
-    (('param_schedulers', ), ...),
-    (('ema_state_dict', ), ...),
-])
+@pytest.mark.parametrize(
+    'path, value',
+    [
+        (('message_hub', 'runtime_info', 'best_score'), np.float32(0.5)),
+        (('message_hub', 'log_scalars', 'train/loss'), 3),
+        (('meta', 'seed'), 3),
+        (('param_schedulers',), ...),
+        (('ema_state_dict',), ...),
+    ],
+)
 def test_state_that_serves(saved, tmp_path, path, value):
     assert resume(changed(saved, path, value), tmp_path).iter == 6
 
@@ -70,8 +75,9 @@ def test_config_is_not_executed(saved, tmp_path, automatic):
     trace = tmp_path / 'trace'
     code = f'open({str(trace)!r}, "w")'
     checkpoint = changed(saved, ('meta', 'config'), code)
-    checkpoint = changed(checkpoint, ('message_hub', 'runtime_info', 'cfg'),
-                         code)
+    checkpoint = changed(
+        checkpoint, ('message_hub', 'runtime_info', 'cfg'), code
+    )
     source = {}
     if not automatic:
         torch.save(checkpoint, tmp_path / 'given.pth')
@@ -87,50 +93,72 @@ def test_config_is_not_executed(saved, tmp_path, automatic):
 OPTIMIZER = ('optimizer', 'state', 0)
 
 
-@pytest.mark.parametrize('path, value, reason', [
-    ((*OPTIMIZER, 'exp_avg'), torch.ones(1), r'exp_avg.*layers.0.weight has '
-     r'shape \(1,\), expected \(8, 4\)'),
-    ((*OPTIMIZER, 'exp_avg_sq'), torch.tensor(0.), r'shape \(\)'),
-    ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(4, 8), r'shape \(4, 8\)'),
-    ((*OPTIMIZER, 'exp_avg_sq'), torch.full((8, 4), torch.nan), 'NaN'),
-    ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(8, 4).long(), 'torch.int64'),
-    ((*OPTIMIZER, 'exp_avg_sq'), 'text', 'is no tensor'),
-    ((*OPTIMIZER, 'exp_avg_sq'), ..., 'lacks entries'),
-    ((*OPTIMIZER, 'step'), torch.ones(8), r'shape \(8,\)'),
-    ((*OPTIMIZER, 'step'), torch.tensor(torch.inf), 'NaN or infinite'),
-    ((*OPTIMIZER, 'more'), torch.ones(8), 'no use for'),
-    (('optimizer', 'state', 99), {}, 'state of parameter 99'),
-    (('optimizer', 'param_groups', 0, 'params'), [0, 1], '1 groups with 2'),
-    (('optimizer', 'param_groups', 0, 'params'), [0] * 6, 'twice'),
-    (('optimizer', 'param_groups', 0, 'lr'), 'fast', "lr is 'fast'"),
-    (('optimizer', 'param_groups', 0, 'lr'), float('nan'), 'lr is nan'),
-    (('optimizer', 'param_groups', 0, 'betas'), [.9, 'x'], 'betas is'),
-    (('optimizer', 'param_groups', 0, 'fused'), [1], 'fused is'),
-    (('optimizer', 'param_groups'), [], '0 groups'),
-    (('optimizer', 'state'), [], 'none of PyTorch'),
-    (('optimizer', ), [], 'no dictionary'),
-    (('param_schedulers', ), [], '0 schedules, this run 3'),
-    (('param_schedulers', 0), dict(_get_value=1), 'other attributes'),
-    (('param_schedulers', 0, 'last_step'), 'x', 'last_step of schedule 0'),
-    (('param_schedulers', 0, 'base_values'), [1., 2.], '2 values'),
-    (('param_schedulers', 0, '_last_value'), 3., 'is no list'),
-    (('param_schedulers', 1, 'milestones'), {
-        1: 1
-    }, 'does not count'),
-    (('message_hub', ), {}, 'message_hub is not one of mmengine'),
-    (('message_hub', 'runtime_info', 'keep_ckpt_ids'), ['../x'
-                                                        ], 'keep_ckpt_ids'),
-    (('message_hub', 'runtime_info', 'best_ckpt'), 3, 'best_ckpt is no path'),
-    (('message_hub', 'runtime_info', 'best_score'), 'x', 'best_score'),
-    (('meta', 'seed'), 'x', "seed is 'x'"),
-    (('meta', 'seed'), 1 << 40, 'seed is 1099511627776'),
-    (('ema_state_dict', 'module.layers.0.weight'), torch.ones(1),
-     r'averaged weight .layers.0.weight. has shape'),
-    (('ema_state_dict', 'module.layers.0.weight'), torch.full(
-        (8, 4), torch.inf), 'averaged weight .* infinite'),
-    (('ema_state_dict', 'module.more'), torch.ones(1), 'no such weight'),
-    (('ema_state_dict', ), [], 'averaged weights'),
-])
+@pytest.mark.parametrize(
+    'path, value, reason',
+    [
+        (
+            (*OPTIMIZER, 'exp_avg'),
+            torch.ones(1),
+            r'exp_avg.*layers.0.weight has '
+            r'shape \(1,\), expected \(8, 4\)',
+        ),
+        ((*OPTIMIZER, 'exp_avg_sq'), torch.tensor(0.0), r'shape \(\)'),
+        ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(4, 8), r'shape \(4, 8\)'),
+        ((*OPTIMIZER, 'exp_avg_sq'), torch.full((8, 4), torch.nan), 'NaN'),
+        ((*OPTIMIZER, 'exp_avg_sq'), torch.ones(8, 4).long(), 'torch.int64'),
+        ((*OPTIMIZER, 'exp_avg_sq'), 'text', 'is no tensor'),
+        ((*OPTIMIZER, 'exp_avg_sq'), ..., 'lacks entries'),
+        ((*OPTIMIZER, 'step'), torch.ones(8), r'shape \(8,\)'),
+        ((*OPTIMIZER, 'step'), torch.tensor(torch.inf), 'NaN or infinite'),
+        ((*OPTIMIZER, 'more'), torch.ones(8), 'no use for'),
+        (('optimizer', 'state', 99), {}, 'state of parameter 99'),
+        (
+            ('optimizer', 'param_groups', 0, 'params'),
+            [0, 1],
+            '1 groups with 2',
+        ),
+        (('optimizer', 'param_groups', 0, 'params'), [0] * 6, 'twice'),
+        (('optimizer', 'param_groups', 0, 'lr'), 'fast', "lr is 'fast'"),
+        (('optimizer', 'param_groups', 0, 'lr'), float('nan'), 'lr is nan'),
+        (('optimizer', 'param_groups', 0, 'betas'), [0.9, 'x'], 'betas is'),
+        (('optimizer', 'param_groups', 0, 'fused'), [1], 'fused is'),
+        (('optimizer', 'param_groups'), [], '0 groups'),
+        (('optimizer', 'state'), [], 'none of PyTorch'),
+        (('optimizer',), [], 'no dictionary'),
+        (('param_schedulers',), [], '0 schedules, this run 3'),
+        (('param_schedulers', 0), dict(_get_value=1), 'other attributes'),
+        (('param_schedulers', 0, 'last_step'), 'x', 'last_step of schedule 0'),
+        (('param_schedulers', 0, 'base_values'), [1.0, 2.0], '2 values'),
+        (('param_schedulers', 0, '_last_value'), 3.0, 'is no list'),
+        (('param_schedulers', 1, 'milestones'), {1: 1}, 'does not count'),
+        (('message_hub',), {}, 'message_hub is not one of mmengine'),
+        (
+            ('message_hub', 'runtime_info', 'keep_ckpt_ids'),
+            ['../x'],
+            'keep_ckpt_ids',
+        ),
+        (
+            ('message_hub', 'runtime_info', 'best_ckpt'),
+            3,
+            'best_ckpt is no path',
+        ),
+        (('message_hub', 'runtime_info', 'best_score'), 'x', 'best_score'),
+        (('meta', 'seed'), 'x', "seed is 'x'"),
+        (('meta', 'seed'), 1 << 40, 'seed is 1099511627776'),
+        (
+            ('ema_state_dict', 'module.layers.0.weight'),
+            torch.ones(1),
+            r'averaged weight .layers.0.weight. has shape',
+        ),
+        (
+            ('ema_state_dict', 'module.layers.0.weight'),
+            torch.full((8, 4), torch.inf),
+            'averaged weight .* infinite',
+        ),
+        (('ema_state_dict', 'module.more'), torch.ones(1), 'no such weight'),
+        (('ema_state_dict',), [], 'averaged weights'),
+    ],
+)
 def test_state_that_does_not_fit(saved, tmp_path, path, value, reason):
     with pytest.raises(CheckpointError, match=reason) as error:
         resume(changed(saved, path, value), tmp_path)
@@ -142,7 +170,8 @@ def test_progress_that_is_no_count(saved, tmp_path, value, logged):
     checkpoint = changed(saved, ('meta', 'iter'), value)
     torch.save(checkpoint, tmp_path / 'iter_5.pth')
     with pytest.raises(
-            CheckpointError, match=r'intact \(iter_5.pth\): delete'):
+        CheckpointError, match=r'intact \(iter_5.pth\): delete'
+    ):
         find_latest(tmp_path)
     assert 'iter_5.pth: its iter is' in logged.text
     path = tmp_path / 'given.pth'
@@ -151,14 +180,17 @@ def test_progress_that_is_no_count(saved, tmp_path, value, logged):
         resume(saved, tmp_path, load_from=str(path))
 
 
-@pytest.mark.parametrize('optimizer', [
-    dict(type='SGD', lr=.01, momentum=.9),
-    dict(type='TorchAdafactor', lr=.01),
-    dict(type='NAdam', lr=.001),
-    dict(type='ASGD', lr=.001),
-    dict(type='Rprop', lr=.001),
-    dict(type='AdamW', lr=.001, amsgrad=True),
-])
+@pytest.mark.parametrize(
+    'optimizer',
+    [
+        dict(type='SGD', lr=0.01, momentum=0.9),
+        dict(type='TorchAdafactor', lr=0.01),
+        dict(type='NAdam', lr=0.001),
+        dict(type='ASGD', lr=0.001),
+        dict(type='Rprop', lr=0.001),
+        dict(type='AdamW', lr=0.001, amsgrad=True),
+    ],
+)
 def test_state_of_other_optimizers(tmp_path, optimizer):
     wrapper = dict(optim_wrapper=dict(optimizer=optimizer))
     training.runner(tmp_path, steps=5, **wrapper).train()
@@ -183,8 +215,9 @@ def test_files_elsewhere_are_not_removed(saved, tmp_path, kind):
         precious.touch()
     work = tmp_path / 'work'
     work.mkdir()
-    checkpoint = changed(saved, ('message_hub', 'runtime_info', 'best_ckpt'),
-                         str(precious))
+    checkpoint = changed(
+        saved, ('message_hub', 'runtime_info', 'best_ckpt'), str(precious)
+    )
     path = work / 'iter_5.pth'
     torch.save(checkpoint, path)
     run = training.runner(
@@ -193,11 +226,12 @@ def test_files_elsewhere_are_not_removed(saved, tmp_path, kind):
         resume=True,
         custom_hooks=EMA,
         optim_wrapper=FUSED,
-        checkpoint=dict(save_best='score', rule='greater'))
+        checkpoint=dict(save_best='score', rule='greater'),
+    )
     run.train()
     hook = next(h for h in run.hooks if isinstance(h, CheckpointHook))
     assert hook.best_ckpt_path == str(work / 'best_work')
-    hook.after_val_epoch(run, dict(score=1.))
+    hook.after_val_epoch(run, dict(score=1.0))
     assert precious.exists()
     assert Path(hook.best_ckpt_path).parent == work
 

@@ -1,4 +1,5 @@
 """Checkpoints of a training run: strict, resumable, never half written."""
+
 import os
 import signal
 import subprocess
@@ -88,12 +89,13 @@ def test_killed_in_mid_write(how, reference, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         # A shell's background jobs, and their children, ignore it.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / 'writing').exists():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
-        time.sleep(.05)
+        time.sleep(0.05)
     process.send_signal(how)
     assert process.wait(60) != 0
     process.stderr.close()
@@ -142,7 +144,8 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 def test_best_checkpoint_is_replaced_at_last(tmp_path):
     run = training.runner(
-        tmp_path, checkpoint=dict(save_best='score', rule='greater'))
+        tmp_path, checkpoint=dict(save_best='score', rule='greater')
+    )
     run.train()
     hook = next(h for h in run.hooks if isinstance(h, CheckpointHook))
     assert type(hook) is SafeCheckpointHook
@@ -185,16 +188,19 @@ def test_meta_of_a_config_can_be_read_back(tmp_path):
     run.train()
     meta = read_checkpoint(tmp_path / 'iter_20.pth')['meta']
     assert meta['dataset_meta'] == dict(
-        classes=training.CLASSES, sizes=dict(a=[1, 2]))
+        classes=training.CLASSES, sizes=dict(a=[1, 2])
+    )
 
 
 def test_load_from_is_strict(reference, tmp_path):
     run = training.runner(
-        tmp_path, steps=1, load_from=str(reference / 'iter_20.pth'), width=9)
+        tmp_path, steps=1, load_from=str(reference / 'iter_20.pth'), width=9
+    )
     with pytest.raises(CheckpointError) as error:
         run.train()
     assert 'layers.0.weight: (8, 4) in the file, (9, 4) in the model' in str(
-        error.value)
+        error.value
+    )
     assert str(reference / 'iter_20.pth') in str(error.value)
     run.load_checkpoint(str(reference / 'iter_20.pth'), strict=False)
     weights = read_checkpoint(reference / 'iter_20.pth')['state_dict']
@@ -219,7 +225,8 @@ def test_classes_in_another_order_are_an_error(reference, tmp_path):
     run = training.runner(
         tmp_path,
         load_from=str(reference / 'iter_20.pth'),
-        classes=('square', 'circle', 'triangle'))
+        classes=('square', 'circle', 'triangle'),
+    )
     with pytest.raises(CheckpointError, match='labels would be swapped'):
         run.train()
 
@@ -241,10 +248,12 @@ class Scores(training.Line):
 def of_other_classes(reference, path):
     """A checkpoint of five classes; the runs of this file have three."""
     state = read_checkpoint(reference / 'iter_20.pth')['state_dict']
-    state.update({
-        f'head.fc_cls.{k}': torch.randn_like(v)
-        for k, v in nn.Linear(2, 6).state_dict().items()
-    })
+    state.update(
+        {
+            f'head.fc_cls.{k}': torch.randn_like(v)
+            for k, v in nn.Linear(2, 6).state_dict().items()
+        }
+    )
     names = ['square', 'star', 'cross', 'circle', 'moon']
     meta = dict(dataset_meta=dict(classes=names))
     torch.save(dict(state_dict=state, meta=meta), path)
@@ -256,8 +265,7 @@ class Start(Hook):
 
     def before_train(self, runner):
         self.state = {
-            k: v.clone()
-            for k, v in runner.model.state_dict().items()
+            k: v.clone() for k, v in runner.model.state_dict().items()
         }
 
 
@@ -270,13 +278,15 @@ def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
         steps=1,
         model=Scores(3),
         load_from=str(path),
-        cfg=dict(copy_classes=copying))
+        cfg=dict(copy_classes=copying),
+    )
     initial = run.model.head.fc_cls.bias.clone()
     start = Start()
     run.register_hook(start)
     run.train()
-    assert torch.equal(start.state['layers.0.weight'],
-                       theirs['layers.0.weight'])
+    assert torch.equal(
+        start.state['layers.0.weight'], theirs['layers.0.weight']
+    )
     expected = initial
     if copying:  # circle, square, triangle, background
         bias = theirs['head.fc_cls.bias']
@@ -285,7 +295,8 @@ def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
 
 
 def test_other_classes_are_an_error_unless_training_starts(
-        reference, tmp_path):
+    reference, tmp_path
+):
     path = tmp_path / 'other.pth'
     of_other_classes(reference, path)
     run = training.runner(tmp_path, model=Scores(3), load_from=str(path))
@@ -297,7 +308,8 @@ def test_other_classes_are_an_error_unless_training_starts(
     whole = read_checkpoint(reference / 'iter_20.pth')
     torch.save({**whole, **read_checkpoint(path)}, path)
     run = training.runner(
-        tmp_path, model=Scores(3), load_from=str(path), resume=True)
+        tmp_path, model=Scores(3), load_from=str(path), resume=True
+    )
     with pytest.raises(CheckpointError):
         run.train()
 
@@ -316,7 +328,7 @@ def test_resume_from_weights_only_is_an_error(reference, tmp_path):
 def test_resume_of_a_truncated_file_is_an_error(reference, tmp_path):
     whole = (reference / 'iter_20.pth').read_bytes()
     path = tmp_path / 'cut.pth'
-    path.write_bytes(whole[:len(whole) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     run = training.runner(tmp_path, resume=True, load_from=str(path))
     with pytest.raises(CheckpointError, match='cut.pth.*is truncated'):
         run.train()
@@ -366,10 +378,11 @@ def test_nothing_to_resume_starts_anew(tmp_path, reference):
 def test_cpu_processes_have_no_sync_bn(monkeypatch, device, reverted):
     """PyTorch's SyncBN refuses tensors on the CPU."""
     monkeypatch.setattr('swin_dense.engine.runner.get_device', lambda: device)
-    monkeypatch.setattr('mmengine.runner.Runner.wrap_model',
-                        lambda self, cfg, model: model)
+    monkeypatch.setattr(
+        'mmengine.runner.Runner.wrap_model', lambda self, cfg, model: model
+    )
     runner = object.__new__(DenseRunner)
     runner._distributed = True
-    norm, = runner.wrap_model(None, nn.Sequential(nn.SyncBatchNorm(4)))
+    (norm,) = runner.wrap_model(None, nn.Sequential(nn.SyncBatchNorm(4)))
     assert isinstance(norm, nn.SyncBatchNorm) is not reverted
     assert norm.num_features == 4

@@ -1,4 +1,5 @@
 """Which task a config is of, and what is known of each."""
+
 from pathlib import Path
 
 import pytest
@@ -18,30 +19,48 @@ from swin_dense.engine.tasks import (
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize('model, scope, task', [
-    (dict(roi_head={}, rpn_head={}), 'mmdet', DETECTION),
-    (dict(bbox_head={}), None, DETECTION),
-    (dict(panoptic_head={}), 'mmdet', DETECTION),
-    (dict(decode_head=[{}, {}]), 'mmseg', SEGMENTATION),
-    (dict(cls_head={}), 'mmaction', VIDEO),
-    (dict(type='mmseg.EncoderDecoder', decode_head={}), 'mmdet', SEGMENTATION),
-    (dict(type='mine.Net'), 'mmaction', VIDEO),
-    (dict(type='mine.Net'), 'mmseg', SEGMENTATION),
-    (dict(type='SegTTAModel',
-          module=dict(decode_head={})), 'mmdet', SEGMENTATION),
-    (dict(type='SoftTeacher', detector=dict(roi_head={})), None, DETECTION),
-])
+@pytest.mark.parametrize(
+    'model, scope, task',
+    [
+        (dict(roi_head={}, rpn_head={}), 'mmdet', DETECTION),
+        (dict(bbox_head={}), None, DETECTION),
+        (dict(panoptic_head={}), 'mmdet', DETECTION),
+        (dict(decode_head=[{}, {}]), 'mmseg', SEGMENTATION),
+        (dict(cls_head={}), 'mmaction', VIDEO),
+        (
+            dict(type='mmseg.EncoderDecoder', decode_head={}),
+            'mmdet',
+            SEGMENTATION,
+        ),
+        (dict(type='mine.Net'), 'mmaction', VIDEO),
+        (dict(type='mine.Net'), 'mmseg', SEGMENTATION),
+        (
+            dict(type='SegTTAModel', module=dict(decode_head={})),
+            'mmdet',
+            SEGMENTATION,
+        ),
+        (
+            dict(type='SoftTeacher', detector=dict(roi_head={})),
+            None,
+            DETECTION,
+        ),
+    ],
+)
 def test_heads_decide_then_the_scope(model, scope, task):
     assert task_of(Config(dict(model=model, default_scope=scope))) is task
 
 
-@pytest.mark.parametrize('cfg', [
-    dict(),
-    dict(model=None),
-    dict(
-        model=dict(type='ImageClassifier', head={}),
-        default_scope='mmpretrain'),
-])
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(),
+        dict(model=None),
+        dict(
+            model=dict(type='ImageClassifier', head={}),
+            default_scope='mmpretrain',
+        ),
+    ],
+)
 def test_other_configs_are_of_no_task(cfg):
     assert find_task(cfg) is None
 
@@ -56,11 +75,14 @@ def test_the_error_says_what_a_task_is_known_by():
     assert 'one of mmseg, mmaction, mmdet' in message
 
 
-@pytest.mark.parametrize('name, task', [
-    ('cascade_swin_t_coco', DETECTION),
-    ('upernet_swin_t_ade20k', SEGMENTATION),
-    ('video_swin_t_k400', VIDEO),
-])
+@pytest.mark.parametrize(
+    'name, task',
+    [
+        ('cascade_swin_t_coco', DETECTION),
+        ('upernet_swin_t_ade20k', SEGMENTATION),
+        ('video_swin_t_k400', VIDEO),
+    ],
+)
 def test_a_recipe_is_of_its_task(name, task):
     cfg = Config.fromfile(REPOSITORY / 'configs' / f'{name}.py')
     assert task_of(cfg) is task
@@ -81,7 +103,7 @@ def test_what_a_task_names_exists(task):
 def test_views_are_those_of_clips():
     pipeline = [
         dict(type='SampleFrames', num_clips=4),
-        dict(type='swin_dense.EvenCrops', count=3)
+        dict(type='swin_dense.EvenCrops', count=3),
     ]
     assert VIDEO.load('views')(pipeline) == (4, 3)
     assert DETECTION.views == SEGMENTATION.views == ''

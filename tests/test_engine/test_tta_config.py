@@ -1,4 +1,5 @@
 """Configs that test several views: their pipelines, by hand."""
+
 from copy import deepcopy
 
 import pytest
@@ -23,7 +24,9 @@ def config(*steps, model=SEGMENTOR, **settings):
         dict(
             model=deepcopy(model),
             test_dataloader=dict(dataset=dataset),
-            **settings))
+            **settings,
+        )
+    )
 
 
 def pipeline(*steps, **options):
@@ -44,8 +47,10 @@ def test_default_of_segmentation_is_the_published_test():
     assert cfg.model == dict(type='swin_dense.SegTTAModel', module=SEGMENTOR)
     load, augment = cfg.test_dataloader.dataset.pipeline
     assert load == LOAD
-    assert scales(cfg) == ([(64, 16), (96, 24), (128, 32), (160, 40),
-                            (192, 48), (224, 56)], [0., 1.])
+    assert scales(cfg) == (
+        [(64, 16), (96, 24), (128, 32), (160, 40), (192, 48), (224, 56)],
+        [0.0, 1.0],
+    )
     assert SEGMENTATION.tta_ratios == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     resizes, flips, *rest = augment.transforms
     assert all(step.keep_ratio for step in resizes)
@@ -57,13 +62,17 @@ def test_default_of_detection():
     cfg = config(model=DETECTOR)
     add_tta(cfg)
     assert cfg.model == dict(type='swin_dense.DetTTAModel', module=DETECTOR)
-    assert scales(cfg) == ([(64, 16), (128, 32), (192, 48)], [0., 1.])
+    assert scales(cfg) == ([(64, 16), (128, 32), (192, 48)], [0.0, 1.0])
 
 
 def test_detectors_are_told_of_flips():
     pack = pipeline()[1].transforms[-1][0]
-    assert pack.meta_keys == ('img_id', 'scale_factor', 'flip',
-                              'flip_direction')
+    assert pack.meta_keys == (
+        'img_id',
+        'scale_factor',
+        'flip',
+        'flip_direction',
+    )
     # mmdet's default tells them anyway.
     bare = dict(type='PackDetInputs')
     assert pipeline(LOAD, RESIZE, bare)[1].transforms[-1] == [bare]
@@ -74,19 +83,21 @@ def test_own_settings_of_a_config():
         scales=[(60, 40), (90, 60)],
         flip=False,
         sizes=['ml', 's'],
-        keep_features=True)
+        keep_features=True,
+    )
     cfg = config(model=DETECTOR, tta=own)
     apply_options(cfg, {'tta.flip': True})
     add_tta(cfg)
-    assert scales(cfg) == ([(60, 40), (90, 60)], [0., 1.])
+    assert scales(cfg) == ([(60, 40), (90, 60)], [0.0, 1.0])
     assert cfg.model == dict(
         type='swin_dense.DetTTAModel',
         sizes=['ml', 'ml', 's', 's'],
         keep_features=True,
-        module=DETECTOR)
+        module=DETECTOR,
+    )
     cfg = config(model=DETECTOR, tta=own)
     add_tta(cfg, ratios=[2], flip=True)  # a command line's come first
-    assert scales(cfg) == ([(256, 64)], [0., 1.])
+    assert scales(cfg) == ([(256, 64)], [0.0, 1.0])
     assert 'sizes' not in cfg.model and cfg.model.keep_features
 
 
@@ -101,7 +112,7 @@ def test_settings_of_a_command_line_alone():
 def test_scales_instead_of_ratios():
     cfg = config()
     add_tta(cfg, scales=[(100, 50)], flip=False)
-    assert scales(cfg) == ([(100, 50)], [0.])
+    assert scales(cfg) == ([(100, 50)], [0.0])
     step = dict(type='Resize', scale_factor=2.0, keep_ratio=True)
     cfg = config(LOAD, step, PACK)
     add_tta(cfg, scales=[(100, 50)])
@@ -109,11 +120,22 @@ def test_scales_instead_of_ratios():
     assert resizes == [dict(type='Resize', scale=(100, 50), keep_ratio=True)]
 
 
-@pytest.mark.parametrize('step, key, expected', [
-    (dict(type='Resize', scale=100), 'scale', (50, 50)),
-    (dict(type='mmseg.Resize', scale_factor=2.0), 'scale_factor', (1.0, 1.0)),
-    (dict(type='Resize', scale_factor=(2.0, 1.0)), 'scale_factor', (1.0, 0.5)),
-])
+@pytest.mark.parametrize(
+    'step, key, expected',
+    [
+        (dict(type='Resize', scale=100), 'scale', (50, 50)),
+        (
+            dict(type='mmseg.Resize', scale_factor=2.0),
+            'scale_factor',
+            (1.0, 1.0),
+        ),
+        (
+            dict(type='Resize', scale_factor=(2.0, 1.0)),
+            'scale_factor',
+            (1.0, 0.5),
+        ),
+    ],
+)
 def test_ways_to_resize(step, key, expected):
     steps = pipeline(LOAD, step, LABELS, PACK, ratios=[0.5])
     assert steps[1].transforms[0] == [dict(step, **{key: expected})]
@@ -121,8 +143,10 @@ def test_ways_to_resize(step, key, expected):
 
 def test_pipeline_that_does_not_resize():
     steps = pipeline(LOAD, LABELS, PACK, ratios=[0.5, 1])
-    assert [step.scale_factor
-            for step in steps[1].transforms[0]] == [(0.5, 0.5), (1.0, 1.0)]
+    assert [step.scale_factor for step in steps[1].transforms[0]] == [
+        (0.5, 0.5),
+        (1.0, 1.0),
+    ]
 
 
 @pytest.mark.parametrize('ratios', [[1.0, -0.5], [0]])
@@ -131,7 +155,7 @@ def test_bad_ratios(ratios):
         add_tta(config(), ratios)
 
 
-@pytest.mark.parametrize('scale', [(0, 5), (4, ), (-1, 3)])
+@pytest.mark.parametrize('scale', [(0, 5), (4,), (-1, 3)])
 def test_bad_scales(scale):
     with pytest.raises(ValueError, match='pairs of positive numbers'):
         add_tta(config(), scales=[scale])
@@ -139,12 +163,12 @@ def test_bad_scales(scale):
 
 def test_ratios_or_scales():
     with pytest.raises(ValueError, match='not both'):
-        add_tta(config(tta=dict(ratios=[1.], scales=[(9, 9)])))
+        add_tta(config(tta=dict(ratios=[1.0], scales=[(9, 9)])))
 
 
 def test_sizes_of_other_scales():
     with pytest.raises(ValueError, match='for each of 2 scales, got'):
-        add_tta(config(tta=dict(ratios=[1., 2.], sizes=['s'])))
+        add_tta(config(tta=dict(ratios=[1.0, 2.0], sizes=['s'])))
 
 
 def test_labels_that_would_be_scaled():
@@ -157,10 +181,13 @@ def test_two_resizes():
         add_tta(config(LOAD, RESIZE, dict(type='ResizeToMultiple'), PACK))
 
 
-@pytest.mark.parametrize('model', [
-    dict(type='Recognizer3D', cls_head=dict()),
-    dict(type='Mask2Former', panoptic_head=dict())
-])
+@pytest.mark.parametrize(
+    'model',
+    [
+        dict(type='Recognizer3D', cls_head=dict()),
+        dict(type='Mask2Former', panoptic_head=dict()),
+    ],
+)
 def test_other_hosts_are_refused(model):
     with pytest.raises(ValueError, match=f'{model["type"]}: test without'):
         add_tta(config(model=model))

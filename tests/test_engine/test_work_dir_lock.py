@@ -1,4 +1,5 @@
 """One training at a time in a work folder."""
+
 import json
 import multiprocessing
 import os
@@ -22,50 +23,57 @@ from swin_dense.engine.work_dir_lock import (
 
 HOST = socket.gethostname()
 # Trains in a folder until it is told to end, or killed.
-CODE = ('import sys\n'
-        'from swin_dense.engine.work_dir_lock import hold_work_dir\n'
-        'with hold_work_dir(sys.argv[1]):\n'
-        '    print("holds", flush=True)\n'
-        '    sys.stdin.readline()\n')
+CODE = (
+    'import sys\n'
+    'from swin_dense.engine.work_dir_lock import hold_work_dir\n'
+    'with hold_work_dir(sys.argv[1]):\n'
+    '    print("holds", flush=True)\n'
+    '    sys.stdin.readline()\n'
+)
 
 
 @pytest.fixture
 def other(tmp_path):
     """Another process that trains in the folder."""
-    process = subprocess.Popen([sys.executable, '-c', CODE, tmp_path],
-                               stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(
+        [sys.executable, '-c', CODE, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == 'holds\n'
     yield process
     process.kill()
     process.communicate()
 
 
-def write_owner(folder, host=HOST, pid=1, age=0.):
+def write_owner(folder, host=HOST, pid=1, age=0.0):
     path = folder / NAME
     path.write_text(json.dumps(dict(host=host, pid=pid, started='once')))
-    os.utime(path, (time.time() - age, ) * 2)
+    os.utime(path, (time.time() - age,) * 2)
     return path
 
 
 def takes_it(folder):
     with hold_work_dir(folder):
         owner = json.loads((folder / NAME).read_text())
-    return (owner['host'],
-            owner['pid']) == (HOST,
-                              os.getpid()) and not (folder / NAME).exists()
+    return (owner['host'], owner['pid']) == (HOST, os.getpid()) and not (
+        folder / NAME
+    ).exists()
 
 
 def test_a_second_training_is_refused_until_the_first_ends(tmp_path, other):
     before = (tmp_path / NAME).read_bytes()
-    for enter in (check_not_training,
-                  lambda folder: WorkDirLock(folder).acquire()):
+    for enter in (
+        check_not_training,
+        lambda folder: WorkDirLock(folder).acquire(),
+    ):
         with pytest.raises(WorkDirInUseError) as caught:
             enter(tmp_path)
         assert str(caught.value).startswith(
             f'{tmp_path} is in use: a training runs there (process '
-            f'{other.pid} on {HOST}, since 2')
+            f'{other.pid} on {HOST}, since 2'
+        )
         assert 'choose another folder by --work-dir' in str(caught.value)
     assert (tmp_path / NAME).read_bytes() == before
     other.communicate('end\n')
@@ -85,7 +93,9 @@ def test_resuming_beside_a_running_one(tmp_path, other):
     config = tmp_path / 'x.py'
     config.write_text('a = 1')
     with pytest.raises(WorkDirInUseError, match='a training runs there'):
-        apply_command_line(load_config(config), work_dir=tmp_path, resume='auto')
+        apply_command_line(
+            load_config(config), work_dir=tmp_path, resume='auto'
+        )
 
 
 def test_errors_release_it(tmp_path):
@@ -103,8 +113,9 @@ def test_in_one_process_too(tmp_path):
             check_not_training(tmp_path)
 
 
-@pytest.mark.parametrize('content',
-                         [b'', b'{', b'[]', b'{"host": 1}', b'[' * 4000])
+@pytest.mark.parametrize(
+    'content', [b'', b'{', b'[]', b'{"host": 1}', b'[' * 4000]
+)
 def test_a_damaged_leftover(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     check_not_training(tmp_path)
@@ -168,7 +179,8 @@ def test_processes_that_load_data_do_not_keep_it(tmp_path):
     lock = WorkDirLock(tmp_path)
     lock.acquire()
     worker = multiprocessing.get_context('fork').Process(
-        target=_wait, args=(there, ))
+        target=_wait, args=(there,)
+    )
     worker.start()
     try:
         here.recv()
@@ -190,11 +202,14 @@ def test_other_processes_of_a_run_do_not_look(tmp_path, monkeypatch):
 
 def test_of_many_at_once_one_wins(tmp_path):
     processes = [
-        subprocess.Popen([sys.executable, '-c', CODE, tmp_path],
-                         stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE,
-                         text=True) for _ in range(3)
+        subprocess.Popen(
+            [sys.executable, '-c', CODE, tmp_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
     ]
     holds = []
     for process in processes:

@@ -1,4 +1,5 @@
 """Which kernels are chosen, and how to overrule that."""
+
 import pytest
 import torch
 
@@ -6,10 +7,11 @@ from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
 from swin_dense.ops import SizeCache
 
-NARROW = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2), out_indices=(1, ))
+NARROW = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2), out_indices=(1,))
 X = torch.zeros(1, 4, 4, 8)
 has_cpu = pytest.mark.skipif(
-    'cpu' not in kernels.available(), reason='no kernels for a CPU')
+    'cpu' not in kernels.available(), reason='no kernels for a CPU'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,10 @@ def test_compilers_take_the_plain_ones():
 def test_overruled_by_context_and_environment(monkeypatch, logged):
     monkeypatch.setenv(kernels.VARIABLE, 'plain')
     assert kernels.choose(X).name == 'plain'
-    assert ('kernels: plain (float32 on cpu), as SWIN_DENSE_KERNELS asks for'
-            in logged.messages)
+    assert (
+        'kernels: plain (float32 on cpu), as SWIN_DENSE_KERNELS asks for'
+        in logged.messages
+    )
     best = list(kernels.available())[0]
     with kernels.use(best):
         assert kernels.choose(X).name == best
@@ -69,9 +73,9 @@ def test_overruled_by_context_and_environment(monkeypatch, logged):
 
 def test_unknown_names_are_refused(monkeypatch):
     with pytest.raises(
-            ValueError,
-            match="kernels.use must be one of .*plain "
-            "or auto, got 'fast'"):
+        ValueError,
+        match="kernels.use must be one of .*plain or auto, got 'fast'",
+    ):
         with kernels.use('fast'):
             pass
     monkeypatch.setenv(kernels.VARIABLE, 'fast')
@@ -94,8 +98,13 @@ def test_a_pyramid_chooses_once(monkeypatch):
         chosen.append(cache)
         return choose(x, cache)
 
-    for module in ('backbones.base', 'layers.stage', 'layers.block',
-                   'layers.patch', 'layers.feedforward'):
+    for module in (
+        'backbones.base',
+        'layers.stage',
+        'layers.block',
+        'layers.patch',
+        'layers.feedforward',
+    ):
         monkeypatch.setattr(f'swin_dense.{module}.choose', counted)
     model(torch.randn(1, 3, 32, 32))
     assert len(chosen) == 1 and isinstance(chosen[0], SizeCache)

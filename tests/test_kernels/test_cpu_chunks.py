@@ -1,4 +1,5 @@
 """Chunks fit a cache, and each worker has as many."""
+
 import pytest
 import torch
 
@@ -39,7 +40,7 @@ def test_slices_cover_all_rows():
 
 
 def test_sums_add_up_whoever_comes_first():
-    big, small = torch.tensor([2.**24]), torch.tensor([1.])
+    big, small = torch.tensor([2.0**24]), torch.tensor([1.0])
     totals = []
     for order in ((0, 1), (1, 0)):
         sums = Sums()
@@ -57,4 +58,4 @@ def test_sums_of_products():
     a, b = torch.ones(2, 3), torch.ones(3, 4)
     for worker in (0, 0, 1):
         sums.add_product(worker, 'weight', a, b)
-    assert sums.total('weight', torch.float32).tolist() == [[9.] * 4] * 2
+    assert sums.total('weight', torch.float32).tolist() == [[9.0] * 4] * 2

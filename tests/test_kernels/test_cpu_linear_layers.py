@@ -1,4 +1,5 @@
 """Linear layers on the CPU."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,11 @@ SHAPES = [(5, 3, 7), (200, 96, 288), (64, 130, 33)]
 def make(rows, inputs, outputs):
     """Input, weight and bias of order 1."""
     generator = torch.Generator().manual_seed(rows)
-    return (torch.randn(rows, inputs, generator=generator),
-            torch.randn(outputs, inputs, generator=generator),
-            torch.randn(outputs, generator=generator))
+    return (
+        torch.randn(rows, inputs, generator=generator),
+        torch.randn(outputs, inputs, generator=generator),
+        torch.randn(outputs, generator=generator),
+    )
 
 
 @pytest.fixture(params=[False, True], ids=['BLAS', 'oneDNN'], autouse=True)
@@ -39,7 +42,8 @@ def test_packed_weights_give_the_plain_result(shape, transposed):
                 linear_no_grad(x[rows], weight, bias),
                 wanted[rows],
                 atol=1e-4,
-                rtol=1e-5)
+                rtol=1e-5,
+            )
 
 
 def test_each_weight_is_packed_for_itself():
@@ -51,7 +55,8 @@ def test_each_weight_is_packed_for_itself():
                 linear_no_grad(x, other, None),
                 x @ other.t(),
                 atol=1e-4,
-                rtol=1e-5)
+                rtol=1e-5,
+            )
 
 
 def test_changed_weights_count_in_the_next_loop():
@@ -61,15 +66,19 @@ def test_changed_weights_count_in_the_next_loop():
     weight.data.mul_(2)
     with pack_weights_once():
         torch.testing.assert_close(
-            linear_no_grad(x, weight, bias), F.linear(x, weight, bias))
+            linear_no_grad(x, weight, bias), F.linear(x, weight, bias)
+        )
 
 
 @pytest.mark.parametrize('library', [True], indirect=True)
 def test_no_weight_stays_packed_after_the_loop(monkeypatch, library):
     calls = []
     pack = torch.ops.mkldnn._reorder_linear_weight
-    monkeypatch.setattr(torch.ops.mkldnn, '_reorder_linear_weight',
-                        lambda *args: calls.append(1) or pack(*args))
+    monkeypatch.setattr(
+        torch.ops.mkldnn,
+        '_reorder_linear_weight',
+        lambda *args: calls.append(1) or pack(*args),
+    )
     x, weight, bias = make(*SHAPES[1])
     with pack_weights_once():
         linear_no_grad(x, weight, bias)
@@ -89,13 +98,15 @@ def test_gelu_follows(approximate):
         linear_no_grad(x, weight, bias, approximate),
         F.gelu(F.linear(x, weight, bias), approximate=approximate),
         atol=1e-4,
-        rtol=1e-5)
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize('in_hardware', [False, True])
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_autocast_is_at_least_as_exact_as_plain(dtype, in_hardware,
-                                                monkeypatch):
+def test_autocast_is_at_least_as_exact_as_plain(
+    dtype, in_hardware, monkeypatch
+):
     monkeypatch.setattr(module, '_multiplies_bfloat16', lambda: in_hardware)
     x, weight, bias = make(*SHAPES[1])
     parameters = [weight.requires_grad_(), bias.requires_grad_()]
@@ -107,14 +118,19 @@ def test_autocast_is_at_least_as_exact_as_plain(dtype, in_hardware,
             y = function(x, weight, bias)
         assert y.dtype == dtype
         grads = torch.autograd.grad(y.double().square().mean(), parameters)
-        errors.append([(a.double() - b).norm().item()
-                       for a, b in zip((y, *grads), (exact, *exact_grads))])
+        errors.append(
+            [
+                (a.double() - b).norm().item()
+                for a, b in zip((y, *grads), (exact, *exact_grads))
+            ]
+        )
     for ours, plain in zip(*errors):
         assert ours <= 1.05 * plain
 
 
 @pytest.mark.parametrize('bias', [False, True])
 def test_gradients_of_a_linear_layer(bias):
-    tensors = [t.double().requires_grad_() for t in make(5, 3, 7)[:2 + bias]]
+    tensors = [t.double().requires_grad_() for t in make(5, 3, 7)[: 2 + bias]]
     assert torch.autograd.gradcheck(
-        lambda x, weight, bias=None: linear(x, weight, bias), tensors)
+        lambda x, weight, bias=None: linear(x, weight, bias), tensors
+    )

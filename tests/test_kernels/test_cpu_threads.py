@@ -1,4 +1,5 @@
 """Work is shared out among threads that compute alone."""
+
 import os
 import threading
 
@@ -46,7 +47,8 @@ def test_threads_of_the_process_stay_as_set():
     share_out(lambda *_: None, 3)
     counts = [torch.get_num_threads()]
     thread = threading.Thread(
-        target=lambda: counts.append(torch.get_num_threads()))
+        target=lambda: counts.append(torch.get_num_threads())
+    )
     thread.start()
     thread.join()
     assert counts == [3, 3]
@@ -72,8 +74,12 @@ def test_nothing_is_recorded_and_nothing_cast(inference):
 
     def look(worker, number):
         states.append(
-            (torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
-             torch.is_autocast_enabled('cpu')))
+            (
+                torch.is_grad_enabled(),
+                torch.is_inference_mode_enabled(),
+                torch.is_autocast_enabled('cpu'),
+            )
+        )
 
     with torch.inference_mode(inference), torch.autocast('cpu'):
         share_out(look, 3)
@@ -95,6 +101,7 @@ def test_an_error_is_raised_when_all_have_ended():
 
 def test_operations_that_are_watched_stay_in_the_calling_thread():
     from torch.utils.flop_counter import FlopCounterMode
+
     a = torch.ones(4, 4)
     with FlopCounterMode(display=False) as counter:
         share_out(lambda *_: a @ a, 3)

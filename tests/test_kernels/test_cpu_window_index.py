@@ -1,4 +1,5 @@
 """Indices of windows do what padding, shift and partition do."""
+
 import pytest
 import torch
 
@@ -11,14 +12,19 @@ gather_windows = window_index.gather_windows
 scatter_windows = window_index.scatter_windows
 make_window_index = window_index.make_window_index
 
-LAYOUTS = [((5, 6), (3, 4), (1, 2)), ((6, 8), (3, 4), (0, 0)),
-           ((5, ), (4, ), (2, )), ((3, 5, 4), (2, 4, 4), (1, 2, 0))]
+LAYOUTS = [
+    ((5, 6), (3, 4), (1, 2)),
+    ((6, 8), (3, 4), (0, 0)),
+    ((5,), (4,), (2,)),
+    ((3, 5, 4), (2, 4, 4), (1, 2, 0)),
+]
 
 
 def window_order(layout, batch):
     """Place of each window of the index in row-major order."""
     mask = window_mask(
-        layout._replace(mask_padding=True, mask_value=0.), batch)
+        layout._replace(mask_padding=True, mask_value=0.0), batch
+    )
     if mask is None:
         return torch.arange(batch * layout.num_windows)
     return mask.mask_index.argsort(stable=True)
@@ -28,13 +34,14 @@ def window_order(layout, batch):
 @pytest.mark.parametrize('count', [1, 3])
 @pytest.mark.parametrize('grid, window, shift', LAYOUTS)
 def test_chunks_do_what_the_steps_do(grid, window, shift, count, shifts_by):
-    x, filler = torch.randn(2, *grid, 3), torch.tensor([7., 8, 9])
+    x, filler = torch.randn(2, *grid, 3), torch.tensor([7.0, 8, 9])
     layout = WindowLayout(grid, window, shift, shifts_by)
     index = make_window_index(layout, 2, count)
     tokens, size = x.flatten(0, -2), torch.Size(window).numel()
     for padding in (None, filler):
         read = torch.cat(
-            [chunk.gather(tokens, size, padding) for chunk in index.chunks])
+            [chunk.gather(tokens, size, padding) for chunk in index.chunks]
+        )
         expected = cut_windows(x, layout, padding)[window_order(layout, 2)]
         assert torch.equal(read, expected)
     assert torch.equal(read.flatten(0, 1)[index.slot_of_token], tokens)
@@ -43,7 +50,7 @@ def test_chunks_do_what_the_steps_do(grid, window, shift, count, shifts_by):
 
 @pytest.mark.parametrize('mask_padding', [True, False])
 def test_windows_with_the_same_mask_come_together(mask_padding):
-    layout = WindowLayout((11, 14), (4, 4), (2, 2), 'roll', mask_padding, -9.)
+    layout = WindowLayout((11, 14), (4, 4), (2, 2), 'roll', mask_padding, -9.0)
     mask = window_mask(layout, 2)
     masks = mask.for_windows()[window_order(layout, 2)]
     index = make_window_index(layout, 2, 12)
@@ -51,7 +58,8 @@ def test_windows_with_the_same_mask_come_together(mask_padding):
     assert 1 in {len(part) for part in read}  # some chunks share a mask
     for chunk, part in zip(index.chunks, read):
         assert torch.equal(
-            part.expand(len(masks[chunk.rows]), -1, -1), masks[chunk.rows])
+            part.expand(len(masks[chunk.rows]), -1, -1), masks[chunk.rows]
+        )
     changes = (masks[1:] != masks[:-1]).flatten(1).any(1).sum()
     assert changes == len(mask.masks) - 1
 
@@ -65,12 +73,17 @@ def test_gradients(grid, window, shift):
     windows = torch.randn(
         len(
             cut_windows(
-                torch.zeros(2, *grid, 1), WindowLayout(grid, window, shift))),
+                torch.zeros(2, *grid, 1), WindowLayout(grid, window, shift)
+            )
+        ),
         size,
         2,
-        dtype=torch.float64)
+        dtype=torch.float64,
+    )
     windows.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, filler: gather_windows(x, index, size, filler), (x, filler))
-    assert torch.autograd.gradcheck(lambda w: scatter_windows(w, index),
-                                    windows)
+        lambda x, filler: gather_windows(x, index, size, filler), (x, filler)
+    )
+    assert torch.autograd.gradcheck(
+        lambda w: scatter_windows(w, index), windows
+    )

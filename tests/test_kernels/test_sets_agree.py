@@ -1,4 +1,5 @@
 """Every set of kernels gives what the plain ones give."""
+
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from swin_dense.ops import WindowLayout
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 # Grid, nominal window, window in use, shift.
 LAYOUTS = {
-    'one axis': ((12, ), (4, ), (4, ), (0, )),
+    'one axis': ((12,), (4,), (4,), (0,)),
     'shift': ((8, 12), (4, 3), (4, 3), (2, 1)),
     'padding and shift': ((7, 10), (4, 3), (4, 3), (2, 1)),
     'shrunken window': ((3, 10), (4, 4), (3, 4), (0, 2)),
@@ -46,14 +47,15 @@ def run(block, merging, x, layout, case, dropout):
     return [out, evaluated, *grads]
 
 
-@pytest.mark.parametrize('dropout', [0., .3])
+@pytest.mark.parametrize('dropout', [0.0, 0.3])
 @pytest.mark.parametrize('mask_padding', [False, True])
 @pytest.mark.parametrize('mixer', [WindowAttention, CosineAttention])
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('name', LAYOUTS)
 @pytest.mark.parametrize('case', [case for case in CASES if case != 'plain'])
-def test_equal_to_the_plain_ones(case, name, dtype, mixer, mask_padding,
-                                 dropout):
+def test_equal_to_the_plain_ones(
+    case, name, dtype, mixer, mask_padding, dropout
+):
     grid, nominal, window, shift = LAYOUTS[name]
     post_norm = mixer is CosineAttention
     block = randomize(
@@ -63,13 +65,16 @@ def test_equal_to_the_plain_ones(case, name, dtype, mixer, mask_padding,
             FeedForward(8, 32, dropout),
             drop_path=dropout,
             post_norm=post_norm,
-            extra_norm=post_norm)).to(dtype)
+            extra_norm=post_norm,
+        )
+    ).to(dtype)
     merging = randomize(PatchMerging(8, post_norm=post_norm)).to(dtype)
-    layout = WindowLayout(grid, window, shift, 'roll', mask_padding,
-                          mixer.mask_value)
+    layout = WindowLayout(
+        grid, window, shift, 'roll', mask_padding, mixer.mask_value
+    )
     x = torch.randn(3, *grid, 8, dtype=dtype, requires_grad=True)
     expected = run(block, merging, x, layout, 'plain', dropout)
     results = run(block, merging, x, layout, case, dropout)
     for result, other in zip(results, expected):
-        scale = max(1., other.abs().max().item())
+        scale = max(1.0, other.abs().max().item())
         assert_close(result / scale, other / scale, TOLERANCE[dtype])

@@ -1,4 +1,5 @@
 """Fixtures of the tests of layers."""
+
 import pytest
 
 from helpers.kernel_sets import CASES, using

@@ -7,32 +7,43 @@ from swin_dense.layers import FeedForward, SwinBlock, WindowAttention
 from swin_dense.ops import WindowLayout
 
 EXACT = 1e-12  # float64, sums in another order
-SHAPES = [((6, ), (4, ), (0, )), ((9, ), (4, ), (2, )),
-          ((7, 5), (4, 3), (2, 1)), ((8, 6), (4, 3), (2, 0)),
-          ((3, 2), (4, 4), (2, 2)), ((3, 5, 4), (2, 4, 2), (1, 2, 1))]
+SHAPES = [
+    ((6,), (4,), (0,)),
+    ((9,), (4,), (2,)),
+    ((7, 5), (4, 3), (2, 1)),
+    ((8, 6), (4, 3), (2, 0)),
+    ((3, 2), (4, 4), (2, 2)),
+    ((3, 5, 4), (2, 4, 2), (1, 2, 1)),
+]
 
 
 def lay_out(grid, window, shift, masked=False):
-    return WindowLayout(grid, window, shift, 'roll', masked,
-                        WindowAttention.mask_value)
+    return WindowLayout(
+        grid, window, shift, 'roll', masked, WindowAttention.mask_value
+    )
 
 
 def make_block(window, dim=8, heads=2):
     return randomize(
-        SwinBlock(dim, WindowAttention(dim, window, heads),
-                  FeedForward(dim, 2 * dim)).double())
+        SwinBlock(
+            dim, WindowAttention(dim, window, heads), FeedForward(dim, 2 * dim)
+        ).double()
+    )
 
 
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_equals_the_token_by_token_reference(each_kernels, grid, window, shift,
-                                             masked):
+def test_equals_the_token_by_token_reference(
+    each_kernels, grid, window, shift, masked
+):
     block = make_block(window).eval()
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
-    expected = x + torch.stack([
-        window_attention(one, block.attn, window, shift, masked)
-        for one in block.norm1(x)
-    ])
+    expected = x + torch.stack(
+        [
+            window_attention(one, block.attn, window, shift, masked)
+            for one in block.norm1(x)
+        ]
+    )
     hidden = block.mlp.fc1(block.norm2(expected))
     expected = expected + block.mlp.fc2(torch.nn.functional.gelu(hidden))
     layout = lay_out(grid, window, shift, masked)
@@ -50,8 +61,9 @@ def test_gradients_equal_the_reference(each_kernels, grid, window, shift):
     fast = block.attn(x, lay_out(grid, window, shift), choose(x))
     slow = window_attention(x[0], block.attn, window, shift)[None]
     for one, other in zip(
-            torch.autograd.grad(fast, inputs, grad),
-            torch.autograd.grad(slow, inputs, grad)):
+        torch.autograd.grad(fast, inputs, grad),
+        torch.autograd.grad(slow, inputs, grad),
+    ):
         assert_close(one, other, EXACT * 10)
 
 
@@ -90,7 +102,7 @@ def test_heads_must_divide_the_channels():
 
 
 def test_dropout_of_weights_acts_in_training_only(each_kernels):
-    attention = randomize(WindowAttention(8, (2, 2), 2, attn_drop=.5))
+    attention = randomize(WindowAttention(8, (2, 2), 2, attn_drop=0.5))
     x = torch.randn(1, 4, 6, 8)
     layout, kernels = lay_out((4, 6), (2, 2), (0, 0)), choose(x)
     first, second = (attention(x, layout, kernels) for _ in range(2))
@@ -109,6 +121,6 @@ def test_autocast_stays_close_and_finite(dtype):
     with torch.autocast('cpu', dtype):
         out = block(x, layout)
     out.float().sum().backward()
-    assert_close(out.float(), expected, .1)
+    assert_close(out.float(), expected, 0.1)
     for parameter in block.parameters():
         assert parameter.grad.isfinite().all()

@@ -1,4 +1,5 @@
 """Attention of Swin V2, and its block, against the slow reference."""
+
 from math import log
 
 import pytest
@@ -22,14 +23,20 @@ from swin_dense.layers import (
 from swin_dense.ops import SizeCache, WindowLayout, window_mask
 
 EXACT = 1e-12  # float64, sums in another order
-SHAPES = [((6, ), (4, ), (0, )), ((9, ), (4, ), (2, )),
-          ((7, 5), (4, 3), (2, 1)), ((8, 6), (4, 3), (2, 0)),
-          ((3, 1), (3, 1), (0, 0)), ((3, 5, 4), (2, 4, 2), (1, 2, 1))]
+SHAPES = [
+    ((6,), (4,), (0,)),
+    ((9,), (4,), (2,)),
+    ((7, 5), (4, 3), (2, 1)),
+    ((8, 6), (4, 3), (2, 0)),
+    ((3, 1), (3, 1), (0, 0)),
+    ((3, 5, 4), (2, 4, 2), (1, 2, 1)),
+]
 
 
 def lay_out(grid, window, shift, masked=False):
-    return WindowLayout(grid, window, shift, 'roll', masked,
-                        CosineAttention.mask_value)
+    return WindowLayout(
+        grid, window, shift, 'roll', masked, CosineAttention.mask_value
+    )
 
 
 def mix(attention, windows, window, mask=None):
@@ -49,14 +56,16 @@ def make_block(window, dim=8, heads=2, extra_norm=False, **kwargs):
             CosineAttention(dim, window, heads, **kwargs),
             FeedForward(dim, 2 * dim),
             post_norm=True,
-            extra_norm=extra_norm).double())
+            extra_norm=extra_norm,
+        ).double()
+    )
 
 
 def slow_block(block, x, window, shift, masked):
     """The block by the reference: each norm after its branch."""
-    mixed = torch.stack([
-        window_attention(one, block.attn, window, shift, masked) for one in x
-    ])
+    mixed = torch.stack(
+        [window_attention(one, block.attn, window, shift, masked) for one in x]
+    )
     x = x + block.norm1(mixed)
     x = x + block.norm2(block.mlp.fc2(F.gelu(block.mlp.fc1(x))))
     return x if block.norm3 is None else block.norm3(x)
@@ -64,8 +73,9 @@ def slow_block(block, x, window, shift, masked):
 
 @pytest.mark.parametrize('masked, extra_norm', [(False, False), (True, True)])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_equals_the_token_by_token_reference(each_kernels, grid, window, shift,
-                                             masked, extra_norm):
+def test_equals_the_token_by_token_reference(
+    each_kernels, grid, window, shift, masked, extra_norm
+):
     block = make_block(window, extra_norm=extra_norm).eval()
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
     expected = slow_block(block, x, window, shift, masked)
@@ -78,8 +88,9 @@ def test_equals_the_token_by_token_reference(each_kernels, grid, window, shift,
 @pytest.mark.parametrize('sequential', [False, True])
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('grid, window, shift', SHAPES)
-def test_gradients_equal_the_reference(each_kernels, grid, window, shift,
-                                       masked, sequential):
+def test_gradients_equal_the_reference(
+    each_kernels, grid, window, shift, masked, sequential
+):
     block = make_block(window, sequential=sequential)
     x = torch.randn(1, *grid, 8, dtype=torch.float64, requires_grad=True)
     inputs = [x, *block.attn.parameters()]
@@ -87,8 +98,9 @@ def test_gradients_equal_the_reference(each_kernels, grid, window, shift,
     fast = block.attn(x, lay_out(grid, window, shift, masked), choose(x))
     slow = window_attention(x[0], block.attn, window, shift, masked)[None]
     for one, other in zip(
-            torch.autograd.grad(fast, inputs, grad),
-            torch.autograd.grad(slow, inputs, grad)):
+        torch.autograd.grad(fast, inputs, grad),
+        torch.autograd.grad(slow, inputs, grad),
+    ):
         assert_close(one, other, EXACT * 100)
 
 
@@ -99,20 +111,27 @@ def test_gradcheck(each_kernels):
     assert torch.autograd.gradcheck(lambda x: block(x, layout), x)
 
 
-@pytest.mark.parametrize('window, pretrained', [((2, 3), None), ((4, 4), None),
-                                                ((4, 2), (3, 3)),
-                                                ((1, 4), (1, 1)),
-                                                ((3, 1, 2), (0, 0, 0))])
+@pytest.mark.parametrize(
+    'window, pretrained',
+    [
+        ((2, 3), None),
+        ((4, 4), None),
+        ((4, 2), (3, 3)),
+        ((1, 4), (1, 1)),
+        ((3, 1, 2), (0, 0, 0)),
+    ],
+)
 def test_bias_is_evaluated_by_coordinates(window, pretrained):
-    nominal = (4, ) * len(window)
+    nominal = (4,) * len(window)
     attention = make_attention(nominal, pretrained_window_size=pretrained)
     bias = attention.position_bias(window)
     tokens = torch.cartesian_prod(*map(torch.arange, window)).tolist()
     for q, query in enumerate(tokens):
         for k, key in enumerate(tokens):
             offset = [a - b for a, b in zip(query, key)]
-            assert_close(bias[:, q, k], log_bias(attention, offset, window),
-                         EXACT)
+            assert_close(
+                bias[:, q, k], log_bias(attention, offset, window), EXACT
+            )
 
 
 def test_bias_of_an_offset_by_hand():
@@ -121,12 +140,12 @@ def test_bias_of_an_offset_by_hand():
     for layer in (first, last):
         torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(first.bias)
-    first.weight.data[0] = torch.tensor([1., 0])
+    first.weight.data[0] = torch.tensor([1.0, 0])
     last.weight.data[0, 0] = 1
     bias = attention.position_bias((3, 2))
     assert bias[1].eq(8).all()  # 16 * sigmoid(0)
     # One row down, half of the far side: log2(1 + 4) / 3 through the ReLU.
-    expected = 16 / (1 + 2.718281828**-(log(5, 2) / 3))
+    expected = 16 / (1 + 2.718281828 ** -(log(5, 2) / 3))
     assert bias[0, 2, 0].item() == pytest.approx(expected)
     assert bias[0, 0, 2] == 8
 
@@ -136,16 +155,25 @@ def test_pretrained_window_keeps_the_bias_of_an_offset():
     small, large = (attention.position_bias(w) for w in ((4, 4), (8, 8)))
     assert_close(large[:, 8 * 3 + 2, 8], small[:, 4 * 3 + 2, 4], EXACT)
     free = make_attention((8, 8))
-    assert free.position_bias((4, 4))[0, 1, 0] != free.position_bias(
-        (8, 8))[0, 1, 0]
+    assert (
+        free.position_bias((4, 4))[0, 1, 0]
+        != free.position_bias((8, 8))[0, 1, 0]
+    )
 
 
 def test_keys_have_no_bias_and_the_factor_is_clamped():
     attention = make_attention((2, 2), dim=4, heads=1)
     names = {name for name, _ in attention.named_parameters()}
     assert names == {
-        'logit_scale', 'q_bias', 'v_bias', 'qkv.weight', 'proj.weight',
-        'proj.bias', 'cpb_mlp.0.weight', 'cpb_mlp.0.bias', 'cpb_mlp.2.weight'
+        'logit_scale',
+        'q_bias',
+        'v_bias',
+        'qkv.weight',
+        'proj.weight',
+        'proj.bias',
+        'cpb_mlp.0.weight',
+        'cpb_mlp.0.bias',
+        'cpb_mlp.2.weight',
     }
     x = torch.randn(3, 4, 4, dtype=torch.float64)
     outputs = []
@@ -160,30 +188,32 @@ def test_keys_have_no_bias_and_the_factor_is_clamped():
 
 def test_masked_keys_stay_hidden_at_the_clamp():
     # The masked key is the only one like the query: 200 ahead of the others.
-    attention = CosineAttention(2, (2, ), 1).double()
+    attention = CosineAttention(2, (2,), 1).double()
     with torch.no_grad():
         attention.qkv.weight.copy_(
-            torch.tensor([[1., 0], [0, 0], [1, 0], [0, 0], [0, 1], [0, 1]]))
+            torch.tensor([[1.0, 0], [0, 0], [1, 0], [0, 0], [0, 1], [0, 1]])
+        )
         attention.logit_scale.fill_(log(100))
         attention.proj.weight.copy_(torch.eye(2))
         attention.proj.bias.zero_()
-    windows = torch.tensor([[[-1., 3], [1, 7]]], dtype=torch.float64)
-    mask = window_mask(lay_out((1, ), (2, ), (0, ), True)).for_windows()
+    windows = torch.tensor([[[-1.0, 3], [1, 7]]], dtype=torch.float64)
+    mask = window_mask(lay_out((1,), (2,), (0,), True)).for_windows()
     with torch.no_grad():
         for layer in (attention.cpb_mlp[0], attention.cpb_mlp[2]):
             layer.weight.zero_()
-        assert mix(attention, windows, (2, ))[0, 1].tolist() == [7, 7]
+        assert mix(attention, windows, (2,))[0, 1].tolist() == [7, 7]
         hidden = windows.clone()
         hidden[:, 0, 0] = 1  # now the query is like the hidden key
-        mixed = mix(attention, hidden, (2, ), mask.double())
+        mixed = mix(attention, hidden, (2,), mask.double())
         assert mixed[0, 0].tolist() == [3, 3]
 
 
 def test_short_vectors_have_bounded_gradients():
-    q = torch.tensor([[0., 0], [1e-6, 0], [3, 4]], requires_grad=True)
+    q = torch.tensor([[0.0, 0], [1e-6, 0], [3, 4]], requires_grad=True)
     unit, _ = plain._scaled_directions(
-        torch.stack([q, q])[None], torch.ones(1, 1, 1))[0]
-    assert_close(unit[2], torch.tensor([.6, .8]), 1e-6)
+        torch.stack([q, q])[None], torch.ones(1, 1, 1)
+    )[0]
+    assert_close(unit[2], torch.tensor([0.6, 0.8]), 1e-6)
     unit.sum().backward()
     assert q.grad.isfinite().all() and q.grad.abs().max() <= 1.01e4
 
@@ -191,7 +221,7 @@ def test_short_vectors_have_bounded_gradients():
 @pytest.mark.parametrize('cls', [WindowAttention, CosineAttention])
 def test_sequential_attention_does_not_drop_weights(cls):
     with pytest.raises(ValueError, match='attn_drop=0.1: set it to 0'):
-        cls(8, (2, 2), 2, attn_drop=.1, sequential=True)
+        cls(8, (2, 2), 2, attn_drop=0.1, sequential=True)
 
 
 @pytest.mark.parametrize('cls', [WindowAttention, CosineAttention])
@@ -208,19 +238,20 @@ def test_sequential_equals_plain(cls, dtype, monkeypatch):
             with use('plain'):
                 out = attention(x, layout, choose(x))
         assert out.dtype == (dtype or torch.float32)
-        grads = torch.autograd.grad(out.float().square().sum(),
-                                    [x, *attention.parameters()])
+        grads = torch.autograd.grad(
+            out.float().square().sum(), [x, *attention.parameters()]
+        )
         results.append((out.float(), *grads))
-    tolerance = 1e-5 if dtype is None else .06
+    tolerance = 1e-5 if dtype is None else 0.06
     for one, other in zip(*results):
-        scale = max(1., other.abs().max().item())
+        scale = max(1.0, other.abs().max().item())
         assert_close(one / scale, other / scale, tolerance)
 
 
 def test_merging_norms_afterwards():
     merging = randomize(PatchMerging(4, post_norm=True)).double()
     x = torch.randn(2, 5, 6, 4, dtype=torch.float64)
-    assert merging.norm.weight.shape == (8, )
+    assert merging.norm.weight.shape == (8,)
     merging.norm, norm = torch.nn.Identity(), merging.norm
     expected = norm(merging(x))
     merging.norm = norm

@@ -12,7 +12,8 @@ def plain(network, x):
 
 @pytest.mark.parametrize(
     'activation',
-    [torch.nn.GELU, lambda: torch.nn.GELU(approximate='tanh'), torch.nn.ReLU])
+    [torch.nn.GELU, lambda: torch.nn.GELU(approximate='tanh'), torch.nn.ReLU],
+)
 def test_equal_to_the_plain_path(each_kernels, activation):
     network = randomize(FeedForward(6, 24, activation=activation).double())
     x = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
@@ -22,8 +23,9 @@ def test_equal_to_the_plain_path(each_kernels, activation):
     assert_close(out, expected, 1e-12)
     grad = torch.randn_like(out)
     for one, other in zip(
-            torch.autograd.grad(out, inputs, grad),
-            torch.autograd.grad(expected, inputs, grad)):
+        torch.autograd.grad(out, inputs, grad),
+        torch.autograd.grad(expected, inputs, grad),
+    ):
         assert_close(one, other, 1e-12)
     with torch.no_grad():
         assert_close(network(x), expected, 1e-12)
@@ -46,27 +48,28 @@ def test_frozen_layers_take_no_gradient():
 
 
 def test_dropout_acts_in_training_only():
-    network = randomize(FeedForward(4, 8, drop=.5))
+    network = randomize(FeedForward(4, 8, drop=0.5))
     x = torch.randn(50, 4)
-    assert (network(x) == 0).float().mean() == pytest.approx(.5, abs=.15)
+    assert (network(x) == 0).float().mean() == pytest.approx(0.5, abs=0.15)
     network.eval()
     assert_close(
         network(x),
         F.linear(F.gelu(network.fc1(x)), network.fc2.weight, network.fc2.bias),
-        1e-6)
+        1e-6,
+    )
 
 
 def test_drop_path_keeps_the_expectation():
-    drop = DropPath(.25)
+    drop = DropPath(0.25)
     out = drop(torch.ones(4000, 2, 3))
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert (out[:, 0, 0] == 0).float().mean() == pytest.approx(.25, abs=.03)
+    assert (out[:, 0, 0] == 0).float().mean() == pytest.approx(0.25, abs=0.03)
     assert torch.equal(out[:, 0, 0], out[:, 1, 2])
     drop.eval()
     assert torch.equal(drop(out), out)
 
 
-@pytest.mark.parametrize('rate', [-.1, 1.])
+@pytest.mark.parametrize('rate', [-0.1, 1.0])
 def test_drop_path_refuses_a_rate(rate):
     with pytest.raises(ValueError, match=r'must be in \[0, 1\)'):
         DropPath(rate)

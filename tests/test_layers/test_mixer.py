@@ -1,4 +1,5 @@
 """What every mixer of windows must do, and how little a new one takes."""
+
 from functools import partial
 
 import pytest
@@ -28,7 +29,7 @@ class WindowMean(WindowMixer):
     """The mean of what a token may see, times a weight per channel."""
 
     parameter_prefix = 'pool'
-    mask_value = -100.
+    mask_value = -100.0
 
     def __init__(self, dim, window_size):
         super().__init__(window_size)
@@ -36,10 +37,14 @@ class WindowMean(WindowMixer):
 
     def mix(self, windows, shared, mask, kernels):
         if mask is None:
-            return (windows.mean(1, keepdim=True) *
-                    self.weight).expand_as(windows)
-        return mask.softmax(-1).expand(len(windows), -1, -1) @ windows * (
-            self.weight)
+            return (windows.mean(1, keepdim=True) * self.weight).expand_as(
+                windows
+            )
+        return (
+            mask.softmax(-1).expand(len(windows), -1, -1)
+            @ windows
+            * (self.weight)
+        )
 
 
 class SlotMLP(WindowMixer):
@@ -61,7 +66,7 @@ class SlotMLP(WindowMixer):
         return slots.transpose(1, 2)
 
     def reset_parameters(self):
-        torch.nn.init.trunc_normal_(self.weight, std=.02)
+        torch.nn.init.trunc_normal_(self.weight, std=0.02)
 
 
 MIXERS = {
@@ -70,8 +75,12 @@ MIXERS = {
     'V1': partial(WindowAttention, num_heads=2),
     'V2': partial(CosineAttention, num_heads=2),
 }
-LAYOUTS = [((6, ), (4, ), (0, )), ((7, 5), (4, 3), (2, 1)),
-           ((8, 6), (4, 3), (2, 0)), ((3, 5, 4), (2, 4, 2), (1, 2, 1))]
+LAYOUTS = [
+    ((6,), (4,), (0,)),
+    ((7, 5), (4, 3), (2, 1)),
+    ((8, 6), (4, 3), (2, 0)),
+    ((3, 5, 4), (2, 4, 2), (1, 2, 1)),
+]
 all_mixers = pytest.mark.parametrize('name', MIXERS)
 all_layouts = pytest.mark.parametrize('grid, window, shift', LAYOUTS)
 
@@ -81,8 +90,9 @@ def make(name, window, dim=8):
 
 
 def lay_out(mixer, grid, window, shift):
-    return WindowLayout(grid, window, shift, mixer.shifts_by, False,
-                        mixer.mask_value)
+    return WindowLayout(
+        grid, window, shift, mixer.shifts_by, False, mixer.mask_value
+    )
 
 
 @all_mixers
@@ -96,8 +106,9 @@ def test_kernels_agree(name, grid, window, shift):
     for kernels in available():
         with use(kernels):
             out = block(x, layout)
-            grads = torch.autograd.grad(out.square().sum(),
-                                        [x, *block.parameters()])
+            grads = torch.autograd.grad(
+                out.square().sum(), [x, *block.parameters()]
+            )
             with torch.no_grad():
                 results.append([out, block(x, layout), *grads])
     assert_close(results[0][0], results[0][1], 1e-12)
@@ -115,7 +126,8 @@ def test_windows_and_samples_are_independent(name):
     assert whole.shape == windows.shape and whole.dtype == windows.dtype
     order = torch.tensor([3, 1])
     assert_close(
-        mixer.mix(windows[order], shared, None, kernels), whole[order], 1e-12)
+        mixer.mix(windows[order], shared, None, kernels), whole[order], 1e-12
+    )
 
 
 @all_mixers
@@ -138,7 +150,7 @@ def test_width_and_attributes(name):
 
 @all_mixers
 def test_masks_hide(name):
-    mixer = make(name, (4, ))
+    mixer = make(name, (4,))
     if mixer.mask_value is None:
         pytest.skip('it takes no masks')
     windows = torch.randn(1, 4, 8, dtype=torch.float64)
@@ -146,21 +158,33 @@ def test_masks_hide(name):
     other[:, 3] += 1
     mask = torch.zeros(1, 4, 4, dtype=torch.float64)
     mask[..., 3] = -1e4
-    shared, kernels = mixer.prepare((4, ), SizeCache()), choose(windows)
+    shared, kernels = mixer.prepare((4,), SizeCache()), choose(windows)
     first, second = (
-        mixer.mix(w, shared, mask, kernels) for w in (windows, other))
+        mixer.mix(w, shared, mask, kernels) for w in (windows, other)
+    )
     assert_close(first[:, :3], second[:, :3], 1e-12)
 
 
 @all_mixers
 def test_a_pyramid_of_it(name):
-    mixer, mlp = MIXERS[name], partial(
-        feed_forward, mlp_ratio=2., drop=0., activation=torch.nn.GELU)
-    stage = StageConfig((partial(mixer, window_size=(4, 4)), ) * 2,
-                        (mlp, ) * 2)
+    mixer, mlp = (
+        MIXERS[name],
+        partial(
+            feed_forward, mlp_ratio=2.0, drop=0.0, activation=torch.nn.GELU
+        ),
+    )
+    stage = StageConfig((partial(mixer, window_size=(4, 4)),) * 2, (mlp,) * 2)
     model = SwinPyramid(
-        PyramidConfig((4, 4), 3, 8, (stage, ) * 2, (0, 1), torch.nn.LayerNorm,
-                      PatchMerging))
+        PyramidConfig(
+            (4, 4),
+            3,
+            8,
+            (stage,) * 2,
+            (0, 1),
+            torch.nn.LayerNorm,
+            PatchMerging,
+        )
+    )
     model.init_weights()
     prefix = mixer(8, window_size=(4, 4)).parameter_prefix
     prefix = f'layers.1.blocks.0.{prefix}.'
@@ -171,18 +195,19 @@ def test_a_pyramid_of_it(name):
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.abs().sum() >= 0, key
     if name == 'slots':
-        assert 0 < model.layers[0].blocks[0].mixer.weight.std() < .03
+        assert 0 < model.layers[0].blocks[0].mixer.weight.std() < 0.03
 
 
 def test_the_mean_of_a_window_by_hand():
-    mixer = WindowMean(1, (2, ))
-    x = torch.tensor([1., 3, 5, 9]).view(1, 4, 1)
+    mixer = WindowMean(1, (2,))
+    x = torch.tensor([1.0, 3, 5, 9]).view(1, 4, 1)
     for shift, expected in (0, [2, 2, 7, 7]), (1, [1, 4, 4, 9]):
-        layout = lay_out(mixer, (4, ), (2, ), (shift, ))
+        layout = lay_out(mixer, (4,), (2,), (shift,))
         for name in available():
             with use(name):
-                assert mixer(x, layout,
-                             choose(x)).flatten().tolist() == expected
+                assert (
+                    mixer(x, layout, choose(x)).flatten().tolist() == expected
+                )
 
 
 def test_padding_cannot_be_hidden_from_a_mixer_without_masks():

@@ -5,9 +5,10 @@ from helpers.reference import assert_close, randomize
 from swin_dense.layers import PatchEmbed, PatchMerging
 
 
-@pytest.mark.parametrize('patch, size, grid',
-                         [((4, 4), (9, 16), (3, 4)),
-                          ((2, 4, 4), (3, 4, 5), (2, 1, 2))])
+@pytest.mark.parametrize(
+    'patch, size, grid',
+    [((4, 4), (9, 16), (3, 4)), ((2, 4, 4), (3, 4, 5), (2, 1, 2))],
+)
 def test_embedding_pads_to_whole_patches(patch, size, grid):
     embed = randomize(PatchEmbed(3, 8, patch))
     x = torch.randn(2, 3, *size)
@@ -22,8 +23,8 @@ def test_merging_order_by_hand():
     merging = PatchMerging(1, norm=None)
     torch.nn.init.zeros_(merging.reduction.weight)
     # top left, bottom left, top right, bottom right of the official order
-    merging.reduction.weight.data[0] = torch.tensor([1., 10, 100, 1000])
-    x = torch.tensor([[1., 2], [3, 4]]).view(1, 2, 2, 1)
+    merging.reduction.weight.data[0] = torch.tensor([1.0, 10, 100, 1000])
+    x = torch.tensor([[1.0, 2], [3, 4]]).view(1, 2, 2, 1)
     assert merging(x)[0, 0, 0, 0] == 1 + 30 + 200 + 4000
 
 

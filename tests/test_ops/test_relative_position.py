@@ -6,12 +6,19 @@ from swin_dense.ops import relative_index
 
 
 def test_index_by_hand():
-    assert relative_index((3, )).tolist() == [[2, 1, 0], [3, 2, 1], [4, 3, 2]]
+    assert relative_index((3,)).tolist() == [[2, 1, 0], [3, 2, 1], [4, 3, 2]]
 
 
-@pytest.mark.parametrize('window, table', [((3, ), None), ((2, 3), None),
-                                           ((2, 2, 3), None), ((2, 3), (4, 5)),
-                                           ((2, 1, 3), (2, 4, 4))])
+@pytest.mark.parametrize(
+    'window, table',
+    [
+        ((3,), None),
+        ((2, 3), None),
+        ((2, 2, 3), None),
+        ((2, 3), (4, 5)),
+        ((2, 1, 3), (2, 4, 4)),
+    ],
+)
 def test_index_equals_offsets(window, table):
     index = relative_index(window, table)
     sizes = table or window

@@ -5,7 +5,7 @@ import torch
 
 from swin_dense.ops import WindowLayout, cyclic_shift, window_mask
 
-VALUE = -100.
+VALUE = -100.0
 
 
 def make_mask(grid, window, shift, masked=False, **kwargs):
@@ -20,8 +20,8 @@ def of_windows(mask):
 
 def test_shift_by_hand():
     x = torch.arange(5).view(1, 5, 1)
-    assert cyclic_shift(x, (2, )).flatten().tolist() == [2, 3, 4, 0, 1]
-    assert torch.equal(cyclic_shift(cyclic_shift(x, (2, )), (-2, )), x)
+    assert cyclic_shift(x, (2,)).flatten().tolist() == [2, 3, 4, 0, 1]
+    assert torch.equal(cyclic_shift(cyclic_shift(x, (2,)), (-2,)), x)
 
 
 def test_no_shift_is_no_copy():
@@ -32,7 +32,7 @@ def test_no_shift_is_no_copy():
 def test_mask_by_hand():
     # Five tokens in windows of four, padded to eight, shifted by two:
     # 2 3 4 . | . . 0 1, of which 0 and 1 came over the border.
-    mask = of_windows(make_mask((5, ), (4, ), (2, )))
+    mask = of_windows(make_mask((5,), (4,), (2,)))
     assert (mask[0] == 0).all()
     stranger = torch.tensor([0, 0, 1, 1])
     expected = (stranger[:, None] != stranger[None]) * VALUE
@@ -40,7 +40,7 @@ def test_mask_by_hand():
 
 
 def test_masked_padding_by_hand():
-    mask = of_windows(make_mask((5, ), (4, ), (2, ), True))
+    mask = of_windows(make_mask((5,), (4,), (2,), True))
     assert mask[0, :3].eq(0).all(0).tolist() == [True, True, True, False]
     assert mask[1, 2:].eq(0).all(0).tolist() == [False, False, True, True]
 
@@ -53,10 +53,16 @@ def test_no_mask_without_shift_or_padding():
 
 
 @pytest.mark.parametrize('masked', [False, True])
-@pytest.mark.parametrize('grid, window, shift',
-                         [((9, ), (4, ), (2, )), ((7, 9), (4, 3), (2, 1)),
-                          ((8, 6), (4, 3), (0, 1)), ((3, 2), (4, 4), (2, 2)),
-                          ((3, 5, 4), (2, 4, 2), (1, 2, 1))])
+@pytest.mark.parametrize(
+    'grid, window, shift',
+    [
+        ((9,), (4,), (2,)),
+        ((7, 9), (4, 3), (2, 1)),
+        ((8, 6), (4, 3), (0, 1)),
+        ((3, 2), (4, 4), (2, 2)),
+        ((3, 5, 4), (2, 4, 2), (1, 2, 1)),
+    ],
+)
 def test_mask_equals_pairwise_rule(grid, window, shift, masked):
     mask = make_mask(grid, window, shift, masked)
     padded = [size + -size % w for size, w in zip(grid, window)]
@@ -66,14 +72,19 @@ def test_mask_equals_pairwise_rule(grid, window, shift, masked):
     for index, place in enumerate(product(*map(range, counts))):
         members = []
         for inner in product(*map(range, window)):
-            members.append([
-                (p * w + i + s) % n
-                for p, w, i, s, n in zip(place, window, inner, shift, padded)
-            ])
+            members.append(
+                [
+                    (p * w + i + s) % n
+                    for p, w, i, s, n in zip(
+                        place, window, inner, shift, padded
+                    )
+                ]
+            )
         for q, query in enumerate(members):
             for k, key in enumerate(members):
                 strangers = any(
-                    (a < s) != (b < s) for a, b, s in zip(query, key, shift))
+                    (a < s) != (b < s) for a, b, s in zip(query, key, shift)
+                )
                 outside = any(b >= g for b, g in zip(key, grid))
                 hidden_query = any(a >= g for a, g in zip(query, grid))
                 if masked and hidden_query:
@@ -94,14 +105,14 @@ def test_masks_of_a_batch_and_type():
     assert mask.masks.dtype == torch.float64
     assert torch.equal(mask.mask_index, one.mask_index.repeat(3))
     assert torch.equal(
-        mask.for_windows(slice(6, 12)),
-        of_windows(one).double())
+        mask.for_windows(slice(6, 12)), of_windows(one).double()
+    )
     assert len(mask.for_windows()) == 18
 
 
 def test_padding_that_shifts_is_hidden_on_request():
     # . . 0 1 | 2 3 4 . of five tokens, shifted by two.
-    layout = WindowLayout((5, ), (4, ), (2, ), 'pad', True, VALUE)
+    layout = WindowLayout((5,), (4,), (2,), 'pad', True, VALUE)
     mask = of_windows(window_mask(layout))
     assert mask[0, 2:].eq(0).all(0).tolist() == [False, False, True, True]
     assert mask[1, :3].eq(0).all(0).tolist() == [True, True, True, False]

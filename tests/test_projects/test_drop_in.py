@@ -1,4 +1,5 @@
 """projects/drop_in: hosts' own configs, with nothing but our backbone."""
+
 import copy
 import importlib.util
 import re
@@ -23,49 +24,38 @@ CHANNELS = [24, 48, 96, 192]
 SMALL = {
     'model.backbone.embed_dims': 24,
     'model.backbone.depths': [2, 2, 2, 2],
-    'model.backbone.num_heads': [1, 2, 4, 8]
+    'model.backbone.num_heads': [1, 2, 4, 8],
 }
 SHRUNK = {
-    'mask_rcnn_swin_t_coco': {
-        'model.neck.in_channels': CHANNELS
-    },
-    'retinanet_swin_t_coco': {
-        'model.neck.in_channels': CHANNELS[1:]
-    },
+    'mask_rcnn_swin_t_coco': {'model.neck.in_channels': CHANNELS},
+    'retinanet_swin_t_coco': {'model.neck.in_channels': CHANNELS[1:]},
     # The order of queries by score decides what they learned to look for, so
     # that rounding matters where scores are as close as those of 900.
     'dino_swin_l_coco': {
         'model.neck.in_channels': CHANNELS,
         'model.num_queries': 30,
-        'model.test_cfg.max_per_img': 30
+        'model.test_cfg.max_per_img': 30,
     },
-    'mask2former_swin_t_coco': {
-        'model.panoptic_head.in_channels': CHANNELS
-    },
-    'atss_dyhead_swin_l_coco': {
-        'model.neck.0.in_channels': CHANNELS[1:]
-    },
-    'glip_swin_t_obj365': {
-        'model.neck.in_channels': CHANNELS[1:]
-    },
+    'mask2former_swin_t_coco': {'model.panoptic_head.in_channels': CHANNELS},
+    'atss_dyhead_swin_l_coco': {'model.neck.0.in_channels': CHANNELS[1:]},
+    'glip_swin_t_obj365': {'model.neck.in_channels': CHANNELS[1:]},
     'upernet_swin_t_ade20k': {
         'model.decode_head.in_channels': CHANNELS,
-        'model.auxiliary_head.in_channels': CHANNELS[2]
+        'model.auxiliary_head.in_channels': CHANNELS[2],
     },
     'knet_swin_t_ade20k': {
         'model.decode_head.kernel_generate_head.in_channels': CHANNELS,
-        'model.auxiliary_head.in_channels': CHANNELS[2]
+        'model.auxiliary_head.in_channels': CHANNELS[2],
     },
-    'mask2former_swin_t_ade20k': {
-        'model.decode_head.in_channels': CHANNELS
-    },
+    'mask2former_swin_t_ade20k': {'model.decode_head.in_channels': CHANNELS},
     'swin_t_kinetics400': {},
 }
 
 
 def import_compare():
-    spec = importlib.util.spec_from_file_location('drop_in_compare',
-                                                  PROJECT / 'compare.py')
+    spec = importlib.util.spec_from_file_location(
+        'drop_in_compare', PROJECT / 'compare.py'
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -77,12 +67,14 @@ drop_in = import_compare()
 def make_language_model(folder):
     """A BERT of one layer that knows the three names, with its tokenizer."""
     from transformers import BertConfig, BertModel, BertTokenizer
+
     words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '.']
     words += drop_in.CLASSES
     (folder / 'vocab.txt').write_text('\n'.join(words))
     BertTokenizer(str(folder / 'vocab.txt')).save_pretrained(folder)
     config = BertConfig(
-        vocab_size=len(words), num_hidden_layers=1, intermediate_size=64)
+        vocab_size=len(words), num_hidden_layers=1, intermediate_size=64
+    )
     BertModel(config).save_pretrained(folder)
 
 
@@ -136,8 +128,10 @@ def test_outputs_are_the_hosts_in_full_size(name, tmp_path):
     """Also that the table in the README names the parameters."""
     done = check(name, tmp_path, small=False)
     if not name.startswith('glip'):  # its language model is a stand-in
-        row = re.search(rf'\| {name} \|.*?\| ([\d.]+) M \|',
-                        (PROJECT / 'README.md').read_text())
+        row = re.search(
+            rf'\| {name} \|.*?\| ([\d.]+) M \|',
+            (PROJECT / 'README.md').read_text(),
+        )
         assert float(row[1]) == round(done.parameters / 1e6, 1)
 
 
@@ -150,8 +144,10 @@ def test_only_the_type_differs(name, tmp_path):
     assert ours.model.backbone.pop('type').startswith('swin_dense.Swin')
     assert host.model.backbone.pop('type').startswith('Swin')
     if name.startswith('glip'):
-        for part, key in (('language_model', 'name'), ('bbox_head',
-                                                       'lang_model_name')):
+        for part, key in (
+            ('language_model', 'name'),
+            ('bbox_head', 'lang_model_name'),
+        ):
             ours.model[part][key] = host.model[part][key]
     assert ours.model.to_dict() == host.model.to_dict()
     for key in ('train_dataloader', 'test_dataloader', 'param_scheduler'):
@@ -167,13 +163,14 @@ def test_optimizer_treats_parameters_as_the_hosts(name, tmp_path):
         wrapper = copy.deepcopy(cfg.optim_wrapper)
         wrapper.type = 'OptimWrapper'  # mixed precision needs a GPU
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            optimizer = build_optim_wrapper(drop_in.build(cfg),
-                                            wrapper).optimizer
+            optimizer = build_optim_wrapper(
+                drop_in.build(cfg), wrapper
+            ).optimizer
         numbers = Counter()
         for group in optimizer.param_groups:
-            numbers[group['lr'],
-                    group['weight_decay']] += sum(value.numel()
-                                                  for value in group['params'])
+            numbers[group['lr'], group['weight_decay']] += sum(
+                value.numel() for value in group['params']
+            )
         return numbers
 
     assert groups(ours) == groups(drop_in.host_config(ours))
@@ -192,11 +189,17 @@ def test_table_of_the_command_line(capsys):
     pytest.importorskip('mmdet', reason='a config of mmdet')
     name = 'retinanet_swin_t_coco'
     options = {**SMALL, **SHRUNK[name]}
-    status = drop_in.main([
-        str(PROJECT / 'configs' / f'{name}.py'), '--size', '96',
-        '--cfg-options', *(f'{key}={value}' for key, value in options.items())
-    ])
+    status = drop_in.main(
+        [
+            str(PROJECT / 'configs' / f'{name}.py'),
+            '--size',
+            '96',
+            '--cfg-options',
+            *(f'{key}={value}' for key, value in options.items()),
+        ]
+    )
     assert status == 0
     assert re.fullmatch(
         rf'\| {name} \| 10\.6 M \| 1000 \| \d\.\de-0[5-9] \| 200 \| 0 \|',
-        capsys.readouterr().out.splitlines()[-1])
+        capsys.readouterr().out.splitlines()[-1],
+    )

@@ -3,6 +3,7 @@
 By the `type` of the backbone alone. What mmpretrain's put out is compared in
 tests/test_backbones, what some of the others put out in test_drop_in.py.
 """
+
 import copy
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ COUNTS = dict(mmdet=96, mmseg=21, mmaction=6)
 QUICK = dict(
     mmdet='mask-rcnn_swin-t-p4-w7_fpn_1x_coco',
     mmseg='swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
-    mmaction='swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb'
+    mmaction='swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb',
 )
 
 
@@ -30,7 +31,8 @@ def paths(host):
         pytest.importorskip('regex', reason='mmsegmentation imports it')
     root = Path(find_spec(host).origin).parent / '.mim' / 'configs'
     return sorted(
-        path for path in root.rglob('*swin*.py') if '_base_' not in path.parts)
+        path for path in root.rglob('*swin*.py') if '_base_' not in path.parts
+    )
 
 
 def read(path, bert):
@@ -78,7 +80,7 @@ def bert(tmp_path_factory):
 
 @pytest.mark.parametrize('host', QUICK)
 def test_config(host):
-    path, = (path for path in paths(host) if path.stem == QUICK[host])
+    (path,) = (path for path in paths(host) if path.stem == QUICK[host])
     model = read(path, None)
     check(model, host, build(model, host))
 

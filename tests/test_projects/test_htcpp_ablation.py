@@ -1,4 +1,5 @@
 """The comparison runs every variant once and tells mean and spread."""
+
 import importlib
 import json
 import subprocess
@@ -32,12 +33,9 @@ def runs(ablation, monkeypatch):
         log.parent.mkdir(parents=True)
         ap = len(commands) / 100
         lines = [
-            dict(loss=1., time=.5),
-            dict(loss=.5, time=1.5), {
-                'coco/bbox_mAP': ap,
-                'coco/segm_mAP': 2 * ap,
-                'time': 9.
-            }
+            dict(loss=1.0, time=0.5),
+            dict(loss=0.5, time=1.5),
+            {'coco/bbox_mAP': ap, 'coco/segm_mAP': 2 * ap, 'time': 9.0},
         ]
         log.write_text('\n'.join(map(json.dumps, lines)))
         return subprocess.CompletedProcess(command, 0)
@@ -49,14 +47,24 @@ def runs(ablation, monkeypatch):
 def test_table_of_two_variants(ablation, runs, tmp_path, capsys):
     out = tmp_path / 'results.json'
     arguments = [
-        '--only', 'cascade', 'htcpp', '--seeds', '0', '1', '--iters', '100',
+        '--only',
+        'cascade',
+        'htcpp',
+        '--seeds',
+        '0',
+        '1',
+        '--iters',
+        '100',
         '--work-dir',
-        str(tmp_path), '--out',
-        str(out)
+        str(tmp_path),
+        '--out',
+        str(out),
     ]
     assert ablation.main(arguments) == 0
-    assert [Path(run[2]).stem for run in runs
-            ] == ['cascade_nano_shapes_stuff', 'htcpp_swin_nano_shapes'] * 2
+    assert [Path(run[2]).stem for run in runs] == [
+        'cascade_nano_shapes_stuff',
+        'htcpp_swin_nano_shapes',
+    ] * 2
     assert [run[run.index('--seed') + 1] for run in runs] == list('0011')
     printed = capsys.readouterr().out
     assert '| cascade | 2 | 0.020 | 0.020 | 0.040 | 0.040 | 1.00 |' in printed
@@ -68,43 +76,68 @@ def test_table_of_two_variants(ablation, runs, tmp_path, capsys):
 
 def test_a_failed_training_stops_it(ablation, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
-        ablation.subprocess, 'run',
-        lambda command: subprocess.CompletedProcess(command, 3))
-    assert ablation.main(
-        ['--work-dir',
-         str(tmp_path), '--out',
-         str(tmp_path / 'results.json')]) == 1
+        ablation.subprocess,
+        'run',
+        lambda command: subprocess.CompletedProcess(command, 3),
+    )
+    assert (
+        ablation.main(
+            [
+                '--work-dir',
+                str(tmp_path),
+                '--out',
+                str(tmp_path / 'results.json'),
+            ]
+        )
+        == 1
+    )
     assert 'cascade, seed 0: tools/train.py ended with 3' in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
 
 
 def test_no_training_below_the_warm_up(ablation, capsys, tmp_path):
-    assert ablation.main(
-        ['--iters', '60', '--out',
-         str(tmp_path / 'results.json')]) == 1
+    assert (
+        ablation.main(
+            ['--iters', '60', '--out', str(tmp_path / 'results.json')]
+        )
+        == 1
+    )
     assert '--iters 60 must exceed the warm-up of 60' in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
 
 
 def test_variants_change_what_they_say(ablation, runs, tmp_path):
     """Both configs accept all options, and differ in nothing else."""
-    ablation.main([
-        '--seeds', '0', '--iters', '100', '--work-dir',
-        str(tmp_path), '--out',
-        str(tmp_path / 'results.json')
-    ])
+    ablation.main(
+        [
+            '--seeds',
+            '0',
+            '--iters',
+            '100',
+            '--work-dir',
+            str(tmp_path),
+            '--out',
+            str(tmp_path / 'results.json'),
+        ]
+    )
     assert len(runs) == len(ablation.VARIANTS)
     configs = []
     for run in runs:
         options = dict(
             option.split('=', 1)
-            for option in run[run.index('--cfg-options') + 1:])
+            for option in run[run.index('--cfg-options') + 1 :]
+        )
         configs.append(
             load_config(
-                run[2], {
+                run[2],
+                {
                     key: DictAction._parse_iterable(value)
                     for key, value in options.items()
-                }))
+                },
+            )
+        )
     cascade, full, *without = configs
     assert cascade.model.type == 'CascadeRCNN'
     assert full.model.type == 'HybridTaskCascade'
@@ -119,15 +152,20 @@ def test_variants_change_what_they_say(ablation, runs, tmp_path):
         assert data.dataset.generate == full.train_dataloader.dataset.generate
         assert config.test_dataloader == full.test_dataloader
     assert cascade.train_dataloader.dataset.data_prefix.seg is None
-    assert [step.type
-            for step in cascade.train_dataloader.dataset.pipeline] == [
-                'LoadImageFromFile', 'LoadAnnotations', 'RandomFlip',
-                'PackDetInputs'
-            ]
+    assert [
+        step.type for step in cascade.train_dataloader.dataset.pipeline
+    ] == [
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'RandomFlip',
+        'PackDetInputs',
+    ]
     assert not cascade.train_dataloader.dataset.pipeline[1].with_seg
     for config in without:
-        assert (config.model,
-                config.train_dataloader) != (full.model, full.train_dataloader)
+        assert (config.model, config.train_dataloader) != (
+            full.model,
+            full.train_dataloader,
+        )
 
 
 def test_costs_add_up(monkeypatch, tmp_path):
@@ -138,20 +176,34 @@ def test_costs_add_up(monkeypatch, tmp_path):
     monkeypatch.setattr(cost, 'PROPOSALS', 20)
     monkeypatch.setattr(cost, 'MASKS', 5)
     monkeypatch.setattr(cost, 'CANDIDATES', 60)
-    assert cost.main([
-        str(config), '--shape', '64', '64', '--repeats', '1', '--out',
-        str(out)
-    ]) == 0
+    assert (
+        cost.main(
+            [
+                str(config),
+                '--shape',
+                '64',
+                '64',
+                '--repeats',
+                '1',
+                '--out',
+                str(out),
+            ]
+        )
+        == 0
+    )
     found = json.loads(out.read_text())
     rows = {row['name']: row for row in found['ingredients']}
     channels = 128
-    assert rows['global attention']['params'] == 12 * channels**2 + (13 *
-                                                                     channels)
+    assert rows['global attention']['params'] == 12 * channels**2 + (
+        13 * channels
+    )
     tokens = 4 * 4
     assert rows['global attention']['flops'] == tokens * channels * (
-        12 * channels + 2 * tokens)
+        12 * channels + 2 * tokens
+    )
     assert rows['mask information flow']['params'] == 2 * (64 * 64 + 64)
-    assert rows['mask information flow']['flops'] == (2 * 5 * 14 * 14 * 64 *
-                                                      64)
+    assert rows['mask information flow']['flops'] == (
+        2 * 5 * 14 * 14 * 64 * 64
+    )
     assert all(row['seconds'] >= 0 for row in rows.values())
     assert sys.modules.pop('cost') and torch.is_grad_enabled()

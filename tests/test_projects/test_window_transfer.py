@@ -1,4 +1,5 @@
 """projects/window_transfer: the whole experiment, for a few iterations."""
+
 import importlib.util
 import json
 from pathlib import Path
@@ -11,13 +12,15 @@ from swin_dense.checkpoints.position import resize_bias_table
 
 PROJECT = Path(__file__).parents[2] / 'projects' / 'window_transfer'
 TABLE = 'backbone.layers.1.blocks.1.attn.relative_position_bias_table'
-spec = importlib.util.spec_from_file_location('window_transfer',
-                                              PROJECT / 'run.py')
+spec = importlib.util.spec_from_file_location(
+    'window_transfer', PROJECT / 'run.py'
+)
 transfer = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(transfer)
 ZERO, LOG_CPB = (
     next(way for way in transfer.WAYS if text in way.title)
-    for text in ('zero', 'log-CPB'))
+    for text in ('zero', 'log-CPB')
+)
 
 
 @pytest.fixture(scope='module')
@@ -29,8 +32,9 @@ def workspace(tmp_path_factory):
         patch.setattr(transfer, 'SMALL', (64, 4))
         patch.setattr(transfer, 'LARGE', (128, 8))
         # Most of the time of a dozen such runs is the layout of configs.
-        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_:
-                      (text, True))
+        patch.setattr(
+            'mmengine.config.config.FormatCode', lambda text, **_: (text, True)
+        )
         assert run(root) == 0
         yield root
 
@@ -41,17 +45,33 @@ def run(root):
     data = [
         f'{loader}_dataloader.{key}'
         for loader, count in (('train', 4), ('val', 2), ('test', 2))
-        for key in ('num_workers=0', 'persistent_workers=False',
-                    f'dataset.generate.num_images={count}')
+        for key in (
+            'num_workers=0',
+            'persistent_workers=False',
+            f'dataset.generate.num_images={count}',
+        )
     ]
     threads = torch.get_num_threads()
     try:
-        return transfer.main([
-            '--seeds', '3', '--work-dir',
-            str(root / 'work'), '--iterations', '2', '--brief', '2',
-            '--processes', '1', '--debug', '--cfg-options',
-            f'data_root={root}/shapes', 'train_dataloader.batch_size=1', *data
-        ])
+        return transfer.main(
+            [
+                '--seeds',
+                '3',
+                '--work-dir',
+                str(root / 'work'),
+                '--iterations',
+                '2',
+                '--brief',
+                '2',
+                '--processes',
+                '1',
+                '--debug',
+                '--cfg-options',
+                f'data_root={root}/shapes',
+                'train_dataloader.batch_size=1',
+                *data,
+            ]
+        )
     finally:
         torch.set_num_threads(threads)
 
@@ -93,7 +113,8 @@ def test_tables_are_those_of_the_method(way, workspace, tmp_path):
 def test_v2_reads_offsets_by_the_window_of_its_training(workspace):
     meta = load(workspace / 'work/seed_3/V2_log-CPB/iter_2.pth')['meta']
     assert meta['swin_dense'] == dict(
-        window_sizes=[[8, 8]] * 3, pretrained_window_sizes=[[4, 4]] * 3)
+        window_sizes=[[8, 8]] * 3, pretrained_window_sizes=[[4, 4]] * 3
+    )
 
 
 def test_what_is_finished_is_not_done_again(workspace, monkeypatch):
@@ -110,8 +131,10 @@ def test_sizes_differ_where_they_should(model, tmp_path):
     models = []
     for size, window in ((128, 4), (256, 8)):
         cfg = transfer.make_config(plan, model, size, window, tmp_path)
-        assert cfg.train_dataloader.dataset.pipeline[2]['scale'] == (size,
-                                                                     size)
+        assert cfg.train_dataloader.dataset.pipeline[2]['scale'] == (
+            size,
+            size,
+        )
         assert cfg.test_dataloader.dataset.pipeline[1]['scale'] == (size, size)
         assert cfg.model.backbone.pop('window_size') == window
         assert cfg.model.rpn_head.anchor_generator.pop('scales') == [window]
@@ -119,16 +142,17 @@ def test_sizes_differ_where_they_should(model, tmp_path):
     assert models[0] == models[1]
 
 
-@pytest.mark.parametrize('values, cell', [((.2, .3), '0.250 ± 0.050'),
-                                          ((.2, ), '0.200')])
+@pytest.mark.parametrize(
+    'values, cell', [((0.2, 0.3), '0.250 ± 0.050'), ((0.2,), '0.200')]
+)
 def test_table_of_seeds(values, cell):
-    results = [{
-        'way': {
-            column: {
-                transfer.METRIC: value
+    results = [
+        {
+            'way': {
+                column: {transfer.METRIC: value} for column in transfer.COLUMNS
             }
-            for column in transfer.COLUMNS
         }
-    } for value in values]
+        for value in values
+    ]
     last = transfer.format_table(results).splitlines()[-1]
     assert last == '| way | ' + ' | '.join([cell] * 4) + ' |'

@@ -41,7 +41,9 @@ def test_good_data(root, caplog):
     dataset = HOST_DATASETS.build(
         dict(
             type='swin_dense.CheckedSegDataset',
-            **dataset_config(root, pipeline=LOAD)))
+            **dataset_config(root, pipeline=LOAD),
+        )
+    )
     logger.removeHandler(caplog.handler)
     assert len(dataset) == 3
     assert 'images/training: 3 images' in caplog.text
@@ -58,12 +60,15 @@ def test_classes_from_a_file(root):
     assert dataset.metainfo['classes'] == CLASSES
 
 
-@pytest.mark.parametrize('metainfo, message', [
-    (None, r'set metainfo=dict\(classes=\[…\]\)'),
-    (dict(classes='road'), r"got 'road': write \['road'\]"),
-    (dict(classes=[]), 'no classes'),
-    (dict(classes=['a', 'b', 'a']), 'classes name a more than once'),
-])
+@pytest.mark.parametrize(
+    'metainfo, message',
+    [
+        (None, r'set metainfo=dict\(classes=\[…\]\)'),
+        (dict(classes='road'), r"got 'road': write \['road'\]"),
+        (dict(classes=[]), 'no classes'),
+        (dict(classes=['a', 'b', 'a']), 'classes name a more than once'),
+    ],
+)
 def test_classes_that_are_none(root, metainfo, message):
     with pytest.raises(ValueError, match=message):
         make(root, metainfo=metainfo)
@@ -72,12 +77,13 @@ def test_classes_that_are_none(root, metainfo, message):
 def test_labels_that_are_no_classes(root):
     bad = write_pair(root, 'd', label_map(0, 38))
     with pytest.raises(
-            ValueError,
-            match=re.escape(
-                f'value 38 in {bad} (192 pixels), num_classes=3')) as info:
+        ValueError,
+        match=re.escape(f'value 38 in {bad} (192 pixels), num_classes=3'),
+    ) as info:
         make(root)
     assert str(info.value).startswith(
-        f'{root}/annotations/training: 4 label maps cannot be trained on')
+        f'{root}/annotations/training: 4 label maps cannot be trained on'
+    )
     assert len(make(root, check_labels=False)) == 4
 
 
@@ -88,9 +94,11 @@ def test_reduced_zero_label(root):
         root,
         reduce_zero_label=True,
         metainfo=dict(classes=CLASSES[1:]),
-        pipeline=LOAD)
-    np.testing.assert_array_equal(dataset[0]['gt_seg_map'],
-                                  label_map(255, 0, 1))
+        pipeline=LOAD,
+    )
+    np.testing.assert_array_equal(
+        dataset[0]['gt_seg_map'], label_map(255, 0, 1)
+    )
 
 
 def test_no_tree(tmp_path):
@@ -100,12 +108,13 @@ def test_no_tree(tmp_path):
     assert str(info.value).splitlines() == [
         f'no data set: {place}/images/training does not exist (data_root '
         f'{place} does not exist; working directory '
-        f'{__import__("os").getcwd()}).', 'Expected:',
+        f'{__import__("os").getcwd()}).',
+        'Expected:',
         f'  {place}/images/training/*.jpg',
         f'  {place}/annotations/training/*.png',
         'Put or link the data set there, or set data_root. Without any data, '
         'start with generated images:',
-        '  python tools/train.py configs/upernet_swin_nano_shapes.py'
+        '  python tools/train.py configs/upernet_swin_nano_shapes.py',
     ]
 
 
@@ -118,33 +127,37 @@ def test_missing_label_maps(root):
     for name in 'ab':
         (root / f'annotations/training/{name}.png').unlink()
     with pytest.raises(
-            FileNotFoundError,
-            match='2 of 3 images have no label map, not found are .*a.png, '
-            '.*b.png. An image a/b.jpg needs'):
+        FileNotFoundError,
+        match='2 of 3 images have no label map, not found are .*a.png, '
+        '.*b.png. An image a/b.jpg needs',
+    ):
         make(root)
 
 
 def test_label_maps_without_an_image(root):
     (root / 'images/training/c.jpg').unlink()
     with pytest.raises(
-            FileNotFoundError,
-            match='1 label maps have no image in .*images/training: .*c.png'):
+        FileNotFoundError,
+        match='1 label maps have no image in .*images/training: .*c.png',
+    ):
         make(root)
     names = root / 'train.txt'
     names.write_text('a\nb\n')
     assert len(make(root, ann_file='train.txt')) == 2
     names.write_text('a\nc\nd\n')
     with pytest.raises(
-            FileNotFoundError,
-            match='2 images of .*train.txt do not exist: .*c.jpg, .*d.jpg; '
-            '1 of 3 images have no label map, not found are .*d.png'):
+        FileNotFoundError,
+        match='2 images of .*train.txt do not exist: .*c.jpg, .*d.jpg; '
+        '1 of 3 images have no label map, not found are .*d.png',
+    ):
         make(root, ann_file='train.txt')
 
 
 def test_links_in_a_loop(root):
     (root / 'images' / 'training' / 'all').symlink_to(root)
     with pytest.raises(
-            ValueError, match='training/all is a link to a folder '):
+        ValueError, match='training/all is a link to a folder '
+    ):
         make(root)
 
 
@@ -163,8 +176,9 @@ def test_other_endings(root):
     for path in (root / 'images/training').iterdir():
         path.rename(path.with_suffix('.jpeg'))
     with pytest.raises(
-            FileNotFoundError,
-            match="end in '.jpg'; files there: 3 .jpeg. Set img_suffix"):
+        FileNotFoundError,
+        match="end in '.jpg'; files there: 3 .jpeg. Set img_suffix",
+    ):
         make(root)
     assert len(make(root, img_suffix='.jpeg')) == 3
 
@@ -189,9 +203,10 @@ def crop(size):
 
 def test_crops_beyond_every_image(root):
     with pytest.raises(
-            ValueError,
-            match=r'crop_size=\(32, 32\) \(height, width\) is larger than '
-            'every image: they are at most 16 high and 24 wide'):
+        ValueError,
+        match=r'crop_size=\(32, 32\) \(height, width\) is larger than '
+        'every image: they are at most 16 high and 24 wide',
+    ):
         make(root, pipeline=LOAD + [crop(32)])
     make(root, pipeline=LOAD + [crop(16)])
     resize = dict(type='mmseg.Resize', scale=(96, 64))
@@ -214,30 +229,34 @@ def test_ade20k(tmp_path):
     dataset = ade(tmp_path, pipeline=LOAD)
     assert dataset.metainfo['classes'][:2] == ('wall', 'building')
     assert len(dataset.metainfo['palette']) == 150
-    np.testing.assert_array_equal(dataset[0]['gt_seg_map'],
-                                  label_map(255, 0, 149))
+    np.testing.assert_array_equal(
+        dataset[0]['gt_seg_map'], label_map(255, 0, 149)
+    )
     write_pair(tmp_path, 'b', label_map(0, 151))
     with pytest.raises(
-            ValueError,
-            match=r'value 151, which becomes label 150, in .*b.png .*'
-            r'num_classes=150 \(valid labels 0..149'):
+        ValueError,
+        match=r'value 151, which becomes label 150, in .*b.png .*'
+        r'num_classes=150 \(valid labels 0..149',
+    ):
         ade(tmp_path)
 
 
 def test_some_classes_of_ade20k(tmp_path):
     write_pair(tmp_path, 'a', label_map(0, 1, 4))
     dataset = ade(tmp_path, classes=['floor', 'wall'], pipeline=LOAD)
-    np.testing.assert_array_equal(dataset[0]['gt_seg_map'],
-                                  label_map(255, 1, 0))
+    np.testing.assert_array_equal(
+        dataset[0]['gt_seg_map'], label_map(255, 1, 0)
+    )
     assert dataset.metainfo['palette'] == [[80, 50, 50], [120, 120, 120]]
 
 
 def test_unknown_class_of_ade20k(tmp_path):
     write_pair(tmp_path, 'a')
     with pytest.raises(
-            ValueError,
-            match="class 'biulding' is not in CheckedADE20KDataset "
-            r"\(did you mean 'building'\?\)"):
+        ValueError,
+        match="class 'biulding' is not in CheckedADE20KDataset "
+        r"\(did you mean 'building'\?\)",
+    ):
         ade(tmp_path, classes=['wall', 'biulding'])
 
 
@@ -246,29 +265,43 @@ def shapes(root, **changes):
         type='swin_dense.ShapesSegDataset',
         data_root=str(root / 'shapes'),
         data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'),
+            img_path='images/training', seg_map_path='annotations/training'
+        ),
         pipeline=LOAD,
         generate=dict(num_images=5, image_size=64, radius=(6, 20), seed=3),
-        **changes)
+        **changes,
+    )
 
 
 def test_shapes_draw_themselves(tmp_path):
     dataset = ROOT_DATASETS.build(shapes(tmp_path))
     assert len(dataset) == 5
-    assert dataset.metainfo['classes'] == ('background', 'circle', 'square',
-                                           'triangle')
+    assert dataset.metainfo['classes'] == (
+        'background',
+        'circle',
+        'square',
+        'triangle',
+    )
     again = ROOT_DATASETS.build(dict(shapes(tmp_path), generate=None))
-    np.testing.assert_array_equal(again[1]['gt_seg_map'],
-                                  dataset[1]['gt_seg_map'])
+    np.testing.assert_array_equal(
+        again[1]['gt_seg_map'], dataset[1]['gt_seg_map']
+    )
 
 
-@pytest.mark.parametrize('classes, message', [
-    (['background', 'circle', 'squaer', 'triangle'
-      ], r"class 'squaer' is not in .* \(did you mean 'square'\?\)"),
-    (['background', 'square', 'circle', 'triangle'
-      ], 'was drawn with .*leave them out of metainfo'),
-    (['circle', 'square', 'triangle'], 'was drawn with'),
-])
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (
+            ['background', 'circle', 'squaer', 'triangle'],
+            r"class 'squaer' is not in .* \(did you mean 'square'\?\)",
+        ),
+        (
+            ['background', 'square', 'circle', 'triangle'],
+            'was drawn with .*leave them out of metainfo',
+        ),
+        (['circle', 'square', 'triangle'], 'was drawn with'),
+    ],
+)
 def test_shapes_of_other_names(tmp_path, classes, message):
     with pytest.raises(ValueError, match=message):
         ROOT_DATASETS.build(shapes(tmp_path, metainfo=dict(classes=classes)))

@@ -28,23 +28,25 @@ def check(*paths, classes=CLASSES, **settings):
 
 
 def only(problems):
-    problem, = problems
+    (problem,) = problems
     return problem
 
 
 def test_good_maps(tmp_path):
     report = check(
-        write_pair(tmp_path, 'a'), write_pair(tmp_path, 'b', label_map(1,
-                                                                       255)))
+        write_pair(tmp_path, 'a'), write_pair(tmp_path, 'b', label_map(1, 255))
+    )
     assert report.problems == [] and report.notes == []
     assert report.files == 2
     third, half = PIXELS // 3, PIXELS // 2
     assert report.pixels == {0: third, 1: third + half, 2: third, 255: half}
     assert report.labels == {0: 0, 1: 1, 2: 2, 255: None}
     assert report.table(CLASSES).splitlines() == [
-        '  value  label    share  name', '      0      0   16.67%  background',
-        '      1      1   41.67%  road', '      2      2   16.67%  car',
-        '    255      -   25.00%  (ignored)'
+        '  value  label    share  name',
+        '      0      0   16.67%  background',
+        '      1      1   41.67%  road',
+        '      2      2   16.67%  car',
+        '    255      -   25.00%  (ignored)',
     ]
     json.dumps(report.to_dict())
 
@@ -52,8 +54,10 @@ def test_good_maps(tmp_path):
 def test_value_out_of_range(tmp_path):
     bad = write_pair(tmp_path, 'b', label_map(0, 38))
     report = check(
-        write_pair(tmp_path, 'a'), bad, write_pair(tmp_path, 'c',
-                                                   label_map(38)))
+        write_pair(tmp_path, 'a'),
+        bad,
+        write_pair(tmp_path, 'c', label_map(38)),
+    )
     assert report.problems == [
         f'value 38 in {bad} ({PIXELS // 2} pixels) and 1 more files, '
         'num_classes=3 (valid labels 0..2, ignored 255). '
@@ -63,12 +67,15 @@ def test_value_out_of_range(tmp_path):
 
 def test_one_class_too_few(tmp_path):
     report = check(write_pair(tmp_path, 'a'), classes=['road', 'car'])
-    assert 'name what 0 is as the first class, or set reduce_zero_label=True' \
+    assert (
+        'name what 0 is as the first class, or set reduce_zero_label=True'
         in only(report.problems)
+    )
     report = check(
         tmp_path / 'annotations/training/a.png',
         classes=['road', 'car'],
-        reduce_zero_label=True)
+        reduce_zero_label=True,
+    )
     assert report.problems == []
     assert report.labels == {0: None, 1: 0, 2: 1}
 
@@ -82,21 +89,27 @@ def test_reduced_zero_label_that_is_a_class(tmp_path):
     path = write_pair(tmp_path, 'a')
     problem = only(check(path, reduce_zero_label=True).problems)
     assert problem.startswith(
-        'reduce_zero_label=True ignores value 0, 33.3% of all pixels')
+        'reduce_zero_label=True ignores value 0, 33.3% of all pixels'
+    )
     assert "the first class is called 'background'" in problem
     problem = only(
-        check(path, classes=['sky', 'road', 'car'],
-              reduce_zero_label=True).problems)
+        check(
+            path, classes=['sky', 'road', 'car'], reduce_zero_label=True
+        ).problems
+    )
     assert 'the values are 0 to 2, as many as there are classes' in problem
     # As in ADE20K: 0 is the rest, the last class occurs or others do not.
     assert not check(
-        path, classes=['road', 'car'], reduce_zero_label=True).problems
+        path, classes=['road', 'car'], reduce_zero_label=True
+    ).problems
     assert not check(
-        path, classes=list('abcdef'), reduce_zero_label=True).problems
+        path, classes=list('abcdef'), reduce_zero_label=True
+    ).problems
 
 
-@pytest.mark.parametrize('mode, shown', [('RGB', 'RGB'), ('RGBA', 'RGBA'),
-                                         ('LA', 'LA'), ('F', 'F')])
+@pytest.mark.parametrize(
+    'mode, shown', [('RGB', 'RGB'), ('RGBA', 'RGBA'), ('LA', 'LA'), ('F', 'F')]
+)
 def test_colours_are_no_labels(tmp_path, mode, shown):
     path = write_pair(tmp_path, 'a')
     colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -112,7 +125,8 @@ def test_colours_are_no_labels(tmp_path, mode, shown):
 def test_grey_stored_as_rgb(tmp_path):
     path = write_pair(tmp_path, 'a', np.dstack([label_map(0, 1)] * 3))
     assert 'Its channels are equal: save any one of them' in only(
-        check(path).problems)
+        check(path).problems
+    )
 
 
 def test_a_palette_is_told(tmp_path):
@@ -123,7 +137,8 @@ def test_a_palette_is_told(tmp_path):
     report = check(path)
     assert report.problems == [] and report.pixels[2] == PIXELS // 3
     assert report.notes[0].startswith(
-        f'1 label maps are paletted, {path}: the indices of the palette are')
+        f'1 label maps are paletted, {path}: the indices of the palette are'
+    )
     report = check(path, classes=['a', 'b'])
     assert 'value 2 (an index of its palette) in' in report.problems[0]
 
@@ -137,14 +152,21 @@ def check_alone(*paths, **settings):
 RED, BLUE, GREY = (200, 0, 0), (0, 0, 200), (90, 90, 90)
 
 
-@pytest.mark.parametrize('first, second, message', [
-    ([GREY, RED, BLUE], [GREY, BLUE, RED],
-     r'value 1 is the colour \(200, 0, 0\) in .*a.png, and \(0, 0, 200\) in '
-     r'.*b.png \(2 such differences\): the palettes differ'),
-    ([GREY, RED, BLUE], [RED, BLUE, GREY], 'value 0 is the colour'),
-    ([GREY, RED, BLUE], [GREY, RED, BLUE], None),
-    ([GREY, GREY, GREY], [GREY, GREY, GREY], None),
-])
+@pytest.mark.parametrize(
+    'first, second, message',
+    [
+        (
+            [GREY, RED, BLUE],
+            [GREY, BLUE, RED],
+            r'value 1 is the colour \(200, 0, 0\) in .*a.png, and \(0, 0, '
+            r'200\) in '
+            r'.*b.png \(2 such differences\): the palettes differ',
+        ),
+        ([GREY, RED, BLUE], [RED, BLUE, GREY], 'value 0 is the colour'),
+        ([GREY, RED, BLUE], [GREY, RED, BLUE], None),
+        ([GREY, GREY, GREY], [GREY, GREY, GREY], None),
+    ],
+)
 def test_palettes_that_differ(tmp_path, first, second, message):
     paths = []
     for name, palette in (('a', first), ('b', second)):
@@ -182,27 +204,31 @@ def test_another_size_than_the_image(tmp_path):
     path = write_pair(tmp_path, 'a', size=(HEIGHT * 2, WIDTH * 2))
     assert only(check(path).problems) == (
         f'{path} is 24×16 pixels (width × height), its image '
-        f'{image_of(path)} is 48×32')
+        f'{image_of(path)} is 48×32'
+    )
     path = write_pair(tmp_path, 'b', size=(WIDTH, HEIGHT))
     assert 'Width and height are swapped' in only(check(path).problems)
 
 
-@pytest.mark.parametrize('share', [0, .3, .7])
+@pytest.mark.parametrize('share', [0, 0.3, 0.7])
 def test_damaged_files(tmp_path, share):
     noise = np.random.default_rng(0).integers(0, 3, (HEIGHT, WIDTH))
     label, image = (
-        write_pair(tmp_path, name, noise.astype(np.uint8)) for name in 'ab')
+        write_pair(tmp_path, name, noise.astype(np.uint8)) for name in 'ab'
+    )
     image = image_of(image)
     for path in (str(label), image):
         content = open(path, 'rb').read()
-        open(path, 'wb').write(content[:int(share * len(content))])
+        open(path, 'wb').write(content[: int(share * len(content))])
     report = check(label, tmp_path / 'annotations/training/b.png')
     assert len(report.problems) == 2
     reason = 'cannot be decoded: ' if share else 'is empty'
     assert report.problems[0].startswith(f'{label} {reason}')
     assert report.problems[1].startswith(f'{image} ')
-    assert any(reason in report.problems[1]
-               for reason in ('truncated', 'cannot be decoded', 'is empty'))
+    assert any(
+        reason in report.problems[1]
+        for reason in ('truncated', 'cannot be decoded', 'is empty')
+    )
 
 
 def test_nearly_all_ignored(tmp_path):
@@ -212,11 +238,13 @@ def test_nearly_all_ignored(tmp_path):
     labels[0, :2] = 1
     nearly = write_pair(tmp_path, 'b', labels)
     assert '99.74% of all pixels are ignored' in only(
-        check(empty, nearly).problems)
+        check(empty, nearly).problems
+    )
     report = check(empty, nearly, write_pair(tmp_path, 'c'))
     assert report.problems == []
     assert only(report.notes).startswith(
-        '2 of 3 label maps are ignored on more than 99% of their pixels')
+        '2 of 3 label maps are ignored on more than 99% of their pixels'
+    )
 
 
 def test_black_and_white_masks(tmp_path):
@@ -237,11 +265,8 @@ def test_a_choice_of_classes(tmp_path):
         path,
         classes=['c', 'a'],
         reduce_zero_label=True,
-        label_map={
-            0: 1,
-            1: 255,
-            2: 0
-        })
+        label_map={0: 1, 1: 255, 2: 0},
+    )
     assert report.problems == []
     assert report.labels == {0: None, 1: 1, 2: None, 3: 0}
 
@@ -254,11 +279,13 @@ def test_bilevel_maps(tmp_path):
 
 def test_large_sets_are_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(label_map_scan, 'CACHE_ABOVE', 1)
-    monkeypatch.setattr(label_map_scan, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(
+        label_map_scan, 'get_dir', lambda: str(tmp_path / 'hub')
+    )
     paths = [write_pair(tmp_path, name) for name in 'abc']
     pairs = [(str(path), image_of(path)) for path in paths]
     first = scan_label_maps(pairs)
-    cache, = (tmp_path / 'hub' / 'label_maps').iterdir()
+    (cache,) = (tmp_path / 'hub' / 'label_maps').iterdir()
 
     read = []
 
@@ -282,10 +309,7 @@ def test_large_sets_are_read_once(tmp_path, monkeypatch):
 
 def test_without_images(tmp_path):
     path = write_pair(tmp_path, 'a')
-    found, = scan_label_maps([(str(path), None)])
+    (found,) = scan_label_maps([(str(path), None)])
     assert found == LabelMap(
-        str(path), None, 'L', (WIDTH, HEIGHT), (), {
-            0: 128,
-            1: 128,
-            2: 128
-        })
+        str(path), None, 'L', (WIDTH, HEIGHT), (), {0: 128, 1: 128, 2: 128}
+    )

@@ -16,22 +16,26 @@ ALL = ['mIoU', 'mDice', 'mFscore']
 def sample(truth, found, name='a'):
     """One image as the evaluator passes it on."""
     truth, found = (
-        dict(data=torch.as_tensor(labels)[None]) for labels in (truth, found))
+        dict(data=torch.as_tensor(labels)[None]) for labels in (truth, found)
+    )
     return dict(
         gt_sem_seg=truth,
         pred_sem_seg=found,
         img_path=f'{name}.jpg',
-        seg_map_path=f'{name}.png')
+        seg_map_path=f'{name}.png',
+    )
 
 
-def random_samples(count, classes=4, ignored=.2):
+def random_samples(count, classes=4, ignored=0.2):
     rng = np.random.default_rng(0)
     samples = []
     for i in range(count):
         truth = rng.integers(0, classes, (20, 30))
         found = np.where(
-            rng.random(truth.shape) < .6, truth,
-            rng.integers(0, classes, truth.shape))
+            rng.random(truth.shape) < 0.6,
+            truth,
+            rng.integers(0, classes, truth.shape),
+        )
         truth[rng.random(truth.shape) < ignored] = 255
         samples.append(sample(truth, found, str(i)))
     return samples
@@ -40,7 +44,7 @@ def random_samples(count, classes=4, ignored=.2):
 def evaluate(metric, samples, classes=CLASSES, size=None, batch=2):
     metric.dataset_meta = dict(classes=classes)
     for i in range(0, len(samples), batch):
-        metric.process(None, samples[i:i + batch])
+        metric.process(None, samples[i : i + batch])
     return metric.evaluate(len(samples) if size is None else size)
 
 
@@ -58,7 +62,7 @@ def test_by_hand():
         'IoU.circle': 50,
         'Acc.circle': 100,
         'IoU.square': 0,
-        'Acc.square': 0
+        'Acc.square': 0,
     }
     assert metric.by_class['triangle'] == dict(IoU=None, Acc=None)
 
@@ -75,7 +79,7 @@ def test_equals_mmseg(classes, options):
     assert 50 < expected['aAcc'] < 80
     found = evaluate(CheckedIoUMetric(**options), samples)
     assert found == {
-        name: pytest.approx(float(value), abs=.011)
+        name: pytest.approx(float(value), abs=0.011)
         for name, value in expected.items()
     }
 
@@ -111,16 +115,21 @@ def test_absent_classes_are_shown_as_absent(logged):
     assert ['0.00%', '0.00', 'absent', 'square'] in lines
     assert ['0.00%', 'absent', 'absent', 'triangle'] in lines
     assert 'nan' not in logged.text
-    assert '2 of 4 classes are absent from the label maps: square, tri' in \
-        logged.text
+    assert (
+        '2 of 4 classes are absent from the label maps: square, tri'
+        in logged.text
+    )
 
 
-@pytest.mark.parametrize('scored, size, message', [
-    (0, 0, '0 images were scored, the data set has 0: is it empty'),
-    (0, 3, '0 images were scored, the data set has 3'),
-    (2, 3, '2 images were scored, the data set has 3'),
-    (3, 2, 'some were scored more than once'),
-])
+@pytest.mark.parametrize(
+    'scored, size, message',
+    [
+        (0, 0, '0 images were scored, the data set has 0: is it empty'),
+        (0, 3, '0 images were scored, the data set has 3'),
+        (2, 3, '2 images were scored, the data set has 3'),
+        (3, 2, 'some were scored more than once'),
+    ],
+)
 def test_empty_evaluation(scored, size, message):
     with pytest.raises(ValueError, match=message):
         evaluate(CheckedIoUMetric(), random_samples(scored), size=size)
@@ -128,7 +137,8 @@ def test_empty_evaluation(scored, size, message):
 
 def test_everything_ignored():
     with pytest.raises(
-            ValueError, match='none of the 1 images has a pixel with a label'):
+        ValueError, match='none of the 1 images has a pixel with a label'
+    ):
         evaluate(CheckedIoUMetric(), [sample([[255, 255]], [[0, 9]])])
 
 
@@ -140,12 +150,22 @@ def test_starts_anew_after_each_evaluation():
         metric.evaluate(1)
 
 
-@pytest.mark.parametrize('truth, found, message', [
-    ([[4, 0]], [[0, 0]], r'label 4 in a.png, num_classes=4 \(valid 0..3, ign'),
-    ([[0, 0]], [[0, 5]], r'the model predicts label 5 in a.png'),
-    ([[0, 0]] * 2, [[0, 0, 0]] * 2,
-     r'prediction is of \(2, 3\) pixels .* the label map of \(2, 2\)'),
-])
+@pytest.mark.parametrize(
+    'truth, found, message',
+    [
+        (
+            [[4, 0]],
+            [[0, 0]],
+            r'label 4 in a.png, num_classes=4 \(valid 0..3, ign',
+        ),
+        ([[0, 0]], [[0, 5]], r'the model predicts label 5 in a.png'),
+        (
+            [[0, 0]] * 2,
+            [[0, 0, 0]] * 2,
+            r'prediction is of \(2, 3\) pixels .* the label map of \(2, 2\)',
+        ),
+    ],
+)
 def test_labels_that_do_not_fit(truth, found, message):
     with pytest.raises(ValueError, match=message):
         evaluate(CheckedIoUMetric(), [sample(truth, found)])
@@ -167,12 +187,15 @@ def test_label_maps_are_written(tmp_path):
     np.testing.assert_array_equal(Image.open(tmp_path / 'photo.png'), found)
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(iou_metrics='mIuO'), r"iou_metrics=\['mIuO'\] must be some of"),
-    (dict(iou_metrics=[]), 'must be some of'),
-    (dict(format_only=True), 'format_only=True needs output_dir'),
-    (dict(clasewise=True), r"unknown arguments \['clasewise'\]"),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(iou_metrics='mIuO'), r"iou_metrics=\['mIuO'\] must be some of"),
+        (dict(iou_metrics=[]), 'must be some of'),
+        (dict(format_only=True), 'format_only=True needs output_dir'),
+        (dict(clasewise=True), r"unknown arguments \['clasewise'\]"),
+    ],
+)
 def test_arguments_that_cannot_be(wrong, message):
     with pytest.raises(ValueError, match=message):
         ROOT_METRICS.build(dict(type='swin_dense.CheckedIoUMetric', **wrong))

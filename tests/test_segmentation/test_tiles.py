@@ -1,4 +1,5 @@
 """Tiles: weights, blending and the memory it takes."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ def whole(predict, shape, tile, overlap):
 
 @pytest.mark.parametrize('shape', [(50, 31), (31, 50), (16, 16), (7, 60)])
 @pytest.mark.parametrize('tile', [(16, 12), (9, 20), (64, 64)])
-@pytest.mark.parametrize('overlap', [0., 0.25, 0.5, 0.8, 0.99])
+@pytest.mark.parametrize('overlap', [0.0, 0.25, 0.5, 0.8, 0.99])
 def test_no_seams_where_the_place_does_not_matter(shape, tile, overlap):
     """Blended logits of a model that sees one pixel are those untiled."""
     logits = torch.randn(3, *shape)
@@ -41,12 +42,17 @@ def test_one_tile_is_the_image():
 
 def test_weighted_mean_by_hand():
     """Two tiles of 8 share 4 pixels, over which one fades into the other."""
-    values = {0: 0., 4: 10.}
-    found = whole(lambda r, c: torch.full((1, 8, 3), values[r.start]), (12, 3),
-                  (8, 8), 0.5)
-    expected = torch.tensor([0.] * 4 + [2., 4., 6., 8.] + [10.] * 4)
+    values = {0: 0.0, 4: 10.0}
+    found = whole(
+        lambda r, c: torch.full((1, 8, 3), values[r.start]),
+        (12, 3),
+        (8, 8),
+        0.5,
+    )
+    expected = torch.tensor([0.0] * 4 + [2.0, 4.0, 6.0, 8.0] + [10.0] * 4)
     torch.testing.assert_close(
-        found, expected[None, :, None].expand(1, 12, 3), atol=ROUNDING, rtol=0)
+        found, expected[None, :, None].expand(1, 12, 3), atol=ROUNDING, rtol=0
+    )
 
 
 def test_plane_against_the_plain_sum():
@@ -62,16 +68,17 @@ def test_plane_against_the_plain_sum():
     found = whole(predict, shape, tile, overlap)
     assert len(logits) == count_tiles(shape, tile, overlap) == 4 * 4
     # Tops are 0, 8, 16, 24 and lefts are 0, 7, 14, 21.
-    rows = torch.arange(1., 17)
-    columns = torch.arange(1., 13)
+    rows = torch.arange(1.0, 17)
+    columns = torch.arange(1.0, 13)
     fall = torch.minimum(rows, 17 - rows) / 9
     fade = torch.minimum(columns, 13 - columns) / 6
     weight = fall.clamp(max=1)[:, None] * fade.clamp(max=1)
     for (top, left), value in logits.items():
-        sums[:, top:top + 16, left:left + 12] += weight * value
-        weights[top:top + 16, left:left + 12] += weight
+        sums[:, top : top + 16, left : left + 12] += weight * value
+        weights[top : top + 16, left : left + 12] += weight
     torch.testing.assert_close(
-        found, sums / weights, atol=ROUNDING, rtol=ROUNDING)
+        found, sums / weights, atol=ROUNDING, rtol=ROUNDING
+    )
 
 
 class Largest(TorchDispatchMode):
@@ -95,26 +102,34 @@ def test_memory_does_not_grow_with_the_longer_side(turned):
     for length in (200, 400, 2000):
         shape = (64, length) if turned else (length, 64)
         with Largest() as record:
-            for _, _, logits in blend(lambda r, c: torch.ones(5, 32, 32),
-                                      shape, (32, 32), 0.25):
+            for _, _, logits in blend(
+                lambda r, c: torch.ones(5, 32, 32), shape, (32, 32), 0.25
+            ):
                 assert logits.numel() <= 5 * 32 * 32
         largest.append(record.numel)
     # The strip: 5 classes, 8 rows (or 9, as tiles are evenly spread) of 64.
     assert max(largest) == 5 * 32 * 32
     for side in (1000, 2000):
         with Largest() as record:
-            for _ in blend(lambda r, c: torch.ones(5, 32, 32), (side, side),
-                           (32, 32), 0.25):
+            for _ in blend(
+                lambda r, c: torch.ones(5, 32, 32),
+                (side, side),
+                (32, 32),
+                0.25,
+            ):
                 pass
         assert record.numel <= 5 * 9 * side
 
 
-@pytest.mark.parametrize('tile, overlap, message', [
-    ((0, 8), 0.25, 'positive|such as'),
-    ((8, ), 0.25, 'a height and a width'),
-    ((8, 8), 1., 'from 0 to below 1, got 1.0'),
-    ((8, 8), -0.1, 'from 0 to below 1'),
-])
+@pytest.mark.parametrize(
+    'tile, overlap, message',
+    [
+        ((0, 8), 0.25, 'positive|such as'),
+        ((8,), 0.25, 'a height and a width'),
+        ((8, 8), 1.0, 'from 0 to below 1, got 1.0'),
+        ((8, 8), -0.1, 'from 0 to below 1'),
+    ],
+)
 def test_bad_tiles(tile, overlap, message):
     with pytest.raises(ValueError, match=message):
         next(blend(lambda r, c: torch.ones(1, 8, 8), (8, 8), tile, overlap))
@@ -125,10 +140,12 @@ def test_bad_tiles(tile, overlap, message):
 def test_strips_are_what_resizing_gives(shape, align_corners):
     logits = torch.randn(3, 7, 9)
     expected = F.interpolate(
-        logits[None], shape, mode='bilinear', align_corners=align_corners)[0]
+        logits[None], shape, mode='bilinear', align_corners=align_corners
+    )[0]
     for most in (1, 3 * shape[1] * 5, 10**6):
         found = torch.full_like(expected, torch.nan)
-        for rows, strip in resize_in_strips(logits, shape, align_corners,
-                                            most):
+        for rows, strip in resize_in_strips(
+            logits, shape, align_corners, most
+        ):
             found[:, rows] = strip
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -1,4 +1,5 @@
 """Averaging over scales and flips, against plain testing and by hand."""
+
 import weakref
 
 import cv2
@@ -22,7 +23,7 @@ PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 32), keep_ratio=True),
     dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 
 
@@ -31,14 +32,17 @@ def config(*steps):
     return Config(
         dict(
             model=dict(decode_head=dict()),
-            test_dataloader=dict(dataset=dict(pipeline=list(steps)))))
+            test_dataloader=dict(dataset=dict(pipeline=list(steps))),
+        )
+    )
 
 
 def pipeline(*steps, **options):
     cfg = config(*(steps or PIPELINE))
     add_tta(cfg, **options)
     assert cfg.model == dict(
-        type='swin_dense.SegTTAModel', module=dict(decode_head=dict()))
+        type='swin_dense.SegTTAModel', module=dict(decode_head=dict())
+    )
     return cfg.test_dataloader.dataset.pipeline
 
 
@@ -50,13 +54,16 @@ def batch(tmp_path):
     def load(steps):
         init_default_scope('mmseg')
         from mmseg.datasets import ADE20KDataset
+
         data = ADE20KDataset(
             data_root=str(root),
             data_prefix=dict(
                 img_path='images/validation',
-                seg_map_path='annotations/validation'),
+                seg_map_path='annotations/validation',
+            ),
             pipeline=steps,
-            test_mode=True)
+            test_mode=True,
+        )
         return [pseudo_collate([data[i]]) for i in range(2)]
 
     return load
@@ -69,12 +76,10 @@ def segmentor():
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
     class Head(BaseDecodeHead):
-
         def forward(self, inputs):
             return self.cls_seg(self._transform_inputs(inputs))
 
     class Model(EncoderDecoder):
-
         def _init_decode_head(self, decode_head):
             self.decode_head = Head(**decode_head)
             self.align_corners = False
@@ -87,18 +92,24 @@ def segmentor():
             backbone=dict(
                 type='swin_dense.SwinTransformer',
                 embed_dims=8,
-                depths=(1, ),
-                num_heads=(1, ),
+                depths=(1,),
+                num_heads=(1,),
                 window_size=4,
-                out_indices=(0, )),
+                out_indices=(0,),
+            ),
             decode_head=dict(
-                in_channels=8, channels=8, num_classes=classes, **head),
+                in_channels=8, channels=8, num_classes=classes, **head
+            ),
             data_preprocessor=dict(
-                type='SegDataPreProcessor', mean=[127.] * 3, std=[60.] * 3),
-            test_cfg=Config(dict(mode='whole')))
+                type='SegDataPreProcessor', mean=[127.0] * 3, std=[60.0] * 3
+            ),
+            test_cfg=Config(dict(mode='whole')),
+        )
         randomize(model)
-        for bias in (model.backbone.norm0.bias,
-                     model.decode_head.conv_seg.bias):
+        for bias in (
+            model.backbone.norm0.bias,
+            model.decode_head.conv_seg.bias,
+        ):
             torch.nn.init.zeros_(bias)  # or one class wins everywhere
         return model.eval()
 
@@ -110,13 +121,14 @@ def test_one_scale_unflipped_is_plain_testing(batch, segmentor):
     model = segmentor()
     steps = pipeline(ratios=[1.0], flip=False)
     for plain, augmented in zip(batch(PIPELINE), batch(steps)):
-        expected, = model.test_step(plain)
-        found, = SegTTAModel(module=model).test_step(augmented)
+        (expected,) = model.test_step(plain)
+        (found,) = SegTTAModel(module=model).test_step(augmented)
         assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
         assert len(found.pred_sem_seg.data.unique()) > 1
         torch.testing.assert_close(
             found.seg_logits.data.softmax(0),
-            expected.seg_logits.data.softmax(0))
+            expected.seg_logits.data.softmax(0),
+        )
         assert torch.equal(found.gt_sem_seg.data, expected.gt_sem_seg.data)
         assert found.img_path == expected.img_path
 
@@ -125,8 +137,9 @@ def test_one_scale_unflipped_is_plain_testing(batch, segmentor):
 def test_mean_by_hand(batch, segmentor):
     """Each scale as its own test; mirroring the image by OpenCV."""
     model = segmentor()
-    found, = SegTTAModel(module=model).test_step(
-        batch(pipeline(ratios=[0.5, 1.5]))[0])
+    (found,) = SegTTAModel(module=model).test_step(
+        batch(pipeline(ratios=[0.5, 1.5]))[0]
+    )
     sums = 0
     for scale in ((64, 16), (192, 48)):
         steps = [PIPELINE[0], dict(PIPELINE[1], scale=scale), *PIPELINE[2:]]
@@ -134,8 +147,9 @@ def test_mean_by_hand(batch, segmentor):
         sums = sums + model.test_step(data)[0].seg_logits.data.softmax(0)
         image = data['inputs'][0].permute(1, 2, 0).numpy()
         mirrored = torch.from_numpy(cv2.flip(image, 1)).permute(2, 0, 1)
-        sample, = model.test_step(
-            dict(inputs=[mirrored], data_samples=data['data_samples']))
+        (sample,) = model.test_step(
+            dict(inputs=[mirrored], data_samples=data['data_samples'])
+        )
         sums = sums + sample.seg_logits.data.softmax(0).flip(-1)
     assert sums.shape == (CLASSES, 40, 56)
     torch.testing.assert_close(found.seg_logits.data.exp(), sums / 4)
@@ -152,7 +166,7 @@ def test_batches(batch, segmentor):
         for key in alone[0]
     }
     for data, found in zip(alone, model.test_step(together)):
-        expected, = model.test_step(data)
+        (expected,) = model.test_step(data)
         assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
 
 
@@ -161,8 +175,8 @@ def test_single_channel(batch, segmentor):
     """mmseg applies the sigmoid to binary logits and thresholds them."""
     model = segmentor(2, out_channels=1, threshold=0.4)
     steps = pipeline(ratios=[1.0], flip=False)
-    expected, = model.test_step(batch(PIPELINE)[0])
-    found, = SegTTAModel(module=model).test_step(batch(steps)[0])
+    (expected,) = model.test_step(batch(PIPELINE)[0])
+    (found,) = SegTTAModel(module=model).test_step(batch(steps)[0])
     assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
     assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
 
@@ -172,7 +186,6 @@ def test_memory_does_not_grow_with_augmentations():
     alive = []
 
     class Model(torch.nn.Module):
-
         def test_step(self, data):
             assert sum(logits() is not None for logits in alive) == 0
             logits = torch.randn(CLASSES, 4, 4)

@@ -1,4 +1,5 @@
 """A whole UPerNet gives mmseg's logits with our backbone in its place."""
+
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,10 +17,15 @@ pytest.importorskip('mmseg', reason='the segmentor is of mmseg')
 TOLERANCE = 1e-4
 CLASSES = 7
 BASE = (
-    Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'models' /
-    'upernet_swin.py')
+    Path(__file__).resolve().parents[2]
+    / 'configs'
+    / '_base_'
+    / 'models'
+    / 'upernet_swin.py'
+)
 NARROW = dict(
-    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
+    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7
+)
 SLIDE = dict(mode='slide', crop_size=(64, 80), stride=(40, 56))
 
 
@@ -28,17 +34,17 @@ def segmentor(backbone_type, **backbone):
     init_default_scope('mmseg')
     model = deepcopy(Config.fromfile(BASE).model)
     model.backbone = dict(
-        type=backbone_type, drop_path_rate=0., **{
-            **NARROW,
-            **backbone
-        })
+        type=backbone_type, drop_path_rate=0.0, **{**NARROW, **backbone}
+    )
     channels = model.backbone.embed_dims
     model.decode_head.update(
         in_channels=[channels * scale for scale in (1, 2, 4, 8)],
         channels=16,
-        num_classes=CLASSES)
+        num_classes=CLASSES,
+    )
     model.auxiliary_head.update(
-        in_channels=channels * 4, channels=16, num_classes=CLASSES)
+        in_channels=channels * 4, channels=16, num_classes=CLASSES
+    )
     model = randomize(revert_sync_batchnorm(MODELS.build(model)))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -54,7 +60,8 @@ def segmentor(backbone_type, **backbone):
         dict(window_size=12),
         dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
     ],
-    ids=['narrow', 'window 12', 'Swin-T'])
+    ids=['narrow', 'window 12', 'Swin-T'],
+)
 def pair(request):
     """Ours with the weights of mmseg's, and mmseg's."""
     torch.manual_seed(1)
@@ -75,7 +82,8 @@ def logits(model, image, test_cfg):
 
 @pytest.mark.parametrize('size', [(96, 128), (113, 159)])
 @pytest.mark.parametrize(
-    'test_cfg', [dict(mode='whole'), SLIDE], ids=['whole', 'slide'])
+    'test_cfg', [dict(mode='whole'), SLIDE], ids=['whole', 'slide']
+)
 def test_logits(pair, size, test_cfg):
     image = torch.randn(2, 3, *size)
     expected = logits(pair[1], image, test_cfg)
@@ -89,7 +97,8 @@ def test_whole_and_slide_differ(pair):
     image = torch.randn(1, 3, 113, 159)
     whole, slide = (
         logits(pair[0], image, test_cfg)
-        for test_cfg in (dict(mode='whole'), SLIDE))
+        for test_cfg in (dict(mode='whole'), SLIDE)
+    )
     assert (whole - slide).abs().max() > 0.01
 
 
@@ -97,6 +106,7 @@ def test_losses_and_gradients(pair):
     """Training sees the same, the auxiliary head included."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
+
     image = torch.randn(2, 3, 96, 128)
     labels = torch.randint(CLASSES, (2, 1, 96, 128))
     samples = [
@@ -111,8 +121,10 @@ def test_losses_and_gradients(pair):
     (ours, our_embedding, _), (theirs, their_embedding, _) = found
     for name in ('decode.loss_ce', 'aux.loss_ce'):
         torch.testing.assert_close(
-            ours[name], theirs[name], rtol=0, atol=TOLERANCE)
+            ours[name], theirs[name], rtol=0, atol=TOLERANCE
+        )
     expected = their_embedding.projection.weight.grad
     scale = expected.abs().max()
-    assert_close(our_embedding.proj.weight.grad / scale, expected / scale,
-                 TOLERANCE)
+    assert_close(
+        our_embedding.proj.weight.grad / scale, expected / scale, TOLERANCE
+    )

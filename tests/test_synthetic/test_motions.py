@@ -1,4 +1,5 @@
 """Generated motions: the class is the motion, the same each time."""
+
 import json
 
 import cv2
@@ -19,7 +20,7 @@ from swin_dense.synthetic.scenes import item_rng
 pytest.importorskip('av', reason='clips are written by PyAV')
 
 # Of 255, on average over a frame: H.264 leaves most of the noise out.
-CODEC_ERROR = 8.
+CODEC_ERROR = 8.0
 
 
 def draw(motion, index=0, **kwargs):
@@ -40,19 +41,23 @@ def test_opposite_motions_are_the_same_clip_backwards(motion):
     one, two = draw(motion), draw(opposite)[::-1]
     assert one.shape == (32, 96, 96, 3) and one.dtype == np.uint8
     assert np.abs(one.astype(int) - two).mean() < 10  # noise alone
-    assert np.abs(one[0].astype(int) -
-                  one[-1]).mean() > np.abs(one[0].astype(int) - two[0]).mean()
+    assert (
+        np.abs(one[0].astype(int) - one[-1]).mean()
+        > np.abs(one[0].astype(int) - two[0]).mean()
+    )
 
 
-@pytest.mark.parametrize('motion, axis, sign', [('left', 1, -1),
-                                                ('right', 1, 1), ('up', 0, -1),
-                                                ('down', 0, 1)])
+@pytest.mark.parametrize(
+    'motion, axis, sign',
+    [('left', 1, -1), ('right', 1, 1), ('up', 0, -1), ('down', 0, 1)],
+)
 def test_the_shape_moves_as_named(motion, axis, sign):
     frames = draw(motion, num_frames=40)
     first, last = (
-        np.argwhere(shape_of(frames, index)).mean(0) for index in (0, 39))
+        np.argwhere(shape_of(frames, index)).mean(0) for index in (0, 39)
+    )
     step = (last - first) * sign
-    assert .2 * 96 < step[axis] < .55 * 96
+    assert 0.2 * 96 < step[axis] < 0.55 * 96
     assert abs(step[1 - axis]) < 4
 
 
@@ -73,9 +78,9 @@ def test_clockwise_turns_the_top_to_the_right():
         cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
         for frame in frames[:2]
     ]
-    flow = cv2.calcOpticalFlowFarneback(*grey, None, .5, 2, 11, 5, 5, 1.1, 0)
+    flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 2, 11, 5, 5, 1.1, 0)
     y, x = np.mgrid[:96, :96] - 47.5
-    moving = np.linalg.norm(flow, axis=-1) > .5
+    moving = np.linalg.norm(flow, axis=-1) > 0.5
     # The rotational part about the middle of what moves.
     y, x = y - y[moving].mean(), x - x[moving].mean()
     turn = (x * flow[..., 1] - y * flow[..., 0])[moving].mean()
@@ -101,19 +106,20 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     generate_motions(tmp_path, {'train': 9}, image_size=64, num_frames=8)
     assert before == {
-        path.name: path.stat().st_mtime_ns
-        for path in folder.iterdir()
+        path.name: path.stat().st_mtime_ns for path in folder.iterdir()
     }
     generate_motions(
-        tmp_path / 'again', {'train': 3}, image_size=64, num_frames=8)
+        tmp_path / 'again', {'train': 3}, image_size=64, num_frames=8
+    )
     for name in ('00000001.mp4', '00000003.mp4'):
         again = tmp_path / 'again' / 'train' / name
         assert again.read_bytes() == (folder / name).read_bytes()
     with pytest.raises(
-            ValueError, match='was generated with seed=0; asked '
-            'for is seed=1'):
+        ValueError, match='was generated with seed=0; asked for is seed=1'
+    ):
         generate_motions(
-            tmp_path, {'train': 9}, image_size=64, num_frames=8, seed=1)
+            tmp_path, {'train': 9}, image_size=64, num_frames=8, seed=1
+        )
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
@@ -128,13 +134,16 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(classes=['left', 'back']), r"unknown motions \['back'\]"),
-    (dict(classes=[]), 'unknown motions'),
-    (dict(image_size=65), 'an even size'),
-    (dict(num_frames=1), 'at least 2 frames'),
-    (dict(fps=0), 'a rate above 0'),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(classes=['left', 'back']), r"unknown motions \['back'\]"),
+        (dict(classes=[]), 'unknown motions'),
+        (dict(image_size=65), 'an even size'),
+        (dict(num_frames=1), 'at least 2 frames'),
+        (dict(fps=0), 'a rate above 0'),
+    ],
+)
 def test_impossible_parameters(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         generate_motions(tmp_path, {'train': 2}, **wrong)
@@ -152,18 +161,23 @@ def test_the_data_set_draws_itself(tmp_path):
             num_clips=5,
             num_frames=4,
             image_size=32,
-            classes=['up', 'grow', 'left']),
-        test_mode=True)
+            classes=['up', 'grow', 'left'],
+        ),
+        test_mode=True,
+    )
     with DefaultScope.overwrite_default_scope('mmaction'):
         dataset = DATASETS.build(settings)
         again = DATASETS.build({**settings, 'generate': None})
         with pytest.raises(ValueError, match="val was drawn with \\['up', "):
             DATASETS.build({**settings, 'metainfo': dict(classes=['up'])})
         with pytest.raises(FileNotFoundError, match='train/list.txt does not'):
-            DATASETS.build({
-                **settings, 'generate': None,
-                'data_prefix': dict(video='train')
-            })
+            DATASETS.build(
+                {
+                    **settings,
+                    'generate': None,
+                    'data_prefix': dict(video='train'),
+                }
+            )
     for one in (dataset, again):
         assert one.metainfo['classes'] == ('up', 'grow', 'left')
         labels = [one.get_data_info(i)['label'] for i in range(5)]

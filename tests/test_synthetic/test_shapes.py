@@ -22,16 +22,20 @@ SMALL = dict(image_size=(64, 96), radius=(6, 20))
 
 def files_under(folder):
     return {
-        os.path.relpath(os.path.join(base, name), folder):
-        open(os.path.join(base, name), 'rb').read()
+        os.path.relpath(os.path.join(base, name), folder): open(
+            os.path.join(base, name), 'rb'
+        ).read()
         for base, _, names in os.walk(folder)
         for name in names
     }
 
 
 def decode(segmentation, height, width):
-    rle = mask_api.frPyObjects(segmentation, height, width) if isinstance(
-        segmentation, list) else [segmentation]
+    rle = (
+        mask_api.frPyObjects(segmentation, height, width)
+        if isinstance(segmentation, list)
+        else [segmentation]
+    )
     return mask_api.decode(mask_api.merge(rle)).astype(bool)
 
 
@@ -51,7 +55,8 @@ def test_hues_tell_the_classes_of_shapes():
     hues = {0: [], 1: [], 2: []}
     for seed in range(40):
         image, masks, labels = draw_image(
-            np.random.default_rng(seed), hues=True)
+            np.random.default_rng(seed), hues=True
+        )
         hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL)
         for mask, label in zip(masks, labels):
             angle = np.exp(2j * np.pi * hsv[mask][:, 0] / 256).mean()
@@ -59,8 +64,8 @@ def test_hues_tell_the_classes_of_shapes():
     for label, found in hues.items():
         # A pattern may shift the hue.
         inside = np.floor(3 * np.array(found)) == label
-        assert len(found) > 20 and inside.mean() > .8
-        assert np.ptp(np.array(found)[inside]) > .2
+        assert len(found) > 20 and inside.mean() > 0.8
+        assert np.ptp(np.array(found)[inside]) > 0.2
 
 
 def test_later_shapes_hide_earlier_ones():
@@ -68,11 +73,15 @@ def test_later_shapes_hide_earlier_ones():
     hidden = 0
     for seed in range(20):
         _, masks, _ = draw_image(
-            np.random.default_rng(seed), (64, 64), ['square'], (2, 2),
+            np.random.default_rng(seed),
+            (64, 64),
+            ['square'],
+            (2, 2),
             (28, 28),
-            empty=0)
+            empty=0,
+        )
         full = 2 * 28**2
-        hidden += len(masks) == 2 and masks[0].sum() < .7 * full
+        hidden += len(masks) == 2 and masks[0].sum() < 0.7 * full
     assert hidden > 10
 
 
@@ -84,14 +93,19 @@ def test_area_of_each_class(name):
     areas = []
     for seed in range(40):
         _, masks, _ = draw_image(
-            np.random.default_rng(seed), (300, 300), [name], (1, 1), (40, 40),
-            empty=0)
+            np.random.default_rng(seed),
+            (300, 300),
+            [name],
+            (1, 1),
+            (40, 40),
+            empty=0,
+        )
         inside = not (masks[0][[0, -1]].any() or masks[0][:, [0, -1]].any())
         if inside:
             areas.append(masks[0].sum() / 40**2)
     assert len(areas) > 10
     # OpenCV also fills the pixels that the border touches.
-    np.testing.assert_allclose(areas, expected, rtol=.08)
+    np.testing.assert_allclose(areas, expected, rtol=0.08)
 
 
 @pytest.mark.parametrize('rle', [False, True])
@@ -103,7 +117,8 @@ def test_segmentation_decodes_to_the_mask(rle):
             segmentation = encode_mask(mask, rle)
             polygons += isinstance(segmentation, list)
             np.testing.assert_array_equal(
-                decode(segmentation, *mask.shape), mask)
+                decode(segmentation, *mask.shape), mask
+            )
     assert polygons == 0 if rle else polygons > 60
 
 
@@ -124,8 +139,11 @@ def test_files(tmp_path):
     files = generate_coco(tmp_path, {'train': 6, 'val': 3}, **SMALL)
     assert files['val'] == tmp_path / 'annotations' / 'instances_val.json'
     coco = COCO(files['train'])
-    assert [c['name'] for c in coco.dataset['categories']
-            ] == ['circle', 'square', 'triangle']
+    assert [c['name'] for c in coco.dataset['categories']] == [
+        'circle',
+        'square',
+        'triangle',
+    ]
     assert len(coco.imgs) == 6 and len(coco.anns) > 8
     for info in coco.imgs.values():
         image = cv2.imread(str(tmp_path / 'train' / info['file_name']))
@@ -138,7 +156,7 @@ def test_files(tmp_path):
             columns.min(),
             rows.min(),
             np.ptp(columns) + 1,
-            np.ptp(rows) + 1
+            np.ptp(rows) + 1,
         ]
 
 
@@ -150,14 +168,15 @@ def test_label_maps_show_the_scenes_of_the_masks(tmp_path):
     found = set()
     for info in coco.imgs.values():
         name = info['file_name']
-        assert (tmp_path / 'ade/images/train' /
-                name).read_bytes() == (tmp_path / 'coco/train' /
-                                       name).read_bytes()
+        assert (tmp_path / 'ade/images/train' / name).read_bytes() == (
+            tmp_path / 'coco/train' / name
+        ).read_bytes()
         expected = np.zeros((64, 96), np.uint8)
         for ann in coco.imgToAnns[info['id']]:
             expected[coco.annToMask(ann) > 0] = ann['category_id']
-        label_map = Image.open(tmp_path / 'ade/annotations/train' /
-                               name.replace('jpg', 'png'))
+        label_map = Image.open(
+            tmp_path / 'ade/annotations/train' / name.replace('jpg', 'png')
+        )
         assert label_map.mode == 'L'
         np.testing.assert_array_equal(label_map, expected)
         found |= {*np.unique(label_map)}
@@ -186,12 +205,8 @@ def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
 def test_an_image_depends_on_seed_split_and_index_only(tmp_path):
     for name, seed, count in (('a', 0, 4), ('b', 0, 2), ('c', 1, 4)):
         generate_coco(
-            tmp_path / name, {
-                'train': count,
-                'val': count
-            },
-            seed=seed,
-            **SMALL)
+            tmp_path / name, {'train': count, 'val': count}, seed=seed, **SMALL
+        )
     a, b, c = (files_under(tmp_path / name) for name in 'abc')
     assert all(a[name] == b[name] for name in b if name.endswith('.jpg'))
     image = os.path.join('train', '000000000001.jpg')
@@ -212,9 +227,10 @@ def test_reused_when_complete(tmp_path):
 def test_other_parameters_are_refused(tmp_path):
     generate_coco(tmp_path, {'train': 2}, **SMALL)
     with pytest.raises(
-            ValueError,
-            match=r'train was generated with num_images=2, seed=0; asked for '
-            r'is num_images=3, seed=5.*another data_root'):
+        ValueError,
+        match=r'train was generated with num_images=2, seed=0; asked for '
+        r'is num_images=3, seed=5.*another data_root',
+    ):
         generate_coco(tmp_path, {'train': 3}, seed=5, **SMALL)
 
 
@@ -263,13 +279,19 @@ def test_two_processes_at_once(tmp_path):
     assert files_under(tmp_path / 'both') == files_under(tmp_path / 'one')
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(classes=['blob']), r"unknown shapes \['blob'\].*'circle'"),
-    (dict(classes=[]), 'unknown shapes'),
-    (dict(radius=(9, 3)), r'radius=\[9, 3\] must be \(smallest, largest\)'),
-    (dict(image_size=4), r'image_size=\[4, 4\]'),
-    (dict(image_format='bmp'), "'bmp' must be 'jpg' or 'png'"),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(classes=['blob']), r"unknown shapes \['blob'\].*'circle'"),
+        (dict(classes=[]), 'unknown shapes'),
+        (
+            dict(radius=(9, 3)),
+            r'radius=\[9, 3\] must be \(smallest, largest\)',
+        ),
+        (dict(image_size=4), r'image_size=\[4, 4\]'),
+        (dict(image_format='bmp'), "'bmp' must be 'jpg' or 'png'"),
+    ],
+)
 def test_impossible_parameters(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         generate_coco(tmp_path, {'train': 1}, **wrong)

@@ -1,4 +1,5 @@
 """Backgrounds of textures, and the label maps of whole scenes."""
+
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ def test_regions_have_textures():
     counts = np.zeros(len(NAMES))
     for seed in range(30):
         picture, ground = draw_ground(
-            np.random.default_rng(seed), (48, 64), NAMES)
+            np.random.default_rng(seed), (48, 64), NAMES
+        )
         assert picture.shape == (48, 64, 3) and ground.shape == (48, 64)
         assert (picture.dtype, ground.dtype) == (np.float32, np.uint8)
         assert -150 < picture.min() and picture.max() < 400
@@ -34,7 +36,8 @@ def test_a_texture_has_structure_and_its_own(name):
         step = np.diff(picture, axis=0).var() + np.diff(picture, axis=1).var()
         shares.append(step / (4 * picture.var(axis=(0, 1)).mean()))
     low, high = dict(
-        clouds=(0, .05), sand=(.1, 1), waves=(.02, .4), bricks=(.05, .5))[name]
+        clouds=(0, 0.05), sand=(0.1, 1), waves=(0.02, 0.4), bricks=(0.05, 0.5)
+    )[name]
     assert low <= np.mean(shares) <= high, shares
 
 
@@ -52,15 +55,18 @@ def test_maps_of_a_coco_set(tmp_path):
                 type='mmdet.LoadAnnotations',
                 with_bbox=True,
                 with_mask=True,
-                with_seg=True)
-        ])
+                with_seg=True,
+            ),
+        ],
+    )
     seen = set()
     for results in dataset:
         labels = results['gt_seg_map']
         assert labels.shape == (64, 64)
         covered = np.zeros((64, 64), bool)
-        for mask, label in zip(results['gt_masks'].masks.astype(bool),
-                               results['gt_bboxes_labels']):
+        for mask, label in zip(
+            results['gt_masks'].masks.astype(bool), results['gt_bboxes_labels']
+        ):
             assert (labels[mask] == label).all()
             covered |= mask
         assert (labels[~covered] >= 3).all()
@@ -76,7 +82,8 @@ def test_scenes_without_textures_are_as_ever(tmp_path):
     assert 'textures' not in text
     with pytest.raises(ValueError, match='textures'):
         generate_coco(
-            tmp_path, {'val2017': 2}, image_size=64, textures=['sand'])
+            tmp_path, {'val2017': 2}, image_size=64, textures=['sand']
+        )
 
 
 def test_maps_are_drawn_once_and_reused(tmp_path):
@@ -92,7 +99,8 @@ def test_maps_are_drawn_once_and_reused(tmp_path):
 
 def test_unknown_textures(tmp_path):
     with pytest.raises(
-            ValueError,
-            match=r"unknown textures \['mud'\]: choose "
-            r"from \['clouds', 'sand'"):
+        ValueError,
+        match=r"unknown textures \['mud'\]: choose "
+        r"from \['clouds', 'sand'",
+    ):
         generate_coco(tmp_path, {'val2017': 1}, textures=['mud', 'sand'])

@@ -1,4 +1,5 @@
 """What a user can get wrong ends early, with a message and a status."""
+
 import json
 import subprocess
 import sys
@@ -17,16 +18,21 @@ def checkpoint(tmp_path_factory):
     from mmengine.registry import MODELS, init_default_scope
 
     from swin_dense.engine.launch import load_config
+
     torch.manual_seed(0)
     init_default_scope('mmdet')
     model = MODELS.build(load_config(CONFIG).model)
-    model.roi_head.bbox_head.fc_cls.bias.data.fill_(1.)
+    model.roi_head.bbox_head.fc_cls.bias.data.fill_(1.0)
     path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
     torch.save(
         dict(
             meta=dict(
-                dataset_meta=dict(classes=('circle', 'square', 'triangle'))),
-            state_dict=model.state_dict()), path)
+                dataset_meta=dict(classes=('circle', 'square', 'triangle'))
+            ),
+            state_dict=model.state_dict(),
+        ),
+        path,
+    )
     return path
 
 
@@ -36,7 +42,6 @@ def photo(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     cv2.imwrite(str(path), pixels)
     return path
-
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'predict', 'demo'])
@@ -58,11 +63,13 @@ def test_status_reaches_the_shell():
         [sys.executable, 'tools/train.py', 'configs/cascade_swin_b_koko.py'],
         cwd=REPOSITORY,
         capture_output=True,
-        text=True)
+        text=True,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(
         'train.py: error: config configs/cascade_swin_b_koko.py does not '
-        'exist; did you mean configs/cascade_swin_b_coco.py')
+        'exist; did you mean configs/cascade_swin_b_coco.py'
+    )
     assert len(done.stderr.splitlines()) == 2
 
 
@@ -73,99 +80,167 @@ def test_debug_shows_the_traceback(capsys):
 
 @pytest.mark.parametrize('name', ['train', 'test', 'predict'])
 def test_missing_config(name, capsys):
-    extra = {
-        'train': [],
-        'test': ['x.pth']
-    }.get(name, ['x.pth', 'x.jpg', '--out', 'x'])
-    assert 'no.py does not exist' in error_of(capsys, run(name, 'no.py', *extra))
+    extra = {'train': [], 'test': ['x.pth']}.get(
+        name, ['x.pth', 'x.jpg', '--out', 'x']
+    )
+    assert 'no.py does not exist' in error_of(
+        capsys, run(name, 'no.py', *extra)
+    )
 
 
 def test_missing_data_set(tmp_path, capsys):
     config = REPOSITORY / 'configs' / 'cascade_swin_t_coco.py'
-    error = error_of(capsys, run('train', config, '--work-dir', tmp_path,
-                     '--cfg-options', f'data_root={tmp_path}/nowhere',
-                     'model.backbone.init_cfg=None'))
+    error = error_of(
+        capsys,
+        run(
+            'train',
+            config,
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            f'data_root={tmp_path}/nowhere',
+            'model.backbone.init_cfg=None',
+        ),
+    )
     assert f'{tmp_path}/nowhere/annotations/instances_train2017.json' in error
     assert 'configs/cascade_swin_nano_shapes.py' in error
 
 
 def test_unknown_backbone_argument(tmp_path, capsys):
-    error = error_of(capsys, run('train', CONFIG, '--work-dir', tmp_path,
-                     '--cfg-options', 'model.backbone.windows=7'))
+    error = error_of(
+        capsys,
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            'model.backbone.windows=7',
+        ),
+    )
     assert 'window_size' in error
 
 
 @pytest.mark.parametrize('name', ['test', 'predict'])
 def test_missing_checkpoint(name, checkpoint, photo, tmp_path, capsys):
     extra = [photo, '--out', tmp_path / 'out'] if name == 'predict' else []
-    error = error_of(capsys, run(name, CONFIG, checkpoint.with_name('tony.pth'),
-                     *extra))
+    error = error_of(
+        capsys, run(name, CONFIG, checkpoint.with_name('tony.pth'), *extra)
+    )
     assert f'tony.pth does not exist; did you mean {checkpoint}' in error
     assert not (tmp_path / 'out').exists()
 
 
 def test_checkpoint_of_another_model(checkpoint, photo, tmp_path, capsys):
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, photo, '--out',
-                     tmp_path / 'out', '--cfg-options',
-                     'model.backbone.depths=[2,2,1,1]'))
+    error = error_of(
+        capsys,
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photo,
+            '--out',
+            tmp_path / 'out',
+            '--cfg-options',
+            'model.backbone.depths=[2,2,1,1]',
+        ),
+    )
     assert 'is not for this model' in error
     assert 'backbone.layers.1.blocks.1' in error
 
 
-def test_heads_that_do_not_fit_the_classes(checkpoint, photo, tmp_path,
-                                           capsys):
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, photo, '--out',
-                     tmp_path / 'out', '--cfg-options',
-                     'model.roi_head.bbox_head.num_classes=4'))
+def test_heads_that_do_not_fit_the_classes(
+    checkpoint, photo, tmp_path, capsys
+):
+    error = error_of(
+        capsys,
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photo,
+            '--out',
+            tmp_path / 'out',
+            '--cfg-options',
+            'model.roi_head.bbox_head.num_classes=4',
+        ),
+    )
     assert '3 classes' in error and 'num_classes=4' in error
 
 
 def test_classes_in_another_order(checkpoint, photo, tmp_path, capsys):
     error = error_of(
-        capsys, run('predict', CONFIG, checkpoint, photo, '--out',
-        tmp_path / 'out', '--cfg-options',
-        'test_dataloader.dataset.metainfo.classes=square,circle,triangle'))
+        capsys,
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photo,
+            '--out',
+            tmp_path / 'out',
+            '--cfg-options',
+            'test_dataloader.dataset.metainfo.classes=square,circle,triangle',
+        ),
+    )
     assert "'square' is 1 in the checkpoint and 0 in the config" in error
 
 
 def test_amp_without_a_gpu(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
-    error = error_of(capsys, run('train', CONFIG, '--amp', '--work-dir', tmp_path))
+    error = error_of(
+        capsys, run('train', CONFIG, '--amp', '--work-dir', tmp_path)
+    )
     assert '--amp needs a GPU' in error
 
 
 def test_launcher_without_its_processes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('swin_dense.engine.launch.get_device', lambda: 'cpu')
     monkeypatch.delenv('RANK', raising=False)
-    error = error_of(capsys, run('train', CONFIG, '--launcher', 'slurm',
-                     '--work-dir', tmp_path))
+    error = error_of(
+        capsys,
+        run('train', CONFIG, '--launcher', 'slurm', '--work-dir', tmp_path),
+    )
     assert 'tools/dist_train.sh or torchrun' in error
 
 
 def test_inputs_without_images(checkpoint, tmp_path, capsys):
     (tmp_path / 'notes.txt').write_text('none')
     for entry in (tmp_path, tmp_path / '*.jpg', tmp_path / 'absent.jpg'):
-        error = error_of(capsys, run('predict', CONFIG, checkpoint, entry, '--out',
-                         tmp_path / 'out'))
+        error = error_of(
+            capsys,
+            run(
+                'predict', CONFIG, checkpoint, entry, '--out', tmp_path / 'out'
+            ),
+        )
         assert error.startswith(f'{entry}: no image there')
 
 
 @pytest.mark.parametrize('skip', [False, True])
-def test_bad_images_are_named_and_the_others_done(checkpoint, photo, tmp_path,
-                                                  capsys, skip):
+def test_bad_images_are_named_and_the_others_done(
+    checkpoint, photo, tmp_path, capsys, skip
+):
     (tmp_path / 'empty.png').write_bytes(b'')
     (tmp_path / 'cut.jpg').write_bytes(photo.read_bytes()[:900])
     (tmp_path / 'text.jpg').write_text('no picture')
     out = tmp_path / 'out'
-    status = run('predict', CONFIG, checkpoint, tmp_path, '--out', out,
-                 *(['--skip-bad'] if skip else []))
+    status = run(
+        'predict',
+        CONFIG,
+        checkpoint,
+        tmp_path,
+        '--out',
+        out,
+        *(['--skip-bad'] if skip else []),
+    )
     assert status == (0 if skip else 1)
     error = capsys.readouterr().err
     for name in ('empty.png', 'cut.jpg', 'text.jpg'):
         assert f'skipped: {tmp_path / name} ' in error
     assert ('3 of 4 images could not be read' in error) is not skip
     assert sorted(path.name for path in out.iterdir()) == [
-        'images.json', 'photo.jpg', 'predictions.json'
+        'images.json',
+        'photo.jpg',
+        'predictions.json',
     ]
     assert [
         i['file_name']

@@ -17,26 +17,39 @@ SPEC.loader.exec_module(tool)
 
 def test_table():
     rows = [
-        Measurement('forward, time', 1.5, 2.),
-        Measurement('forward, peak memory', 3 * 2**20, None)
+        Measurement('forward, time', 1.5, 2.0),
+        Measurement('forward, peak memory', 3 * 2**20, None),
     ]
     assert format_rows(rows).splitlines()[2:] == [
         '| forward, time | 1500.0 ms | 2000.0 ms | 0.75 |',
-        '| forward, peak memory | 3 MiB | - | - |'
+        '| forward, peak memory | 3 MiB | - | - |',
     ]
 
 
 def test_backbone_alone(tmp_path, capsys):
     out = tmp_path / 'figures.json'
-    assert tool.main([
-        '--shape', '64', '96', '--repeats', '1', '--no-peer', '--out',
-        str(out)
-    ]) == 0
+    assert (
+        tool.main(
+            [
+                '--shape',
+                '64',
+                '96',
+                '--repeats',
+                '1',
+                '--no-peer',
+                '--out',
+                str(out),
+            ]
+        )
+        == 0
+    )
     figures = json.loads(out.read_text())
     assert figures['shape'] == [64, 96]
     assert [row['quantity'] for row in figures['rows']] == [
-        'forward, time', 'forward + backward, time', 'forward, peak memory',
-        'forward + backward, peak memory'
+        'forward, time',
+        'forward + backward, time',
+        'forward, peak memory',
+        'forward + backward, peak memory',
     ]
     for row in figures['rows']:
         assert row['ours'] > 0
@@ -49,22 +62,45 @@ def test_backbone_alone(tmp_path, capsys):
 @pytest.mark.parametrize('name', ['mask_rcnn_swin', 'htcpp_swin'])
 def test_whole_detector_beside_mmdet(name, capsys):
     config = PATH.parents[1] / 'configs' / f'{name}_nano_shapes.py'
-    assert tool.main(
-        [str(config), '--shape', '96', '96', '--repeats', '1',
-         '--no-memory']) == 0
+    assert (
+        tool.main(
+            [
+                str(config),
+                '--shape',
+                '96',
+                '96',
+                '--repeats',
+                '1',
+                '--no-memory',
+            ]
+        )
+        == 0
+    )
     lines = capsys.readouterr().out.strip().splitlines()[-2:]
     for line, quantity in zip(lines, ('forward', 'forward + backward')):
         cells = [cell.strip() for cell in line.strip('|').split('|')]
         assert cells[0] == f'{quantity}, time'
         ours, peer = (float(cell.removesuffix(' ms')) for cell in cells[1:3])
-        assert float(cells[3]) == pytest.approx(ours / peer, abs=.02)
+        assert float(cells[3]) == pytest.approx(ours / peer, abs=0.02)
 
 
 def test_video_beside_mmaction2(capsys):
     pytest.importorskip('mmaction', reason='mmaction2 is not installed')
-    assert tool.main([
-        '--frames', '4', '--shape', '32', '48', '--repeats', '1', '--no-memory'
-    ]) == 0
+    assert (
+        tool.main(
+            [
+                '--frames',
+                '4',
+                '--shape',
+                '32',
+                '48',
+                '--repeats',
+                '1',
+                '--no-memory',
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert 'Video Swin, tiny, 1x3x4x32x48, float32' in out
     assert '| | swin_dense | mmaction2 | ratio |' in out
@@ -72,16 +108,34 @@ def test_video_beside_mmaction2(capsys):
 
 @pytest.mark.parametrize(
     'peer, module',
-    [('mmpretrain', 'mmpretrain.models.backbones.swin_transformer_v2'),
-     ('transformers', 'transformers')])
+    [
+        ('mmpretrain', 'mmpretrain.models.backbones.swin_transformer_v2'),
+        ('transformers', 'transformers'),
+    ],
+)
 def test_v2_beside_its_peers(peer, module, capsys):
     if peer == 'mmpretrain':
         partly(module)
     pytest.importorskip(module, reason=f'{peer} is not installed')
-    assert tool.main([
-        '--v2', peer, '--window', '4', '--shape', '32', '48', '--repeats', '1',
-        '--no-memory', '--with-cp', '--sequential'
-    ]) == 0
+    assert (
+        tool.main(
+            [
+                '--v2',
+                peer,
+                '--window',
+                '4',
+                '--shape',
+                '32',
+                '48',
+                '--repeats',
+                '1',
+                '--no-memory',
+                '--with-cp',
+                '--sequential',
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert 'Swin V2, tiny, 1x3x32x48, float32' in out
     assert f'| | swin_dense | {peer} | ratio |' in out
@@ -103,36 +157,55 @@ def test_memory_alone(monkeypatch, capsys):
         return 3 * 2**20
 
     monkeypatch.setattr(benchmark, '_peak_in_child', peak)
-    assert tool.main([
-        '--v2', 'mmpretrain', '--sequential', '--dtype', 'bfloat16',
-        '--no-peer', '--no-time'
-    ]) == 0
+    assert (
+        tool.main(
+            [
+                '--v2',
+                'mmpretrain',
+                '--sequential',
+                '--dtype',
+                'bfloat16',
+                '--no-peer',
+                '--no-time',
+            ]
+        )
+        == 0
+    )
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[-2:] == [
         '| forward, peak memory | 3 MiB | - | - |',
-        '| forward + backward, peak memory | 3 MiB | - | - |'
+        '| forward + backward, peak memory | 3 MiB | - | - |',
     ]
-    assert asked == [(False, True, 'ours', 'forward'),
-                     (False, True, 'ours', 'forward + backward')]
+    assert asked == [
+        (False, True, 'ours', 'forward'),
+        (False, True, 'ours', 'forward + backward'),
+    ]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--no-time', '--no-memory'], 'leaves nothing to do'),
-    (['--v2', 'mmpretrain', '--frames', '4'], '--v2 goes without --frames'),
-    (['--with-cp'], '--with-cp and --sequential need --v2'),
-    (['--frames', '0'], '--frames must be positive'),
-    (['--repeats', '0'], 'must be positive'),
-    (['--busy', '-1'], '--busy must not be negative'),
-    (['nowhere.py'], 'there is no config nowhere.py'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--no-time', '--no-memory'], 'leaves nothing to do'),
+        (
+            ['--v2', 'mmpretrain', '--frames', '4'],
+            '--v2 goes without --frames',
+        ),
+        (['--with-cp'], '--with-cp and --sequential need --v2'),
+        (['--frames', '0'], '--frames must be positive'),
+        (['--repeats', '0'], 'must be positive'),
+        (['--busy', '-1'], '--busy must not be negative'),
+        (['nowhere.py'], 'there is no config nowhere.py'),
+    ],
+)
 def test_bad_arguments(arguments, message, capsys):
     assert tool.main(arguments) == 1
     assert message in capsys.readouterr().err
 
 
 def test_beside_other_programs(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, '_OTHER_PROGRAM',
-                        'import time; time.sleep(600)')
+    monkeypatch.setattr(
+        benchmark, '_OTHER_PROGRAM', 'import time; time.sleep(600)'
+    )
     started, start = [], benchmark.subprocess.Popen
 
     def popen(*args, **kwargs):

@@ -1,4 +1,5 @@
 """The figures of docs/notes/position_bias.md."""
+
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def test_what_the_notes_conclude():
     for name in compare_interpolation.SURFACES:
         bicubic, geometric = (
             compare_interpolation.errors(name, method, 7, 12)
-            for method in ('bicubic', 'geometric'))
+            for method in ('bicubic', 'geometric')
+        )
         assert bicubic[0] < geometric[0] / 2
         assert geometric[1] < bicubic[1]
         assert geometric[2] < 1e-9 < bicubic[2]

@@ -1,4 +1,5 @@
 """tools/convert_checkpoint.py, there and back, and what it refuses."""
+
 import hashlib
 
 import pytest
@@ -26,8 +27,15 @@ from swin_dense.checkpoints.layouts.translate import extract_state_dict
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.ops import log_coordinates
 
-IMAGE_TARGETS = ('official', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
-                 'torchvision', 'huggingface')
+IMAGE_TARGETS = (
+    'official',
+    'mmdet',
+    'mmseg',
+    'mmpretrain',
+    'timm',
+    'torchvision',
+    'huggingface',
+)
 
 
 @pytest.fixture
@@ -46,11 +54,12 @@ def convert(*args) -> int:
     return run('convert_checkpoint', *args)
 
 
-
 def same(left: dict, right: dict) -> bool:
     return left.keys() == right.keys() and all(
         left[name].dtype == right[name].dtype
-        and torch.equal(left[name], right[name]) for name in left)
+        and torch.equal(left[name], right[name])
+        for name in left
+    )
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
@@ -64,8 +73,11 @@ def test_there_and_back(source, tmp_path, target, suffix):
     expected = {
         name: value
         for name, value in torch.load(source)['model'].items()
-        if not name.endswith(('index', 'mask')) and not (target in (
-            'mmdet', 'mmseg') and name.startswith(('norm.', 'head.')))
+        if not name.endswith(('index', 'mask'))
+        and not (
+            target in ('mmdet', 'mmseg')
+            and name.startswith(('norm.', 'head.'))
+        )
     }
     assert same(extract_state_dict(read_checkpoint(back)), expected)
 
@@ -84,7 +96,8 @@ def test_layouts(source, tmp_path):
         mmpretrain=['meta', 'state_dict'],
         timm=['meta', 'state_dict'],
         torchvision='features.0.0.weight',
-        huggingface='swin.embeddings.patch_embeddings.projection.weight')
+        huggingface='swin.embeddings.patch_embeddings.projection.weight',
+    )
     weights = read_checkpoint(tmp_path / 'mmpretrain.pth')['state_dict']
     assert {name.split('.')[0] for name in weights} == {'backbone', 'head'}
 
@@ -101,7 +114,8 @@ def test_metadata(source, tmp_path):
             source_sha256=digest,
             source_format='Microsoft classifier',
             target=target,
-            window=[7, 7])
+            window=[7, 7],
+        )
 
 
 def test_metadata_of_an_earlier_step(model, tmp_path):
@@ -118,9 +132,11 @@ def test_printed_lists(source, tmp_path, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith(f'{source}: Microsoft classifier, a Swin')
     assert [line[:22] for line in out[1:6]] == [
-        '  loaded           104', '  resized            0',
-        '  dropped by rule   12', '  missing            0',
-        '  unexpected         0'
+        '  loaded           104',
+        '  resized            0',
+        '  dropped by rule   12',
+        '  missing            0',
+        '  unexpected         0',
     ]
     assert 'layers.*.blocks.*.attn.relative_position_index (7)' in out[3]
     assert out[-1] == f'{path}: not written (--dry-run)'
@@ -170,10 +186,12 @@ def test_mmdet_takes_the_file(model, source, tmp_path):
         embed_dims=8,
         depths=(2, 2, 2, 1),
         num_heads=(1, 1, 2, 2),
-        init_cfg=ConfigDict(type='Pretrained', checkpoint=str(path)))
+        init_cfg=ConfigDict(type='Pretrained', checkpoint=str(path)),
+    )
     theirs.init_weights()
     ours = SwinTransformer(
-        embed_dims=8, depths=(2, 2, 2, 1), num_heads=(1, 1, 2, 2))
+        embed_dims=8, depths=(2, 2, 2, 1), num_heads=(1, 1, 2, 2)
+    )
     load_backbone(ours, source)
     image = torch.randn(1, 3, 60, 52)
     ours.eval()
@@ -190,7 +208,8 @@ def test_windows_that_only_buffers_tell_are_recorded(tmp_path):
     for stage, window in enumerate((6, 3)):
         table = log_coordinates((8, 8), (window, window))
         content[f'layers.{stage}.blocks.0.attn.relative_coords_table'] = (
-            table.unflatten(0, (15, 15))[None])
+            table.unflatten(0, (15, 15))[None]
+        )
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
     torch.save(content, source)
     assert convert(source, path, '--to', 'huggingface') == 0
@@ -208,7 +227,8 @@ def test_video(tmp_path, capsys):
     backbone = SwinTransformer3D(
         dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2)),
         window_size=(4, 3, 3),
-        out_indices=(1, ))
+        out_indices=(1,),
+    )
     content = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
     content['cls_head.fc_cls.weight'] = torch.randn(5, 16)
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
@@ -218,7 +238,9 @@ def test_video(tmp_path, capsys):
     assert 'backbone.norm.weight' in found  # official: of the last output
     assert convert(path, source, '--to', 'mmaction', '--force') == 0
     assert same(read_checkpoint(source)['state_dict'], content)
-    error = error_of(capsys, convert(source, tmp_path / 'c.pth', '--to', 'mmdet'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'c.pth', '--to', 'mmdet')
+    )
     assert 'mmdet has no Video Swin' in error
     assert 'expected one of official, mmaction' in error
 
@@ -237,12 +259,18 @@ def test_existing_file(source, tmp_path, capsys):
 
 def test_destinations(source, tmp_path, capsys):
     content = source.read_bytes()
-    error = error_of(capsys, convert(source, source, '--to', 'timm', '--force'))
+    error = error_of(
+        capsys, convert(source, source, '--to', 'timm', '--force')
+    )
     assert 'is SRC itself' in error
     assert source.read_bytes() == content
-    error = error_of(capsys, convert(source, tmp_path / 'a.onnx', '--to', 'timm'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'a.onnx', '--to', 'timm')
+    )
     assert 'end the name in .safetensors' in error
-    error = error_of(capsys, convert(source, tmp_path / 'no/a.pth', '--to', 'timm'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'no/a.pth', '--to', 'timm')
+    )
     assert f'there is no folder {tmp_path}/no' in error
     assert [p.name for p in tmp_path.iterdir()] == [source.name]
 
@@ -255,7 +283,9 @@ def test_unknown_target(source, tmp_path, capsys):
 
 
 def test_target_without_such_models(source, tmp_path, capsys):
-    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'mmaction'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'a.pth', '--to', 'mmaction')
+    )
     assert 'mmaction has no ' in error
     assert 'expected one of official, mmdet, mmseg, mmpretrain' in error
     assert not (tmp_path / 'a.pth').exists()
@@ -275,15 +305,26 @@ def test_incomplete_backbone(model, source, tmp_path, capsys):
     assert '2 of 108 tensors of the model are not in the file' in printed.err
     assert 'layers.2.blocks.1.attn.qkv.bias' in printed.err
     assert not path.exists()
-    assert convert(source, path, '--to', 'timm', '--forgive', '*.qkv.bias',
-                   'layers.1.*') == 0
+    assert (
+        convert(
+            source,
+            path,
+            '--to',
+            'timm',
+            '--forgive',
+            '*.qkv.bias',
+            'layers.1.*',
+        )
+        == 0
+    )
     weights = read_checkpoint(path)['state_dict']
     assert 'layers.1.blocks.0.gate' not in weights
     assert 'layers.2.blocks.0.attn.qkv.bias' in weights
 
 
 @pytest.mark.parametrize(
-    'kind', ['unknown', 'empty', 'truncated', 'page', 'absent', 'folder'])
+    'kind', ['unknown', 'empty', 'truncated', 'page', 'absent', 'folder']
+)
 def test_other_files(source, tmp_path, capsys, kind):
     path, message = source, ''
     if kind == 'unknown':
@@ -302,15 +343,18 @@ def test_other_files(source, tmp_path, capsys, kind):
         path, message = tmp_path / 'absent.pth', 'does not exist'
     else:
         path, message = tmp_path, 'is a folder'
-    assert message in error_of(capsys, convert(path, tmp_path / 'a.pth', '--to',
-                               'timm'))
+    assert message in error_of(
+        capsys, convert(path, tmp_path / 'a.pth', '--to', 'timm')
+    )
     assert [p.name for p in tmp_path.iterdir()] == [source.name]
 
 
 def test_nothing_is_executed(tmp_path, capsys):
     source = tmp_path / 'evil.pth'
     trace = write_payload(source)
-    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm')
+    )
     assert 'evil.pth is refused: besides weights it holds' in error
     assert not trace.exists() and not (tmp_path / 'a.pth').exists()
 
@@ -322,6 +366,8 @@ def test_disk_that_is_full(source, tmp_path, capsys, monkeypatch):
         raise OSError('No space left on device')
 
     monkeypatch.setattr(torch, 'save', fail)
-    error = error_of(capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm'))
+    error = error_of(
+        capsys, convert(source, tmp_path / 'a.pth', '--to', 'timm')
+    )
     assert 'No space left' in error
     assert [p.name for p in tmp_path.iterdir()] == [source.name]

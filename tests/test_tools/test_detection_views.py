@@ -1,4 +1,5 @@
 """Test a detector at several scales, and write what COCO's server takes."""
+
 import json
 from pathlib import Path
 
@@ -12,23 +13,51 @@ from helpers.command_line import CONFIG, run
 def workspace(tmp_path_factory) -> Path:
     """A folder with a training of two iterations and its data."""
     root = tmp_path_factory.mktemp('workspace')
-    assert run('train', CONFIG, '--work-dir', root / 'work', '--seed', 0,
-               '--cfg-options', f'data_root={root}/shapes') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            root / 'work',
+            '--seed',
+            0,
+            '--cfg-options',
+            f'data_root={root}/shapes',
+        )
+        == 0
+    )
     return root
 
 
 def status(workspace, *args, options=()):
     """The exit status of tools/test.py with some options."""
-    return run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
-               workspace / 'test', *args, '--cfg-options',
-               f'data_root={workspace}/shapes', *options)
+    return run(
+        'test',
+        CONFIG,
+        workspace / 'work' / 'iter_2.pth',
+        '--work-dir',
+        workspace / 'test',
+        *args,
+        '--cfg-options',
+        f'data_root={workspace}/shapes',
+        *options,
+    )
 
 
 def results_of(workspace, name, *args):
     """Metrics and detections of a test."""
     out = workspace / name
-    assert status(workspace, '--out', out / 'metrics.json', '--results',
-                  out / 'found', *args) == 0
+    assert (
+        status(
+            workspace,
+            '--out',
+            out / 'metrics.json',
+            '--results',
+            out / 'found',
+            *args,
+        )
+        == 0
+    )
     return [
         json.loads((out / file).read_text())
         for file in ('metrics.json', 'found.bbox.json', 'found.segm.json')
@@ -41,8 +70,9 @@ def plain(workspace):
 
 
 def test_one_scale_unflipped_is_plain_testing(workspace, plain):
-    metrics, boxes, masks = results_of(workspace, 'one', '--tta',
-                                       '--tta-no-flip', '--tta-ratios', 1)
+    metrics, boxes, masks = results_of(
+        workspace, 'one', '--tta', '--tta-no-flip', '--tta-ratios', 1
+    )
     assert metrics['metrics'] == plain[0]['metrics']
     assert len(boxes) == len(masks) > 0
     for found, expected in zip(boxes, plain[1]):
@@ -50,12 +80,15 @@ def test_one_scale_unflipped_is_plain_testing(workspace, plain):
             assert found[key] == expected[key]
         assert found['score'] == pytest.approx(expected['score'], abs=1e-5)
         assert found['bbox'] == pytest.approx(expected['bbox'], abs=1e-4)
-    assert masks == plain[2] or sum(
-        a != b for a, b in zip(masks, plain[2])) <= len(masks) // 20
+    assert (
+        masks == plain[2]
+        or sum(a != b for a, b in zip(masks, plain[2])) <= len(masks) // 20
+    )
 
 
 def test_scales_and_flips(workspace, plain, monkeypatch):
     from mmdet.models.detectors import MaskRCNN
+
     seen = []
     look = MaskRCNN.extract_feat
 
@@ -64,8 +97,9 @@ def test_scales_and_flips(workspace, plain, monkeypatch):
         return look(self, inputs)
 
     monkeypatch.setattr(MaskRCNN, 'extract_feat', count)
-    _, boxes, _ = results_of(workspace, 'tta', '--tta', '--tta-scales',
-                             '128x128', '256x256')
+    _, boxes, _ = results_of(
+        workspace, 'tta', '--tta', '--tta-scales', '128x128', '256x256'
+    )
     assert boxes != plain[1]
     # Both scales, each mirrored; backwards again for the masks.
     small, large = (128, 128), (256, 256)
@@ -77,8 +111,11 @@ def test_test_dev(workspace, plain):
 
     What is written can be loaded beside them by pycocotools.
     """
-    val = json.loads((workspace / 'shapes' / 'annotations' /
-                      'instances_val2017.json').read_text())
+    val = json.loads(
+        (
+            workspace / 'shapes' / 'annotations' / 'instances_val2017.json'
+        ).read_text()
+    )
     info = {key: val[key] for key in ('images', 'categories')}
     for category in info['categories']:
         category['id'] = 7 * category['id'] + 100
@@ -87,20 +124,25 @@ def test_test_dev(workspace, plain):
     file = workspace / 'shapes' / 'annotations' / 'image_info_test-dev.json'
     file.write_text(json.dumps(info))
     prefix = workspace / 'test-dev' / 'found'
-    assert status(
-        workspace,
-        '--tta',
-        '--format-only',
-        '--results',
-        prefix,
-        options=[
-            f'test_dataloader.dataset.ann_file={file}',
-            'test_dataloader.dataset.generate=None'
-        ]) == 0
+    assert (
+        status(
+            workspace,
+            '--tta',
+            '--format-only',
+            '--results',
+            prefix,
+            options=[
+                f'test_dataloader.dataset.ann_file={file}',
+                'test_dataloader.dataset.generate=None',
+            ],
+        )
+        == 0
+    )
     images = COCO(file)
     boxes, masks = (
         json.loads(Path(f'{prefix}.{kind}.json').read_text())
-        for kind in ('bbox', 'segm'))
+        for kind in ('bbox', 'segm')
+    )
     assert len(boxes) == len(masks) > 0
     names = {'image_id', 'category_id', 'score'}
     for box, mask in zip(boxes, masks):
@@ -121,35 +163,46 @@ def test_test_dev(workspace, plain):
     assert len(loaded.anns) == len(boxes)
 
 
-@pytest.mark.parametrize('args, message', [
-    (['--format-only'], 'add --results PREFIX'),
-    (['--tta-ratios', '0.5'], 'add --tta'),
-    (['--tta-no-flip'], 'add --tta'),
-    (['--tta', '--tta-scales', '0x8'], 'pairs of positive numbers'),
-])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--format-only'], 'add --results PREFIX'),
+        (['--tta-ratios', '0.5'], 'add --tta'),
+        (['--tta-no-flip'], 'add --tta'),
+        (['--tta', '--tta-scales', '0x8'], 'pairs of positive numbers'),
+    ],
+)
 def test_bad_options(workspace, capsys, args, message):
     assert status(workspace, *args) == 1
     assert message in capsys.readouterr().err
 
 
 def test_results_of_another_metric(workspace, capsys):
-    assert status(
-        workspace,
-        '--results',
-        workspace / 'x',
-        options=['test_evaluator.type=VOCMetric']) == 1
+    assert (
+        status(
+            workspace,
+            '--results',
+            workspace / 'x',
+            options=['test_evaluator.type=VOCMetric'],
+        )
+        == 1
+    )
     assert 'is no CocoMetric' in capsys.readouterr().err
 
 
 def test_host_that_does_not_support_it(workspace, capsys):
-    assert status(
-        workspace,
-        '--tta',
-        options=[
-            'model.roi_head.type=PointRendRoIHead',
-            'model.roi_head.point_head.type=MaskPointHead',
-            'model.roi_head.point_head.num_classes=3',
-        ]) == 1
+    assert (
+        status(
+            workspace,
+            '--tta',
+            options=[
+                'model.roi_head.type=PointRendRoIHead',
+                'model.roi_head.point_head.type=MaskPointHead',
+                'model.roi_head.point_head.num_classes=3',
+            ],
+        )
+        == 1
+    )
     error = capsys.readouterr().err
     assert 'PointRendRoIHead predicts: its predict_mask differs' in error
     assert 'Test without --tta' in error

@@ -1,4 +1,5 @@
 """Two processes do what one does on the same images."""
+
 import json
 import subprocess
 
@@ -14,9 +15,9 @@ TOLERANCE = 1e-5
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
 def test_without_arguments_scripts_tell_their_usage(script):
-    done = subprocess.run([str(REPOSITORY / 'tools' / script)],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [str(REPOSITORY / 'tools' / script)], capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert f'tools/{script} CONFIG' in done.stderr
 
@@ -29,18 +30,36 @@ def test_two_processes_match_one(tmp_path):
     per process, so one batch of two would not be the same thing.
     """
     options = ['--seed', 0, '--cfg-options', f'data_root={tmp_path}/shapes']
-    assert run('train', CONFIG, '--work-dir', tmp_path / 'one', *options,
-               'train_cfg.max_iters=6', 'default_hooks.checkpoint.interval=6',
-               'optim_wrapper.accumulative_counts=2') == 0
-    log = launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'two',
-                 *options, 'train_cfg.max_iters=3',
-                 'default_hooks.checkpoint.interval=3')
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            tmp_path / 'one',
+            *options,
+            'train_cfg.max_iters=6',
+            'default_hooks.checkpoint.interval=6',
+            'optim_wrapper.accumulative_counts=2',
+        )
+        == 0
+    )
+    log = launch(
+        'dist_train.sh',
+        CONFIG,
+        2,
+        '--work-dir',
+        tmp_path / 'two',
+        *options,
+        'train_cfg.max_iters=3',
+        'default_hooks.checkpoint.interval=3',
+    )
     assert 'the processes talk over gloo' in log
     assert 'Batch of 2 images per update (2 processes x 1 images' in log
 
     one, two = (
         read_checkpoint(tmp_path / name)['state_dict']
-        for name in ('one/iter_6.pth', 'two/iter_3.pth'))
+        for name in ('one/iter_6.pth', 'two/iter_3.pth')
+    )
     torch.testing.assert_close(two, one, rtol=0, atol=TOLERANCE)
 
     weights = tmp_path / 'one' / 'iter_6.pth'
@@ -48,8 +67,12 @@ def test_two_processes_match_one(tmp_path):
     for processes in (1, 2):
         out = tmp_path / f'{processes}.json'
         args = [
-            '--work-dir', tmp_path / 'test', '--out', out, '--cfg-options',
-            f'data_root={tmp_path}/shapes'
+            '--work-dir',
+            tmp_path / 'test',
+            '--out',
+            out,
+            '--cfg-options',
+            f'data_root={tmp_path}/shapes',
         ]
         if processes == 1:
             assert run('test', CONFIG, weights, *args) == 0
@@ -65,18 +88,38 @@ def test_split_optimizer_state_is_stored_whole(tmp_path):
     so that a training without splitting goes on from it to the same end.
     """
     options = [
-        '--seed', 0, '--cfg-options', f'data_root={tmp_path}/shapes',
-        'train_cfg.max_iters=4', 'default_hooks.checkpoint.interval=2'
+        '--seed',
+        0,
+        '--cfg-options',
+        f'data_root={tmp_path}/shapes',
+        'train_cfg.max_iters=4',
+        'default_hooks.checkpoint.interval=2',
     ]
-    launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'split',
-           *options, 'optim_wrapper.optimizer.type=ZeroRedundancyOptimizer',
-           'optim_wrapper.optimizer.optimizer_type=AdamW')
-    launch('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'whole',
-           '--resume', tmp_path / 'split' / 'iter_2.pth', *options,
-           'optim_wrapper.optimizer.type=AdamW')
+    launch(
+        'dist_train.sh',
+        CONFIG,
+        2,
+        '--work-dir',
+        tmp_path / 'split',
+        *options,
+        'optim_wrapper.optimizer.type=ZeroRedundancyOptimizer',
+        'optim_wrapper.optimizer.optimizer_type=AdamW',
+    )
+    launch(
+        'dist_train.sh',
+        CONFIG,
+        2,
+        '--work-dir',
+        tmp_path / 'whole',
+        '--resume',
+        tmp_path / 'split' / 'iter_2.pth',
+        *options,
+        'optim_wrapper.optimizer.type=AdamW',
+    )
     split, whole = (
         read_checkpoint(tmp_path / name / 'iter_4.pth')
-        for name in ('split', 'whole'))
+        for name in ('split', 'whole')
+    )
     torch.testing.assert_close(split['state_dict'], whole['state_dict'])
     state = split['optimizer']['state']
     assert len(state) == len(split['optimizer']['param_groups'])

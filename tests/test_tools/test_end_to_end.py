@@ -1,4 +1,5 @@
 """Train, resume, test, predict and demo, as a user would."""
+
 import json
 import os
 from pathlib import Path
@@ -18,8 +19,19 @@ from swin_dense.detection.predictor import DetectionPredictor
 def workspace(tmp_path_factory) -> Path:
     """A folder with a training of two iterations and its data."""
     root = tmp_path_factory.mktemp('workspace')
-    assert run('train', CONFIG, '--work-dir', root / 'work', '--seed', 0,
-               '--cfg-options', f'data_root={root}/shapes') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            root / 'work',
+            '--seed',
+            0,
+            '--cfg-options',
+            f'data_root={root}/shapes',
+        )
+        == 0
+    )
     return root
 
 
@@ -34,8 +46,9 @@ def checkpoint(workspace) -> Path:
 
 
 def log_of(work_dir: Path) -> str:
-    return '\n'.join(file.read_text()
-                     for file in sorted(work_dir.glob('*/*.log')))
+    return '\n'.join(
+        file.read_text() for file in sorted(work_dir.glob('*/*.log'))
+    )
 
 
 def test_training_leaves_weights_log_and_config(workspace, checkpoint):
@@ -50,11 +63,16 @@ def test_training_leaves_weights_log_and_config(workspace, checkpoint):
 
 
 @pytest.mark.parametrize('how', ['auto', 'path'])
-def test_resume_goes_on_as_if_never_interrupted(workspace, checkpoint, data,
-                                                tmp_path, how):
+def test_resume_goes_on_as_if_never_interrupted(
+    workspace, checkpoint, data, tmp_path, how
+):
     straight = [
-        '--seed', 0, '--cfg-options', data, 'train_cfg.max_iters=4',
-        'train_dataloader.sampler.shuffle=False'
+        '--seed',
+        0,
+        '--cfg-options',
+        data,
+        'train_cfg.max_iters=4',
+        'train_dataloader.sampler.shuffle=False',
     ]
     assert run('train', CONFIG, '--work-dir', tmp_path / 'a', *straight) == 0
     work = tmp_path / 'b'
@@ -66,30 +84,65 @@ def test_resume_goes_on_as_if_never_interrupted(workspace, checkpoint, data,
     assert run('train', CONFIG, '--work-dir', work, *resume, *straight) == 0
     expected, found = (
         read_checkpoint(folder / 'iter_4.pth')['state_dict']
-        for folder in (tmp_path / 'a', work))
+        for folder in (tmp_path / 'a', work)
+    )
     assert 'Iter(train) [3/4]' in log_of(work)
     assert 'Iter(train) [1/4]' not in log_of(work)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_resume_without_a_checkpoint_starts_afresh(data, tmp_path):
-    assert run('train', CONFIG, '--resume', '--work-dir', tmp_path,
-               '--cfg-options', data, 'train_cfg.max_iters=1') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--resume',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            data,
+            'train_cfg.max_iters=1',
+        )
+        == 0
+    )
     assert 'Iter(train) [1/1]' in log_of(tmp_path)
 
 
 def test_learning_rate_follows_the_batch(data, tmp_path):
-    assert run('train', CONFIG, '--auto-scale-lr', '--work-dir', tmp_path,
-               '--cfg-options', data, 'train_cfg.max_iters=1',
-               'train_dataloader.batch_size=2') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--auto-scale-lr',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            data,
+            'train_cfg.max_iters=1',
+            'train_dataloader.batch_size=2',
+        )
+        == 0
+    )
     assert 'meant for 4 and is scaled by 0.5' in log_of(tmp_path)
     assert 'lr: 5.0000e-03' in log_of(tmp_path)
 
 
 def test_test_writes_metrics(checkpoint, data, tmp_path, capsys):
     out = tmp_path / 'metrics.json'
-    assert run('test', CONFIG, checkpoint, '--work-dir', tmp_path, '--out',
-               out, '--cfg-options', data) == 0
+    assert (
+        run(
+            'test',
+            CONFIG,
+            checkpoint,
+            '--work-dir',
+            tmp_path,
+            '--out',
+            out,
+            '--cfg-options',
+            data,
+        )
+        == 0
+    )
     report = json.loads(out.read_text())
     assert report['checkpoint'] == str(checkpoint)
     metrics = report['metrics']
@@ -101,52 +154,89 @@ def test_test_writes_metrics(checkpoint, data, tmp_path, capsys):
 
 def test_an_empty_evaluation_fails(checkpoint, data, tmp_path, capsys):
     out = tmp_path / 'metrics.json'
-    assert run('test', CONFIG, checkpoint, '--work-dir', tmp_path, '--out',
-               out, '--cfg-options', data,
-               'model.test_cfg.rcnn.score_thr=1.0') == 1
+    assert (
+        run(
+            'test',
+            CONFIG,
+            checkpoint,
+            '--work-dir',
+            tmp_path,
+            '--out',
+            out,
+            '--cfg-options',
+            data,
+            'model.test_cfg.rcnn.score_thr=1.0',
+        )
+        == 1
+    )
     assert 'error: ' in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_predict_draws_and_writes_coco_results(workspace, checkpoint, data,
-                                               tmp_path, capsys):
+def test_predict_draws_and_writes_coco_results(
+    workspace, checkpoint, data, tmp_path, capsys
+):
     folder = workspace / 'shapes' / 'val2017'
     one = sorted(folder.glob('*.jpg'))[0]
     # The folder and the pattern lead to the same images: each counts once.
-    assert run('predict', CONFIG, checkpoint, folder, one, f'{folder}/*.jpg',
-               '--out', tmp_path, '--score-thr', 0., '--batch-size', 3,
-               '--cfg-options', data) == 0
+    assert (
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            folder,
+            one,
+            f'{folder}/*.jpg',
+            '--out',
+            tmp_path,
+            '--score-thr',
+            0.0,
+            '--batch-size',
+            3,
+            '--cfg-options',
+            data,
+        )
+        == 0
+    )
     images = sorted(path.name for path in folder.glob('*.jpg'))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *images, 'images.json', 'predictions.json'
+        *images,
+        'images.json',
+        'predictions.json',
     ]
     for name in images:
         drawn, source = (
-            cv2.imread(str(place / name)) for place in (tmp_path, folder))
+            cv2.imread(str(place / name)) for place in (tmp_path, folder)
+        )
         assert drawn.shape == source.shape
         assert np.abs(drawn.astype(int) - source).mean() > 2
     truth = COCO(str(tmp_path / 'images.json'))
     results = truth.loadRes(str(tmp_path / 'predictions.json'))
-    assert [c['name'] for c in truth.loadCats(truth.getCatIds())
-            ] == ['circle', 'square', 'triangle']
+    assert [c['name'] for c in truth.loadCats(truth.getCatIds())] == [
+        'circle',
+        'square',
+        'triangle',
+    ]
     assert len(results.anns) > 0
     for entry in results.anns.values():
         image = truth.imgs[entry['image_id']]
         assert entry['file_name'] == image['file_name']
-        assert entry['category_name'] == truth.cats[
-            entry['category_id']]['name']
+        assert (
+            entry['category_name'] == truth.cats[entry['category_id']]['name']
+        )
         mask = results.annToMask(entry)
         assert mask.shape == (image['height'], image['width'])
     assert '4 images' in capsys.readouterr().out
 
 
-def test_predictions_do_not_depend_on_batch_or_source(checkpoint, data,
-                                                      workspace):
+def test_predictions_do_not_depend_on_batch_or_source(
+    checkpoint, data, workspace
+):
     predictor = DetectionPredictor(CONFIG, str(checkpoint))
     files = sorted((workspace / 'shapes' / 'val2017').glob('*.jpg'))[:2]
     together = predictor(files)
     for file, expected in zip(files, together):
-        found, = predictor([cv2.imread(str(file))])
+        (found,) = predictor([cv2.imread(str(file))])
         torch.testing.assert_close(found.bboxes, expected.bboxes)
         torch.testing.assert_close(found.scores, expected.scores)
         assert torch.equal(found.masks, expected.masks)
@@ -155,8 +245,14 @@ def test_predictions_do_not_depend_on_batch_or_source(checkpoint, data,
 
 def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):
     options = [
-        '--config', CONFIG, '--work-dir', tmp_path, '--processes', '1',
-        '--cfg-options', data
+        '--config',
+        CONFIG,
+        '--work-dir',
+        tmp_path,
+        '--processes',
+        '1',
+        '--cfg-options',
+        data,
     ]
     assert run('demo', *options) == 0
     shown = capsys.readouterr().out
@@ -165,7 +261,8 @@ def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):
     sheet = cv2.imread(str(tmp_path / 'contact_sheet.png'))
     assert sheet.shape[1] == 2 * (2 * 320 + 40) and sheet.shape[0] > 640
     assert 'coco/bbox_mAP' in json.loads(
-        (tmp_path / 'metrics.json').read_text())
+        (tmp_path / 'metrics.json').read_text()
+    )
 
     before = (tmp_path / 'iter_2.pth').stat().st_mtime_ns
     assert run('demo', *options) == 0

@@ -1,4 +1,5 @@
 """Damaged files: every one is read or refused, by its name and in time."""
+
 import logging
 import subprocess
 import sys
@@ -50,30 +51,39 @@ def test_damaged_files(name, tmp_path):
 def test_what_is_neither_read_nor_refused_is_told():
 
     class Wrong(fuzz.Kind):
-
         def __init__(self, error):
             self.error = error
 
         def read(self, path):
             raise self.error
 
-    for error, expected in ((KeyError('x'), "KeyError: 'x'"),
-                            (AssertionError('y'), 'AssertionError: y'),
-                            (ValueError('z'), 'does not name the file: Val'),
-                            (RecursionError(), 'RecursionError'),
-                            (ValueError('a/b is bad'), '')):
+    for error, expected in (
+        (KeyError('x'), "KeyError: 'x'"),
+        (AssertionError('y'), 'AssertionError: y'),
+        (ValueError('z'), 'does not name the file: Val'),
+        (RecursionError(), 'RecursionError'),
+        (ValueError('a/b is bad'), ''),
+    ):
         found = fuzz.attempt(Wrong(error), 'a/b')
         assert found.startswith(expected) and bool(found) == bool(expected)
 
 
 def test_the_command_line(tmp_path):
     """Each kind has a process of its own, which a crash may end."""
-    done = subprocess.run([
-        sys.executable, REPOSITORY / 'tools' / 'fuzz.py', '--seconds', '1',
-        '--kinds', 'labels', '--out', tmp_path / 'out'
-    ],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            REPOSITORY / 'tools' / 'fuzz.py',
+            '--seconds',
+            '1',
+            '--kinds',
+            'labels',
+            '--out',
+            tmp_path / 'out',
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert 'labels: ' in done.stdout and 'no failures' in done.stdout
     assert not (tmp_path / 'out').exists()

@@ -1,4 +1,5 @@
 """Predict in a folder of strangers: bad files are named, the others done."""
+
 import json
 import os
 import signal
@@ -28,18 +29,26 @@ pytest.importorskip('av', reason='clips are written by PyAV')
 FOLDER = Path(__file__).parents[1] / 'helpers'
 # Names of bytes that are no text, of signs that mean something elsewhere, and
 # as long as a file system takes.
-NAMES = ('plain', os.fsdecode(b'\xff\xfe'), 'two\nlines', '-rf', '%03d',
-         'x' * 250)
+NAMES = (
+    'plain',
+    os.fsdecode(b'\xff\xfe'),
+    'two\nlines',
+    '-rf',
+    '%03d',
+    'x' * 250,
+)
 CONFIGS = dict(
     detector=(DETECTOR, ('circle', 'square', 'triangle')),
     segmentor=(str(FOLDER / 'tiny_upernet.py'), None),
-    recognizer=(str(FOLDER / 'tiny_video_swin.py'), ('right', 'left')))
+    recognizer=(str(FOLDER / 'tiny_video_swin.py'), ('right', 'left')),
+)
 
 
 @pytest.fixture(scope='module', params=CONFIGS)
 def model(request, tmp_path_factory):
     """A model of each kind: config, checkpoint and suffix of its inputs."""
     from mmseg.datasets import ADE20KDataset
+
     config, classes = CONFIGS[request.param]
     cfg = load_config(config)
     init_default_scope(cfg.default_scope)
@@ -59,6 +68,7 @@ def write_good(folder, names, suffix):
     content = cv2.imencode('.bmp', pixels)[1].tobytes()
     if suffix == '.mp4':
         from swin_dense.data.video_writer import write_video
+
         write_video(folder / 'first.mp4', moving_square(0, 8), 10)
         content = (folder / 'first.mp4').read_bytes()
         (folder / 'first.mp4').unlink()
@@ -105,8 +115,9 @@ def test_one_narrow_picture_does_not_end_the_others(model, tmp_path, capsys):
     source, out = tmp_path / 'in', tmp_path / 'out'
     write_good(source, ['a', 'c'], suffix)
     cv2.imwrite(str(source / 'b.bmp'), np.zeros((1, 100_000, 3), np.uint8))
-    assert run('predict', config, checkpoint, source, '--out', out,
-               '--batch-size', 3) in (0, 1)
+    assert run(
+        'predict', config, checkpoint, source, '--out', out, '--batch-size', 3
+    ) in (0, 1)
     shown = capsys.readouterr()
     assert '2 images' in shown.out or '3 images' in shown.out
     if '2 images' in shown.out:
@@ -116,8 +127,9 @@ def test_one_narrow_picture_does_not_end_the_others(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('status', [130, 143])
-def test_what_is_done_is_kept_when_it_is_stopped(model, tmp_path, monkeypatch,
-                                                 status):
+def test_what_is_done_is_kept_when_it_is_stopped(
+    model, tmp_path, monkeypatch, status
+):
     """By Ctrl-C and by SIGTERM, at the third input."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip('signals come to the main thread')
@@ -154,18 +166,26 @@ def test_what_is_done_is_kept_when_it_is_stopped(model, tmp_path, monkeypatch,
         assert predicted(out) == {'a', 'b'}
 
 
-@pytest.mark.parametrize('shape, kind', [((10**12, ), '<f8'),
-                                         ((), '<U9999999'),
-                                         ((10**6, 10**6), '<U1'), ((), '|O'),
-                                         ((), '<f8')])
+@pytest.mark.parametrize(
+    'shape, kind',
+    [
+        ((10**12,), '<f8'),
+        ((), '<U9999999'),
+        ((10**6, 10**6), '<U1'),
+        ((), '|O'),
+        ((), '<f8'),
+    ],
+)
 def test_features_that_claim_a_size(tmp_path, shape, kind):
     """No array of that size is made, and no object is built."""
     path = tmp_path / 'x.npz'
-    with zipfile.ZipFile(path,
-                         'w') as archive, archive.open('settings.npy',
-                                                       'w') as entry:
+    with (
+        zipfile.ZipFile(path, 'w') as archive,
+        archive.open('settings.npy', 'w') as entry,
+    ):
         np.lib.format.write_array_header_1_0(
-            entry, dict(shape=shape, fortran_order=False, descr=kind))
+            entry, dict(shape=shape, fortran_order=False, descr=kind)
+        )
         entry.write(bytes(64))
     is_done = tool('extract_features').is_done
     with pytest.raises(ValueError, match='x.npz holds no features that this'):

@@ -1,4 +1,5 @@
 """HTC++ by the command lines: train, test, predict; errors before training."""
+
 import json
 
 import pytest
@@ -10,7 +11,8 @@ CONFIG = REPOSITORY / 'configs' / 'htcpp_swin_nano_shapes.py'
 SCENE = dict(
     image_size=64,
     radius=(8, 20),
-    textures=['clouds', 'sand', 'waves', 'bricks'])
+    textures=['clouds', 'sand', 'waves', 'bricks'],
+)
 
 
 @pytest.fixture
@@ -22,14 +24,20 @@ def few(tmp_path):
     for part in ('train', 'val', 'test'):
         options += [
             f'{part}_dataloader.{key}'
-            for key in ('num_workers=0', 'persistent_workers=False',
-                        'batch_size=2', 'dataset.generate=None')
+            for key in (
+                'num_workers=0',
+                'persistent_workers=False',
+                'batch_size=2',
+                'dataset.generate=None',
+            )
         ]
     return options + [
         'val_dataloader.dataset.pipeline.1.scale=(64,64)',
         'test_dataloader.dataset.pipeline.1.scale=(64,64)',
-        'train_cfg.max_iters=2', 'train_cfg.val_interval=2',
-        'default_hooks.checkpoint.interval=2', 'param_scheduler=None'
+        'train_cfg.max_iters=2',
+        'train_cfg.val_interval=2',
+        'default_hooks.checkpoint.interval=2',
+        'param_scheduler=None',
     ]
 
 
@@ -43,26 +51,48 @@ def test_train_test_predict(few, tmp_path):
     metrics = json.loads(out.read_text())['metrics']
     assert metrics['coco/segm_mAP'] >= 0
     images = tmp_path / 'shapes' / 'val2017'
-    assert run('predict', CONFIG, weights, images, '--out', tmp_path / 'out',
-               *options) == 0
+    assert (
+        run(
+            'predict',
+            CONFIG,
+            weights,
+            images,
+            '--out',
+            tmp_path / 'out',
+            *options,
+        )
+        == 0
+    )
     assert len(list((tmp_path / 'out').glob('*.jpg'))) == 2
 
 
-@pytest.mark.parametrize('option, message', [
-    ('model.roi_head.semantic_head.num_classes=6',
-     'num_classes=6, the label maps of the training set num_stuff_classes=7'),
-    ('train_dataloader.dataset.num_stuff_classes=6', 'holds the values 6'),
-    ('train_dataloader.dataset.data_prefix.seg=None',
-     'learns from label maps, but the training set loads none'),
-    ('train_dataloader.dataset.data_prefix.seg=elsewhere/',
-     '4 of 4 label maps for the semantic branch'),
-    ('model.roi_head.semantic_head=None', None),
-])
-def test_maps_and_model_that_do_not_fit(few, tmp_path, capsys, option,
-                                        message):
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        (
+            'model.roi_head.semantic_head.num_classes=6',
+            'num_classes=6, the label maps of the training set '
+            'num_stuff_classes=7',
+        ),
+        ('train_dataloader.dataset.num_stuff_classes=6', 'holds the values 6'),
+        (
+            'train_dataloader.dataset.data_prefix.seg=None',
+            'learns from label maps, but the training set loads none',
+        ),
+        (
+            'train_dataloader.dataset.data_prefix.seg=elsewhere/',
+            '4 of 4 label maps for the semantic branch',
+        ),
+        ('model.roi_head.semantic_head=None', None),
+    ],
+)
+def test_maps_and_model_that_do_not_fit(
+    few, tmp_path, capsys, option, message
+):
     """One option alone; a model that leaves maps unused trains."""
-    status = run('train', CONFIG, '--work-dir', tmp_path, '--cfg-options',
-                 *few, option)
+    status = run(
+        'train', CONFIG, '--work-dir', tmp_path, '--cfg-options', *few, option
+    )
     if message is None:
         assert status == 0
     else:

@@ -1,4 +1,5 @@
 """tools/inspect_checkpoint.py: what a file is."""
+
 import hashlib
 import json
 
@@ -37,21 +38,24 @@ def test_classifier(tmp_path, capsys):
     assert info['resolution_from'] == 'attention mask'
     assert (info['epoch'], info['iteration']) == (299, None)
     assert info['classes'] == dict(
-        count=10, names=None, how='shape of head.weight')
+        count=10, names=None, how='shape of head.weight'
+    )
     assert info['besides'] == {
         'optimizer': '1 tensor, 0.0 MB',
-        'max_accuracy': '81.2'
+        'max_accuracy': '81.2',
     }
     # Norm and head, the index of each block, and a mask.
     assert info['backbone_tensors'] == 104
     assert info['tensors'] == 104 + 4 + 7 + 1
     assert info['dtypes'] == {'float32': 108}
     out = capsys.readouterr().out
-    for line in ('  source      Microsoft classifier\n',
-                 '  window      7 x 7 tokens (bias tables)\n',
-                 '  resolution  224 x 224 pixels (attention mask)\n',
-                 '  training    epoch 299\n',
-                 '  classes     10 (shape of head.weight)\n'):
+    for line in (
+        '  source      Microsoft classifier\n',
+        '  window      7 x 7 tokens (bias tables)\n',
+        '  resolution  224 x 224 pixels (attention mask)\n',
+        '  training    epoch 299\n',
+        '  classes     10 (shape of head.weight)\n',
+    ):
         assert line in out
 
 
@@ -77,13 +81,16 @@ def test_classes_by_the_shape_of_the_head(tmp_path):
     assert inspect_checkpoint(path)['classes']['count'] == 3
 
 
-@pytest.mark.parametrize('name, pixels', [
-    ('swin_base_patch4_window12to24_192to384_22kto1k_ft', [384, 384]),
-    ('swin_base_patch4_window12_384_22k', [384, 384]),
-    ('simmim_pretrain__swin_base__img192_window6__800ep', [192, 192]),
-    ('swin_large_in21k-384px_20220307-1bbaee6a', [384, 384]),
-    ('mask_rcnn_swin_20210526_192015', None),
-])
+@pytest.mark.parametrize(
+    'name, pixels',
+    [
+        ('swin_base_patch4_window12to24_192to384_22kto1k_ft', [384, 384]),
+        ('swin_base_patch4_window12_384_22k', [384, 384]),
+        ('simmim_pretrain__swin_base__img192_window6__800ep', [192, 192]),
+        ('swin_large_in21k-384px_20220307-1bbaee6a', [384, 384]),
+        ('mask_rcnn_swin_20210526_192015', None),
+    ],
+)
 def test_guesses_are_labelled(tmp_path, name, pixels):
     path = tmp_path / f'{name}.pth'
     torch.save(random_swin().state_dict(), path)
@@ -124,13 +131,16 @@ def test_printed_config_can_be_pasted(tmp_path, capsys):
     backbone = MODELS.build(config)
     backbone.init_weights()
     stored = torch.load(path)
-    assert torch.equal(backbone.layers[2].blocks[1].mlp.fc1.weight,
-                       stored['layers.2.blocks.1.mlp.fc1.weight'])
+    assert torch.equal(
+        backbone.layers[2].blocks[1].mlp.fc1.weight,
+        stored['layers.2.blocks.1.mlp.fc1.weight'],
+    )
 
 
 def test_safetensors(tmp_path):
     safetensors = pytest.importorskip(
-        'safetensors.torch', reason='safetensors is not installed')
+        'safetensors.torch', reason='safetensors is not installed'
+    )
     path = tmp_path / 'model.safetensors'
     weights = export(random_swin().state_dict(), 'huggingface')
     safetensors.save_file(weights, path, metadata={'format': 'pt'})
@@ -157,5 +167,7 @@ def test_help_ends_with_an_example(name, capsys):
     with pytest.raises(SystemExit) as stop:
         run(f'{name}_checkpoint', '--help')
     assert stop.value.code == 0
-    assert (f'example:\n  python tools/{name}_checkpoint.py'
-            in capsys.readouterr().out)
+    assert (
+        f'example:\n  python tools/{name}_checkpoint.py'
+        in capsys.readouterr().out
+    )

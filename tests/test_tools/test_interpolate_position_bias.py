@@ -1,4 +1,5 @@
 """The command line of tools/interpolate_position_bias.py."""
+
 import subprocess
 import sys
 from hashlib import sha256
@@ -31,27 +32,35 @@ def run(*arguments):
 
 def test_table_file_and_picture(source, tmp_path):
     target, plot = tmp_path / 'out.pth', tmp_path / 'out.png'
-    done = subprocess.run([
-        sys.executable, 'tools/interpolate_position_bias.py',
-        str(source),
-        str(target), '--window', '5', '--plot',
-        str(plot)
-    ],
-                          cwd=ROOT,
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            'tools/interpolate_position_bias.py',
+            str(source),
+            str(target),
+            '--window',
+            '5',
+            '--plot',
+            str(plot),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f'{source}: Microsoft backbone'
     assert lines[1].split() == ['name', 'heads', 'from', 'to']
     assert lines[2].split() == [
-        'layers.0.blocks.0.attn.relative_position_bias_table', '1', '3x3',
-        '5x5'
+        'layers.0.blocks.0.attn.relative_position_bias_table',
+        '1',
+        '3x3',
+        '5x5',
     ]
     assert lines[10:12] == [
         '8 of 8 change, bicubic',
         '4 that no longer fit are left out (layers.0.blocks.1.attn_mask, '
-        'layers.1.blocks.1.attn_mask, layers.2.blocks.1.attn_mask, ...)'
+        'layers.1.blocks.1.attn_mask, layers.2.blocks.1.attn_mask, ...)',
     ]
     digest = sha256(target.read_bytes()).hexdigest()
     assert lines[12].endswith(f'sha256 {digest}')
@@ -63,7 +72,8 @@ def test_table_file_and_picture(source, tmp_path):
         from_windows=[[3, 3]],
         tool=metadata_of(checkpoint)['tool'],
         source='swin.pth',
-        source_sha256=sha256(source.read_bytes()).hexdigest())
+        source_sha256=sha256(source.read_bytes()).hexdigest(),
+    )
     assert load_backbone(model('v1', window_size=5), target).resized == []
     height, width = cv2.imread(str(plot)).shape[:2]
     assert height > 900 and width > 1400
@@ -76,12 +86,14 @@ def test_v2_file_loads_as_it_was_trained(tmp_path, suffix):
         pytest.importorskip('safetensors', reason='safetensors is absent')
     source, target = tmp_path / 'v2.pth', tmp_path / f'out{suffix}'
     torch.save({'model': weights('v2', window_size=4)}, source)
-    assert run(source, target, '--window', 6, '--plot',
-               tmp_path / 'a.png') == 0
+    assert (
+        run(source, target, '--window', 6, '--plot', tmp_path / 'a.png') == 0
+    )
     network = model('v2', window_size=6)
     report = load_backbone(network, target)
     assert report.notes[0] == (
-        'log-MLP of 4x4 windows evaluated for 6x6 in 8 blocks')
+        'log-MLP of 4x4 windows evaluated for 6x6 in 8 blocks'
+    )
     # The file may be moved on: it remembers.
     assert run(target, source, '--window', 8, '--force') == 0
     recorded = metadata_of(read_checkpoint(source))
@@ -103,13 +115,19 @@ def test_moving_on_uses_the_recorded_window(tmp_path):
     assert metadata_of(read_checkpoint(path))['from_windows'] == [[3, 5]]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--window', '1'], 'window must be between 2 and 128'),
-    (['--window', '12', '--image-size', '224'], 'beyond the last map'),
-    (['--window', '5', '5', '5'], 'is for images'),
-    (['--window', '5', '--from-window', '4'], 'has 49 rows'),
-    (['--window', '5', '--plot', 'p.png', '--heads', '9.0.0'], 'no block 9.0'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--window', '1'], 'window must be between 2 and 128'),
+        (['--window', '12', '--image-size', '224'], 'beyond the last map'),
+        (['--window', '5', '5', '5'], 'is for images'),
+        (['--window', '5', '--from-window', '4'], 'has 49 rows'),
+        (
+            ['--window', '5', '--plot', 'p.png', '--heads', '9.0.0'],
+            'no block 9.0',
+        ),
+    ],
+)
 def test_errors_write_nothing(source, tmp_path, capsys, arguments, message):
     assert run(source, tmp_path / 'out.pth', *arguments) == 1
     error = capsys.readouterr().err
@@ -117,8 +135,9 @@ def test_errors_write_nothing(source, tmp_path, capsys, arguments, message):
     assert [path.name for path in tmp_path.iterdir()] == ['swin.pth']
 
 
-def test_existing_file_and_source_are_not_overwritten(source, tmp_path,
-                                                      capsys):
+def test_existing_file_and_source_are_not_overwritten(
+    source, tmp_path, capsys
+):
     content = source.read_bytes()
     target = tmp_path / 'out.pth'
     target.write_bytes(b'precious')

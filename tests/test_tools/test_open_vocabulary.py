@@ -1,4 +1,5 @@
 """A detector that reads text: trained, tested and asked for by name."""
+
 import json
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from swin_dense.engine.launch import load_config
 pytest.importorskip('mmdet', reason='a config of mmdet')
 pytest.importorskip('transformers', reason='the model reads text')
 
-CONFIG = '''
+CONFIG = """
 _base_ = 'mmdet::grounding_dino/grounding_dino_swin-t_finetune_8xb2_20e_cat.py'
 lang_model_name = {bert!r}
 classes = ('cat', 'dog')
@@ -53,7 +54,7 @@ val_evaluator = dict(ann_file={root!r} + '/annotations/train.json')
 test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))
-'''
+"""
 
 
 @pytest.fixture(scope='module')
@@ -63,12 +64,14 @@ def trained(tmp_path_factory):
     write_data(folder, tiny_data())
     path = folder / 'config.py'
     path.write_text(
-        CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder)))
+        CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder))
+    )
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(load_config(path).model)
     meta = dict(dataset_meta=dict(classes=('cat', 'dog')))
     torch.save(
-        dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth')
+        dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth'
+    )
     return path, folder / 'model.pth'
 
 
@@ -104,14 +107,17 @@ def test_trained(trained, tmp_path):
 def test_tested_on_its_data(trained, tmp_path):
     config, checkpoint = trained
     out = tmp_path / 'metrics.json'
-    assert run('test', config, checkpoint, '--work-dir', tmp_path, '--out',
-               out) == 0
+    assert (
+        run('test', config, checkpoint, '--work-dir', tmp_path, '--out', out)
+        == 0
+    )
     assert 'coco/bbox_mAP' in out.read_text()
 
 
 def test_asked_for_by_name(trained, tmp_path):
-    names, found = predict(trained, tmp_path, '--texts',
-                           'person . traffic light')
+    names, found = predict(
+        trained, tmp_path, '--texts', 'person . traffic light'
+    )
     assert names == ['person', 'traffic light']
     assert len(found) == 20
     assert {entry['category_name'] for entry in found} <= set(names)
@@ -123,8 +129,9 @@ def test_its_own_classes_by_default(trained, tmp_path):
 
 
 def test_more_names_than_it_was_trained_on(trained, tmp_path):
-    names, _ = predict(trained, tmp_path, '--texts',
-                       'dog . cat . person . light .')
+    names, _ = predict(
+        trained, tmp_path, '--texts', 'dog . cat . person . light .'
+    )
     assert names == ['dog', 'cat', 'person', 'light']
 
 

@@ -1,4 +1,5 @@
 """Own label maps: the documented config, the checker, and what goes wrong."""
+
 import json
 import re
 
@@ -14,7 +15,7 @@ from swin_dense.checkpoints.files.read import read_checkpoint
 
 PAGE = REPOSITORY / 'docs' / 'own_segmentation_data.md'
 # What makes the recipe small enough for a test.
-TINY = '''
+TINY = """
 model.update(
     data_preprocessor=dict(size=(16, 16)),
     backbone=dict(
@@ -36,7 +37,7 @@ val_dataloader['dataset']['pipeline'] = [load, *rest]
 train_cfg = dict(max_iters=2, val_interval=2)
 param_scheduler = None
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
-'''
+"""
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def config(tmp_path):
     text = re.search(r'```python\n(.*?)```', PAGE.read_text(), re.S)[1]
     assert len(text.splitlines()) <= 10
     text = text.replace("'./", f"'{REPOSITORY}/configs/").replace(
-        "'data/mine/'", f"'{tmp_path}/mine/'")
+        "'data/mine/'", f"'{tmp_path}/mine/'"
+    )
     path = tmp_path / 'mine.py'
     path.write_text(text + TINY)
     return path
@@ -59,9 +61,13 @@ def config(tmp_path):
 
 def train(config, *options):
     work = config.parent / 'work'
-    return run('train', config, '--work-dir', work,
-               *(['--cfg-options', *options] if options else []))
-
+    return run(
+        'train',
+        config,
+        '--work-dir',
+        work,
+        *(['--cfg-options', *options] if options else []),
+    )
 
 
 def labels_of(config, name='a', split='train'):
@@ -74,29 +80,50 @@ def test_documented_config_trains_and_tests(config, capsys):
     stored = read_checkpoint(weights)
     assert stored['meta']['dataset_meta']['classes'] == CLASSES
     out = config.parent / 'metrics.json'
-    assert run('test', config, weights, '--out', out, '--work-dir',
-               config.parent / 'test', '--cfg-options',
-               'test_evaluator.classwise=True') == 0
+    assert (
+        run(
+            'test',
+            config,
+            weights,
+            '--out',
+            out,
+            '--work-dir',
+            config.parent / 'test',
+            '--cfg-options',
+            'test_evaluator.classwise=True',
+        )
+        == 0
+    )
     metrics = json.loads(out.read_text())['metrics']
     assert 0 <= metrics['mIoU'] <= 100 and 'IoU.road' in metrics
     capsys.readouterr()
     # At a test, too, heads and classes must fit.
     error = error_of(
-        capsys, run('test', config, weights, '--work-dir', config.parent / 'test',
-            '--cfg-options', 'model.decode_head.num_classes=4'))
+        capsys,
+        run(
+            'test',
+            config,
+            weights,
+            '--work-dir',
+            config.parent / 'test',
+            '--cfg-options',
+            'model.decode_head.num_classes=4',
+        ),
+    )
     assert 'decode_head' in error and '4' in error
 
 
 def test_images_with_everything_ignored_train_without_nan(config):
     for name in 'ab':
         Image.fromarray(label_map(255)).save(labels_of(config, name))
-    options = ('train_dataloader.dataset.check_labels=False', )
+    options = ('train_dataloader.dataset.check_labels=False',)
     assert train(config, *options) == 0
-    log, = (config.parent / 'work').glob('*/*.log')
+    (log,) = (config.parent / 'work').glob('*/*.log')
     assert log.read_text().count(' loss: 0.0000 ') == 2
     stored = read_checkpoint(config.parent / 'work' / 'iter_2.pth')
     assert all(
-        torch.isfinite(value).all() for value in stored['state_dict'].values())
+        torch.isfinite(value).all() for value in stored['state_dict'].values()
+    )
 
 
 def remove(path):
@@ -121,52 +148,85 @@ def white(path):
     Image.fromarray(label_map(255)).save(path)
 
 
-@pytest.mark.parametrize('what, change, message', [
-    ('labels', remove, '1 of 2 images have no label map, not found are .*a.p'),
-    ('images', remove, '1 label maps have no image in .*: .*a.png'),
-    ('labels', cut, 'a.png cannot be decoded'),
-    ('images', cut, 'a.jpg (cannot be decoded|is truncated)'),
-    ('labels', colour, 'a.png is RGB; a label map has one channel'),
-    ('labels', out_of_range, r'value 38 in .*a.png \(128 pixels\), num_class'),
-])
-def test_bad_files_end_a_training_at_its_start(config, capsys, what, change,
-                                               message):
+@pytest.mark.parametrize(
+    'what, change, message',
+    [
+        (
+            'labels',
+            remove,
+            '1 of 2 images have no label map, not found are .*a.p',
+        ),
+        ('images', remove, '1 label maps have no image in .*: .*a.png'),
+        ('labels', cut, 'a.png cannot be decoded'),
+        ('images', cut, 'a.jpg (cannot be decoded|is truncated)'),
+        ('labels', colour, 'a.png is RGB; a label map has one channel'),
+        (
+            'labels',
+            out_of_range,
+            r'value 38 in .*a.png \(128 pixels\), num_class',
+        ),
+    ],
+)
+def test_bad_files_end_a_training_at_its_start(
+    config, capsys, what, change, message
+):
     suffix = '.jpg' if what == 'images' else '.png'
     path = config.parent / 'mine' / what / 'train' / f'a{suffix}'
     change(path)
     assert re.search(message, error_of(capsys, train(config)))
 
 
-@pytest.mark.parametrize('option, message', [
-    ('model.decode_head.num_classes=4',
-     r"has 3 classes: 'background', 'road', 'car'\nbut the model has\n"
-     r'  model.decode_head \(UPerHead\): num_classes=4\nCorrect'),
-    ('model.auxiliary_head.num_classes=2', r'auxiliary_head \(FCNHead\)'),
-    ('val_dataloader.dataset.metainfo.classes=background,car,road',
-     'the training set has the classes .*, the validation set'),
-    ('train_dataloader.dataset.reduce_zero_label=True',
-     'Set reduce_zero_label=False'),
-    ('train_dataloader.dataset.pipeline.2.crop_size=(64,64)',
-     r'crop_size=\(64, 64\) .* is larger than every image: they are at most '
-     '16 high and 24 wide'),
-    ('data_root=/nowhere',
-     r'/nowhere/images/train does not exist(.|\n)*Expected:\n(.|\n)*'
-     r'  python tools/train.py configs/upernet_swin_nano_shapes.py'),
-])
-def test_bad_settings_end_a_training_at_its_start(config, capsys, option,
-                                                  message):
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        (
+            'model.decode_head.num_classes=4',
+            r"has 3 classes: 'background', 'road', 'car'\nbut the model has\n"
+            r'  model.decode_head \(UPerHead\): num_classes=4\nCorrect',
+        ),
+        ('model.auxiliary_head.num_classes=2', r'auxiliary_head \(FCNHead\)'),
+        (
+            'val_dataloader.dataset.metainfo.classes=background,car,road',
+            'the training set has the classes .*, the validation set',
+        ),
+        (
+            'train_dataloader.dataset.reduce_zero_label=True',
+            'Set reduce_zero_label=False',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.2.crop_size=(64,64)',
+            r'crop_size=\(64, 64\) .* is larger than every image: they are at '
+            r'most '
+            '16 high and 24 wide',
+        ),
+        (
+            'data_root=/nowhere',
+            r'/nowhere/images/train does not exist(.|\n)*Expected:\n(.|\n)*'
+            r'  python tools/train.py configs/upernet_swin_nano_shapes.py',
+        ),
+    ],
+)
+def test_bad_settings_end_a_training_at_its_start(
+    config, capsys, option, message
+):
     assert re.search(message, error_of(capsys, train(config, option)))
 
 
 def test_unknown_class_of_the_shapes(tmp_path, capsys):
     error = error_of(
-        capsys, run(
-            'train', REPOSITORY / 'configs/upernet_swin_nano_shapes.py',
-            '--work-dir', tmp_path, '--cfg-options',
+        capsys,
+        run(
+            'train',
+            REPOSITORY / 'configs/upernet_swin_nano_shapes.py',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
             f'data_root={tmp_path}/shapes',
             'train_dataloader.dataset.generate.num_images=1',
             'train_dataloader.dataset.metainfo.classes='
-            'background,circle,sqquare,triangle'))
+            'background,circle,sqquare,triangle',
+        ),
+    )
     assert "class 'sqquare' is not in" in error
     assert "did you mean 'square'?" in error
 
@@ -175,20 +235,33 @@ def test_checker_of_a_folder(config, tmp_path, capsys):
     out = tmp_path / 'labels.json'
     folder = labels_of(config).parent
     images = config.parent / 'mine' / 'images' / 'train'
-    assert run('check_label_maps', folder, '--classes', 3, '--images', images,
-               '--out', out) == 0
+    assert (
+        run(
+            'check_label_maps',
+            folder,
+            '--classes',
+            3,
+            '--images',
+            images,
+            '--out',
+            out,
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert shown.startswith(f'{folder}: 2 label maps\n  value  label    share')
     assert shown.endswith('no problems\n')
     assert json.loads(out.read_text())[str(folder)]['pixels'] == {
         '0': 256,
         '1': 256,
-        '2': 256
+        '2': 256,
     }
     (images / 'b.jpg').unlink()
     cv2.imwrite(str(images / 'a.jpg'), np.zeros((8, 8, 3), np.uint8))
-    assert run('check_label_maps', folder, '--classes', 2, '--images',
-               images) == 1
+    assert (
+        run('check_label_maps', folder, '--classes', 2, '--images', images)
+        == 1
+    )
     shown = capsys.readouterr().out
     assert 'value 2 in' in shown and '3 problems' in shown
     assert 'a.png is 24×16 pixels (width × height), its image' in shown
@@ -207,11 +280,14 @@ def test_checker_of_a_config(config, tmp_path, capsys):
     assert 'problem: value 38 in' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('place, args, message', [
-    ('', [], 'add --classes N'),
-    ('', ['--classes', 3], 'holds no .png file'),
-    ('no/labels', ['--classes', 3], 'no/labels does not exist'),
-])
+@pytest.mark.parametrize(
+    'place, args, message',
+    [
+        ('', [], 'add --classes N'),
+        ('', ['--classes', 3], 'holds no .png file'),
+        ('no/labels', ['--classes', 3], 'no/labels does not exist'),
+    ],
+)
 def test_checker_of_what_is_none(tmp_path, capsys, place, args, message):
     error = error_of(capsys, run('check_label_maps', tmp_path / place, *args))
     assert message in error
@@ -219,8 +295,10 @@ def test_checker_of_what_is_none(tmp_path, capsys, place, args, message):
 
 def test_demo_of_label_maps(config, tmp_path, capsys):
     work = tmp_path / 'demo'
-    assert run('demo', '--config', config, '--work-dir', work, '--processes',
-               '1') == 0
+    assert (
+        run('demo', '--config', config, '--work-dir', work, '--processes', '1')
+        == 0
+    )
     shown = capsys.readouterr().out
     assert '  mIoU  ' in shown and 'bbox_mAP' not in shown
     metrics = json.loads((work / 'metrics.json').read_text())

@@ -1,4 +1,5 @@
 """Predict label maps, as a user would: whole, in tiles, and wrongly."""
+
 import json
 from pathlib import Path
 
@@ -38,7 +39,10 @@ def checkpoint(tmp_path_factory):
     torch.save(
         dict(
             meta=dict(dataset_meta=dict(classes=CLASSES)),
-            state_dict=model.state_dict()), path)
+            state_dict=model.state_dict(),
+        ),
+        path,
+    )
     return path
 
 
@@ -62,23 +66,41 @@ def whole(parts, shape):
     return result
 
 
-
-def test_pictures_label_maps_and_areas(checkpoint, photos, predictor, tmp_path,
-                                       capsys):
-    assert run('predict', CONFIG, checkpoint, photos, f'{photos}/*.jpg',
-               '--out', tmp_path, '--batch-size', 2, '--areas') == 0
+def test_pictures_label_maps_and_areas(
+    checkpoint, photos, predictor, tmp_path, capsys
+):
+    assert (
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photos,
+            f'{photos}/*.jpg',
+            '--out',
+            tmp_path,
+            '--batch-size',
+            2,
+            '--areas',
+        )
+        == 0
+    )
     shown = capsys.readouterr()
     assert '2 images' in shown.out and '2/2' in shown.err
     assert sorted(
-        str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')) == [
-            '0.jpg', '1.jpg', 'areas.json', 'labels', 'labels/0.png',
-            'labels/1.png'
-        ]
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')
+    ) == [
+        '0.jpg',
+        '1.jpg',
+        'areas.json',
+        'labels',
+        'labels/0.png',
+        'labels/1.png',
+    ]
     areas = json.loads((tmp_path / 'areas.json').read_text())
     assert areas['classes'] == list(CLASSES)
     for name, entry in zip('01', areas['images']):
         photo = cv2.imread(str(photos / f'{name}.jpg'))
-        labels, = predictor([photo])
+        (labels,) = predictor([photo])
         assert labels.shape == photo.shape[:2] and labels.dtype == np.uint8
         assert len(np.unique(labels)) > 1
         path = tmp_path / 'labels' / f'{name}.png'
@@ -86,8 +108,8 @@ def test_pictures_label_maps_and_areas(checkpoint, photos, predictor, tmp_path,
         np.testing.assert_array_equal(stored, labels + 1)
         # As a label map of the data set, it is read as what was predicted.
         loaded = LoadAnnotations()(
-            dict(
-                seg_map_path=str(path), reduce_zero_label=True, seg_fields=[]))
+            dict(seg_map_path=str(path), reduce_zero_label=True, seg_fields=[])
+        )
         np.testing.assert_array_equal(loaded['gt_seg_map'], labels)
         assert entry['file_name'] == str(photos / f'{name}.jpg')
         assert entry['label_map'] == str(path)
@@ -105,7 +127,7 @@ def test_one_tile_is_the_whole(checkpoint, photos, predictor):
         expected = whole(predictor.logits(photo), shape)
         found = whole(tiled.logits(photo), shape)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-        labels, = predictor([pixels])
+        (labels,) = predictor([pixels])
         np.testing.assert_array_equal(tiled([photo])[0], labels)
         np.testing.assert_array_equal(labels, expected.argmax(0).numpy())
 
@@ -115,23 +137,35 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
     photo = cv2.imread(str(photos / '1.jpg'))  # 56 x 72
     steps = []
     tiled = SegmentationPredictor(
-        CONFIG,
-        str(checkpoint),
-        tile=(32, 32),
-        on_tile=lambda: steps.append(1))
+        CONFIG, str(checkpoint), tile=(32, 32), on_tile=lambda: steps.append(1)
+    )
     found = whole(tiled.logits(photo), (150, 56, 72))
     assert len(steps) == tiled.count_tiles(56, 72) == 2 * 3
     corner = photo[:32, :32].copy()
     expected = whole(predictor.logits(corner), (150, 32, 32))
     torch.testing.assert_close(
-        found[:, :20, :10], expected[:, :20, :10], atol=1e-4, rtol=0)
-    labels, = tiled([photo])
+        found[:, :20, :10], expected[:, :20, :10], atol=1e-4, rtol=0
+    )
+    (labels,) = tiled([photo])
     np.testing.assert_array_equal(labels, found.argmax(0).numpy())
 
 
 def test_tiles_on_the_command_line(checkpoint, photos, tmp_path, capsys):
-    assert run('predict', CONFIG, checkpoint, photos, '--out', tmp_path,
-               '--tile', 32, '--overlap', 0.5) == 0
+    assert (
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photos,
+            '--out',
+            tmp_path,
+            '--tile',
+            32,
+            '--overlap',
+            0.5,
+        )
+        == 0
+    )
     # 2 x 3 of the first image, 3 x 4 of the second.
     assert '18/18' in capsys.readouterr().err
     stored = cv2.imread(str(tmp_path / 'labels/1.png'), cv2.IMREAD_UNCHANGED)
@@ -162,52 +196,90 @@ def test_some_classes_keep_the_values_of_all(checkpoint, tmp_path):
 
 
 def test_wrong_number_of_classes(checkpoint, photos, tmp_path, capsys):
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, photos, '--out',
-                     tmp_path / 'out', '--cfg-options',
-                     'model.decode_head.num_classes=149'))
+    error = error_of(
+        capsys,
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            photos,
+            '--out',
+            tmp_path / 'out',
+            '--cfg-options',
+            'model.decode_head.num_classes=149',
+        ),
+    )
     assert 'has 150 classes' in error
     assert 'model.decode_head (UPerHead): num_classes=149' in error
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('config, options, message', [
-    (CONFIG, ['--score-thr', 0.5], '--score-thr is for detectors'),
-    (CONFIG, ['--overlap', 0.5], 'give their size by --tile'),
-    (CONFIG, ['--tile', 0], 'a tile is a height and a width'),
-    (CONFIG, ['--tile', 8, 8, 8], 'a tile is a height and a width'),
-    (CONFIG, ['--tile', 8, '--overlap', 1], 'from 0 to below 1'),
-    (DETECTOR, ['--areas'], '--areas is for segmentors'),
-    (DETECTOR, ['--tile', 64], '--tile is for segmentors'),
-    (DETECTOR, ['--overlap', 0], '--overlap is for segmentors'),
-])
-def test_options_that_do_not_fit(checkpoint, photos, tmp_path, capsys, config,
-                                 options, message):
-    assert message in error_of(capsys, run('predict', config, checkpoint, photos, '--out',
-                               tmp_path / 'out', *options))
+@pytest.mark.parametrize(
+    'config, options, message',
+    [
+        (CONFIG, ['--score-thr', 0.5], '--score-thr is for detectors'),
+        (CONFIG, ['--overlap', 0.5], 'give their size by --tile'),
+        (CONFIG, ['--tile', 0], 'a tile is a height and a width'),
+        (CONFIG, ['--tile', 8, 8, 8], 'a tile is a height and a width'),
+        (CONFIG, ['--tile', 8, '--overlap', 1], 'from 0 to below 1'),
+        (DETECTOR, ['--areas'], '--areas is for segmentors'),
+        (DETECTOR, ['--tile', 64], '--tile is for segmentors'),
+        (DETECTOR, ['--overlap', 0], '--overlap is for segmentors'),
+    ],
+)
+def test_options_that_do_not_fit(
+    checkpoint, photos, tmp_path, capsys, config, options, message
+):
+    assert message in error_of(
+        capsys,
+        run(
+            'predict',
+            config,
+            checkpoint,
+            photos,
+            '--out',
+            tmp_path / 'out',
+            *options,
+        ),
+    )
     assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('options', [[], ['--tile', 32]])
-def test_bad_images_are_named_and_the_others_done(checkpoint, photos, tmp_path,
-                                                  capsys, options):
+def test_bad_images_are_named_and_the_others_done(
+    checkpoint, photos, tmp_path, capsys, options
+):
     source = tmp_path / 'in'
     source.mkdir()
     content = (photos / '0.jpg').read_bytes()
     (source / 'good.jpg').write_bytes(content)
     (source / 'cut.jpg').write_bytes(content[:-200])
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, source, '--out',
-                     tmp_path / 'out', *options))
+    error = error_of(
+        capsys,
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            source,
+            '--out',
+            tmp_path / 'out',
+            *options,
+        ),
+    )
     assert '1 of 2 images could not be read' in error
     assert (tmp_path / 'out' / 'labels' / 'good.png').is_file()
     assert not (tmp_path / 'out' / 'cut.jpg').exists()
 
 
-def test_large_pictures_are_drawn_smaller(checkpoint, photos, tmp_path,
-                                          monkeypatch):
+def test_large_pictures_are_drawn_smaller(
+    checkpoint, photos, tmp_path, monkeypatch
+):
     """Label maps keep their size."""
     monkeypatch.setattr(write_predictions, 'LARGEST', 36)
-    assert run('predict', CONFIG, checkpoint, photos / '1.jpg', '--out',
-               tmp_path) == 0
+    assert (
+        run('predict', CONFIG, checkpoint, photos / '1.jpg', '--out', tmp_path)
+        == 0
+    )
     drawn = cv2.imread(str(tmp_path / '1.jpg'))
     assert drawn[:20, :36].std() > 10
     assert drawn[:20, 48:].min() > 240  # beside it, above the legend
@@ -215,11 +287,11 @@ def test_large_pictures_are_drawn_smaller(checkpoint, photos, tmp_path,
 
 
 def test_label_maps_never_overwrite_each_other_or_an_image(
-        checkpoint, photos, tmp_path, capsys):
+    checkpoint, photos, tmp_path, capsys
+):
     assert write_predictions.label_paths(
-        [Path('out', name) for name in ('a/x.jpg', 'b.png')],
-        Path('out')) == [Path('out/labels/a/x.png'),
-                         Path('out/labels/b.png')]
+        [Path('out', name) for name in ('a/x.jpg', 'b.png')], Path('out')
+    ) == [Path('out/labels/a/x.png'), Path('out/labels/b.png')]
     pictures = [Path('out', name) for name in ('x.jpg', 'x.png', 'y.png')]
     assert write_predictions.label_paths(pictures, Path('out')) == [
         Path('out/labels', name)
@@ -228,19 +300,15 @@ def test_label_maps_never_overwrite_each_other_or_an_image(
     image = tmp_path / 'labels' / 'x.png'
     image.parent.mkdir()
     cv2.imwrite(str(image), cv2.imread(str(photos / '0.jpg')))
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, image, '--out', tmp_path))
+    error = error_of(
+        capsys, run('predict', CONFIG, checkpoint, image, '--out', tmp_path)
+    )
     assert 'labels/x.png would overwrite the input' in error
 
 
 def test_areas_by_hand():
     labels = np.array([[0, 2, 2], [2, 2, 2]])
     assert write_predictions.class_areas(labels, ['a', 'b', 'c']) == {
-        'c': {
-            'pixels': 5,
-            'share': 0.833333
-        },
-        'a': {
-            'pixels': 1,
-            'share': 0.166667
-        }
+        'c': {'pixels': 5, 'share': 0.833333},
+        'a': {'pixels': 1, 'share': 0.166667},
     }

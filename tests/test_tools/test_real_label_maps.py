@@ -1,4 +1,5 @@
 """The whole path on real label maps: train, test, predict."""
+
 import json
 
 import cv2
@@ -13,11 +14,20 @@ pytest.importorskip('mmseg', reason='the models are of mmseg')
 
 # Folder: classes that its label maps have, and images.
 FOLDERS = {
-    'human_parsing': ([
-        'background', 'hat', 'hair', 'upper clothes', 'pants', 'face',
-        'left arm', 'right arm'
-    ], 2),
-    'aerial': (['road', 'building', 'low vegetation', 'tree', 'car'], 1)
+    'human_parsing': (
+        [
+            'background',
+            'hat',
+            'hair',
+            'upper clothes',
+            'pants',
+            'face',
+            'left arm',
+            'right arm',
+        ],
+        2,
+    ),
+    'aerial': (['road', 'building', 'low vegetation', 'tree', 'car'], 1),
 }
 
 
@@ -39,31 +49,55 @@ def test_images_are_learnt_by_heart(real_data, tmp_path, name):
     folder = real_data / name
     present, count = FOLDERS[name]
     data = ['--cfg-options', f'data_root={folder}/']
-    assert run('train', config, '--work-dir', tmp_path, '--seed', 0,
-               *data) == 0
+    assert (
+        run('train', config, '--work-dir', tmp_path, '--seed', 0, *data) == 0
+    )
     weights = find_latest(tmp_path)
-    assert run('test', config, weights, '--work-dir', tmp_path / 'test',
-               '--out', tmp_path / 'metrics.json', *data,
-               'test_evaluator.classwise=True') == 0
+    assert (
+        run(
+            'test',
+            config,
+            weights,
+            '--work-dir',
+            tmp_path / 'test',
+            '--out',
+            tmp_path / 'metrics.json',
+            *data,
+            'test_evaluator.classwise=True',
+        )
+        == 0
+    )
     metrics = json.loads((tmp_path / 'metrics.json').read_text())['metrics']
     assert metrics['aAcc'] >= 95
     known = {
-        key.removeprefix('Acc.')
-        for key in metrics if key.startswith('Acc.')
+        key.removeprefix('Acc.') for key in metrics if key.startswith('Acc.')
     }
     assert known == set(present)  # the others are absent
 
     out = tmp_path / 'out'
     for options in ([], ['--tile', 512]):  # all fit in one tile
-        assert run('predict', config, weights, folder / 'images', '--out', out,
-                   '--areas', *options, *data) == 0
+        assert (
+            run(
+                'predict',
+                config,
+                weights,
+                folder / 'images',
+                '--out',
+                out,
+                '--areas',
+                *options,
+                *data,
+            )
+            == 0
+        )
         images = json.loads((out / 'areas.json').read_text())['images']
         assert len(images) == count
         hit = total = 0
         for image in images:
-            assert sum(
-                a['pixels'] for a in
-                image['areas'].values()) == image['width'] * image['height']
+            assert (
+                sum(a['pixels'] for a in image['areas'].values())
+                == image['width'] * image['height']
+            )
             found = cv2.imread(image['label_map'], cv2.IMREAD_UNCHANGED)
             path = folder / 'labels' / image['label_map'].rsplit('/', 1)[1]
             truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

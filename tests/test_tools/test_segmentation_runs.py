@@ -1,4 +1,5 @@
 """Train, test and test augmented a segmentation recipe, as a user would."""
+
 import json
 from pathlib import Path
 
@@ -19,23 +20,48 @@ def workspace(tmp_path_factory) -> Path:
     """A folder with a training of two iterations and its data."""
     root = tmp_path_factory.mktemp('workspace')
     write_ade(root / 'ade')
-    assert run('train', CONFIG, '--work-dir', root / 'work', '--seed', 0,
-               '--cfg-options', f'data_root={root}/ade') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            root / 'work',
+            '--seed',
+            0,
+            '--cfg-options',
+            f'data_root={root}/ade',
+        )
+        == 0
+    )
     return root
 
 
 def metrics_of(workspace, name, *args, options=()):
     """What tools/test.py reports with some options."""
     out = workspace / f'{name}.json'
-    assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
-               workspace / 'test', '--out', out, *args, '--cfg-options',
-               f'data_root={workspace}/ade', *options) == 0
+    assert (
+        run(
+            'test',
+            CONFIG,
+            workspace / 'work' / 'iter_2.pth',
+            '--work-dir',
+            workspace / 'test',
+            '--out',
+            out,
+            *args,
+            '--cfg-options',
+            f'data_root={workspace}/ade',
+            *options,
+        )
+        == 0
+    )
     return json.loads(out.read_text())['metrics']
 
 
 def log_of(work_dir: Path) -> str:
-    return '\n'.join(file.read_text()
-                     for file in sorted(work_dir.glob('*/*.log')))
+    return '\n'.join(
+        file.read_text() for file in sorted(work_dir.glob('*/*.log'))
+    )
 
 
 def test_training(workspace):
@@ -55,13 +81,18 @@ def plain(workspace):
 
 def test_one_scale_unflipped_is_plain_testing(workspace, plain):
     assert {'aAcc', 'mIoU', 'mAcc'} <= set(plain)
-    assert metrics_of(workspace, 'one', '--tta', '--tta-no-flip',
-                      '--tta-ratios', 1) == plain
+    assert (
+        metrics_of(
+            workspace, 'one', '--tta', '--tta-no-flip', '--tta-ratios', 1
+        )
+        == plain
+    )
 
 
 def test_scales_and_flips(workspace, monkeypatch):
     """All are predicted; the weights are those of the file."""
     from mmseg.models import EncoderDecoder
+
     seen = []
     predict = EncoderDecoder.predict
 
@@ -73,8 +104,9 @@ def test_scales_and_flips(workspace, monkeypatch):
     assert 'mIoU' in metrics_of(workspace, 'tta', '--tta')
     # The first image is 40 x 56 and tested at a short side of 32.
     sides = [16, 24, 32, 40, 48, 56]
-    assert [(shape[0], flip) for shape, flip in seen[:12]
-            ] == [(side, flip) for side in sides for flip in (False, True)]
+    assert [(shape[0], flip) for shape, flip in seen[:12]] == [
+        (side, flip) for side in sides for flip in (False, True)
+    ]
     assert seen[0][0] == (16, 22) and seen[10][0] == (56, 78)
     assert 'tensors loaded' in log_of(workspace / 'test')
 
@@ -82,6 +114,7 @@ def test_scales_and_flips(workspace, monkeypatch):
 def test_sliding_windows(workspace, plain, monkeypatch):
     """By options alone; a crop as large as the image is the whole image."""
     from mmseg.models import EncoderDecoder
+
     seen = []
     forward = EncoderDecoder.encode_decode
 
@@ -100,8 +133,9 @@ def test_sliding_windows(workspace, plain, monkeypatch):
             options=[
                 'model.test_cfg.mode=slide',
                 f'model.test_cfg.crop_size=({crop},{crop})',
-                f'model.test_cfg.stride=({stride},{stride})'
-            ])
+                f'model.test_cfg.stride=({stride},{stride})',
+            ],
+        )
 
     assert slide('large', 64, 32) == plain
     assert len(seen) == 2
@@ -112,23 +146,50 @@ def test_sliding_windows(workspace, plain, monkeypatch):
 
 def test_other_number_of_classes(workspace, capsys):
     """The error names the places to correct, and the segmentor is none."""
-    assert run('train', CONFIG, '--work-dir', workspace / 'bad',
-               '--cfg-options', f'data_root={workspace}/ade',
-               'model.decode_head.num_classes=149') == 1
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            workspace / 'bad',
+            '--cfg-options',
+            f'data_root={workspace}/ade',
+            'model.decode_head.num_classes=149',
+        )
+        == 1
+    )
     error = capsys.readouterr().err
     assert 'has 150 classes' in error
     assert 'model.decode_head (UPerHead): num_classes=149' in error
     assert 'EncoderDecoder' not in error and 'Traceback' not in error
 
 
-@pytest.mark.parametrize('options, message', [
-    (['--tta-ratios', '0', '1'], 'must be positive'),
-    (['--cfg-options', 'test_dataloader.dataset.pipeline.1.type=RandomResize'
-      ], 'of one Resize step'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--tta-ratios', '0', '1'], 'must be positive'),
+        (
+            [
+                '--cfg-options',
+                'test_dataloader.dataset.pipeline.1.type=RandomResize',
+            ],
+            'of one Resize step',
+        ),
+    ],
+)
 def test_augmentations_that_cannot_be(workspace, capsys, options, message):
-    assert run('test', CONFIG, workspace / 'work' / 'iter_2.pth', '--work-dir',
-               workspace / 'test', '--tta', *options) == 1
+    assert (
+        run(
+            'test',
+            CONFIG,
+            workspace / 'work' / 'iter_2.pth',
+            '--work-dir',
+            workspace / 'test',
+            '--tta',
+            *options,
+        )
+        == 1
+    )
     assert message in capsys.readouterr().err
 
 
@@ -136,7 +197,14 @@ def test_augmentations_that_cannot_be(workspace, capsys, options, message):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='of CPU processes')
 def test_two_processes(workspace):
     """SyncBN exists on GPUs alone; a CPU process has its own BN."""
-    done = launch('dist_train.sh', CONFIG, 2, '--work-dir', workspace / 'two',
-                  '--cfg-options', f'data_root={workspace}/ade')
+    done = launch(
+        'dist_train.sh',
+        CONFIG,
+        2,
+        '--work-dir',
+        workspace / 'two',
+        '--cfg-options',
+        f'data_root={workspace}/ade',
+    )
     assert 'Iter(val) [1/1]' in done
     assert (workspace / 'two' / 'iter_2.pth').is_file()

@@ -1,4 +1,5 @@
 """Two runs in one work folder: one trains, others leave it alone."""
+
 import hashlib
 
 import pytest
@@ -27,7 +28,8 @@ def state(folder):
     """Digest of each file below a folder."""
     return {
         path: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob('*') if path.is_file()
+        for path in folder.rglob('*')
+        if path.is_file()
     }
 
 
@@ -36,8 +38,9 @@ def test_a_second_training_is_refused(trained, capsys, resume):
     folder, options = trained
     with hold_work_dir(folder):
         before = state(folder)
-        assert run('train', CONFIG, '--work-dir', folder, *resume,
-                   *options) == 1
+        assert (
+            run('train', CONFIG, '--work-dir', folder, *resume, *options) == 1
+        )
         assert state(folder) == before
     error = capsys.readouterr().err
     assert f'error: {folder} is in use: a training runs there' in error
@@ -64,8 +67,17 @@ def test_a_test_beside_a_training_leaves_its_files_alone(trained):
     # A process of its own would have no writer of logs yet.
     DetLocalVisualizer._instance_dict.clear()
     with hold_work_dir(folder):
-        assert run('test', CONFIG, folder / 'iter_2.pth', '--work-dir', folder,
-                   *options) == 0
+        assert (
+            run(
+                'test',
+                CONFIG,
+                folder / 'iter_2.pth',
+                '--work-dir',
+                folder,
+                *options,
+            )
+            == 0
+        )
     after = state(folder)
     assert {path: after.get(path) for path in before} == before
     # Its own log has a folder of its own.
@@ -90,7 +102,8 @@ def test_logs_of_runs_that_start_in_one_second(tmp_path, monkeypatch):
     for _ in range(2):
         build_runner(cfg.copy())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        '20300101_000000', '20300101_000000_2'
+        '20300101_000000',
+        '20300101_000000_2',
     ]
 
 

@@ -1,4 +1,5 @@
 """Train, test, predict on and take features of clips, as a user would."""
+
 import json
 from pathlib import Path
 
@@ -25,15 +26,25 @@ def data(tmp_path_factory):
 def trained(data, tmp_path_factory):
     """The work folder of a short training."""
     work_dir = tmp_path_factory.mktemp('work')
-    assert run('train', CONFIG, '--work-dir', work_dir, '--seed', 0,
-               '--cfg-options', f'data_root={data}') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            work_dir,
+            '--seed',
+            0,
+            '--cfg-options',
+            f'data_root={data}',
+        )
+        == 0
+    )
     return work_dir
 
 
 @pytest.fixture
 def checkpoint(trained):
     return trained / 'epoch_1.pth'
-
 
 
 def test_training_reports_and_keeps_the_classes(trained, checkpoint):
@@ -49,16 +60,39 @@ def test_training_reports_and_keeps_the_classes(trained, checkpoint):
 
 
 def test_resuming_goes_on(trained, checkpoint, data, tmp_path):
-    assert run('train', CONFIG, '--work-dir', tmp_path, '--resume', checkpoint,
-               '--cfg-options', f'data_root={data}',
-               'train_cfg.max_epochs=2') == 0
+    assert (
+        run(
+            'train',
+            CONFIG,
+            '--work-dir',
+            tmp_path,
+            '--resume',
+            checkpoint,
+            '--cfg-options',
+            f'data_root={data}',
+            'train_cfg.max_epochs=2',
+        )
+        == 0
+    )
     assert (tmp_path / 'epoch_2.pth').is_file()
 
 
 def test_evaluation_writes_json(checkpoint, data, tmp_path, capsys):
     out = tmp_path / 'metrics.json'
-    assert run('test', CONFIG, checkpoint, '--work-dir', tmp_path / 'work',
-               '--out', out, '--cfg-options', f'data_root={data}') == 0
+    assert (
+        run(
+            'test',
+            CONFIG,
+            checkpoint,
+            '--work-dir',
+            tmp_path / 'work',
+            '--out',
+            out,
+            '--cfg-options',
+            f'data_root={data}',
+        )
+        == 0
+    )
     content = json.loads(out.read_text())
     assert content['views'] == dict(clips=2, crops=3)
     found = content['metrics']
@@ -69,23 +103,55 @@ def test_evaluation_writes_json(checkpoint, data, tmp_path, capsys):
     assert f'acc/top1: {found["acc/top1"]}' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('options, message', [
-    (['model.cls_head.num_classes=3'], 'has 2 classes, the model 3'),
-    (["test_dataloader.dataset.metainfo.classes=['left','right']"
-      ], 'another order'),
-    (["test_dataloader.dataset.metainfo.classes=['up','down']"
-      ], 'other classes'),
-])
-def test_evaluation_of_other_classes(checkpoint, data, tmp_path, capsys,
-                                     options, message):
-    error = error_of(capsys, run('test', CONFIG, checkpoint, '--work-dir',
-                     tmp_path, '--cfg-options', f'data_root={data}', *options))
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['model.cls_head.num_classes=3'], 'has 2 classes, the model 3'),
+        (
+            ["test_dataloader.dataset.metainfo.classes=['left','right']"],
+            'another order',
+        ),
+        (
+            ["test_dataloader.dataset.metainfo.classes=['up','down']"],
+            'other classes',
+        ),
+    ],
+)
+def test_evaluation_of_other_classes(
+    checkpoint, data, tmp_path, capsys, options, message
+):
+    error = error_of(
+        capsys,
+        run(
+            'test',
+            CONFIG,
+            checkpoint,
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            f'data_root={data}',
+            *options,
+        ),
+    )
     assert message in error
 
 
 def test_prediction(checkpoint, data, tmp_path, capsys):
-    assert run('predict', CONFIG, checkpoint, data, '--out', tmp_path,
-               '--topk', 1, '--stride', .2) == 0
+    assert (
+        run(
+            'predict',
+            CONFIG,
+            checkpoint,
+            data,
+            '--out',
+            tmp_path,
+            '--topk',
+            1,
+            '--stride',
+            0.2,
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert f'{data / "0.mp4"}: 20 frames' in shown
     assert '0.00-0.32 s' in shown and '4 videos, 16 windows' in shown
@@ -94,7 +160,7 @@ def test_prediction(checkpoint, data, tmp_path, capsys):
     for number, entry in enumerate(entries):
         assert (tmp_path / f'{number}.mp4').is_file()
         assert len(entry['windows']) == 4 and entry['fps'] == 25
-        assert [w['start'] for w in entry['windows']] == [0., .2, .4, .48]
+        assert [w['start'] for w in entry['windows']] == [0.0, 0.2, 0.4, 0.48]
         assert all(len(w['top']) == 1 for w in entry['windows'])
 
 
@@ -102,8 +168,16 @@ def test_prediction_names_bad_files(checkpoint, data, tmp_path, capsys):
     bad = tmp_path / 'in' / 'bad.mp4'
     bad.parent.mkdir()
     bad.write_bytes(b'no video')
-    args = ('predict', CONFIG, checkpoint, bad, data / '1.mp4', '--out',
-            tmp_path / 'out', '--strip')
+    args = (
+        'predict',
+        CONFIG,
+        checkpoint,
+        bad,
+        data / '1.mp4',
+        '--out',
+        tmp_path / 'out',
+        '--strip',
+    )
     error = error_of(capsys, run(*args))
     assert '1 of 2 videos could not be read' in error
     assert (tmp_path / 'out' / '1.mp4.jpg').is_file()
@@ -113,58 +187,110 @@ def test_prediction_names_bad_files(checkpoint, data, tmp_path, capsys):
     assert [entry['file_name'] for entry in entries] == [str(data / '1.mp4')]
 
 
-def test_strips_where_clips_cannot_be_written(checkpoint, data, tmp_path,
-                                              capsys, monkeypatch):
+def test_strips_where_clips_cannot_be_written(
+    checkpoint, data, tmp_path, capsys, monkeypatch
+):
     import importlib.util
+
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, 'find_spec', lambda name, *_: None
-                        if name == 'av' else find(name))
-    assert run('predict', CONFIG, checkpoint, data / '0.mp4', '--out',
-               tmp_path) == 0
+    monkeypatch.setattr(
+        importlib.util,
+        'find_spec',
+        lambda name, *_: None if name == 'av' else find(name),
+    )
+    assert (
+        run('predict', CONFIG, checkpoint, data / '0.mp4', '--out', tmp_path)
+        == 0
+    )
     assert 'without PyAV' in capsys.readouterr().err
     assert (tmp_path / '0.mp4.jpg').is_file()
 
 
-@pytest.mark.parametrize('config, args, message', [
-    (CONFIG, ['--score-thr', .5], '--score-thr is for detectors, and the '),
-    (CONFIG, ['--tile', 64], '--tile is for segmentors'),
-    (CONFIG, ['--topk', 0], '--topk must be 1 or more, got 0'),
-    (CONFIG, ['--stride', -1], 'stride must be above 0, got -1'),
-    (DETECTOR, ['--stride', 1], '--stride is for recognizers, and the model'),
-    (DETECTOR, ['--strip'], '--strip is for recognizers'),
-])
-def test_options_of_other_models(checkpoint, data, tmp_path, capsys, config,
-                                 args, message):
-    assert message in error_of(capsys, run('predict', config, checkpoint, data,
-                               '--out', tmp_path / 'out', *args))
+@pytest.mark.parametrize(
+    'config, args, message',
+    [
+        (
+            CONFIG,
+            ['--score-thr', 0.5],
+            '--score-thr is for detectors, and the ',
+        ),
+        (CONFIG, ['--tile', 64], '--tile is for segmentors'),
+        (CONFIG, ['--topk', 0], '--topk must be 1 or more, got 0'),
+        (CONFIG, ['--stride', -1], 'stride must be above 0, got -1'),
+        (
+            DETECTOR,
+            ['--stride', 1],
+            '--stride is for recognizers, and the model',
+        ),
+        (DETECTOR, ['--strip'], '--strip is for recognizers'),
+    ],
+)
+def test_options_of_other_models(
+    checkpoint, data, tmp_path, capsys, config, args, message
+):
+    assert message in error_of(
+        capsys,
+        run(
+            'predict',
+            config,
+            checkpoint,
+            data,
+            '--out',
+            tmp_path / 'out',
+            *args,
+        ),
+    )
     assert not (tmp_path / 'out').exists()
 
 
 def test_nothing_is_overwritten(checkpoint, data, capsys):
     before = (data / '0.mp4').read_bytes()
-    error = error_of(capsys, run('predict', CONFIG, checkpoint, data / '0.mp4',
-                     '--out', data))
+    error = error_of(
+        capsys,
+        run('predict', CONFIG, checkpoint, data / '0.mp4', '--out', data),
+    )
     assert 'would overwrite the input' in error
     assert (data / '0.mp4').read_bytes() == before
 
 
 def test_weights_for_clips_in_a_model_for_images(checkpoint, tmp_path, capsys):
     from PIL import Image
+
     Image.fromarray(moving_square(0, 1)[0]).save(tmp_path / 'a.png')
     path = tmp_path / 'shapes.pth'
     content = read_checkpoint(checkpoint)
     classes = ('circle', 'triangle', 'star')  # those of the detector
     content['meta']['dataset_meta'] = dict(classes=classes)
     torch.save(content, path)
-    error = error_of(capsys, run('predict', DETECTOR, path, tmp_path / 'a.png',
-                     '--out', tmp_path / 'out'))
+    error = error_of(
+        capsys,
+        run(
+            'predict',
+            DETECTOR,
+            path,
+            tmp_path / 'a.png',
+            '--out',
+            tmp_path / 'out',
+        ),
+    )
     assert 'looks like a Video Swin' in error
     assert 'the model is a Swin of' in error
 
 
 def test_features(checkpoint, data, tmp_path, capsys):
-    args = ('extract_features', CONFIG, checkpoint, data, '--out', tmp_path,
-            '--stages', 0, 3, '--short-side', 32)
+    args = (
+        'extract_features',
+        CONFIG,
+        checkpoint,
+        data,
+        '--out',
+        tmp_path,
+        '--stages',
+        0,
+        3,
+        '--short-side',
+        32,
+    )
     assert run(*args) == 0
     assert '4 files written, 0 kept' in capsys.readouterr().out
     path = tmp_path / '0.mp4.npz'
@@ -191,40 +317,68 @@ def test_features(checkpoint, data, tmp_path, capsys):
 
 def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
     (tmp_path / 'bad.mp4').write_bytes(b'no video')
-    error = error_of(capsys, run('extract_features', CONFIG, checkpoint,
-                     tmp_path / 'bad.mp4', data / '0.mp4', '--out',
-                     tmp_path / 'out', '--short-side', 32))
+    error = error_of(
+        capsys,
+        run(
+            'extract_features',
+            CONFIG,
+            checkpoint,
+            tmp_path / 'bad.mp4',
+            data / '0.mp4',
+            '--out',
+            tmp_path / 'out',
+            '--short-side',
+            32,
+        ),
+    )
     assert '1 of 2 videos could not be read' in error
     assert [p.name for p in (tmp_path / 'out').iterdir()] == ['0.mp4.npz']
     (tmp_path / 'out' / '0.mp4.npz').write_bytes(b'')
-    error = error_of(capsys, run('extract_features', CONFIG, checkpoint,
-                     data / '0.mp4', '--out', tmp_path / 'out'))
+    error = error_of(
+        capsys,
+        run(
+            'extract_features',
+            CONFIG,
+            checkpoint,
+            data / '0.mp4',
+            '--out',
+            tmp_path / 'out',
+        ),
+    )
     assert 'holds no features that this tool wrote' in error
 
 
-@pytest.mark.parametrize('config, args, message', [
-    (CONFIG, ['--stages', 4], 'stages must be some of 0 to 3, got [4]'),
-    (CONFIG, ['--clip-len', 0], '--clip-len must be 1 or more, got 0'),
-    (CONFIG, ['--short-side', -1], '--short-side must be 0 or more'),
-    (DETECTOR, [], 'is no config for videos'),
-])
-def test_bad_command_lines_of_features(checkpoint, data, tmp_path, capsys,
-                                       config, args, message):
+@pytest.mark.parametrize(
+    'config, args, message',
+    [
+        (CONFIG, ['--stages', 4], 'stages must be some of 0 to 3, got [4]'),
+        (CONFIG, ['--clip-len', 0], '--clip-len must be 1 or more, got 0'),
+        (CONFIG, ['--short-side', -1], '--short-side must be 0 or more'),
+        (DETECTOR, [], 'is no config for videos'),
+    ],
+)
+def test_bad_command_lines_of_features(
+    checkpoint, data, tmp_path, capsys, config, args, message
+):
     out = tmp_path / 'out'
-    assert message in error_of(capsys, run('extract_features', config, checkpoint,
-                               data, '--out', out, *args))
+    assert message in error_of(
+        capsys,
+        run('extract_features', config, checkpoint, data, '--out', out, *args),
+    )
     assert not out.exists()
 
 
 def test_features_from_weights_for_images(data, tmp_path, capsys):
     """An official file of ImageNet is inflated."""
     from swin_dense.backbones import SwinTransformer
+
     image = SwinTransformer(
         embed_dims=8,
         depths=(1, 1, 1, 1),
         num_heads=(1, 1, 2, 2),
         window_size=4,
-        out_indices=(3, ))
+        out_indices=(3,),
+    )
     image.init_weights()
     state = {
         name.replace('norm3', 'norm') if name[:5] == 'norm3' else name: value
@@ -232,7 +386,18 @@ def test_features_from_weights_for_images(data, tmp_path, capsys):
     }
     path = tmp_path / 'image.pth'
     torch.save(dict(model=state), path)
-    assert run('extract_features', CONFIG, path, data / '0.mp4', '--out',
-               tmp_path / 'out', '--short-side', 32) == 0
+    assert (
+        run(
+            'extract_features',
+            CONFIG,
+            path,
+            data / '0.mp4',
+            '--out',
+            tmp_path / 'out',
+            '--short-side',
+            32,
+        )
+        == 0
+    )
     with np.load(tmp_path / 'out' / '0.mp4.npz') as found:
         assert np.isfinite(found['stage3']).all()

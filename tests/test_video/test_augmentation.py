@@ -1,4 +1,5 @@
 """Crops at even places, and one augmentation for all frames of a clip."""
+
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, init_default_scope
@@ -19,17 +20,20 @@ def clip(height, width, frames=2):
 def test_three_crops_are_those_of_mmaction2(size):
     pytest.importorskip('mmaction', reason='mmaction2 is not installed')
     import mmaction.datasets  # noqa: F401
+
     init_default_scope('mmaction')
     imgs = clip(*size)
-    theirs = TRANSFORMS.build(dict(type='ThreeCrop',
-                                   crop_size=8))(dict(imgs=imgs))['imgs']
+    theirs = TRANSFORMS.build(dict(type='ThreeCrop', crop_size=8))(
+        dict(imgs=imgs)
+    )['imgs']
     ours = TRANSFORMS.build(
-        dict(type='swin_dense.EvenCrops', crop_size=8, count=3))(
-            dict(imgs=imgs))
+        dict(type='swin_dense.EvenCrops', crop_size=8, count=3)
+    )(dict(imgs=imgs))
     assert ours['img_shape'] == (8, 8)
     theirs = [theirs[0:2], theirs[4:6], theirs[2:4]]  # ends before middle
     for place, (one, other) in enumerate(
-            zip(np.array(ours['imgs']).reshape(3, 2, 8, 8, 3), theirs)):
+        zip(np.array(ours['imgs']).reshape(3, 2, 8, 8, 3), theirs)
+    ):
         if place < 2 or max(size) % 2 == 0:
             assert np.array_equal(one, other)
     assert np.array_equal(ours['imgs'][4], imgs[0][-8:, -8:])
@@ -40,8 +44,8 @@ def test_five_crops():
     crops = EvenCrops(4, 5).transform(dict(imgs=imgs))['imgs']
     assert len(crops) == 5
     for crop, left in zip(crops, (0, 2, 4, 6, 8)):
-        assert np.array_equal(crop, imgs[0][:, left:left + 4])
-    middle, = EvenCrops(4, 1).transform(dict(imgs=imgs))['imgs']
+        assert np.array_equal(crop, imgs[0][:, left : left + 4])
+    (middle,) = EvenCrops(4, 1).transform(dict(imgs=imgs))['imgs']
     assert np.array_equal(middle, imgs[0][:, 4:8])
 
 
@@ -66,8 +70,13 @@ def test_operations(name, monkeypatch):
         results.append(one)
     changed = not np.array_equal(results[0], frame)
     assert changed == (name != 'identity')
-    directed = name in ('rotate', 'color', 'contrast', 'brightness',
-                        'sharpness') or name[:5] in ('shear', 'shift')
+    directed = name in (
+        'rotate',
+        'color',
+        'contrast',
+        'brightness',
+        'sharpness',
+    ) or name[:5] in ('shear', 'shift')
     assert np.array_equal(*results) != directed
 
 
@@ -81,7 +90,8 @@ def test_geometry_moves_as_far_as_it_says():
     assert (moved[:, 14] == 255).all() and (moved[:, 34:] == 128).all()
     augment.draw = lambda: [('invert', 1), ('invert', -1)]
     assert np.array_equal(
-        augment.transform(dict(imgs=[image]))['imgs'][0], image)
+        augment.transform(dict(imgs=[image]))['imgs'][0], image
+    )
 
 
 def test_draws_vary_and_repeat_by_seed():

@@ -1,4 +1,5 @@
 """Checking clips before a training: findings, crashes, reports."""
+
 import re
 
 import numpy as np
@@ -26,9 +27,13 @@ def clips(tmp_path):
 
 def test_what_a_clip_is(clips):
     found = check_video(clips[0])
-    assert (found.frames, found.fps, found.width, found.height) == (10, 25,
-                                                                    128, 48)
-    assert found.seconds == pytest.approx(.4)
+    assert (found.frames, found.fps, found.width, found.height) == (
+        10,
+        25,
+        128,
+        48,
+    )
+    assert found.seconds == pytest.approx(0.4)
     assert found.decoder == 'pyav' and found.problem is None
     assert check_video(clips[0], ['opencv']).decoder == 'opencv'
 
@@ -45,32 +50,36 @@ def test_a_file_that_ends_early(tmp_path):
     frames = [*rng.integers(0, 256, (60, 32, 32, 3), np.uint8)]
     write_clip(tmp_path / 'whole.mp4', frames=frames)
     import av
-    with av.open(str(tmp_path / 'whole.mp4')) as source, av.open(
-            str(path), 'w', options={'movflags': 'faststart'}) as target:
+
+    with (
+        av.open(str(tmp_path / 'whole.mp4')) as source,
+        av.open(str(path), 'w', options={'movflags': 'faststart'}) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
     content = path.read_bytes()
-    path.write_bytes(content[:len(content) // 2])
+    path.write_bytes(content[: len(content) // 2])
     problem = check_video(str(path), ['pyav']).problem
     assert re.search('ends early: [23][0-9] of 60 frames are there', problem)
 
 
 def test_many_clips_in_their_order(clips):
     told = []
-    found = check_videos([*clips, clips[0]],
-                         workers=2,
-                         on_progress=lambda: told.append(1))
+    found = check_videos(
+        [*clips, clips[0]], workers=2, on_progress=lambda: told.append(1)
+    )
     assert [one.path for one in found] == clips
     assert [one.frames for one in found] == [10, 0, 12, 13]
     assert len(told) == 4
 
 
 def test_a_crash_is_a_finding(clips, monkeypatch):
-    monkeypatch.setattr(clip_checks, 'partial',
-                        lambda check, **kwargs: check_or_crash)
+    monkeypatch.setattr(
+        clip_checks, 'partial', lambda check, **kwargs: check_or_crash
+    )
     found = check_videos(clips, workers=2)
     assert found[2].problem == f'{clips[2]} crashes the decoder'
     assert [one.frames for one in found] == [10, 0, 0, 13]
@@ -92,8 +101,9 @@ def test_a_report(clips):
     assert [row['place'] for row in report.good] == ['line 1', 'line 4']
     assert report.rows[3]['class'] == 'run' and report.rows[3]['label'] == 2
     assert [problem.split(':')[0] for problem in report.problems] == [
-        'line 3', f'{clips[0]} is listed more than once, with one '
-        'label', 'line 2'
+        'line 3',
+        f'{clips[0]} is listed more than once, with one label',
+        'line 2',
     ]
     assert report.notes == [
         '1 clips have less than the 12 frames that sampling spans, and start '

@@ -1,4 +1,5 @@
 """Lists, CSV files and folders of clips: what is read, what is refused."""
+
 import pytest
 
 from swin_dense.video.clip_lists import (
@@ -9,10 +10,12 @@ from swin_dense.video.clip_lists import (
     read_clips,
 )
 
-KINETICS = ('label,youtube_id,time_start,time_end,split\n'
-            'air drumming,-0zQlIHSeRA,4,14,train\n'
-            '"abseiling, fast",abc,100.0,110,train\n'
-            'archery,gone,1,11,train\n')
+KINETICS = (
+    'label,youtube_id,time_start,time_end,split\n'
+    'air drumming,-0zQlIHSeRA,4,14,train\n'
+    '"abseiling, fast",abc,100.0,110,train\n'
+    'archery,gone,1,11,train\n'
+)
 
 
 @pytest.fixture
@@ -35,13 +38,16 @@ def labelled(clips):
 def test_a_list(write):
     path = write('list.txt', 'a/my first clip.mp4 3\n\n  b.mp4\t0  \nc d/ 1')
     clips = read_clips(path, 'videos')
-    assert labelled(clips) == [('a/my first clip.mp4', 3, 'line 1'),
-                               ('b.mp4', 0, 'line 3'), ('c d', 1, 'line 4')]
+    assert labelled(clips) == [
+        ('a/my first clip.mp4', 3, 'line 1'),
+        ('b.mp4', 0, 'line 3'),
+        ('c d', 1, 'line 4'),
+    ]
     assert clips[0].path == 'videos/a/my first clip.mp4'
     path = write('list.txt', 'a b.mp4; 3\n')
     assert labelled(read_clips(path, '', ';')) == [('a b.mp4', 3, 'line 1')]
     path = write('list.txt', '/else/where.mp4 archery\n')
-    clip, = read_clips(path, 'videos')
+    (clip,) = read_clips(path, 'videos')
     assert (clip.path, clip.label) == ('/else/where.mp4', 'archery')
 
 
@@ -54,11 +60,14 @@ def test_a_list_of_folders_with_their_lengths(write, tmp_path):
     assert clips[0].path == str(tmp_path / 'frames' / 'some clip')
 
 
-@pytest.mark.parametrize('text, line', [
-    ('Video,Label\na b.mp4,air drumming\n', 2),
-    ('id,label,path\n7,air drumming,a b.mp4\n', 2),
-    ('a b.mp4,air drumming\n', 1),
-])
+@pytest.mark.parametrize(
+    'text, line',
+    [
+        ('Video,Label\na b.mp4,air drumming\n', 2),
+        ('id,label,path\n7,air drumming,a b.mp4\n', 2),
+        ('a b.mp4,air drumming\n', 1),
+    ],
+)
 def test_csv(write, text, line):
     clips = read_clips(write('list.csv', text), 'videos')
     assert clips == [
@@ -77,8 +86,11 @@ def test_csv_of_kinetics(write, tmp_path):
     write('videos/abc.webm')
     clips = read_clips(path, str(tmp_path / 'videos'))
     assert labelled(clips) == [
-        ('air drumming/-0zQlIHSeRA_000004_000014.mkv', 'air drumming',
-         'line 2'),
+        (
+            'air drumming/-0zQlIHSeRA_000004_000014.mkv',
+            'air drumming',
+            'line 2',
+        ),
         ('abc.webm', 'abseiling, fast', 'line 3'),
         ('gone_000001_000011.mp4', 'archery', 'line 4'),
     ]
@@ -89,27 +101,37 @@ def test_csv_of_kinetics(write, tmp_path):
 
 
 def test_folders(write, tmp_path):
-    for name in ('run/b.mp4', 'run/a.AVI', 'run/notes.txt', 'jump/c/1.jpg',
-                 'top.mp4', '.hidden/x.mp4'):
+    for name in (
+        'run/b.mp4',
+        'run/a.AVI',
+        'run/notes.txt',
+        'jump/c/1.jpg',
+        'top.mp4',
+        '.hidden/x.mp4',
+    ):
         write(f'data/{name}')
     clips = read_clips('', str(tmp_path / 'data'))
-    assert labelled(clips) == [('jump/c', 'jump', 'folder jump'),
-                               ('run/a.AVI', 'run', 'folder run'),
-                               ('run/b.mp4', 'run', 'folder run')]
+    assert labelled(clips) == [
+        ('jump/c', 'jump', 'folder jump'),
+        ('run/a.AVI', 'run', 'folder run'),
+        ('run/b.mp4', 'run', 'folder run'),
+    ]
     write('data/jump/1.jpg')
     with pytest.raises(
-            ValueError,
-            match='jump holds the image 1.jpg: .* Put '
-            'the frames of each clip into a folder'):
+        ValueError,
+        match='jump holds the image 1.jpg: .* Put '
+        'the frames of each clip into a folder',
+    ):
         read_clips('', str(tmp_path / 'data'))
 
 
 def test_files_that_are_no_lists(write, tmp_path):
     path = write('list.csv', 'video,start,end\na.mp4,1,2\n')
     with pytest.raises(
-            ValueError,
-            match=r"has the columns \['video', "
-            r"'start', 'end'\]: expected are path and label"):
+        ValueError,
+        match=r"has the columns \['video', "
+        r"'start', 'end'\]: expected are path and label",
+    ):
         read_clips(path, '')
     binary = tmp_path / 'list.txt'
     binary.write_bytes(b'\x00\xff\xfe\x80')
@@ -126,8 +148,9 @@ def clips(*labels):
 
 
 def test_names_and_numbers_become_labels():
-    assert number_labels(clips(2, 'run', 0, 'jump'),
-                         ['jump', 'sit', 'run']) == ([2, 2, 0, 0], [])
+    assert number_labels(
+        clips(2, 'run', 0, 'jump'), ['jump', 'sit', 'run']
+    ) == ([2, 2, 0, 0], [])
 
 
 def test_labels_out_of_range():
@@ -150,7 +173,8 @@ def test_labels_that_count_from_one():
 def test_names_that_are_unknown_and_labels_that_are_absent():
     labels, problems = number_labels(
         clips('Archery', 'archery', 'swim', 'archerry', None, 'archerry'),
-        ['archery', 'boxing'])
+        ['archery', 'boxing'],
+    )
     assert labels == [-1, 0, -1, -1, -1, -1]
     assert problems == [
         "line 5 has no label ('5.mp4'): a line is 'path label'; with commas, "
@@ -158,7 +182,7 @@ def test_names_that_are_unknown_and_labels_that_are_absent():
         "line 1: 'Archery' is none of the 2 classes; did you mean 'archery'?",
         "line 3: 'swim' is none of the 2 classes",
         "line 4 and 1 more: 'archerry' is none of the 2 classes; did you mean "
-        "'archery'?"
+        "'archery'?",
     ]
 
 

@@ -1,4 +1,5 @@
 """The checked video data set: what it reads, refuses, replaces and counts."""
+
 import os
 
 import numpy as np
@@ -16,7 +17,7 @@ PIPELINE = [
     dict(type='SampleFrames', clip_len=4, frame_interval=2, test_mode=True),
     dict(type='swin_dense.VideoDecode'),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
+    dict(type='PackActionInputs'),
 ]
 
 
@@ -51,6 +52,7 @@ def folder(tmp_path, clip):
 
 def build(folder, ann_file='list.txt', **kwargs):
     from swin_dense.video.dataset import CheckedVideoDataset
+
     kwargs.setdefault('metainfo', dict(classes=['jump', 'run']))
     kwargs.setdefault('data_prefix', dict(video='videos'))
     kwargs.setdefault('pipeline', PIPELINE)
@@ -67,8 +69,10 @@ def test_a_list_is_read(folder, logged):
     dataset = build(folder)
     assert len(dataset) == 12
     assert dataset.metainfo['classes'] == ('jump', 'run')
-    assert f'{folder}/list.txt: 12 clips of 2 classes, 6 to 6 of each' in \
-        logged.text
+    assert (
+        f'{folder}/list.txt: 12 clips of 2 classes, 6 to 6 of each'
+        in logged.text
+    )
     sample = dataset[7]
     assert sample['inputs'].shape == (1, 3, 4, 48, 128)
     assert sample['data_samples'].gt_label.tolist() == [1]
@@ -90,12 +94,14 @@ def test_folders_of_classes_are_read(folder):
 
 def test_folders_of_frames_are_read(folder):
     import cv2
+
     for name in ('a', 'b'):
         (folder / 'frames' / name).mkdir(parents=True)
         for number in range(3):
             cv2.imwrite(
                 str(folder / 'frames' / name / f'img_{number:05}.jpg'),
-                np.full((8, 8, 3), 40 * number, np.uint8))
+                np.full((8, 8, 3), 40 * number, np.uint8),
+            )
     (folder / 'frames.txt').write_text('a 3 0\nb 3 1\n')
     dataset = build(folder, 'frames.txt', data_prefix=dict(video='frames'))
     inputs = dataset[1]['inputs']
@@ -112,13 +118,14 @@ def test_names_from_a_file_and_numbers_for_names(folder):
     with pytest.raises(FileNotFoundError, match='no.txt.* does not exist'):
         build(folder, metainfo=dict(classes='no.txt'))
     with pytest.raises(
-            ValueError,
-            match='numbers the classes: name them in '
-            'label order .* or set num_classes=N'):
+        ValueError,
+        match='numbers the classes: name them in '
+        'label order .* or set num_classes=N',
+    ):
         build(folder, metainfo=None)
     with pytest.raises(ValueError, match='num_classes=3, but there are 2'):
         build(folder, num_classes=3)
-    with pytest.raises(ValueError, match="name run more than once"):
+    with pytest.raises(ValueError, match='name run more than once'):
         build(folder, metainfo=dict(classes=['run', 'run']))
 
 
@@ -128,8 +135,10 @@ def test_absent_data_says_what_was_looked_for(tmp_path):
     message = str(caught.value)
     assert f'{tmp_path}/train.txt does not exist' in message
     assert f'{tmp_path}/videos/*.mp4' in message
-    assert 'start with generated clips:\n  python tools/train.py ' \
+    assert (
+        'start with generated clips:\n  python tools/train.py '
         'configs/video_swin_nano_shapes.py' in message
+    )
     with pytest.raises(FileNotFoundError, match='videos/CLASS/..mp4'):
         build(tmp_path, '')
 
@@ -165,7 +174,8 @@ def test_classes_without_clips_are_named(folder, logged):
 def test_clips_of_one_class_alone(folder):
     (folder / 'one.txt').write_text('run/0.mp4 1\nrun/1.mp4 1\n')
     with pytest.raises(
-            ValueError, match="all 2 clips are of class 'run', of 2 classes"):
+        ValueError, match="all 2 clips are of class 'run', of 2 classes"
+    ):
         build(folder, 'one.txt')
     assert len(build(folder, 'one.txt', test_mode=True)) == 2
 
@@ -173,9 +183,10 @@ def test_clips_of_one_class_alone(folder):
 def test_clips_listed_by_another_system(folder):
     (folder / 'list.txt').write_text('D:\\me\\0.mp4 0\nD:\\me\\x.mp4 1\n')
     with pytest.raises(
-            FileNotFoundError,
-            match='2 names are absolute paths.*By name alone, without '
-            'folders, 1 of 2 are in or below .*videos'):
+        FileNotFoundError,
+        match='2 names are absolute paths.*By name alone, without '
+        'folders, 1 of 2 are in or below .*videos',
+    ):
         build(folder)
 
 
@@ -188,7 +199,7 @@ def test_absent_clips(folder, logged):
         assert '1 of 12 clips (8.33%) are absent or unreadable' in message
         assert f'line 10: {folder}/videos/run/3.mp4 does not exist' in message
         assert 'tools/check_videos.py' in message
-    dataset = build(folder, max_bad=.1)
+    dataset = build(folder, max_bad=0.1)
     assert len(dataset) == 11 and 'They are left out' in logged.text
     names = [dataset.get_data_info(i)['filename'] for i in range(11)]
     assert not any('run/3' in name for name in names)
@@ -202,7 +213,7 @@ def break_clip(folder, name):
 
 def test_a_bad_clip_is_replaced_and_counted(folder, logged):
     path = break_clip(folder, 'jump/2.mp4')
-    dataset = build(folder, max_bad=.1)
+    dataset = build(folder, max_bad=0.1)
     labels = [dataset[2]['data_samples'].gt_label.item() for _ in range(20)]
     assert {*labels} == {0, 1}
     assert logged.text.count(f'{path} cannot be read') == 1
@@ -211,14 +222,16 @@ def test_a_bad_clip_is_replaced_and_counted(folder, logged):
 
 def test_too_many_bad_clips_end_the_training(folder):
     paths = [break_clip(folder, f'jump/{i}.mp4') for i in (1, 2)]
-    dataset = build(folder, max_bad=.1)
+    dataset = build(folder, max_bad=0.1)
     for _ in range(2):
         assert dataset.prepare_data(1) is None
     with pytest.raises(ValueError) as caught:
         dataset[2]
     message = str(caught.value)
-    assert '2 of 12 clips cannot be read, above the share of max_bad=0.1' in \
-        message
+    assert (
+        '2 of 12 clips cannot be read, above the share of max_bad=0.1'
+        in message
+    )
     for path in paths:
         assert f'\n  {path}\n' in message
     # One in twelve is more than 1 %.
@@ -229,7 +242,7 @@ def test_too_many_bad_clips_end_the_training(folder):
 def test_bad_clips_are_counted_over_all_workers(folder):
     for name in ('jump/0.mp4', 'run/0.mp4'):
         break_clip(folder, name)
-    dataset = build(folder, max_bad=.17)
+    dataset = build(folder, max_bad=0.17)
     loader = DataLoader(dataset, 3, num_workers=2, collate_fn=list)
     # Clips 0 and 6 are loaded by one process each.
     assert sum(len(batch) for batch in loader) == 12
@@ -243,13 +256,14 @@ def test_bad_clips_are_counted_over_all_workers(folder):
 
 def test_each_process_of_many_holds_its_part_to_the_limit(folder, monkeypatch):
     from swin_dense.video import dataset as videos
+
     monkeypatch.setattr(videos, 'get_dist_info', lambda: (1, 4))
     break_clip(folder, 'jump/0.mp4')
     # One of three, the part of a process, is above 0.2; one of six is not.
-    dataset = build(folder, max_bad=.2)
+    dataset = build(folder, max_bad=0.2)
     with pytest.raises(ValueError, match='1 of 3 clips'):
         dataset[0]
-    dataset = build(folder, max_bad=.2)
+    dataset = build(folder, max_bad=0.2)
     for index in range(6, 11):
         dataset[index]
     assert dataset[0]
@@ -260,22 +274,22 @@ def test_a_bad_clip_ends_a_test(folder):
     dataset = build(folder, test_mode=True)
     assert dataset[1]
     with pytest.raises(
-            ValueError,
-            match=f'{path} cannot be read[\\s\\S]*A '
-            'test scores every clip'):
+        ValueError,
+        match=f'{path} cannot be read[\\s\\S]*A test scores every clip',
+    ):
         dataset[2]
 
 
 def test_bad_clips_that_are_allowed_are_left_out_of_a_test(folder, logged):
     path = break_clip(folder, 'jump/2.mp4')
-    dataset = build(folder, test_mode=True, max_bad=.1)
+    dataset = build(folder, test_mode=True, max_bad=0.1)
     assert len(dataset) == 11
     assert f'line 3: {path} {path} cannot be read' not in logged.text
     assert f'line 3: {path} cannot be read' in logged.text
     assert '1 of 12 clips (8.33%) are absent or unreadable' in logged.text
     break_clip(folder, 'jump/3.mp4')
     with pytest.raises(FileNotFoundError, match='2 of 12 clips'):
-        build(folder, test_mode=True, max_bad=.1)
+        build(folder, test_mode=True, max_bad=0.1)
 
 
 def test_short_clips_are_looped_and_that_is_logged_once(folder, logged):
@@ -301,10 +315,14 @@ def test_lists_of_decoders_are_passed_on(folder):
 
 def test_the_type_is_found_by_its_name(folder):
     from mmengine.registry import DATASETS
+
     dataset = DATASETS.build(
         dict(
             type='swin_dense.CheckedVideoDataset',
             data_root=str(folder),
-            data_prefix=dict(video='videos')))
+            data_prefix=dict(video='videos'),
+        )
+    )
     assert len(dataset) == 12 and os.path.isfile(
-        dataset.get_data_info(0)['filename'])
+        dataset.get_data_info(0)['filename']
+    )

@@ -1,4 +1,5 @@
 """Maps of stages and frames, against the backbone's own outputs."""
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,8 @@ ALL = (0, 1, 2, 3)
 
 def make(**kwargs):
     return randomize(
-        SwinTransformer3D(NARROW, window_size=(2, 4, 4), **kwargs))
+        SwinTransformer3D(NARROW, window_size=(2, 4, 4), **kwargs)
+    )
 
 
 def normalised(frames):
@@ -31,24 +33,28 @@ def normalised(frames):
     return (x - mean) / std
 
 
-@pytest.mark.parametrize('frames, size', [(6, (48, 64)), (5, (37, 50)),
-                                          (2, (8, 8))])
+@pytest.mark.parametrize(
+    'frames, size', [(6, (48, 64)), (5, (37, 50)), (2, (8, 8))]
+)
 def test_maps_are_the_outputs(frames, size):
     model = make(out_indices=ALL)
-    clip = moving_square(0, 8, (48, 64))[:frames, :size[0], :size[1]]
+    clip = moving_square(0, 8, (48, 64))[:frames, : size[0], : size[1]]
     maps = extract_features(model, clip, ALL)
     with torch.no_grad():
         outputs = model.eval()(normalised(clip)[None])
     for stage, out in enumerate(outputs):
         channels, stride = 8 * 2**stage, 4 * 2**stage
-        assert maps[stage].shape == (-(-frames // 2), channels,
-                                     -(-size[0] // stride),
-                                     -(-size[1] // stride))
+        assert maps[stage].shape == (
+            -(-frames // 2),
+            channels,
+            -(-size[0] // stride),
+            -(-size[1] // stride),
+        )
         assert_close(maps[stage], out[0].movedim(0, 1), 1e-6)
 
 
 def test_stages_without_a_norm_are_raw():
-    every, last = make(out_indices=ALL), make(out_indices=(3, ))
+    every, last = make(out_indices=ALL), make(out_indices=(3,))
     last.load_state_dict(every.state_dict(), strict=False)
     clip = moving_square(0, 4)
     maps, raw = (extract_features(m, clip, (1, 3)) for m in (every, last))
@@ -70,33 +76,33 @@ def test_outputs_after_merging():
 def test_a_map_for_every_frame():
     model = make()
     clip = moving_square(0, 7)
-    maps, = extract_features(model, clip, (2, )).values()
-    frames, = extract_features(model, clip, (2, ), per_frame=True).values()
+    (maps,) = extract_features(model, clip, (2,)).values()
+    (frames,) = extract_features(model, clip, (2,), per_frame=True).values()
     assert frames.shape == (7, *maps.shape[1:]) and len(maps) == 4
     # The ends are those of the patches; in between a line from middle to
     # middle, which lie 7/4 frames apart.
     assert_close(frames[0], maps[0], 1e-6)
-    place = (3 + .5) * 4 / 7 - .5
+    place = (3 + 0.5) * 4 / 7 - 0.5
     low = int(place)
     share = place - low
-    assert_close(frames[3], maps[low] * (1 - share) + maps[low + 1] * share,
-                 1e-5)
+    assert_close(
+        frames[3], maps[low] * (1 - share) + maps[low + 1] * share, 1e-5
+    )
     model = make(patch_size=(1, 4, 4))
     for per_frame in (False, True):
-        maps, = extract_features(model, clip, (3, ), per_frame).values()
+        (maps,) = extract_features(model, clip, (3,), per_frame).values()
         assert len(maps) == 7
 
 
 def test_recognizers_normalise_by_their_own_numbers():
 
     class Recognizer(nn.Module):
-
         def __init__(self, backbone):
             super().__init__()
             self.backbone = backbone
             self.data_preprocessor = nn.Module()
-            self.data_preprocessor.mean = torch.full((3, 1, 1, 1), 10.)
-            self.data_preprocessor.std = torch.full((3, 1, 1, 1), 2.)
+            self.data_preprocessor.mean = torch.full((3, 1, 1, 1), 10.0)
+            self.data_preprocessor.std = torch.full((3, 1, 1, 1), 2.0)
 
     backbone = make()
     clip = moving_square(0, 4)
@@ -109,7 +115,7 @@ def test_recognizers_normalise_by_their_own_numbers():
 
 
 def test_model_is_left_as_it_was():
-    model = make(drop_path_rate=.5).train()
+    model = make(drop_path_rate=0.5).train()
     clip = moving_square(0, 4)
     first, second = (extract_features(model, clip)[3] for _ in range(2))
     assert torch.equal(first, second) and not first.requires_grad
@@ -117,13 +123,24 @@ def test_model_is_left_as_it_was():
     assert not any(stage._forward_hooks for stage in model.layers)
 
 
-@pytest.mark.parametrize('clip, stages, message', [
-    (np.zeros((4, 8, 8, 3)), (0, ), r'got \(4, 8, 8, 3\) of torch.float64'),
-    (np.zeros((8, 8, 3), np.uint8), (0, ), r'must be frames \(T, H, W, 3\)'),
-    (np.zeros((4, 8, 8, 3), np.uint8), (4, ), 'some of 0 to 3'),
-    (np.zeros((4, 8, 8, 3), np.uint8), (), 'some of 0 to 3'),
-    (np.zeros((1, 8, 8, 3), np.uint8), (0, ), 'shorter than a temporal patch'),
-])
+@pytest.mark.parametrize(
+    'clip, stages, message',
+    [
+        (np.zeros((4, 8, 8, 3)), (0,), r'got \(4, 8, 8, 3\) of torch.float64'),
+        (
+            np.zeros((8, 8, 3), np.uint8),
+            (0,),
+            r'must be frames \(T, H, W, 3\)',
+        ),
+        (np.zeros((4, 8, 8, 3), np.uint8), (4,), 'some of 0 to 3'),
+        (np.zeros((4, 8, 8, 3), np.uint8), (), 'some of 0 to 3'),
+        (
+            np.zeros((1, 8, 8, 3), np.uint8),
+            (0,),
+            'shorter than a temporal patch',
+        ),
+    ],
+)
 def test_bad_clips(clip, stages, message):
     model = make()
     with pytest.raises(ValueError, match=message):
@@ -139,7 +156,7 @@ def test_networks_for_images_are_refused():
 @pytest.fixture(scope='module')
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp('videos') / 'clip.mp4'
-    write_video(path, moving_square(0, 21), 10.)
+    write_video(path, moving_square(0, 21), 10.0)
     return str(path)
 
 
@@ -147,7 +164,8 @@ def test_features_of_a_file(path):
     model = make()
     with Video(path) as video:
         found = extract_video(
-            model, video, clip_len=4, interval=2, stages=(1, 3), short_side=32)
+            model, video, clip_len=4, interval=2, stages=(1, 3), short_side=32
+        )
         frames = video.frames(range(0, 21, 2))
     # 11 frames, two clips of 4 and one of 3, which is filled to 4.
     assert found['stage1'].shape == (6, 16, 4, 6)  # 32 x 43 pixels
@@ -157,31 +175,35 @@ def test_features_of_a_file(path):
 
     with Video(path) as video:
         whole = extract_video(
-            model, video, clip_len=4, stages=(3, ), short_side=None)
+            model, video, clip_len=4, stages=(3,), short_side=None
+        )
         pooled = extract_video(
             model,
             video,
             clip_len=4,
-            stages=(3, ),
+            stages=(3,),
             short_side=None,
             pool=True,
             per_frame=True,
-            dtype='float16')
+            dtype='float16',
+        )
     last = np.stack([*frames[8:], frames[10]])
-    expected, = extract_features(model, last, (3, )).values()
+    (expected,) = extract_features(model, last, (3,)).values()
     np.testing.assert_allclose(whole['stage3'][4:], expected, atol=1e-6)
     assert pooled['stage3'].shape == (11, 64)
     assert pooled['stage3'].dtype == np.float16
     assert pooled['frames'].tolist() == list(range(0, 21, 2))
     np.testing.assert_allclose(
-        pooled['stage3'][8], expected.mean((2, 3))[0], atol=2e-3)
+        pooled['stage3'][8], expected.mean((2, 3))[0], atol=2e-3
+    )
 
 
 def test_folders_of_frames_have_no_times(tmp_path):
     from PIL import Image
+
     for index, frame in enumerate(moving_square(0, 3)):
         Image.fromarray(frame).save(tmp_path / f'{index}.png')
     with Video(str(tmp_path)) as video:
         found = extract_video(make(), video, interval=1, short_side=None)
     assert set(found) == {'stage3', 'frames'}
-    assert found['frames'].tolist() == [.5, 2.]
+    assert found['frames'].tolist() == [0.5, 2.0]

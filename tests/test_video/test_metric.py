@@ -1,4 +1,5 @@
 """Accuracy by hand, beside mmaction2's, and what it refuses."""
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,8 @@ def samples(scores, labels):
     return [
         dict(
             pred_score=torch.as_tensor(score, dtype=torch.float),
-            gt_label=torch.tensor([label]))
+            gt_label=torch.tensor([label]),
+        )
         for score, label in zip(scores, labels)
     ]
 
@@ -26,24 +28,31 @@ def evaluate(scores, labels, size=None, classes=None, **kwargs):
 
 
 def test_values_by_hand():
-    scores = [[.1, .6, .3], [.5, .3, .2], [.2, .3, .5], [.6, .3, .1]]
+    scores = [
+        [0.1, 0.6, 0.3],
+        [0.5, 0.3, 0.2],
+        [0.2, 0.3, 0.5],
+        [0.6, 0.3, 0.1],
+    ]
     metric, values = evaluate(
-        scores, [1, 1, 2, 1], classes=['a', 'b', 'c'], topk=(1, 2))
+        scores, [1, 1, 2, 1], classes=['a', 'b', 'c'], topk=(1, 2)
+    )
     assert values == {
-        'acc/top1': .5,
-        'acc/top2': 1.,
-        'acc/mean1': pytest.approx((1 / 3 + 1) / 2)
+        'acc/top1': 0.5,
+        'acc/top2': 1.0,
+        'acc/mean1': pytest.approx((1 / 3 + 1) / 2),
     }
     assert metric.by_class == {
         'a': dict(videos=0, top1=None),
         'b': dict(videos=3, top1=pytest.approx(1 / 3)),
-        'c': dict(videos=1, top1=1.)
+        'c': dict(videos=1, top1=1.0),
     }
 
 
 def test_values_are_those_of_mmaction2():
     metrics = pytest.importorskip(
-        'mmaction.evaluation.metrics', reason='mmaction2 is not installed')
+        'mmaction.evaluation.metrics', reason='mmaction2 is not installed'
+    )
     rng = np.random.default_rng(0)
     scores, labels = rng.random((60, 9)), rng.integers(0, 9, 60)
     theirs = metrics.AccMetric()
@@ -56,34 +65,43 @@ def test_values_are_those_of_mmaction2():
 
 
 def test_top_k_that_nothing_can_miss_is_left_out():
-    _, values = evaluate([[.9, .1], [.2, .8]], [0, 0])
-    assert values == {'acc/top1': .5, 'acc/mean1': .5}
+    _, values = evaluate([[0.9, 0.1], [0.2, 0.8]], [0, 0])
+    assert values == {'acc/top1': 0.5, 'acc/mean1': 0.5}
 
 
 def test_equal_scores_are_no_hit_by_chance():
-    _, values = evaluate([[.25] * 4] * 4, [0, 1, 2, 3], topk=(1, 3))
-    assert values == {'acc/top1': .25, 'acc/top3': .75, 'acc/mean1': .25}
+    _, values = evaluate([[0.25] * 4] * 4, [0, 1, 2, 3], topk=(1, 3))
+    assert values == {'acc/top1': 0.25, 'acc/top3': 0.75, 'acc/mean1': 0.25}
 
 
 def test_confusions_are_logged(logged):
-    evaluate([[.9, .1]] * 3 + [[.2, .8]], [0, 1, 1, 1], classes=['up', 'down'])
+    evaluate(
+        [[0.9, 0.1]] * 3 + [[0.2, 0.8]], [0, 1, 1, 1], classes=['up', 'down']
+    )
     assert '4 videos scored, of 2 of 2 classes' in logged.text
     assert "2 x 'down' taken for 'up'" in logged.text
 
 
-@pytest.mark.parametrize('scores, label, message', [
-    ([.5, .5], 2, r'label 2 is no class: .*num_classes=2 \(valid 0..1\)'),
-    ([.5, .5], -1, 'label -1 is no class'),
-    ([[.5, .5]], 0, "set average_clips='prob'"),
-    ([float('nan'), .5], 0, 'no numbers: its training has diverged'),
-])
+@pytest.mark.parametrize(
+    'scores, label, message',
+    [
+        (
+            [0.5, 0.5],
+            2,
+            r'label 2 is no class: .*num_classes=2 \(valid 0..1\)',
+        ),
+        ([0.5, 0.5], -1, 'label -1 is no class'),
+        ([[0.5, 0.5]], 0, "set average_clips='prob'"),
+        ([float('nan'), 0.5], 0, 'no numbers: its training has diverged'),
+    ],
+)
 def test_bad_samples(scores, label, message):
     with pytest.raises(ValueError, match=message):
         evaluate([scores], [label])
 
 
 def test_several_labels():
-    sample, = samples([[.5, .5]], [0])
+    (sample,) = samples([[0.5, 0.5]], [0])
     sample['gt_label'] = torch.tensor([0, 1])
     with pytest.raises(ValueError, match='2 labels'):
         CheckedAccMetric().process(None, [sample])
@@ -93,7 +111,7 @@ def test_several_labels():
 def test_nothing_or_too_little(labels, size):
     message = f'{len(labels)} videos were scored, the data set has {size}'
     with pytest.raises(ValueError, match=message):
-        evaluate([[.5, .5]] * len(labels), labels, size)
+        evaluate([[0.5, 0.5]] * len(labels), labels, size)
 
 
 def test_bad_topk():

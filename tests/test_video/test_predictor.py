@@ -1,4 +1,5 @@
 """Windows of videos, classified as the test classifies clips."""
+
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,10 @@ def checkpoint(tmp_path_factory):
     torch.save(
         dict(
             meta=dict(dataset_meta=dict(classes=CLASSES)),
-            state_dict=model.state_dict()), path)
+            state_dict=model.state_dict(),
+        ),
+        path,
+    )
     return str(path)
 
 
@@ -48,7 +52,7 @@ def predictor(checkpoint):
 @pytest.fixture
 def video(tmp_path):
 
-    def write(frames=20, fps=10.):
+    def write(frames=20, fps=10.0):
         path = tmp_path / f'{frames}.mp4'
         write_video(path, moving_square(0, frames), fps)
         return path
@@ -59,31 +63,37 @@ def video(tmp_path):
 def test_windows_and_times(predictor, video):
     found = predictor.predict(video())
     assert (found.num_frames, found.fps) == (20, 10)
-    assert [(w.first, w.last) for w in found.windows] == [(0, 7), (8, 15),
-                                                          (12, 19)]
-    assert [w.start for w in found.windows] == pytest.approx([0, .8, 1.2])
-    assert [w.end for w in found.windows] == pytest.approx([.8, 1.6, 2.])
+    assert [(w.first, w.last) for w in found.windows] == [
+        (0, 7),
+        (8, 15),
+        (12, 19),
+    ]
+    assert [w.start for w in found.windows] == pytest.approx([0, 0.8, 1.2])
+    assert [w.end for w in found.windows] == pytest.approx([0.8, 1.6, 2.0])
     for window in found.windows:
-        assert window.values.shape == (2, )
+        assert window.values.shape == (2,)
         assert window.values.sum() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(found.values,
-                               np.mean([w.values for w in found.windows], 0))
+    np.testing.assert_allclose(
+        found.values, np.mean([w.values for w in found.windows], 0)
+    )
     assert not predictor.model.training
 
 
 def test_scores_are_those_of_the_test(predictor, checkpoint, video):
     """A clip of the length of a window: what test.py computes."""
     from mmengine.dataset import Compose, pseudo_collate
+
     path = video(8)
     config = load_config(CONFIG)
     pipeline = config.test_dataloader.dataset.pipeline
     pipeline[1].num_clips = 1
     data = Compose(pipeline)(
-        dict(filename=str(path), label=0, start_index=0, modality='RGB'))
+        dict(filename=str(path), label=0, start_index=0, modality='RGB')
+    )
     assert data['inputs'].shape == (3, 3, 4, 32, 32)
     with torch.no_grad():
-        sample, = predictor.model.test_step(pseudo_collate([data]))
-    window, = predictor.predict(path).windows
+        (sample,) = predictor.model.test_step(pseudo_collate([data]))
+    (window,) = predictor.predict(path).windows
     np.testing.assert_allclose(window.values, sample.pred_score, atol=1e-6)
 
 
@@ -92,9 +102,9 @@ def test_as_plain_types_and_as_a_table(predictor, video):
     found = predictor.predict(path)
     entry = found.to_dict(CLASSES, 2)
     assert entry['file_name'] == str(path)
-    assert (entry['frames'], entry['seconds']) == (20, 2.)
+    assert (entry['frames'], entry['seconds']) == (20, 2.0)
     assert len(entry['windows']) == 3 and len(entry['top']) == 2
-    assert entry['windows'][1]['start'] == .8
+    assert entry['windows'][1]['start'] == 0.8
     first, second = entry['windows'][0]['top']
     assert first['score'] >= second['score']
     assert {first['name'], second['name']} == {*CLASSES}
@@ -106,49 +116,59 @@ def test_as_plain_types_and_as_a_table(predictor, video):
 
 
 def test_options(checkpoint, video):
-    path = video(24, 20.)
-    predictor = VideoPredictor(CONFIG, checkpoint, stride=.1)
-    assert [w.first for w in predictor.predict(path).windows
-            ] == [*range(0, 16, 2), 16]
+    path = video(24, 20.0)
+    predictor = VideoPredictor(CONFIG, checkpoint, stride=0.1)
+    assert [w.first for w in predictor.predict(path).windows] == [
+        *range(0, 16, 2),
+        16,
+    ]
     # At half of the video's rate every second frame is taken.
     predictor = VideoPredictor(CONFIG, checkpoint, fps=10)
-    assert [(w.first, w.last)
-            for w in predictor.predict(path).windows] == [(0, 15), (8, 23)]
+    assert [(w.first, w.last) for w in predictor.predict(path).windows] == [
+        (0, 15),
+        (8, 23),
+    ]
 
 
 def test_frames_spread_over_a_video(checkpoint, video):
     config = load_config(CONFIG)
     config.test_dataloader.dataset.pipeline[1] = dict(
-        type='UniformSample', clip_len=4, test_mode=True)
-    window, = VideoPredictor(config, checkpoint).predict(video()).windows
+        type='UniformSample', clip_len=4, test_mode=True
+    )
+    (window,) = VideoPredictor(config, checkpoint).predict(video()).windows
     assert (window.first, window.last) == (0, 19)
-    windows = VideoPredictor(config, checkpoint, window=1.).predict(video()).windows
+    windows = (
+        VideoPredictor(config, checkpoint, window=1.0).predict(video()).windows
+    )
     assert [(w.first, w.last) for w in windows] == [(0, 9), (10, 19)]
     with pytest.raises(ValueError, match='window is for models that spread'):
-        VideoPredictor(CONFIG, checkpoint, window=1.)
+        VideoPredictor(CONFIG, checkpoint, window=1.0)
 
 
 def test_short_videos_start_again(predictor, video, logged):
-    window, = predictor.predict(video(3)).windows
+    (window,) = predictor.predict(video(3)).windows
     assert (window.first, window.last) == (0, 2)
-    assert window.end == pytest.approx(.3)
+    assert window.end == pytest.approx(0.3)
     assert '3.mp4 has 3 frames' in logged.text
     assert 'it is played again from its start' in logged.text
 
 
 def test_clip_and_strip(predictor, video, tmp_path):
     from swin_dense.data.video_reader import Video
+
     found = predictor.predict(video())
     paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
-    written = write_predictions.VideoResults(paths, tmp_path / 'out', CLASSES, 5)
+    written = write_predictions.VideoResults(
+        paths, tmp_path / 'out', CLASSES, 5
+    )
     for index in range(2):
         written.add(index, found)
     written.close()
     assert '2 videos, 6 windows' in written.summary()
     with Video(str(paths[0])) as clip, Video(found.path) as source:
         assert clip.num_frames == 20 and clip.fps == 10
-        first, = clip.frames([0])
-        frame, = source.frames([0])
+        (first,) = clip.frames([0])
+        (frame,) = source.frames([0])
         assert first.shape[0] > 60 and first.shape[1] == 64
         # The frame is above, two lines of scores below.
         gap = first[:48].astype(int) - frame
@@ -162,6 +182,7 @@ def test_clip_and_strip(predictor, video, tmp_path):
 
 def test_folders_of_frames(predictor, tmp_path):
     from PIL import Image
+
     for index, frame in enumerate(moving_square(0, 9)):
         Image.fromarray(frame).save(tmp_path / f'{index}.png')
     found = predictor.predict(tmp_path)
@@ -192,10 +213,12 @@ def test_classes(checkpoint, tmp_path):
             checkpoint,
             cfg_options={
                 'test_dataloader.dataset.metainfo.classes': ['left', 'right']
-            })
+            },
+        )
     with pytest.raises(ValueError, match='num_classes=3'):
         VideoPredictor(
-            CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3})
+            CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3}
+        )
     # A file without names, for a config that counts its classes.
     content = read_checkpoint(checkpoint)
     nameless = str(tmp_path / 'nameless.pth')
@@ -211,17 +234,22 @@ def test_classes(checkpoint, tmp_path):
 
 def test_networks_for_images_are_refused(tmp_path):
     image = SwinTransformer(
-        embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+        embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)
+    )
     path = str(tmp_path / 'image.pth')
     torch.save(
         dict(
             state_dict={
                 f'backbone.{name}': value
                 for name, value in image.state_dict().items()
-            }), path)
+            }
+        ),
+        path,
+    )
     with pytest.raises(
-            CheckpointError,
-            match='looks like a Swin of .*, the model is a Video Swin of '):
+        CheckpointError,
+        match='looks like a Swin of .*, the model is a Video Swin of ',
+    ):
         VideoPredictor(CONFIG, path)
 
 

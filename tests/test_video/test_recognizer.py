@@ -1,4 +1,5 @@
 """Views in turns, at any batch size."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -15,27 +16,32 @@ def make(**kwargs):
             type='swin_dense.SwinTransformer3D',
             arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 1)),
             window_size=(2, 3, 3),
-            out_indices=(1, )),
+            out_indices=(1,),
+        ),
         cls_head=dict(
-            type='I3DHead',
-            in_channels=16,
-            num_classes=3,
-            average_clips='prob'),
-        **kwargs)
+            type='I3DHead', in_channels=16, num_classes=3, average_clips='prob'
+        ),
+        **kwargs,
+    )
     return randomize(
-        MODELS.build(dict(type='swin_dense.ClipRecognizer', **config))).eval()
+        MODELS.build(dict(type='swin_dense.ClipRecognizer', **config))
+    ).eval()
 
 
 @pytest.mark.parametrize('videos', [1, 2])
-@pytest.mark.parametrize('views, sizes', [(1, [1] * 5), (2, [2, 2, 1]),
-                                          (4, [4, 1]), (5, [5]), (9, [5])])
+@pytest.mark.parametrize(
+    'views, sizes',
+    [(1, [1] * 5), (2, [2, 2, 1]), (4, [4, 1]), (5, [5]), (9, [5])],
+)
 def test_views_in_turns(videos, views, sizes):
     from mmaction.structures import ActionDataSample
+
     turns, at_once = make(test_cfg=dict(max_testing_views=views)), make()
     at_once.load_state_dict(turns.state_dict())
     seen = []
     turns.backbone.register_forward_hook(
-        lambda module, inputs, output: seen.append(len(inputs[0])))
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
     clips = torch.randn(videos, 5, 3, 4, 16, 16)
     scores = []
     with torch.no_grad():
@@ -52,10 +58,12 @@ def test_views_in_turns(videos, views, sizes):
 
 def test_training_sees_all_clips_at_once():
     from mmaction.structures import ActionDataSample
+
     model = make(test_cfg=dict(max_testing_views=1)).train()
     seen = []
     model.backbone.register_forward_hook(
-        lambda module, inputs, output: seen.append(len(inputs[0])))
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
     samples = [ActionDataSample().set_gt_label(label) for label in (0, 2)]
     model(torch.randn(2, 1, 3, 4, 16, 16), samples, mode='loss')
     assert seen == [2]

@@ -1,4 +1,5 @@
 """A sheet of clips: frames in rows, beside what was found."""
+
 import numpy as np
 import pytest
 
@@ -13,9 +14,10 @@ def clip(colour, truth, scores):
 
 def test_frames_and_texts():
     sheet = clip_sheet(
-        [clip((255, 0, 0), 1, [.1, .9]),
-         clip((0, 0, 255), 1, [.7, .3])], ['run', 'jump'],
-        tile=96)
+        [clip((255, 0, 0), 1, [0.1, 0.9]), clip((0, 0, 255), 1, [0.7, 0.3])],
+        ['run', 'jump'],
+        tile=96,
+    )
     # Two rows of frames of 96×48 and the gaps below them.
     assert sheet.shape[0] == 2 * (48 + 4) and sheet.shape[1] > 3 * 100
     assert sheet.dtype == np.uint8
@@ -30,7 +32,7 @@ def test_frames_and_texts():
 
 
 def test_clips_of_other_sizes_and_none():
-    wide, tall = clip((9, 9, 9), 0, [1.]), clip((9, 9, 9), 0, [1.])
+    wide, tall = clip((9, 9, 9), 0, [1.0]), clip((9, 9, 9), 0, [1.0])
     tall = ([frame.transpose(1, 0, 2) for frame in tall[0]], *tall[1:])
     assert clip_sheet([wide, tall], ['a'], tile=64).shape[0] == 32 + 64 + 4
     with pytest.raises(ValueError, match='at least one clip'):

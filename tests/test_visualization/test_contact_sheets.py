@@ -9,11 +9,12 @@ from swin_dense.visualization import class_colour, contact_sheet
 def entry(size, label):
     height, width = size
     mask = np.zeros((1, height, width), bool)
-    mask[:, height // 4:height // 2, width // 4:width // 2] = True
+    mask[:, height // 4 : height // 2, width // 4 : width // 2] = True
     found = SimpleNamespace(
         bboxes=np.array([[width / 4, height / 4, width / 2, height / 2]]),
         labels=np.array([label]),
-        masks=mask)
+        masks=mask,
+    )
     return np.full((height, width, 3), 128, np.uint8), found
 
 
@@ -21,7 +22,8 @@ def test_rows_hold_ground_truth_beside_prediction():
     image, truth = entry((30, 60), 0)
     _, prediction = entry((30, 60), 1)
     sheet = contact_sheet(
-        [(image, truth, prediction)] * 3, ['a', 'b'], tile=320)
+        [(image, truth, prediction)] * 3, ['a', 'b'], tile=320
+    )
     gap, tile, height = 10, 320, 160
     pitch = 2 * tile + 4 * gap
     head = sheet.shape[0] - 2 * (height + gap)
@@ -34,7 +36,7 @@ def test_rows_hold_ground_truth_beside_prediction():
             tint = 128 * 0.58 + 0.42 * np.array(class_colour(label))
             np.testing.assert_allclose(sheet[y, at], tint, atol=1)
     # The fourth place is paper.
-    assert (sheet[head + height + gap:, pitch:] == 250).all()
+    assert (sheet[head + height + gap :, pitch:] == 250).all()
 
 
 def test_images_of_any_shape_share_a_sheet():

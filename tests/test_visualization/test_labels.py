@@ -19,7 +19,7 @@ def grey(height, width):
 
 def halves(height, width):
     labels = np.zeros((height, width), np.int64)
-    labels[:, width // 2:] = 1
+    labels[:, width // 2 :] = 1
     return labels
 
 
@@ -39,7 +39,8 @@ def test_tint_and_outline():
 
 def test_colours_of_this_package():
     drawn = draw_labels(
-        grey(20, 20), np.full((20, 20), 2), CLASSES, opacity=1, legend=False)
+        grey(20, 20), np.full((20, 20), 2), CLASSES, opacity=1, legend=False
+    )
     assert drawn[5, 5].tolist() == list(class_colour(2))
 
 
@@ -73,7 +74,8 @@ def test_a_narrow_image_has_a_legend_that_can_be_read():
     assert text < drawn.shape[1] < text + 50
     np.testing.assert_array_equal(
         drawn[:60, :30],
-        draw_labels(image, labels, names, PALETTE, legend=False))
+        draw_labels(image, labels, names, PALETTE, legend=False),
+    )
     assert (drawn[:60, 30:] == 250).all()
 
 
@@ -87,11 +89,14 @@ def test_sheet():
     assert (legend == [0, 0, 200]).all(2).any()
 
 
-@pytest.mark.parametrize('image, labels, palette, message', [
-    (grey(9, 9)[..., 0], halves(9, 9), None, r'got \(9, 9\)'),
-    (grey(9, 9), halves(8, 9), None, r'labels are \(8, 9\), the image is'),
-    (grey(9, 9), halves(9, 9), PALETTE[:2], '2 colours for 3 classes'),
-])
+@pytest.mark.parametrize(
+    'image, labels, palette, message',
+    [
+        (grey(9, 9)[..., 0], halves(9, 9), None, r'got \(9, 9\)'),
+        (grey(9, 9), halves(8, 9), None, r'labels are \(8, 9\), the image is'),
+        (grey(9, 9), halves(9, 9), PALETTE[:2], '2 colours for 3 classes'),
+    ],
+)
 def test_what_cannot_be_drawn(image, labels, palette, message):
     with pytest.raises(ValueError, match=message):
         draw_labels(image, labels, CLASSES, palette)

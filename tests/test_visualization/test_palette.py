@@ -14,12 +14,12 @@ def test_the_first_hundred_classes_have_colours_of_their_own():
 
 def test_the_first_colours_are_told_apart_by_eye():
     colours = np.float32([[class_colour(label) for label in range(24)]])
-    lab, = cv2.cvtColor(colours / 255, cv2.COLOR_BGR2Lab)
+    (lab,) = cv2.cvtColor(colours / 255, cv2.COLOR_BGR2Lab)
     assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 25
 
 
 def test_a_colour_depends_on_the_label_alone():
-    assert class_colour(0) == (0xff, 0x9b, 0x1e)  # blue first
+    assert class_colour(0) == (0xFF, 0x9B, 0x1E)  # blue first
     assert class_colour(40) == class_colour(40)
 
 

@@ -1,4 +1,5 @@
 """Maps of position biases, and the choice of heads."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,11 @@ RED, BLUE = (31, 0, 103), (97, 48, 5)  # BGR; the ends of the scale
 
 def flat(value, before=7, after=12):
     """A head of one bias everywhere."""
-    return BiasMap('head', np.full((2 * before - 1, ) * 2, value),
-                   np.full((2 * after - 1, ) * 2, value))
+    return BiasMap(
+        'head',
+        np.full((2 * before - 1,) * 2, value),
+        np.full((2 * after - 1,) * 2, value),
+    )
 
 
 def count(picture, colour):
@@ -24,8 +28,8 @@ def count(picture, colour):
 
 
 def test_colours_are_centred_on_zero():
-    positive = draw_position_bias([flat(2.)])
-    negative = draw_position_bias([flat(-2.)])
+    positive = draw_position_bias([flat(2.0)])
+    negative = draw_position_bias([flat(-2.0)])
     assert positive.dtype == np.uint8 and positive.ndim == 3
     for picture, more, less in ((positive, RED, BLUE), (negative, BLUE, RED)):
         # Both maps against a few pixels of the scale beside them.
@@ -33,25 +37,28 @@ def test_colours_are_centred_on_zero():
 
 
 def test_maps_of_a_head_share_one_scale():
-    head = BiasMap('head', np.full((13, 13), 1.), np.full((23, 23), 2.))
+    head = BiasMap('head', np.full((13, 13), 1.0), np.full((23, 23), 2.0))
     reds = count(draw_position_bias([head]), RED)
-    both = count(draw_position_bias([flat(1.)]), RED)
+    both = count(draw_position_bias([flat(1.0)]), RED)
     assert 0.4 < reds / both < 0.6  # only the second map is full red
 
 
 def test_a_column_for_each_head():
-    one, four = (draw_position_bias([flat(1.)] * n) for n in (1, 4))
+    one, four = (draw_position_bias([flat(1.0)] * n) for n in (1, 4))
     assert one.shape[0] == four.shape[0]
     assert 3 < four.shape[1] / one.shape[1] < 4
     # Nothing is hidden by a title of any length.
-    draw_position_bias([flat(0.)], 'a long name ' * 20, ('b' * 30, 'a' * 30))
+    draw_position_bias([flat(0.0)], 'a long name ' * 20, ('b' * 30, 'a' * 30))
 
 
-@pytest.mark.parametrize('maps, message', [
-    ([], 'give at least one head'),
-    ([BiasMap('x', np.zeros((13, 12)), np.zeros((3, 3)))], 'odd number'),
-    ([BiasMap('x', np.zeros((3, 3)), np.zeros(9))], "(9,) for 'x'"),
-])
+@pytest.mark.parametrize(
+    'maps, message',
+    [
+        ([], 'give at least one head'),
+        ([BiasMap('x', np.zeros((13, 12)), np.zeros((3, 3)))], 'odd number'),
+        ([BiasMap('x', np.zeros((3, 3)), np.zeros(9))], "(9,) for 'x'"),
+    ],
+)
 def test_what_cannot_be_drawn(maps, message):
     with pytest.raises(ValueError) as error:
         draw_position_bias(maps)
@@ -63,30 +70,39 @@ def test_default_heads_are_the_most_uneven():
     name = f'layers.2.blocks.0.attn.{TABLE}'
     file[name][:, 1] *= 100
     maps = head_maps(resize_checkpoint(file, [4]))
-    assert [head.title.split('\n')[0]
-            for head in maps] == [f'layers.{i}.blocks.0' for i in range(4)]
+    assert [head.title.split('\n')[0] for head in maps] == [
+        f'layers.{i}.blocks.0' for i in range(4)
+    ]
     assert maps[2].title == 'layers.2.blocks.0\nhead 1 of 0-1'
-    np.testing.assert_array_equal(maps[2].before,
-                                  file[name][:, 1].view(5, 5).numpy())
+    np.testing.assert_array_equal(
+        maps[2].before, file[name][:, 1].view(5, 5).numpy()
+    )
     np.testing.assert_array_equal(
         maps[2].after,
-        resize_bias_table(file[name], 3, 4)[:, 1].view(7, 7).numpy())
+        resize_bias_table(file[name], 3, 4)[:, 1].view(7, 7).numpy(),
+    )
 
 
 def test_chosen_heads():
     file = weights('v1', window_size=3)
     resized = resize_checkpoint(file, [2, 4], method='geometric')
-    head, = head_maps(resized, ['3.1.2'])
+    (head,) = head_maps(resized, ['3.1.2'])
     assert head.title == 'layers.3.blocks.1\nhead 2 of 0-3'
     table = resized.checkpoint[f'layers.3.blocks.1.attn.{TABLE}']
     np.testing.assert_array_equal(head.after, table[:, 2].view(3, 7).numpy())
 
 
-@pytest.mark.parametrize('text, message', [
-    ('3.1', 'STAGE.BLOCK.HEAD'),
-    ('3.2.0', 'no block 3.2 (the last is 3.1)'),
-    ('3.1.4', 'no head 4 in layers.3.blocks.1.attn, whose heads are 0 to 3'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('3.1', 'STAGE.BLOCK.HEAD'),
+        ('3.2.0', 'no block 3.2 (the last is 3.1)'),
+        (
+            '3.1.4',
+            'no head 4 in layers.3.blocks.1.attn, whose heads are 0 to 3',
+        ),
+    ],
+)
 def test_heads_that_do_not_exist(text, message):
     resized = resize_checkpoint(weights('v1', window_size=3), [4])
     with pytest.raises(ValueError) as error:
@@ -96,24 +112,29 @@ def test_heads_that_do_not_exist(text, message):
 
 def test_clips_are_shown_at_the_same_time():
     file = weights('video', window_size=(2, 3, 3))
-    head, = head_maps(resize_checkpoint(file, [4, 3, 3]), ['0.0.0'])
+    (head,) = head_maps(resize_checkpoint(file, [4, 3, 3]), ['0.0.0'])
     table = file[f'layers.0.blocks.0.attn.{TABLE}']
-    np.testing.assert_array_equal(head.before,
-                                  table.view(3, 5, 5, 1)[1, ..., 0].numpy())
+    np.testing.assert_array_equal(
+        head.before, table.view(3, 5, 5, 1)[1, ..., 0].numpy()
+    )
 
 
 def test_v2_is_evaluated():
     file = weights('v2', window_size=4)
-    head, = head_maps(resize_checkpoint(file, [6]), ['0.1.0'])
+    (head,) = head_maps(resize_checkpoint(file, [6]), ['0.1.0'])
     network = LogPositionBias((4, 4), 1, (4, 4))
-    network.load_state_dict({
-        name.split('cpb_mlp.')[1]: value
-        for name, value in file.items() if 'layers.0.blocks.1.attn.cpb' in name
-    })
+    network.load_state_dict(
+        {
+            name.split('cpb_mlp.')[1]: value
+            for name, value in file.items()
+            if 'layers.0.blocks.1.attn.cpb' in name
+        }
+    )
     with torch.no_grad():
         for values, window in ((head.before, 4), (head.after, 6)):
             expected = network((window, window)).view(2 * window - 1, -1)
             np.testing.assert_array_equal(values, expected.numpy())
     # Offsets that both windows have keep their bias: only more are added.
     np.testing.assert_allclose(
-        head.after[2:-2, 2:-2], head.before, rtol=0, atol=1e-5)
+        head.after[2:-2, 2:-2], head.before, rtol=0, atol=1e-5
+    )

@@ -34,20 +34,26 @@ def test_letters_of_the_default_font(text):
 
 def test_letters_of_another_installed_font():
     ours = module._letters(default_font())
-    path, letter = next((path, letter) for path in installed_fonts()
-                        for letter in sorted(module._letters(path) - ours)
-                        if letter.isprintable() and letter.isalpha())
+    path, letter = next(
+        (path, letter)
+        for path in installed_fonts()
+        for letter in sorted(module._letters(path) - ours)
+        if letter.isprintable() and letter.isalpha()
+    )
     text = f'{letter}'
     found, same = choose_font(text)
     assert same == text and letter in module._letters(found)
     assert drawn(text).any()
 
 
-@pytest.mark.parametrize('text, spelled', [
-    ('汽车 1', 'U+6C7D U+8F66  1'),
-    ('a\tb', 'aU+0009 b'),
-    ('a\u3000b', 'a b'),
-])
+@pytest.mark.parametrize(
+    'text, spelled',
+    [
+        ('汽车 1', 'U+6C7D U+8F66  1'),
+        ('a\tb', 'aU+0009 b'),
+        ('a\u3000b', 'a b'),
+    ],
+)
 def test_letters_of_no_font(without_fonts, logged, text, spelled):
     assert choose_font(text) == (default_font(), spelled)
     assert (drawn(text) == drawn(spelled)).all()

@@ -3,6 +3,7 @@
 Since PyTorch 1.6 a checkpoint is a zip archive of a pickle and one record for
 each storage; before, the storages simply followed the pickles.
 """
+
 import io
 import mmap
 import struct
@@ -18,7 +19,7 @@ from swin_dense.checkpoints.files.restore import ALLOWED, storage_size
 from swin_dense.limits import LimitError, advice, limit
 
 _LOCAL_HEADER = struct.Struct('<4s22xHH')
-_LEGACY_START = [0x1950a86a20f9469cfc6c, 1001]  # magic number, version
+_LEGACY_START = [0x1950A86A20F9469CFC6C, 1001]  # magic number, version
 _ENCRYPTED = 1
 _COUNT = struct.Struct('<q')
 
@@ -60,7 +61,8 @@ def open_archive(path: Path, file: IO[bytes]) -> Content:
     if total > allowed:
         raise LimitError(
             f'it unpacks to {total / 2**30:.2f} GB, and a file of its size '
-            f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB'))
+            f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB')
+        )
     records, end = {}, 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
@@ -72,17 +74,20 @@ def open_archive(path: Path, file: IO[bytes]) -> Content:
         raise MalformedError(f'it holds {len(pickles)} pickles, expected one')
     whole = RecordFile(file, records, archive)
     tree = parse_pickle(
-        io.BytesIO(whole.read(pickles[0]).numpy().data), ALLOWED)
+        io.BytesIO(whole.read(pickles[0]).numpy().data), ALLOWED
+    )
     root = pickles[0].removesuffix('data.pkl')
     order = 'little'
     if f'{root}byteorder' in records:
         order = bytes(whole.read(f'{root}byteorder').tolist()).decode()
     storages = {
         name.removeprefix(f'{root}data/'): record
-        for name, record in records.items() if name.startswith(f'{root}data/')
+        for name, record in records.items()
+        if name.startswith(f'{root}data/')
     }
-    return Content(tree, RecordFile(file, storages, archive), order
-                   != sys.byteorder)
+    return Content(
+        tree, RecordFile(file, storages, archive), order != sys.byteorder
+    )
 
 
 def open_legacy(path: Path, file: IO[bytes]) -> Content:
@@ -110,17 +115,22 @@ def open_legacy(path: Path, file: IO[bytes]) -> Content:
     keys, position = parse_pickle(content, ALLOWED), content.tell()
     for key in keys:
         numel, itemsize = lengths[key]
-        head = content[position:position + _COUNT.size]
+        head = content[position : position + _COUNT.size]
         position += _COUNT.size
         records[key] = Record(position, numel * itemsize)
         position += numel * itemsize
         if position > len(content):
             raise MalformedError(f'it ends within its storage {key}')
-        if _COUNT.unpack(head) != (numel, ):
-            raise MalformedError(f'its storage {key} has another length than '
-                                 'its description says')
-    return Content(tree, RecordFile(file, records),
-                   bool(little) != (sys.byteorder == 'little'))
+        if _COUNT.unpack(head) != (numel,):
+            raise MalformedError(
+                f'its storage {key} has another length than '
+                'its description says'
+            )
+    return Content(
+        tree,
+        RecordFile(file, records),
+        bool(little) != (sys.byteorder == 'little'),
+    )
 
 
 def _locate(file: IO[bytes], entry: zipfile.ZipInfo) -> Record:
@@ -136,12 +146,16 @@ def _locate(file: IO[bytes], entry: zipfile.ZipInfo) -> Record:
     local_name = file.read(name_length)
     if magic != b'PK\x03\x04' or local_name != entry.orig_filename.encode():
         raise MalformedError(
-            f'its record {name} is not where its directory says')
+            f'its record {name} is not where its directory says'
+        )
     offset = file.tell() + extra_length
     if entry.compress_type == zipfile.ZIP_DEFLATED:
         return Record(offset, entry.file_size, entry.CRC, entry)
-    if (entry.compress_type != zipfile.ZIP_STORED
-            or entry.compress_size != entry.file_size):
+    if (
+        entry.compress_type != zipfile.ZIP_STORED
+        or entry.compress_size != entry.file_size
+    ):
         raise MalformedError(
-            f'its record {name} is packed by an unknown method')
+            f'its record {name} is packed by an unknown method'
+        )
     return Record(offset, entry.file_size, entry.CRC)

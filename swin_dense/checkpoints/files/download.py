@@ -1,4 +1,5 @@
 """Fetching checkpoints: once, and completely or not at all."""
+
 import hashlib
 import os
 import re
@@ -41,8 +42,9 @@ class _Fetched(NamedTuple):
     is_complete: bool
 
 
-def download(address: str,
-             check: Callable[[Path], object] | None = None) -> Path:
+def download(
+    address: str, check: Callable[[Path], object] | None = None
+) -> Path:
     """Fetch a file into torch's hub folder, unless it is there already.
 
     A file whose name ends in a hash is shared with torch.hub and mmengine. Any
@@ -105,16 +107,19 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _fetch(address: str, path: Path,
-           check: Callable[[Path], object] | None) -> None:
+def _fetch(
+    address: str, path: Path, check: Callable[[Path], object] | None
+) -> None:
     """Have the right file at a path."""
     record = path.with_name(f'{path.name}.sha256')
     in_name = name_hash(path.name)
     expected, says = SHA256.get(address, in_name), 'as is known of it'
     if not expected and record.is_file():
         expected = record.read_text(errors='replace')[:64]
-        says = (f'as it did when it first came. If its maker has replaced it, '
-                f'delete {record}')
+        says = (
+            f'as it did when it first came. If its maker has replaced it, '
+            f'delete {record}'
+        )
     if path.exists():
         digest = sha256(path)
         if digest.startswith(expected):
@@ -122,20 +127,24 @@ def _fetch(address: str, path: Path,
                 _record(record, digest, path.name)
             return
         MMLogger.get_current_instance().warning(
-            f'{path} does not have the hash {expected}: fetching it anew')
+            f'{path} does not have the hash {expected}: fetching it anew'
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as partial:
             came = _copy(address, partial)
             if came.announced not in (None, came.size):
                 raise ValueError(
-                    f'it ended after {came.size} of {came.announced} bytes')
+                    f'it ended after {came.size} of {came.announced} bytes'
+                )
             other = explain_other(partial)
             if other:
                 raise ValueError(f'what comes {other}')
             if not came.sha256.startswith(expected):
-                raise ValueError(f'its sha256 is {came.sha256}, which does '
-                                 f'not begin with {expected}, {says}')
+                raise ValueError(
+                    f'its sha256 is {came.sha256}, which does '
+                    f'not begin with {expected}, {says}'
+                )
             if check and not (came.is_complete or expected):
                 check(partial)
         if not in_name:
@@ -143,7 +152,8 @@ def _fetch(address: str, path: Path,
     except (OSError, HTTPException, ValueError) as error:
         raise CheckpointError(
             f'cannot download {address}: {error}. Download it by other means '
-            f'and give its path, or put it at {path}') from error
+            f'and give its path, or put it at {path}'
+        ) from error
 
 
 def _record(record: Path, digest: str, name: str) -> None:
@@ -160,17 +170,19 @@ def _copy(address: str, target: Path) -> _Fetched:
     with open_address(address) as response, open(target, 'wb') as file:
         announced = response.length
         with tqdm(
-                total=announced,
-                desc=target.name.strip('.').partition('.pth')[0],
-                disable=not os.isatty(2),
-                unit='B',
-                unit_scale=True) as bar:
+            total=announced,
+            desc=target.name.strip('.').partition('.pth')[0],
+            disable=not os.isatty(2),
+            unit='B',
+            unit_scale=True,
+        ) as bar:
             while chunk := response.read(_CHUNK):
                 size += len(chunk)
                 if max(size, announced or 0) > most:
                     raise LimitError(
-                        f'it is larger than {most / 2**30:g} GB. ' +
-                        advice('MAX_DOWNLOAD_GB'))
+                        f'it is larger than {most / 2**30:g} GB. '
+                        + advice('MAX_DOWNLOAD_GB')
+                    )
                 file.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))

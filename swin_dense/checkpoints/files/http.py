@@ -1,4 +1,5 @@
 """Opening an address: by its own scheme, and within a total time."""
+
 import http.client
 import socket
 import threading
@@ -43,7 +44,8 @@ def open_address(address: str) -> Iterator[http.client.HTTPResponse]:
     timer.daemon = True
     timer.start()
     opener = build_opener(
-        _HTTP(sockets), _HTTPS(sockets), _SameScheme(expired))
+        _HTTP(sockets), _HTTPS(sockets), _SameScheme(expired)
+    )
     request = Request(address, headers={'User-Agent': 'swin_dense'})
     try:
         with opener.open(request, timeout=_PATIENCE) as response:
@@ -77,15 +79,22 @@ class _SameScheme(HTTPRedirectHandler):
     def __init__(self, expired: threading.Event) -> None:
         self._expired = expired
 
-    def redirect_request(self, req: Request, fp: IO[bytes], code: int,
-                         msg: str, headers: Any,
-                         newurl: str) -> Request | None:
+    def redirect_request(
+        self,
+        req: Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Any,
+        newurl: str,
+    ) -> Request | None:
         """Return the request for the new address."""
         fp.close()  # or it would be read to its end, however far that is
         if urlsplit(newurl).scheme != urlsplit(req.full_url).scheme:
             raise ValueError(
                 f'it redirects to {newurl}, and no other scheme than that of '
-                'the address is followed: give the address that you trust')
+                'the address is followed: give the address that you trust'
+            )
         if self._expired.is_set():
             raise ValueError
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -113,7 +122,6 @@ class _SecureConnection(_Kept, http.client.HTTPSConnection):
 
 
 class _HTTP(HTTPHandler):
-
     def __init__(self, sockets: list[socket.socket]) -> None:
         super().__init__()
         self._sockets = sockets
@@ -122,11 +130,11 @@ class _HTTP(HTTPHandler):
         """Open an address that starts with http://."""
         return self.do_open(
             partial(_Connection, sockets=self._sockets),  # type: ignore
-            req)
+            req,
+        )
 
 
 class _HTTPS(HTTPSHandler):
-
     def __init__(self, sockets: list[socket.socket]) -> None:
         super().__init__()
         self._sockets = sockets
@@ -135,4 +143,5 @@ class _HTTPS(HTTPSHandler):
         """Open an address that starts with https://, certificates checked."""
         return self.do_open(
             partial(_SecureConnection, sockets=self._sockets),  # type: ignore
-            req)
+            req,
+        )

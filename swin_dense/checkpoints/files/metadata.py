@@ -1,4 +1,5 @@
 """What swin_dense records in a checkpoint beside the weights."""
+
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,9 @@ def metadata_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def with_record(meta: Mapping[str, Any],
-                record: Mapping[str, Any]) -> dict[str, Any]:
+def with_record(
+    meta: Mapping[str, Any], record: Mapping[str, Any]
+) -> dict[str, Any]:
     """Add to what the `meta` of a checkpoint has on record."""
     return {**meta, _KEY: {**metadata_of({'meta': meta}), **record}}
 

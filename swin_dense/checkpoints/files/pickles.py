@@ -5,6 +5,7 @@ that would import and call what it names. `parse_pickle` decodes the
 instructions with the standard library's `pickletools` and keeps each call as
 a record. `restore` then decides which records stand for a value.
 """
+
 import pickletools
 from collections.abc import Callable, Container
 from pickle import UnpicklingError
@@ -61,9 +62,11 @@ class Call:
         self.items: dict[Any, Any] = {}
 
 
-def parse_pickle(file: IO[bytes],
-                 allowed: Container[str],
-                 stored: list[Stored] | None = None) -> Any:
+def parse_pickle(
+    file: IO[bytes],
+    allowed: Container[str],
+    stored: list[Stored] | None = None,
+) -> Any:
     """Decode the next pickle of a file.
 
     Args:
@@ -83,16 +86,20 @@ def parse_pickle(file: IO[bytes],
     """
     maximum = limit('MAX_CHECKPOINT_ENTRIES', _MAX_OPERATIONS)
     machine = _Machine(allowed, [] if stored is None else stored)
-    for number, (operation, argument,
-                 _) in enumerate(pickletools.genops(file)):
+    for number, (operation, argument, _) in enumerate(
+        pickletools.genops(file)
+    ):
         if number > maximum:
-            raise LimitError(f'it has more than {maximum:,.0f} entries. ' +
-                             advice('MAX_CHECKPOINT_ENTRIES'))
+            raise LimitError(
+                f'it has more than {maximum:,.0f} entries. '
+                + advice('MAX_CHECKPOINT_ENTRIES')
+            )
         try:
             machine.run(operation.name, argument)
         except (IndexError, KeyError) as error:
-            raise MalformedError('its instructions do not fit each other') \
-                from error
+            raise MalformedError(
+                'its instructions do not fit each other'
+            ) from error
     return machine.result
 
 
@@ -128,7 +135,8 @@ class _Machine:
             if handler is None:
                 raise MalformedError(
                     f'it needs the pickle instruction {name}, '
-                    'which torch.save does not write')
+                    'which torch.save does not write'
+                )
             handler(argument)
 
     def _mark(self, _: Any) -> None:
@@ -185,7 +193,8 @@ class _Machine:
         if type(target) is not Call or target.state is not None:
             raise MalformedError(
                 'it sets the state of an object that has none, or has it '
-                'already')
+                'already'
+            )
         target.state = state
 
     def _binpersid(self, _: Any) -> None:
@@ -207,10 +216,12 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2]):
             # Hashing nested tuples, or integers chosen to collide, can take
             # any time.
-            if type(key) not in _KEY_TYPES or (type(key) is int
-                                               and abs(key) >= _LARGEST_KEY):
+            if type(key) not in _KEY_TYPES or (
+                type(key) is int and abs(key) >= _LARGEST_KEY
+            ):
                 raise MalformedError(
-                    f'it has a dictionary with a {type(key).__name__} as key')
+                    f'it has a dictionary with a {type(key).__name__} as key'
+                )
             entries[key] = value
 
 

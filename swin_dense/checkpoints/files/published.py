@@ -9,6 +9,5 @@ prints and compare it with at least one other source.
 _RELEASES = 'https://github.com/SwinTransformer/storage/releases/download/'
 
 SHA256 = {
-    f'{_RELEASES}v1.0.0/swin_tiny_patch4_window7_224.pth':
-    '9f71c168d837d1b99dd1dc29e14990a7a9e8bdc5f673d46b04fe36fe15590ad3',
+    f'{_RELEASES}v1.0.0/swin_tiny_patch4_window7_224.pth': '9f71c168d837d1b99dd1dc29e14990a7a9e8bdc5f673d46b04fe36fe15590ad3',  # noqa: E501
 }

@@ -1,4 +1,5 @@
 """Reading checkpoint files: never executes anything, explains what fails."""
+
 import json
 import os
 import re
@@ -32,8 +33,12 @@ from swin_dense.checkpoints.files.sniff import (
 from swin_dense.limits import LimitError
 
 # Of a training run, what nobody needs who wants its weights alone.
-TRAINING_STATE = ('optimizer', 'param_schedulers', 'message_hub',
-                  'ema_state_dict')
+TRAINING_STATE = (
+    'optimizer',
+    'param_schedulers',
+    'message_hub',
+    'ema_state_dict',
+)
 _NOT_DENSE = {
     'torch._utils._rebuild_sparse_tensor': 'sparse tensors',
     'torch._utils._rebuild_qtensor': 'quantized tensors',
@@ -50,7 +55,8 @@ def read_checkpoint(
     *,
     mmap: bool = False,
     check: bool = True,
-    without: Collection[str] = ()) -> dict[str, Any]:
+    without: Collection[str] = (),
+) -> dict[str, Any]:
     """Read a checkpoint: a file of torch.save, or safetensors.
 
     Which of the two a file is, its content tells, whatever its name. A file
@@ -85,11 +91,13 @@ def read_checkpoint(
     return _read_file(local_file(source), map_location, mmap, check, without)
 
 
-def _read_file(path: Path,
-               map_location: MapLocation = 'cpu',
-               mmap: bool = True,
-               check: bool = True,
-               without: Collection[str] = ()) -> dict:
+def _read_file(
+    path: Path,
+    map_location: MapLocation = 'cpu',
+    mmap: bool = True,
+    check: bool = True,
+    without: Collection[str] = (),
+) -> dict:
     """Read a file; see `read_checkpoint`."""
     other = explain_other(path)
     if other:
@@ -101,7 +109,8 @@ def _read_file(path: Path,
         raise CheckpointError(
             f'{path} holds a {type(checkpoint).__name__}, no dictionary of '
             'weights: expected a state_dict, or a checkpoint with one under '
-            '"state_dict" or "model"')
+            '"state_dict" or "model"'
+        )
     return checkpoint
 
 
@@ -119,24 +128,35 @@ def local_file(source: str | os.PathLike) -> Path:
     elif '://' in source:
         raise CheckpointError(
             f'{source}: only paths and addresses with http://, https:// or '
-            'file:// are read; download the file and give its path')
+            'file:// are read; download the file and give its path'
+        )
     path = Path(source).expanduser()
     if path.is_dir():
-        files = sorted(p.name for p in path.iterdir()
-                       if p.suffix in ('.pth', '.pt', '.bin', '.safetensors'))
+        files = sorted(
+            p.name
+            for p in path.iterdir()
+            if p.suffix in ('.pth', '.pt', '.bin', '.safetensors')
+        )
         inside = f'; it holds {", ".join(files[-5:])}' if files else ''
         raise CheckpointError(
-            f'{path} is a folder, expected a checkpoint file{inside}')
+            f'{path} is a folder, expected a checkpoint file{inside}'
+        )
     if not path.is_file():
         raise CheckpointError(
             f'checkpoint {path} does not exist (looked in '
             f'{path.absolute().parent}): check the path, or give an address '
-            'that starts with https://')
+            'that starts with https://'
+        )
     return path
 
 
-def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
-          without: Collection[str]) -> Any:
+def _load(
+    path: Path,
+    map_location: MapLocation,
+    mmap: bool,
+    check: bool,
+    without: Collection[str],
+) -> Any:
     open_content = open_archive if is_archive(path) else open_legacy
     try:
         with open(path, 'rb') as file:
@@ -144,8 +164,9 @@ def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
             entries = tree.items if isinstance(tree, Call) else tree
             for name in without if isinstance(entries, dict) else ():
                 entries.pop(name, None)
-            storages = Storages(path, records, map_location, mmap, check,
-                                swapped)
+            storages = Storages(
+                path, records, map_location, mmap, check, swapped
+            )
             return Restorer(storages, max_bytes(path)).value(tree)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
@@ -159,16 +180,21 @@ def _load(path: Path, map_location: MapLocation, mmap: bool, check: bool,
         raise CheckpointError(_unreadable(path, error)) from error
 
 
-def _read_safetensors(path: Path, map_location: MapLocation,
-                      mmap: bool) -> dict[str, Any]:
+def _read_safetensors(
+    path: Path, map_location: MapLocation, mmap: bool
+) -> dict[str, Any]:
     try:
         from safetensors import safe_open
     except ImportError as error:
         raise ImportError(
             f'{path} is a safetensors file; to read it: pip install '
-            'safetensors') from error
-    device = map_location if isinstance(map_location,
-                                        (str, torch.device)) else 'cpu'
+            'safetensors'
+        ) from error
+    device = (
+        map_location
+        if isinstance(map_location, (str, torch.device))
+        else 'cpu'
+    )
     state_dict = {}
     try:
         with safe_open(path, framework='pt') as file:
@@ -199,19 +225,25 @@ def _decode(header: dict[str, str]) -> dict[str, Any]:
 def _refusal(path: Path, name: str) -> str:
     """Explain why a file that names something else than data is refused."""
     if name in _NOT_DENSE:
-        return (f'{path} is refused: it holds {_NOT_DENSE[name]} ({name}), '
-                'and only dense ones are read. Have its maker save the '
-                'weights as such')
-    return (f'{path} is refused: besides weights it holds {name}, which '
-            'would take running code to restore. Nothing of it was executed. '
-            'If you trust its maker, have them save the weights alone: '
-            'torch.save(model.state_dict(), FILE)')
+        return (
+            f'{path} is refused: it holds {_NOT_DENSE[name]} ({name}), '
+            'and only dense ones are read. Have its maker save the '
+            'weights as such'
+        )
+    return (
+        f'{path} is refused: besides weights it holds {name}, which '
+        'would take running code to restore. Nothing of it was executed. '
+        'If you trust its maker, have them save the weights alone: '
+        'torch.save(model.state_dict(), FILE)'
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> str:
     detail = str(error).strip().split('\n')[0] or 'unexpected end of file'
     if not isinstance(error, MalformedError):
         detail = f'{type(error).__name__}: {detail}'
-    return (f'{path} ({path.stat().st_size} bytes) cannot be read as a '
-            f'checkpoint: {detail}. It is truncated, damaged, or no '
-            'checkpoint: copy or download it again')
+    return (
+        f'{path} ({path.stat().st_size} bytes) cannot be read as a '
+        f'checkpoint: {detail}. It is truncated, damaged, or no '
+        'checkpoint: copy or download it again'
+    )

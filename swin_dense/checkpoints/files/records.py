@@ -1,4 +1,5 @@
 """The storages of a checkpoint file: where they lie, and reading them."""
+
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -39,10 +40,12 @@ class RecordFile:
         archive: The zip archive that has the compressed ones.
     """
 
-    def __init__(self,
-                 file: IO[bytes],
-                 records: Mapping[str, Record],
-                 archive: zipfile.ZipFile | None = None) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        records: Mapping[str, Record],
+        archive: zipfile.ZipFile | None = None,
+    ) -> None:
         self.records = records
         self._file = file
         self._archive = archive
@@ -79,14 +82,15 @@ class RecordFile:
         for start in range(0, record.size, _CHUNK):
             count = min(_CHUNK, record.size - start)
             position = 0 if content is None else start
-            chunk = passing[position:position + count]
+            chunk = passing[position : position + count]
             if _fill(file, chunk) < count:
                 raise MalformedError(f'it ends within its record {name}')
             crc = zlib.crc32(chunk, crc)
         if record.crc not in (None, crc):
             raise MalformedError(
                 f'its record {name} does not have the checksum '
-                'that it was written with')
+                'that it was written with'
+            )
 
 
 class Storages:
@@ -101,13 +105,15 @@ class Storages:
         swapped: Whether numbers have the other byte order than here.
     """
 
-    def __init__(self,
-                 path: Path,
-                 file: RecordFile,
-                 map_location: MapLocation = 'cpu',
-                 mmap: bool = False,
-                 check: bool = True,
-                 swapped: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: RecordFile,
+        map_location: MapLocation = 'cpu',
+        mmap: bool = False,
+        check: bool = True,
+        swapped: bool = False,
+    ) -> None:
         self._file = file
         self._map_location = map_location
         self._check = check
@@ -115,8 +121,9 @@ class Storages:
         self._loaded: dict[str, torch.UntypedStorage] = {}
         self._mapped = _map_file(path) if mmap else None
 
-    def load(self, key: str, dtype: torch.dtype, numel: int,
-             location: str) -> torch.UntypedStorage:
+    def load(
+        self, key: str, dtype: torch.dtype, numel: int, location: str
+    ) -> torch.UntypedStorage:
         """Return a storage of exactly `numel` elements of `dtype`.
 
         Raises:
@@ -129,7 +136,8 @@ class Storages:
         if record.size != numel * dtype.itemsize:
             raise MalformedError(
                 f'its storage {key} has {record.size} bytes, and {numel} '
-                f'numbers of {dtype} have {numel * dtype.itemsize}')
+                f'numbers of {dtype} have {numel * dtype.itemsize}'
+            )
         if key not in self._loaded:
             storage = self._map(key, record, dtype.itemsize)
             if storage is None:
@@ -139,19 +147,26 @@ class Storages:
             self._loaded[key] = self._place(storage, location)
         return self._loaded[key]
 
-    def _map(self, key: str, record: Record,
-             itemsize: int) -> torch.UntypedStorage | None:
+    def _map(
+        self, key: str, record: Record, itemsize: int
+    ) -> torch.UntypedStorage | None:
         """Return a storage that stays in the file, or None."""
         end = record.offset + record.size
-        if (self._mapped is None or record.packed or not record.size
-                or record.offset % itemsize or end > self._mapped.nbytes()):
+        if (
+            self._mapped is None
+            or record.packed
+            or not record.size
+            or record.offset % itemsize
+            or end > self._mapped.nbytes()
+        ):
             return None
         if self._check:
             self._file.check(key)
-        return self._mapped[record.offset:end]
+        return self._mapped[record.offset : end]
 
-    def _place(self, storage: torch.UntypedStorage,
-               location: str) -> torch.UntypedStorage:
+    def _place(
+        self, storage: torch.UntypedStorage, location: str
+    ) -> torch.UntypedStorage:
         """Move a storage to its device."""
         target = self._map_location
         if isinstance(target, Mapping):
@@ -171,14 +186,15 @@ class Storages:
             wanted = location if target is None else target
             raise DeviceError(
                 f'its tensors belong on {wanted}, which is not here: read it '
-                'with map_location="cpu"') from error
+                'with map_location="cpu"'
+            ) from error
 
 
 def _map_file(path: Path) -> Any:
     """Return a file as a storage whose changes stay in memory."""
     return torch.UntypedStorage.from_file(
-        str(path), False,
-        path.stat().st_size)
+        str(path), False, path.stat().st_size
+    )
 
 
 def _fill(file: IO[bytes], buffer: memoryview) -> int:

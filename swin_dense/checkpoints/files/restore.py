@@ -4,6 +4,7 @@ Every record of a call is either one of the few below, with arguments that are
 checked, or an error. Tensors, arrays and histories are built afresh, each
 once: no object of the process is touched.
 """
+
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -29,10 +30,12 @@ _ATTRIBUTES = ('_metadata', 'swin_dense')
 _NUMBER_TYPES = 'b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16'.split()
 _DTYPES = {
     f'torch.{name}': getattr(torch, name)
-    for name in
-    ('bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 '
-     'float32 float64 complex32 complex64 complex128 float8_e4m3fn '
-     'float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz').split()
+    for name in (
+        'bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 '
+        'bfloat16 '
+        'float32 float64 complex32 complex64 complex128 float8_e4m3fn '
+        'float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz'
+    ).split()
     if hasattr(torch, name)
 }
 _STORAGE_TYPES = {
@@ -49,7 +52,8 @@ _STORAGE_TYPES = {
         Float=torch.float32,
         Double=torch.float64,
         ComplexFloat=torch.complex64,
-        ComplexDouble=torch.complex128).items()
+        ComplexDouble=torch.complex128,
+    ).items()
 }
 _STORAGE_TYPES['torch.storage.UntypedStorage'] = torch.uint8
 
@@ -57,8 +61,9 @@ _STORAGE_TYPES['torch.storage.UntypedStorage'] = torch.uint8
 class Storages(Protocol):
     """Where the storages of a checkpoint are."""
 
-    def load(self, key: str, dtype: torch.dtype, numel: int,
-             location: str) -> torch.UntypedStorage:
+    def load(
+        self, key: str, dtype: torch.dtype, numel: int, location: str
+    ) -> torch.UntypedStorage:
         """Return a storage of exactly `numel` elements of `dtype`."""
 
 
@@ -86,8 +91,10 @@ class Restorer:
         """
         self._values_left -= 1
         if self._values_left < 0:
-            raise LimitError('it has too many entries, shared ones counted '
-                             'each time. ' + advice('MAX_CHECKPOINT_ENTRIES'))
+            raise LimitError(
+                'it has too many entries, shared ones counted '
+                'each time. ' + advice('MAX_CHECKPOINT_ENTRIES')
+            )
         if depth > _DEEPEST:
             raise LimitError(f'it is nested deeper than {_DEEPEST} levels')
         kind = type(node)
@@ -110,15 +117,18 @@ class Restorer:
         except (LimitError, MalformedError):
             raise
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise MalformedError(f'it calls {node.name} with other arguments '
-                                 'than torch.save writes') from error
+            raise MalformedError(
+                f'it calls {node.name} with other arguments '
+                'than torch.save writes'
+            ) from error
 
     def _spend(self, size: int) -> None:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise LimitError(
                 'its tensors and arrays come to more memory than a file of '
-                'its size may take. ' + advice('MAX_UNPACKED_GB'))
+                'its size may take. ' + advice('MAX_UNPACKED_GB')
+            )
 
     def _tensor(self, node: Call, depth: int) -> Tensor:
         stored, offset, size, stride, *rest = node.arguments
@@ -132,8 +142,12 @@ class Restorer:
             raise MalformedError('it has a conjugated or negated view')
         key, stored_dtype, numel, location = _describe(stored)
         dtype = dtype or stored_dtype
-        _check_layout(offset, size, stride,
-                      numel * stored_dtype.itemsize // dtype.itemsize)
+        _check_layout(
+            offset,
+            size,
+            stride,
+            numel * stored_dtype.itemsize // dtype.itemsize,
+        )
         self._spend(_count(size) * dtype.itemsize)
         storage = self._storages.load(key, stored_dtype, numel, location)
         value = torch.empty(0, dtype=dtype, device=storage.device)
@@ -153,10 +167,15 @@ class Restorer:
         dtype = self._number_type(dtype, depth)
         content = self.value(content, depth)
         _check_size(shape, type(shape))
-        if version != 1 or type(content) is not bytes or _count(
-                shape) * dtype.itemsize != len(content):
-            raise MalformedError(f'it has an array of shape {shape} and type '
-                                 f'{dtype} that does not fit its content')
+        if (
+            version != 1
+            or type(content) is not bytes
+            or _count(shape) * dtype.itemsize != len(content)
+        ):
+            raise MalformedError(
+                f'it has an array of shape {shape} and type '
+                f'{dtype} that does not fit its content'
+            )
         array = _numbers(content, dtype)
         return array.reshape(shape, order='F' if fortran else 'C')
 
@@ -175,8 +194,9 @@ class Restorer:
         if isinstance(code, bytes):
             code = code.decode('latin-1')
         if code not in _NUMBER_TYPES:
-            raise MalformedError(f'it has an array of type {code!r}: only '
-                                 'numbers are read')
+            raise MalformedError(
+                f'it has an array of type {code!r}: only numbers are read'
+            )
         if node.state is None:
             return np.dtype(code)
         _, order, subtype, names, fields, _, _, *flags = node.state
@@ -194,13 +214,18 @@ class Restorer:
         }
         values, counts = state['_log_history'], state['_count_history']
         length = state['max_length']
-        if not (isinstance(values, np.ndarray)
-                and isinstance(counts, np.ndarray) and values.ndim == 1
-                and values.shape == counts.shape and type(length) is int
-                and len(values) <= length):
+        if not (
+            isinstance(values, np.ndarray)
+            and isinstance(counts, np.ndarray)
+            and values.ndim == 1
+            and values.shape == counts.shape
+            and type(length) is int
+            and len(values) <= length
+        ):
             raise MalformedError(
                 'it has a history of logged values that is not '
-                'two lists of one length')
+                'two lists of one length'
+            )
         return HistoryBuffer(values, counts, length)
 
     def _attribute(self, node: Call, depth: int) -> Callable:
@@ -208,10 +233,13 @@ class Restorer:
         owner, name = node.arguments
         if owner != Global(_ONE_CYCLE) or name not in _ANNEALING:
             owner = owner.name if type(owner) is Global else owner
-            raise MalformedError(f'it has the attribute {name!r} of {owner!r} '
-                                 'where a value is expected')
+            raise MalformedError(
+                f'it has the attribute {name!r} of {owner!r} '
+                'where a value is expected'
+            )
         # Rare, and the import would make this package heavy.
         from mmengine.optim.scheduler import OneCycleParamScheduler
+
         return getattr(OneCycleParamScheduler, name)
 
     def _bytes(self, node: Call, depth: int) -> bytes:
@@ -220,16 +248,19 @@ class Restorer:
         content, encoding = node.arguments
         if type(content) is not str or encoding not in ('latin1', 'latin-1'):
             raise MalformedError(
-                'it has text in another encoding than latin-1')
+                'it has text in another encoding than latin-1'
+            )
         self._spend(len(content))
         return content.encode(encoding)
 
     def _bytearray(self, node: Call, depth: int) -> bytearray:
-        content = self.value(node.arguments[0],
-                             depth) if node.arguments else b''
+        content = (
+            self.value(node.arguments[0], depth) if node.arguments else b''
+        )
         if type(content) is not bytes:
             raise MalformedError(
-                'it has a bytearray that is not made of bytes')
+                'it has a bytearray that is not made of bytes'
+            )
         return bytearray(content)
 
     def _dictionary(self, node: Call, depth: int) -> dict[Any, Any]:
@@ -237,7 +268,8 @@ class Restorer:
         for argument in node.arguments:
             if type(argument) is not dict:
                 raise MalformedError(
-                    'it has a dictionary made of something else')
+                    'it has a dictionary made of something else'
+                )
             entries.update(argument)
         return {k: self.value(v, depth) for k, v in entries.items()}
 
@@ -256,9 +288,11 @@ class Restorer:
     def _set(self, node: Call, depth: int) -> set[Any]:
         items = self.value(node.arguments[0], depth) if node.arguments else []
         if type(items) is not list or not all(
-                type(item) in _PLAIN for item in items):
-            raise MalformedError('it has a set of something else than numbers '
-                                 'and text')
+            type(item) in _PLAIN for item in items
+        ):
+            raise MalformedError(
+                'it has a set of something else than numbers and text'
+            )
         return set(items)
 
     def _complex(self, node: Call, depth: int) -> complex:
@@ -301,7 +335,8 @@ for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
     _BUILDERS[f'{_module}.scalar'] = Restorer._scalar
 # All that a checkpoint may name.
 ALLOWED = frozenset(
-    {*_BUILDERS, *_DTYPES, *_STORAGE_TYPES, 'numpy.ndarray', _ONE_CYCLE})
+    {*_BUILDERS, *_DTYPES, *_STORAGE_TYPES, 'numpy.ndarray', _ONE_CYCLE}
+)
 
 
 def storage_size(stored: Stored) -> tuple[str, int, int]:
@@ -321,8 +356,9 @@ def _describe(stored: Any) -> tuple[str, torch.dtype, int, str]:
     kind, storage_type, key, location, numel, *view = stored.key
     if kind != 'storage' or any(view):
         raise MalformedError(
-            'it has a view of a storage, as PyTorch before 0.4 wrote them')
-    _check_size((numel, ), tuple)
+            'it has a view of a storage, as PyTorch before 0.4 wrote them'
+        )
+    _check_size((numel,), tuple)
     if type(key) is not str or type(location) is not str:
         raise MalformedError('it has a storage without a name')
     return key, _STORAGE_TYPES[storage_type.name], numel, location
@@ -336,8 +372,11 @@ def _numbers(content: bytes, dtype: np.dtype) -> np.ndarray:
 
 
 def _check_size(size: Any, kind: type) -> None:
-    if kind is not tuple or len(size) > _MAX_DIMENSIONS or not all(
-            type(side) is int and 0 <= side < 1 << 63 for side in size):
+    if (
+        kind is not tuple
+        or len(size) > _MAX_DIMENSIONS
+        or not all(type(side) is int and 0 <= side < 1 << 63 for side in size)
+    ):
         raise MalformedError('it has a tensor or array of impossible shape')
 
 
@@ -345,15 +384,17 @@ def _check_layout(offset: Any, size: Any, stride: Any, numel: int) -> None:
     """Raise unless every element lies in a storage of `numel` elements."""
     _check_size(size, type(size))
     _check_size(stride, type(stride))
-    _check_size((offset, ), tuple)
+    _check_size((offset,), tuple)
     if len(size) != len(stride):
-        raise MalformedError('it has a tensor with another number of strides '
-                             'than of dimensions')
+        raise MalformedError(
+            'it has a tensor with another number of strides than of dimensions'
+        )
     last = offset + sum((side - 1) * step for side, step in zip(size, stride))
     if _count(size) and last >= numel or offset > numel:
         raise MalformedError(
             f'it has a tensor of shape {size} that reaches outside of its '
-            f'{numel} stored elements')
+            f'{numel} stored elements'
+        )
 
 
 def _count(size: Sequence[int]) -> int:

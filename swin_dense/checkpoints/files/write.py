@@ -1,4 +1,5 @@
 """Writing checkpoints: complete or not at all, and with their origin."""
+
 import json
 import os
 from collections import OrderedDict
@@ -17,9 +18,9 @@ from swin_dense.files import replacing
 _SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors')
 
 
-def check_destination(path: str | os.PathLike,
-                      force: bool,
-                      source: Path | None = None) -> Path:
+def check_destination(
+    path: str | os.PathLike, force: bool, source: Path | None = None
+) -> Path:
     """Refuse, before any work, a file that must not or cannot be written.
 
     Args:
@@ -34,16 +35,21 @@ def check_destination(path: str | os.PathLike,
     """
     path = Path(path).expanduser()
     if path.is_dir() or not path.parent.is_dir():
-        what = 'is a folder' if path.is_dir() else (
-            f'cannot be written: there is no folder {path.parent}')
+        what = (
+            'is a folder'
+            if path.is_dir()
+            else (f'cannot be written: there is no folder {path.parent}')
+        )
         raise CheckpointError(f'{path} {what}; give the path of a new file')
     if path.suffix not in _SUFFIXES:
         raise CheckpointError(
             f'{path}: the suffix decides how a checkpoint is written; end the '
-            'name in .safetensors, or in .pth for a file of torch.save')
+            'name in .safetensors, or in .pth for a file of torch.save'
+        )
     if path.exists() and not force:
         raise CheckpointError(
-            f'{path} exists: give another path, or --force to replace it')
+            f'{path} exists: give another path, or --force to replace it'
+        )
     if path.suffix == '.safetensors':
         _safetensors()
     if source is not None and path.exists() and path.samefile(source):
@@ -51,10 +57,12 @@ def check_destination(path: str | os.PathLike,
     return path
 
 
-def write_checkpoint(path: str | os.PathLike,
-                     checkpoint: Mapping[str, Any],
-                     metadata: Mapping[str, Any],
-                     force: bool = False) -> None:
+def write_checkpoint(
+    path: str | os.PathLike,
+    checkpoint: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    force: bool = False,
+) -> None:
     """Write a checkpoint as safetensors or by PyTorch, as the suffix says.
 
     Args:
@@ -85,8 +93,9 @@ def write_checkpoint(path: str | os.PathLike,
         torch.save(_with_metadata(checkpoint, metadata), file)
 
 
-def _with_metadata(checkpoint: Mapping[str, Any],
-                   metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_metadata(
+    checkpoint: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """A shallow copy of the checkpoint that carries the metadata."""
     if not all(map(torch.is_tensor, checkpoint.values())):
         meta = {**_meta_of(checkpoint), _KEY: dict(metadata)}
@@ -100,17 +109,20 @@ def _with_metadata(checkpoint: Mapping[str, Any],
     bare = OrderedDict(_independent(checkpoint))
     vars(bare).update(
         vars(checkpoint) if isinstance(checkpoint, OrderedDict) else {},
-        **{_KEY: dict(metadata)})
+        **{_KEY: dict(metadata)},
+    )
     return bare
 
 
 def _is_state_dict(value: Any) -> bool:
     return isinstance(value, Mapping) and any(
-        map(torch.is_tensor, value.values()))
+        map(torch.is_tensor, value.values())
+    )
 
 
-def _independent(tensors: Mapping[str, Any],
-                 shared: bool = True) -> dict[str, Any]:
+def _independent(
+    tensors: Mapping[str, Any], shared: bool = True
+) -> dict[str, Any]:
     """Copy the tensors that are parts of others, which would be stored whole.
 
     Args:
@@ -120,8 +132,11 @@ def _independent(tensors: Mapping[str, Any],
     known: set[int] = set()
     result = {}
     for name, value in tensors.items():
-        if torch.is_tensor(value) and not _is_whole(value) or (
-                not shared and value.data_ptr() in known):
+        if (
+            torch.is_tensor(value)
+            and not _is_whole(value)
+            or (not shared and value.data_ptr() in known)
+        ):
             value = value.clone(memory_format=torch.contiguous_format)
         if not shared:
             known.add(value.data_ptr())
@@ -139,8 +154,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         plain = {str(key): _plain(entry) for key, entry in value.items()}
         return {
-            key: entry
-            for key, entry in plain.items() if entry is not None
+            key: entry for key, entry in plain.items() if entry is not None
         }
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
@@ -153,5 +167,6 @@ def _safetensors() -> Any:
     except ImportError as error:
         raise ImportError(
             'to write .safetensors: pip install safetensors; or give a name '
-            'that ends in .pth') from error
+            'that ends in .pth'
+        ) from error
     return save_file

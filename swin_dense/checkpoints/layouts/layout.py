@@ -1,8 +1,9 @@
 """How a source names parameters, and how names are translated."""
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from swin_dense.checkpoints.layouts.tensors import StateDict
 
@@ -30,10 +31,10 @@ class Layout:
             offset 1 it begins their next stage.
         renames: Starts of names that differ, outside of blocks.
         block_renames: Starts of what follows `block`.
-        outside_renames: Starts of names that belong to the backbone here and are next
-            to it there.
-        unsupported: Pattern of native names that have no place in their models;
-            `norm0.`, `norm1.` are of outputs, `norm.` and `head.` of a
+        outside_renames: Starts of names that belong to the backbone here and
+            are next to it there.
+        unsupported: Pattern of native names that have no place in their
+            models; `norm0.`, `norm1.` are of outputs, `norm.` and `head.` of a
             classifier, `norm3.` in a block is the extra norm of huge ones.
         final_norm: Whether the norm of the last output is called `norm.`.
         to_native_values: Functions that make the native tensors.
@@ -57,13 +58,13 @@ class Layout:
         """The native name of one of theirs."""
         for native, theirs in self.renames:
             if name.startswith(theirs):
-                return native + name[len(theirs):]
+                return native + name[len(theirs) :]
         match = _pattern(self.block).match(name)
         if match:
             leaf = match[3]
             for native, theirs in self.block_renames:
                 if leaf.startswith(theirs):
-                    leaf = native + leaf[len(theirs):]
+                    leaf = native + leaf[len(theirs) :]
                     break
             stage = _undo(self.block_stage, match[1])
             return _BLOCK.format(stage, match[2]) + leaf
@@ -77,13 +78,13 @@ class Layout:
         """Their name of a native one."""
         for native, theirs in self.renames:
             if name.startswith(native):
-                return theirs + name[len(native):]
+                return theirs + name[len(native) :]
         match = _pattern(_BLOCK).match(name)
         if match:
             leaf = match[3]
             for native, theirs in self.block_renames:
                 if leaf.startswith(native):
-                    leaf = theirs + leaf[len(native):]
+                    leaf = theirs + leaf[len(native) :]
                     break
             stage = _apply(self.block_stage, match[1])
             return self.block.format(stage, match[2]) + leaf
@@ -94,7 +95,7 @@ class Layout:
         return name
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace(r'\{\}', r'(\d+)') + '(.+)')
 

@@ -1,4 +1,5 @@
 """Telling from names and shapes alone where a state_dict comes from."""
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -8,15 +9,17 @@ from swin_dense.checkpoints.layouts.layout import Layout
 from swin_dense.checkpoints.native import native_names, prefix_above
 
 # Parameters that every Swin of a layout has, and few others have.
-_MARKER = re.compile(r'(?P<prefix>(?:.*\.)?)(?:'
-                     r'(?P<official>layers\.\d+\.blocks\.\d+\.(?:attn\.(?:'
-                     r'relative_position_bias_table|logit_scale|'
-                     r'(?:cpb|rpe)_mlp\.0\.weight)|spatial_mlp\.weight))|'
-                     r'(?P<mmdet>stages\.\d+\.blocks\.\d+\.attn\.w_msa\..+)|'
-                     r'(?P<torchvision>features\.\d+\.\d+\.attn\.(?:'
-                     r'relative_position_bias_table|logit_scale))|'
-                     r'(?P<transformers>encoder\.layers\.\d+\.blocks\.\d+\.'
-                     r'attention\..+))$')
+_MARKER = re.compile(
+    r'(?P<prefix>(?:.*\.)?)(?:'
+    r'(?P<official>layers\.\d+\.blocks\.\d+\.(?:attn\.(?:'
+    r'relative_position_bias_table|logit_scale|'
+    r'(?:cpb|rpe)_mlp\.0\.weight)|spatial_mlp\.weight))|'
+    r'(?P<mmdet>stages\.\d+\.blocks\.\d+\.attn\.w_msa\..+)|'
+    r'(?P<torchvision>features\.\d+\.\d+\.attn\.(?:'
+    r'relative_position_bias_table|logit_scale))|'
+    r'(?P<transformers>encoder\.layers\.\d+\.blocks\.\d+\.'
+    r'attention\..+))$'
+)
 _MERGING = re.compile(r'(?:layers|stages)\.(\d+)\.downsample\.')
 _OUTPUT_NORM = re.compile(r'norm\d+\.')
 
@@ -25,7 +28,8 @@ _OUTPUT_NORM = re.compile(r'norm\d+\.')
 _COMPANIONS = {'encoder_k.', 'feature_model.'}
 _PRETRAINING = (names.SIMMIM, names.MOBY, names.DISTILLATION)
 _HEADS = dict(
-    decode_head='segmentor', cls_head='recognizer', head='classifier')
+    decode_head='segmentor', cls_head='recognizer', head='classifier'
+)
 
 
 class Source(NamedTuple):
@@ -47,8 +51,9 @@ class Source(NamedTuple):
         return f'{self.layout.name} {self.kind}'
 
 
-def recognise(state_dict: Mapping[str, Any],
-              prefix: str | None = None) -> Source:
+def recognise(
+    state_dict: Mapping[str, Any], prefix: str | None = None
+) -> Source:
     """Find out whose names a state_dict has, and of what model it is.
 
     Args:
@@ -67,8 +72,9 @@ def recognise(state_dict: Mapping[str, Any],
             found.setdefault(match['prefix'], str(match.lastgroup))
     prefix = _the_one(state_dict, found, prefix)
     inside = {
-        name[len(prefix):]: value
-        for name, value in state_dict.items() if name.startswith(prefix)
+        name[len(prefix) :]: value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
     }
     marker = found[prefix]
     if marker == 'torchvision':
@@ -82,14 +88,18 @@ def recognise(state_dict: Mapping[str, Any],
     else:
         layout = _official(inside, _beside(state_dict, prefix), prefix)
     kind = _kind(state_dict, layout, prefix)
-    if layout is names.MMDET and prefix and kind in ('classifier',
-                                                     'pretraining'):
+    if (
+        layout is names.MMDET
+        and prefix
+        and kind in ('classifier', 'pretraining')
+    ):
         layout = names.MMPRETRAIN
     return Source(layout, kind, prefix)
 
 
-def _the_one(state_dict: Mapping[str, Any], found: Mapping[str, str],
-             prefix: str | None) -> str:
+def _the_one(
+    state_dict: Mapping[str, Any], found: Mapping[str, str], prefix: str | None
+) -> str:
     """The prefix to take, of those found."""
     if not found:
         first = ', '.join(list(state_dict)[:5]) or 'none: it holds no tensors'
@@ -98,7 +108,8 @@ def _the_one(state_dict: Mapping[str, Any], found: Mapping[str, str],
             'are the names of: Microsoft (also SimMIM, MoBY, feature '
             'distillation), mmdet, mmseg, mmaction2, mmpretrain, timm, '
             'torchvision, Hugging Face; with or without a prefix such as '
-            '"backbone.", bare or under "state_dict" or "model"')
+            '"backbone.", bare or under "state_dict" or "model"'
+        )
     if prefix is None and len(found) > 1:
         wanted = set(found) - _COMPANIONS
         prefix = 'encoder.' if wanted == {'encoder.'} else None
@@ -106,18 +117,22 @@ def _the_one(state_dict: Mapping[str, Any], found: Mapping[str, str],
         prefix = next(iter(found))
     if prefix is None or prefix not in found:
         places = ', '.join(repr(each) for each in found)
-        what = ('not a checkpoint with one Swin: it holds several'
-                if prefix is None else
-                f'not a checkpoint with a Swin under {prefix!r}: it holds')
+        what = (
+            'not a checkpoint with one Swin: it holds several'
+            if prefix is None
+            else f'not a checkpoint with a Swin under {prefix!r}: it holds'
+        )
         raise ValueError(
             f'{what}, their names start with {places}. Give the one you want '
             'alone: {k[len(prefix):]: v for k, v in state_dict.items() if '
-            'k.startswith(prefix)}')
+            'k.startswith(prefix)}'
+        )
     return prefix
 
 
-def _official(inside: Mapping[str, Any], beside: set[str],
-              prefix: str) -> Layout:
+def _official(
+    inside: Mapping[str, Any], beside: set[str], prefix: str
+) -> Layout:
     """Who uses the official names, or nearly."""
     if prefix == 'encoder.':
         if {'encoder_k', 'projector', 'predictor', 'queue1'} & beside:
@@ -140,7 +155,7 @@ def _beside(state_dict: Iterable[str], prefix: str) -> set[str]:
     """First parts of the names next to a backbone."""
     above = prefix_above(prefix)
     return {
-        name[len(above):].split('.')[0]
+        name[len(above) :].split('.')[0]
         for name in state_dict
         if name.startswith(above) and not name.startswith(prefix)
     }

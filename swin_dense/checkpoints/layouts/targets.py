@@ -1,4 +1,5 @@
 """Backbones in the names of those who are to take them."""
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,28 +24,21 @@ _OFFICIAL = {
     'v2': names.MICROSOFT,
     'mlp': names.MICROSOFT,
     'moe': names.MICROSOFT,
-    'video': names.VIDEO
+    'video': names.VIDEO,
 }
 _TARGETS: dict[str, dict[str, Layout]] = {
-    'official':
-    _OFFICIAL,
-    'mmdet':
-    dict(v1=names.MMDET),
-    'mmseg':
-    dict(v1=names.MMDET),
-    'mmaction':
-    dict(video=names.MMACTION),
-    'mmpretrain':
-    dict(v1=names.MMPRETRAIN, v2=names.MMPRETRAIN_V2),
-    'timm':
-    dict(v1=names.TIMM, v2=names.TIMM),
-    'torchvision':
-    dict(
+    'official': _OFFICIAL,
+    'mmdet': dict(v1=names.MMDET),
+    'mmseg': dict(v1=names.MMDET),
+    'mmaction': dict(video=names.MMACTION),
+    'mmpretrain': dict(v1=names.MMPRETRAIN, v2=names.MMPRETRAIN_V2),
+    'timm': dict(v1=names.TIMM, v2=names.TIMM),
+    'torchvision': dict(
         v1=names.TORCHVISION,
         v2=names.TORCHVISION,
-        video=names.TORCHVISION_VIDEO),
-    'huggingface':
-    dict(v1=names.HUGGING_FACE, v2=names.HUGGING_FACE_V2),
+        video=names.TORCHVISION_VIDEO,
+    ),
+    'huggingface': dict(v1=names.HUGGING_FACE, v2=names.HUGGING_FACE_V2),
 }
 TARGETS = tuple(_TARGETS)
 
@@ -74,7 +68,8 @@ def export(native: Mapping[str, Tensor], target: str) -> StateDict:
             f'{layout.name} has no place for {len(lost)} of '
             f'{len(native)} tensors: {", ".join(lost[:8])}'
             f'{", ..." if len(lost) > 8 else ""}. Leave them out, if they are '
-            'not wanted there')
+            'not wanted there'
+        )
     own = target_names(_stored(native), layout)
     prefix = ''
     if layout in names.BY_MMPRETRAIN and 'head.weight' in native:
@@ -102,14 +97,16 @@ def unsupported_names(native: Mapping[str, Tensor], target: str) -> list[str]:
 
 def _target_layout(native: Mapping[str, Any], target: str) -> Layout:
     if target not in _TARGETS:
-        raise ValueError(f'no target {target!r}: expected one of '
-                         f'{", ".join(TARGETS)}')
+        raise ValueError(
+            f'no target {target!r}: expected one of {", ".join(TARGETS)}'
+        )
     kind = family(native)
     if kind not in _TARGETS[target]:
         others = [name for name, has in _TARGETS.items() if kind in has]
         raise ValueError(
             f'{target} has no {FAMILIES[kind]} ({kind}): expected one of '
-            f'{", ".join(others)}')
+            f'{", ".join(others)}'
+        )
     return _TARGETS[target][kind]
 
 
@@ -123,7 +120,10 @@ def target_names(native: Iterable[str], layout: Layout) -> dict[str, str]:
     last = last_norm(own)
     if layout.final_norm:
         return renamed(own, last, 'norm.')
-    if (layout in names.BY_MMPRETRAIN and 'head.weight' in own
-            and f'{last}weight' not in own):
+    if (
+        layout in names.BY_MMPRETRAIN
+        and 'head.weight' in own
+        and f'{last}weight' not in own
+    ):
         return renamed(own, 'norm.', last)
     return own

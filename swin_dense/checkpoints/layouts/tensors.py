@@ -3,6 +3,7 @@
 Every function takes a backbone under native names, as far as names go, and
 returns a new one; tensors that need no change are shared. C channels.
 """
+
 import re
 from collections.abc import Callable
 
@@ -26,19 +27,29 @@ def to_unfold(weights: StateDict) -> StateDict:
     """
     return _reordered(
         weights,
-        lambda x: x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(
-            -1, -2).flatten(-2))
+        lambda x: (
+            x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
+            .transpose(-1, -2)
+            .flatten(-2)
+        ),
+    )
 
 
 def from_unfold(weights: StateDict) -> StateDict:
     """Undo `to_unfold`."""
     return _reordered(
-        weights, lambda x: x.unflatten(-1, (-1, 4)).transpose(-1, -2)[
-            ..., [0, 2, 1, 3], :].flatten(-2))
+        weights,
+        lambda x: (
+            x.unflatten(-1, (-1, 4))
+            .transpose(-1, -2)[..., [0, 2, 1, 3], :]
+            .flatten(-2)
+        ),
+    )
 
 
-def _reordered(weights: StateDict, order: Callable[[Tensor],
-                                                   Tensor]) -> StateDict:
+def _reordered(
+    weights: StateDict, order: Callable[[Tensor], Tensor]
+) -> StateDict:
     out = dict(weights)
     for name, value in weights.items():
         match = _REDUCTION.match(name)
@@ -69,7 +80,8 @@ def join_qkv(weights: StateDict) -> StateDict:
             out[name] = value  # for the loader to complain about
         elif part == 'q':
             out[f'{path}qkv.{leaf}'] = torch.cat(
-                [weights[each] for each in three])
+                [weights[each] for each in three]
+            )
     return out
 
 
@@ -116,8 +128,8 @@ def join_bias(weights: StateDict) -> StateDict:
             out[name] = value
         elif bias[2] == 'q':
             out[f'{bias[1]}qkv.bias'] = torch.cat(
-                [value,
-                 torch.zeros_like(value), weights[f'{bias[1]}v_bias']])
+                [value, torch.zeros_like(value), weights[f'{bias[1]}v_bias']]
+            )
     return out
 
 

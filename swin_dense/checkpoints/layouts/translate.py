@@ -4,6 +4,7 @@ All functions are pure: dictionaries in, dictionaries out. `known` has
 the names, `tensors` the differences in tensors, `recognise` tells who uses
 which.
 """
+
 import re
 from collections.abc import Container, Mapping
 from dataclasses import replace
@@ -69,8 +70,9 @@ class BackboneFile(NamedTuple):
     source: Source
 
 
-def extract_state_dict(checkpoint: Mapping[str, Any],
-           weights: str | None = None) -> StateDict:
+def extract_state_dict(
+    checkpoint: Mapping[str, Any], weights: str | None = None
+) -> StateDict:
     """Return the state_dict inside a checkpoint, without wrappers' prefixes.
 
     Looks under `state_dict` (OpenMMLab) and `model` (Microsoft), then for
@@ -91,7 +93,7 @@ def extract_state_dict(checkpoint: Mapping[str, Any],
         raise ValueError(f'a checkpoint without {key!r}: it holds {found}')
     state_dict = {k: v for k, v in inner.items() if torch.is_tensor(v)}
     if state_dict and all(k.startswith('module.') for k in state_dict):
-        state_dict = {k[len('module.'):]: v for k, v in state_dict.items()}
+        state_dict = {k[len('module.') :]: v for k, v in state_dict.items()}
     return state_dict
 
 
@@ -104,23 +106,28 @@ def _weights_key(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 def describe_choice(checkpoint: Mapping[str, Any]) -> str:
-    """Say which weights `extract_state_dict` takes where there are averaged ones, too."""
+    """Say which weights `extract_state_dict` takes where there are averaged
+    ones, too.
+    """
     taken = _weights_key(checkpoint)
     others = [
-        key for key in AVERAGED
+        key
+        for key in AVERAGED
         if key != taken and isinstance(checkpoint.get(key), Mapping)
     ]
     if not others:
         return ''
-    return (f'the weights under {taken!r} are taken; the file also holds '
-            f'{others[0]!r}, averaged over the training (EMA). '
-            'tools/convert_checkpoint.py SRC DST --to official --weights '
-            f'{others[0]} writes a file of these')
+    return (
+        f'the weights under {taken!r} are taken; the file also holds '
+        f'{others[0]!r}, averaged over the training (EMA). '
+        'tools/convert_checkpoint.py SRC DST --to official --weights '
+        f'{others[0]} writes a file of these'
+    )
 
 
 def lora_problem(
-    state_dict: Mapping[str,
-                        Any], known: Container[str] = ()) -> str | None:
+    state_dict: Mapping[str, Any], known: Container[str] = ()
+) -> str | None:
     """Say that a state_dict has low-rank updates beside its weights (LoRA).
 
     Args:
@@ -133,15 +140,17 @@ def lora_problem(
     names_ = [n for n in state_dict if _LORA.search(n) and n not in known]
     if not names_:
         return None
-    return (f'an unmerged LoRA checkpoint: {len(names_)} tensors such as '
-            f'{names_[0]!r} are low-rank updates of others. Merge it first: '
-            'load it with the library that trained it, add the updates to the '
-            'weights (merge_and_unload() in PEFT), and save the model')
+    return (
+        f'an unmerged LoRA checkpoint: {len(names_)} tensors such as '
+        f'{names_[0]!r} are low-rank updates of others. Merge it first: '
+        'load it with the library that trained it, add the updates to the '
+        'weights (merge_and_unload() in PEFT), and save the model'
+    )
 
 
-def convert(state_dict: StateDict,
-            keep: Container[str] = (),
-            prefix: str | None = None) -> BackboneFile:
+def convert(
+    state_dict: StateDict, keep: Container[str] = (), prefix: str | None = None
+) -> BackboneFile:
     """Take the backbone out of a state_dict, in native names.
 
     Args:
@@ -168,8 +177,12 @@ def convert(state_dict: StateDict,
         if name in keep or not _is_dropped(name):
             result.state_dict[name] = value
     result.dropped.extend(
-        theirs for theirs in state_dict if theirs not in own
-        or own[theirs] not in keep and _is_dropped(own[theirs]))
+        theirs
+        for theirs in state_dict
+        if theirs not in own
+        or own[theirs] not in keep
+        and _is_dropped(own[theirs])
+    )
     return result
 
 
@@ -188,8 +201,9 @@ def to_mmdet(state_dict: Mapping[str, Tensor]) -> StateDict:
     return export(state_dict, 'mmdet')
 
 
-def rename_backbone(state_dict: Mapping[str, Tensor],
-           own: Mapping[str, Any]) -> tuple[StateDict, str]:
+def rename_backbone(
+    state_dict: Mapping[str, Tensor], own: Mapping[str, Any]
+) -> tuple[StateDict, str]:
     """Give the backbone inside a whole model the names of another one.
 
     Args:
@@ -214,12 +228,16 @@ def rename_backbone(state_dict: Mapping[str, Tensor],
     prefix = source.prefix
     inside = native_names(
         (name for name in state_dict if name.startswith(prefix)),
-        replace(source.layout, outside_renames=()), prefix)
+        replace(source.layout, outside_renames=()),
+        prefix,
+    )
     weights, _ = decode(state_dict, inside, source.layout)
     theirs = target_names(weights, target.layout)
-    ours = encode({theirs[name]: weights[name]
-                   for name in weights}, replace(target.layout, outside_renames=()),
-                  prefix)
+    ours = encode(
+        {theirs[name]: weights[name] for name in weights},
+        replace(target.layout, outside_renames=()),
+        prefix,
+    )
     rest = {k: v for k, v in state_dict.items() if k not in inside}
     return {**ours, **rest}, str(source)
 

@@ -3,14 +3,16 @@
 Dimension key: B images, C channels, h and w pixels, G groups of channels,
 K taps of a kernel, s times as many pixels along each axis.
 """
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from swin_dense.compat.operators.sampling import compute_dtype
 
 
-def carafe(features: Tensor, masks: Tensor, kernel_size: int, groups: int,
-           scale: int) -> Tensor:
+def carafe(
+    features: Tensor, masks: Tensor, kernel_size: int, groups: int, scale: int
+) -> Tensor:
     """Sum the pixels around each source pixel; differentiable in both.
 
     Args:
@@ -28,12 +30,13 @@ def carafe(features: Tensor, masks: Tensor, kernel_size: int, groups: int,
     dtype = compute_dtype(features)
     reach = kernel_size // 2
     padded = F.pad(features.to(dtype), [reach] * 4).unflatten(1, (groups, -1))
-    kernels = masks.to(dtype).view(batch, groups, -1, 1, height, scale, width,
-                                   scale)
+    kernels = masks.to(dtype).view(
+        batch, groups, -1, 1, height, scale, width, scale
+    )
     output: Tensor = features.new_zeros((), dtype=dtype)
     for tap in range(kernel_size**2):  # one at a time: K fewer numbers held
         row, column = divmod(tap, kernel_size)
-        pixels = padded[..., row:row + height, column:column + width]
+        pixels = padded[..., row : row + height, column : column + width]
         output = output + pixels[..., None, :, None] * kernels[:, :, tap]
     output = output.reshape(batch, channels, scale * height, scale * width)
     return output.to(features.dtype)

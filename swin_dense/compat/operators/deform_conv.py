@@ -7,6 +7,7 @@ mask.
 Dimension key: B images, C channels, H and W pixels of the input, h and w of
 the output, D deformable groups, K taps of the kernel.
 """
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from swin_dense.compat.operators.sampling import (
 
 class ConvGeometry(NamedTuple):
     """Arguments of the convolution; pairs are y, x."""
+
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
@@ -30,8 +32,13 @@ class ConvGeometry(NamedTuple):
     deform_groups: int
 
 
-def deform_conv(inputs: Tensor, offset: Tensor, mask: Tensor | None,
-                weight: Tensor, geometry: ConvGeometry) -> Tensor:
+def deform_conv(
+    inputs: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    geometry: ConvGeometry,
+) -> Tensor:
     """Convolve with displaced taps; differentiable in every tensor.
 
     Args:
@@ -54,8 +61,8 @@ def deform_conv(inputs: Tensor, offset: Tensor, mask: Tensor | None,
     offset_y, offset_x = offset.permute(3, 0, 4, 5, 1, 2)  # (B, h, w, D, K)
     y, x = _undisplaced(geometry, kernel, out_size)
     index, factor = bilinear_taps(
-        y.to(offset) + offset_y,
-        x.to(offset) + offset_x, height, width)
+        y.to(offset) + offset_y, x.to(offset) + offset_x, height, width
+    )
     if mask is not None:
         mask = mask.to(dtype).view(batch, deform_groups, taps, *out_size)
         factor = factor * mask.permute(0, 3, 4, 1, 2)[..., None]
@@ -67,11 +74,13 @@ def deform_conv(inputs: Tensor, offset: Tensor, mask: Tensor | None,
     index = index * deform_groups + group[:, None, None]
     table = inputs.permute(0, 2, 3, 1).reshape(-1, channels // deform_groups)
     columns = sum_rows(
-        table.to(dtype), index.view(-1, 4), factor.reshape(-1, 4))
+        table.to(dtype), index.view(-1, 4), factor.reshape(-1, 4)
+    )
 
     columns = columns.view(-1, deform_groups, taps, channels // deform_groups)
-    columns = columns.transpose(2,
-                                3).reshape(len(columns), geometry.groups, -1)
+    columns = columns.transpose(2, 3).reshape(
+        len(columns), geometry.groups, -1
+    )
     weight = weight.to(dtype).view(geometry.groups, -1, columns.size(-1))
     with torch.autocast(inputs.device.type, enabled=False):
         output = torch.einsum('ngc,goc->ngo', columns, weight)
@@ -87,14 +96,21 @@ def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _undisplaced(geometry: ConvGeometry, kernel: torch.Size,
-                 out_size: torch.Size) -> tuple[Tensor, Tensor]:
+def _undisplaced(
+    geometry: ConvGeometry, kernel: torch.Size, out_size: torch.Size
+) -> tuple[Tensor, Tensor]:
     """Return y, (h, 1, 1, K), and x, (1, w, 1, K), of the plain taps."""
-    first, tap = ([
-        torch.arange(count) * step for count, step in zip(counts, steps)
-    ] for counts, steps in ((out_size, geometry.stride), (kernel,
-                                                          geometry.dilation)))
-    y = first[0][:, None] - geometry.padding[0] + tap[0].repeat_interleave(
-        kernel[1])
+    first, tap = (
+        [torch.arange(count) * step for count, step in zip(counts, steps)]
+        for counts, steps in (
+            (out_size, geometry.stride),
+            (kernel, geometry.dilation),
+        )
+    )
+    y = (
+        first[0][:, None]
+        - geometry.padding[0]
+        + tap[0].repeat_interleave(kernel[1])
+    )
     x = first[1][:, None] - geometry.padding[1] + tap[1].repeat(kernel[0])
     return y[:, None, None], x[None, :, None]

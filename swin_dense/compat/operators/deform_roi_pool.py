@@ -28,8 +28,13 @@ from swin_dense.compat.operators.sampling import (
 OFFSET_CHANNELS = (1, 0)
 
 
-def forward(features: Tensor, rois: Tensor, offset: Tensor, geometry: RoIGeometry,
-            gamma: float) -> Tensor:
+def forward(
+    features: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    geometry: RoIGeometry,
+    gamma: float,
+) -> Tensor:
     """Average the samples of every moved bin.
 
     Args:
@@ -45,18 +50,25 @@ def forward(features: Tensor, rois: Tensor, offset: Tensor, geometry: RoIGeometr
     """
     table = to_rows(features)
     output = features.new_zeros(
-        len(rois), features.size(1), *geometry.output_size)
+        len(rois), features.size(1), *geometry.output_size
+    )
     for group in groups(rois, geometry, features.size(1)):
         index, weight = _taps(group, offset, geometry, gamma, features.shape)
         rows = sum_rows(table, index, weight.to(table))
-        output[group.members] = from_rows(rows, len(group.members),
-                                          geometry.output_size).to(output)
+        output[group.members] = from_rows(
+            rows, len(group.members), geometry.output_size
+        ).to(output)
     return output
 
 
-def backward(grad_output: Tensor, features: Tensor, rois: Tensor,
-             offset: Tensor, geometry: RoIGeometry,
-             gamma: float) -> tuple[Tensor, Tensor]:
+def backward(
+    grad_output: Tensor,
+    features: Tensor,
+    rois: Tensor,
+    offset: Tensor,
+    geometry: RoIGeometry,
+    gamma: float,
+) -> tuple[Tensor, Tensor]:
     """Return the gradients of `forward` in `features` and `offset`.
 
     Within a pixel of the border, where samples are moved onto the map, that
@@ -76,8 +88,9 @@ def backward(grad_output: Tensor, features: Tensor, rois: Tensor,
         if not offset.numel():
             continue
         for axis, channel in enumerate(OFFSET_CHANNELS):
-            index, weight = _taps(group, offset, geometry, gamma,
-                                  features.shape, axis)
+            index, weight = _taps(
+                group, offset, geometry, gamma, features.shape, axis
+            )
             slope = (sum_rows(table, index, weight.to(table)) * rows).sum(1)
             slope = slope.view(-1, *geometry.output_size)
             unit = gamma * _extent(group, geometry, axis)
@@ -88,16 +101,19 @@ def backward(grad_output: Tensor, features: Tensor, rois: Tensor,
 
 def _extent(group: Group, geometry: RoIGeometry, axis: int) -> Tensor:
     """Return the sizes of the boxes along an axis in pixels, (r, 1, 1)."""
-    return (group.bin_size[:, axis] * geometry.output_size[axis])[:, None,
-                                                                  None]
+    return (group.bin_size[:, axis] * geometry.output_size[axis])[
+        :, None, None
+    ]
 
 
-def _taps(group: Group,
-          offset: Tensor,
-          geometry: RoIGeometry,
-          gamma: float,
-          shape: torch.Size,
-          slope_axis: int = -1) -> tuple[Tensor, Tensor]:
+def _taps(
+    group: Group,
+    offset: Tensor,
+    geometry: RoIGeometry,
+    gamma: float,
+    shape: torch.Size,
+    slope_axis: int = -1,
+) -> tuple[Tensor, Tensor]:
     """Return row index and weight of every tap, (r * P * P, 4 * G * G).
 
     Args:
@@ -117,7 +133,7 @@ def _taps(group: Group,
             low, high = index.unbind(-1)
             weight = torch.stack([high - at, at - low], -1) * inside
             if axis == slope_axis:
-                weight = torch.tensor([-1., 1.]).to(at) * inside
+                weight = torch.tensor([-1.0, 1.0]).to(at) * inside
         bins = (len(group.members), *geometry.output_size, -1)
         indices.append(index.flatten(3).expand(bins))
         weights.append(weight.flatten(3).expand(bins) / group.grid[axis])

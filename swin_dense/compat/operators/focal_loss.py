@@ -13,8 +13,9 @@ from swin_dense.compat.operators.sampling import compute_dtype
 TINY = torch.finfo(torch.float32).tiny
 
 
-def sigmoid_forward(logits: Tensor, target: Tensor, weight: Tensor,
-                    gamma: float, alpha: float) -> Tensor:
+def sigmoid_forward(
+    logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
+) -> Tensor:
     """Return the loss of every class as a question of its own.
 
     Args:
@@ -29,11 +30,12 @@ def sigmoid_forward(logits: Tensor, target: Tensor, weight: Tensor,
     """
     sign, share = _sigmoid_terms(logits, target, weight, alpha)
     margin = sign * logits
-    return -share * (-margin).sigmoid()**gamma * F.logsigmoid(margin)
+    return -share * (-margin).sigmoid() ** gamma * F.logsigmoid(margin)
 
 
-def sigmoid_backward(logits: Tensor, target: Tensor, weight: Tensor,
-                     gamma: float, alpha: float) -> Tensor:
+def sigmoid_backward(
+    logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
+) -> Tensor:
     """Return the derivative of `sigmoid_forward` in each logit, (N, K)."""
     sign, share = _sigmoid_terms(logits, target, weight, alpha)
     margin = sign * logits
@@ -42,8 +44,13 @@ def sigmoid_backward(logits: Tensor, target: Tensor, weight: Tensor,
     return sign * share * miss**gamma * slope
 
 
-def softmax_forward(probability: Tensor, target: Tensor, weight: Tensor,
-                    gamma: float, alpha: float) -> Tensor:
+def softmax_forward(
+    probability: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    gamma: float,
+    alpha: float,
+) -> Tensor:
     """Return the loss of every sample.
 
     Args:
@@ -55,11 +62,16 @@ def softmax_forward(probability: Tensor, target: Tensor, weight: Tensor,
         (N,).
     """
     p, scale = _softmax_terms(probability, target, weight)
-    return -alpha * (1 - p)**gamma * _log(p) * scale
+    return -alpha * (1 - p) ** gamma * _log(p) * scale
 
 
-def softmax_backward(probability: Tensor, target: Tensor, weight: Tensor,
-                     gamma: float, alpha: float) -> tuple[Tensor, Tensor]:
+def softmax_backward(
+    probability: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    gamma: float,
+    alpha: float,
+) -> tuple[Tensor, Tensor]:
     """Return what the gradient of `softmax_forward` is made of.
 
     Returns:
@@ -67,14 +79,15 @@ def softmax_backward(probability: Tensor, target: Tensor, weight: Tensor,
         derivative in each logit, (N, K).
     """
     p, scale = _softmax_terms(probability, target, weight)
-    focus = gamma * (1 - p)**(gamma - 1) * p * _log(p) - (1 - p)**gamma
+    focus = gamma * (1 - p) ** (gamma - 1) * p * _log(p) - (1 - p) ** gamma
     slope = alpha * focus * scale
     right = _one_hot(probability, target)
     return slope, slope[:, None] * (right.to(slope) - probability)
 
 
-def _sigmoid_terms(logits: Tensor, target: Tensor, weight: Tensor,
-                   alpha: float) -> tuple[Tensor, Tensor]:
+def _sigmoid_terms(
+    logits: Tensor, target: Tensor, weight: Tensor, alpha: float
+) -> tuple[Tensor, Tensor]:
     """Return 1 or -1 for the right answer, and the factor, (N, K) each.
 
     The sign turns a logit into the margin by which the answer is right. From
@@ -87,8 +100,9 @@ def _sigmoid_terms(logits: Tensor, target: Tensor, weight: Tensor,
     return sign, share * _scale(sign, target, weight)[:, None]
 
 
-def _softmax_terms(probability: Tensor, target: Tensor,
-                   weight: Tensor) -> tuple[Tensor, Tensor]:
+def _softmax_terms(
+    probability: Tensor, target: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the probability of the right class and the factor, (N,) each."""
     probability = probability.to(compute_dtype(probability))
     right = probability.gather(1, target.clamp(min=0)[:, None])[:, 0]

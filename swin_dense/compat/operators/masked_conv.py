@@ -9,8 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def im2col(image: Tensor, y: Tensor, x: Tensor, kernel: tuple[int, int],
-           padding: tuple[int, int]) -> Tensor:
+def im2col(
+    image: Tensor,
+    y: Tensor,
+    x: Tensor,
+    kernel: tuple[int, int],
+    padding: tuple[int, int],
+) -> Tensor:
     """Lay out what the kernel sees at each chosen pixel.
 
     Args:
@@ -46,4 +51,5 @@ def _check_inside(y: Tensor, x: Tensor, last_y: int, last_x: int) -> None:
         raise ValueError(
             'a masked convolution is asked for pixels outside its output of '
             f'{last_y + 1} x {last_x + 1} pixels: pad by half the kernel, so '
-            'that mask, input and output are of one size')
+            'that mask, input and output are of one size'
+        )

@@ -3,6 +3,7 @@
 Dimension key: B images, Q queries, L levels, S pixels of all levels together,
 M heads, P points per level and head, C channels per head.
 """
+
 from collections.abc import Iterator
 
 import torch
@@ -16,8 +17,13 @@ from swin_dense.compat.operators.sampling import (
 )
 
 
-def ms_deform_attn(value: Tensor, shapes: Tensor, starts: Tensor,
-                   locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn(
+    value: Tensor,
+    shapes: Tensor,
+    starts: Tensor,
+    locations: Tensor,
+    weights: Tensor,
+) -> Tensor:
     """Sum the values at the sampling points of every query.
 
     Args:
@@ -36,8 +42,9 @@ def ms_deform_attn(value: Tensor, shapes: Tensor, starts: Tensor,
     dtype = compute_dtype(value)
     height, width = shapes.to(locations.device).T[..., None]  # (L, 1) each
     x, y = locations.to(dtype).unbind(-1)
-    index, factor = bilinear_taps(y * height - 0.5, x * width - 0.5, height,
-                                  width)
+    index, factor = bilinear_taps(
+        y * height - 0.5, x * width - 0.5, height, width
+    )
     index = index + starts.to(index)[:, None, None]
     image = torch.arange(batch, device=index.device).view(-1, 1, 1, 1, 1, 1)
     head = torch.arange(heads, device=index.device).view(-1, 1, 1, 1)
@@ -46,7 +53,8 @@ def ms_deform_attn(value: Tensor, shapes: Tensor, starts: Tensor,
     rows = sum_rows(
         value.reshape(-1, channels).to(dtype),
         index.flatten(3).flatten(0, 2),
-        factor.flatten(3).flatten(0, 2))
+        factor.flatten(3).flatten(0, 2),
+    )
     return rows.view(batch, queries, heads * channels).to(value.dtype)
 
 

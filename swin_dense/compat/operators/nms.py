@@ -18,10 +18,9 @@ TILE = 2048
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 
 
-def nms(boxes: Tensor,
-        scores: Tensor,
-        iou_threshold: float,
-        offset: int = 0) -> Tensor:
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0
+) -> Tensor:
     """Keep boxes that overlap no better box by more than the threshold.
 
     Args:
@@ -50,8 +49,9 @@ def nms(boxes: Tensor,
     return torch.cat(kept)
 
 
-def nms_match(boxes: Tensor, scores: Tensor,
-              iou_threshold: float) -> list[list[int]]:
+def nms_match(
+    boxes: Tensor, scores: Tensor, iou_threshold: float
+) -> list[list[int]]:
     """Group every kept box with those that it suppresses.
 
     Args:
@@ -104,8 +104,10 @@ def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
     Returns:
         (n, m); NaN for two boxes without area.
     """
-    areas = [(side[2] - side[0] + offset) * (side[3] - side[1] + offset)
-             for side in (first, second)]
+    areas = [
+        (side[2] - side[0] + offset) * (side[3] - side[1] + offset)
+        for side in (first, second)
+    ]
     x1, y1, x2, y2 = first[..., None]
     width = torch.minimum(x2, second[2])
     width -= torch.maximum(x1, second[0])
@@ -118,13 +120,15 @@ def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
     return inside / (areas[0][:, None] + areas[1]).sub_(inside)
 
 
-def soft_nms(boxes: Tensor,
-             scores: Tensor,
-             iou_threshold: float,
-             sigma: float,
-             min_score: float,
-             method: int,
-             offset: int = 0) -> tuple[Tensor, Tensor]:
+def soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    method: int,
+    offset: int = 0,
+) -> tuple[Tensor, Tensor]:
     """Lower the scores of boxes that overlap a better one (Soft-NMS).
 
     See https://arxiv.org/abs/1704.04503. Boxes are taken by their score at
@@ -149,7 +153,8 @@ def soft_nms(boxes: Tensor,
     state = state.detach().cpu().numpy()  # one row per box: box, score
     index = np.arange(len(state))
     area = (state[:, 2] - state[:, 0] + offset) * (
-        state[:, 3] - state[:, 1] + offset)
+        state[:, 3] - state[:, 1] + offset
+    )
     done = 0
     # Boxes are moved exactly as the compiled operator moves them, because
     # their order decides between equal scores.
@@ -158,25 +163,32 @@ def soft_nms(boxes: Tensor,
         for array in (state, area, index):
             array[[done, best]] = array[[best, done]]
         box = state[done]
-        others = state[done + 1:]
-        width = np.minimum(box[2], others[:, 2]) - np.maximum(
-            box[0], others[:, 0]) + offset
-        height = np.minimum(box[3], others[:, 3]) - np.maximum(
-            box[1], others[:, 1]) + offset
+        others = state[done + 1 :]
+        width = (
+            np.minimum(box[2], others[:, 2])
+            - np.maximum(box[0], others[:, 0])
+            + offset
+        )
+        height = (
+            np.minimum(box[3], others[:, 3])
+            - np.maximum(box[1], others[:, 1])
+            + offset
+        )
         inside = width.clip(min=0) * height.clip(min=0)
         with np.errstate(invalid='ignore', divide='ignore'):
-            overlap = inside / (area[done] + area[done + 1:] - inside)
+            overlap = inside / (area[done] + area[done + 1 :] - inside)
         # Two boxes without area do not overlap. (The compiled operator turns
         # the score into NaN in the gaussian case.)
         overlap = np.nan_to_num(overlap)
         if method == GAUSSIAN:
             others[:, 4] *= np.exp(-overlap * overlap / sigma)
         else:
-            lowered = 1 - overlap if method == LINEAR else 0.
+            lowered = 1 - overlap if method == LINEAR else 0.0
             others[:, 4] *= np.where(overlap >= iou_threshold, lowered, 1)
         done += 1
-        count = done + _drop(others[:, 4] < min_score, done, state, area,
-                             index)
+        count = done + _drop(
+            others[:, 4] < min_score, done, state, area, index
+        )
         state, area, index = state[:count], area[:count], index[:count]
     return torch.from_numpy(state), torch.from_numpy(index)
 

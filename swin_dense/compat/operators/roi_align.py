@@ -7,6 +7,7 @@ Dimension key: B images, C channels, H and W pixels, R RoIs (r in a group),
 P bins along an axis, G samples per bin along an axis, T taps (pixels with a
 weight) per bin along an axis.
 """
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,13 +22,14 @@ from swin_dense.compat.operators.sampling import (
 )
 
 # The maximum of a bin without samples, as the compiled CPU operator has it.
-EMPTY_MAXIMUM = -10000.
+EMPTY_MAXIMUM = -10000.0
 # Marks a bin without samples where the position of a maximum is kept.
-NO_POSITION = -1.
+NO_POSITION = -1.0
 
 
 class RoIGeometry(NamedTuple):
     """How boxes become bins and samples."""
+
     output_size: tuple[int, int]  # bins along y and along x
     spatial_scale: float  # pixels of the map per unit of the boxes
     sampling_ratio: int  # samples per bin and axis; 0: one per pixel
@@ -36,6 +38,7 @@ class RoIGeometry(NamedTuple):
 
 class Group(NamedTuple):
     """RoIs that share a sampling grid."""
+
     members: Tensor  # (r,) positions among all RoIs
     image: Tensor  # (r,) image of each
     start: Tensor  # (r, 2) first corner in pixels, y then x
@@ -43,7 +46,9 @@ class Group(NamedTuple):
     grid: tuple[int, int]  # samples per bin along y and along x
 
 
-def mean_forward(features: Tensor, rois: Tensor, geometry: RoIGeometry) -> Tensor:
+def mean_forward(
+    features: Tensor, rois: Tensor, geometry: RoIGeometry
+) -> Tensor:
     """Average the samples of every bin.
 
     Args:
@@ -60,19 +65,22 @@ def mean_forward(features: Tensor, rois: Tensor, geometry: RoIGeometry) -> Tenso
     for group in groups(rois, geometry, channels):
         index, weight = _mean_taps(group, geometry, features.shape[-2:])
         rows = sum_rows(table, index, weight.to(table))
-        output[group.members] = from_rows(rows, len(group.members),
-                                          geometry.output_size).to(output)
+        output[group.members] = from_rows(
+            rows, len(group.members), geometry.output_size
+        ).to(output)
     return output
 
 
-def mean_backward(grad_output: Tensor, rois: Tensor, shape: torch.Size,
-                  geometry: RoIGeometry) -> Tensor:
+def mean_backward(
+    grad_output: Tensor, rois: Tensor, shape: torch.Size, geometry: RoIGeometry
+) -> Tensor:
     """Return the gradient of `mean_forward` in `features`, of `shape`."""
     channels = shape[1]
     table = grad_output.new_zeros(
         shape[0] * shape[2] * shape[3],
         channels,
-        dtype=compute_dtype(grad_output))
+        dtype=compute_dtype(grad_output),
+    )
     for group in groups(rois, geometry, channels):
         index, weight = _mean_taps(group, geometry, shape[-2:])
         rows = to_rows(grad_output[group.members])
@@ -80,8 +88,9 @@ def mean_backward(grad_output: Tensor, rois: Tensor, shape: torch.Size,
     return from_rows(table, shape[0], shape[-2:]).to(grad_output)
 
 
-def max_forward(features: Tensor, rois: Tensor,
-                geometry: RoIGeometry) -> tuple[Tensor, Tensor, Tensor]:
+def max_forward(
+    features: Tensor, rois: Tensor, geometry: RoIGeometry
+) -> tuple[Tensor, Tensor, Tensor]:
     """Take the largest sample of every bin.
 
     Args:
@@ -100,9 +109,13 @@ def max_forward(features: Tensor, rois: Tensor,
     at_x = features.new_full(shape, NO_POSITION)
     for group in groups(rois, geometry, channels, keep_samples=True):
         y, x = (sample_positions(group, axis, geometry) for axis in (0, 1))
-        index, weight = _cross(group, height, width,
-                               *axis_taps(y.flatten(1), height),
-                               *axis_taps(x.flatten(1), width))
+        index, weight = _cross(
+            group,
+            height,
+            width,
+            *axis_taps(y.flatten(1), height),
+            *axis_taps(x.flatten(1), width),
+        )
         values = sum_rows(table, index, weight.to(table))
         bins_y, bins_x = geometry.output_size
         grid_y, grid_x = group.grid
@@ -118,8 +131,13 @@ def max_forward(features: Tensor, rois: Tensor,
     return maxima, at_y, at_x
 
 
-def max_backward(grad_output: Tensor, rois: Tensor, at_y: Tensor, at_x: Tensor,
-                 shape: torch.Size) -> Tensor:
+def max_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    at_y: Tensor,
+    at_x: Tensor,
+    shape: torch.Size,
+) -> Tensor:
     """Return the gradient of `max_forward` in `features`, of `shape`.
 
     Args:
@@ -130,13 +148,14 @@ def max_backward(grad_output: Tensor, rois: Tensor, at_y: Tensor, at_x: Tensor,
     """
     _, channels, height, width = shape
     grad = grad_output.new_zeros(
-        shape.numel(), dtype=compute_dtype(grad_output))
+        shape.numel(), dtype=compute_dtype(grad_output)
+    )
     channel = torch.arange(channels, device=rois.device)
     elements = 4 * channels * grad_output.shape[2:].numel()
     step = max(1, MAX_ELEMENTS // elements)
-    for grad_bins, boxes, y, x in zip(*(tensor.split(step)
-                                        for tensor in (grad_output, rois, at_y,
-                                                       at_x))):
+    for grad_bins, boxes, y, x in zip(
+        *(tensor.split(step) for tensor in (grad_output, rois, at_y, at_x))
+    ):
         found = y != NO_POSITION
         y, y_weight = axis_taps(y.to(grad), height)  # (r, C, P, P, 2)
         x, x_weight = axis_taps(x.to(grad), width)
@@ -160,10 +179,12 @@ def from_rows(rows: Tensor, count: int, size: tuple[int, int]) -> Tensor:
     return rows.view(count, *size, rows.size(1)).permute(0, 3, 1, 2)
 
 
-def groups(rois: Tensor,
-           geometry: RoIGeometry,
-           channels: int,
-           keep_samples: bool = False) -> Iterator[Group]:
+def groups(
+    rois: Tensor,
+    geometry: RoIGeometry,
+    channels: int,
+    keep_samples: bool = False,
+) -> Iterator[Group]:
     """Split RoIs by sampling grid, and into pieces that bound the memory.
 
     RoIs without samples are in no group.
@@ -188,8 +209,13 @@ def groups(rois: Tensor,
         rows = samples if keep_samples else 1
         elements = bins * (4 * samples + rows * channels)
         for part in members.split(max(1, MAX_ELEMENTS // elements)):
-            yield Group(part, rois[part, 0].long(), start[part],
-                        bin_size[part], (grid_y, grid_x))
+            yield Group(
+                part,
+                rois[part, 0].long(),
+                start[part],
+                bin_size[part],
+                (grid_y, grid_x),
+            )
 
 
 def sample_positions(group: Group, axis: int, geometry: RoIGeometry) -> Tensor:
@@ -226,8 +252,9 @@ def axis_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return index, weight * inside[..., None]
 
 
-def _mean_taps(group: Group, geometry: RoIGeometry,
-               size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _mean_taps(
+    group: Group, geometry: RoIGeometry, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Return row index and weight of every tap, (r * P * P, T * T)."""
     taps = []
     for axis in (0, 1):
@@ -255,8 +282,15 @@ def _merge(index: Tensor, weight: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return index.clamp(max=size - 1), merged
 
 
-def _cross(group: Group, height: int, width: int, y: Tensor, y_weight: Tensor,
-           x: Tensor, x_weight: Tensor) -> tuple[Tensor, Tensor]:
+def _cross(
+    group: Group,
+    height: int,
+    width: int,
+    y: Tensor,
+    y_weight: Tensor,
+    x: Tensor,
+    x_weight: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Combine the taps of both axes.
 
     Args:

@@ -6,6 +6,7 @@ that its end falls in; bins of one box may share pixels.
 Dimension key: B images, C channels, H and W pixels, R RoIs (r in a chunk),
 P bins along an axis, S pixels of the largest bin of a chunk.
 """
+
 from collections.abc import Iterator
 
 import torch
@@ -18,8 +19,12 @@ from swin_dense.compat.operators.sampling import MAX_ELEMENTS, compute_dtype
 NO_PIXEL = -1
 
 
-def forward(features: Tensor, rois: Tensor, output_size: tuple[int, int],
-            spatial_scale: float) -> tuple[Tensor, Tensor]:
+def forward(
+    features: Tensor,
+    rois: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+) -> tuple[Tensor, Tensor]:
     """Take the largest pixel of every bin.
 
     Args:
@@ -38,8 +43,9 @@ def forward(features: Tensor, rois: Tensor, output_size: tuple[int, int],
     maxima = features.new_zeros(shape)
     argmax = torch.full(shape, NO_PIXEL, device=features.device)
     table = to_rows(features)
-    for part, pixels, inside in _chunks(rois, output_size, spatial_scale,
-                                        features.shape):
+    for part, pixels, inside in _chunks(
+        rois, output_size, spatial_scale, features.shape
+    ):
         image = rois[part, 0].long() * (height * width)
         rows = table[pixels + image[:, None, None, None]]
         rows = rows.masked_fill(~inside[..., None], -torch.inf)
@@ -53,8 +59,9 @@ def forward(features: Tensor, rois: Tensor, output_size: tuple[int, int],
     return maxima, argmax
 
 
-def backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
-             shape: torch.Size) -> Tensor:
+def backward(
+    grad_output: Tensor, rois: Tensor, argmax: Tensor, shape: torch.Size
+) -> Tensor:
     """Return the gradient of `forward` in `features`, of `shape`.
 
     Args:
@@ -64,7 +71,8 @@ def backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
         shape: (B, C, H, W).
     """
     grad = grad_output.new_zeros(
-        shape.numel(), dtype=compute_dtype(grad_output))
+        shape.numel(), dtype=compute_dtype(grad_output)
+    )
     channel = torch.arange(shape[1], device=rois.device)
     plane = rois[:, :1].long() * shape[1] + channel  # (R, C)
     index = plane[..., None, None] * shape[2:].numel() + argmax.clamp(min=0)
@@ -73,8 +81,12 @@ def backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
     return grad.view(shape).to(grad_output)
 
 
-def _chunks(rois: Tensor, output_size: tuple[int, int], spatial_scale: float,
-            shape: torch.Size) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _chunks(
+    rois: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    shape: torch.Size,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield RoIs of about one size, so that little is read for nothing.
 
     Returns:
@@ -88,13 +100,15 @@ def _chunks(rois: Tensor, output_size: tuple[int, int], spatial_scale: float,
     firsts, lasts = [], []
     for axis, (bins, size) in enumerate(zip(output_size, shape[2:])):
         edge = torch.arange(bins + 1).to(start) * (
-            extent[:, axis, None] / bins)
+            extent[:, axis, None] / bins
+        )
         # The compiled operator rounds in float32, whatever the type.
         edge = (edge + start[:, axis, None]).float()
         firsts.append(edge[:, :-1].floor().clamp(0, size).long())
         lasts.append(edge[:, 1:].ceil().clamp(0, size).long())
-    spans = torch.stack([(last - first).amax(1)
-                         for first, last in zip(firsts, lasts)], 1)
+    spans = torch.stack(
+        [(last - first).amax(1) for first, last in zip(firsts, lasts)], 1
+    )
     order = spans.prod(1).argsort(descending=True, stable=True)
     order = order[(extent > 0).all(1)[order]]
     per_pixel = shape[1] * output_size[0] * output_size[1]

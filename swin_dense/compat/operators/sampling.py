@@ -7,6 +7,7 @@ every device, so no sample is ever written out.
 
 Dimension key: N bags, T taps (pixels) per bag, C channels.
 """
+
 from collections.abc import Callable, Sequence
 
 import torch
@@ -39,8 +40,9 @@ def sum_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     return F.embedding_bag(index, table, mode='sum', per_sample_weights=weight)
 
 
-def add_rows(table: Tensor, index: Tensor, weight: Tensor,
-             rows: Tensor) -> None:
+def add_rows(
+    table: Tensor, index: Tensor, weight: Tensor, rows: Tensor
+) -> None:
     """Add `weight[n, t] * rows[n]` to `table[index[n, t]]`, in place.
 
     The transpose of `sum_rows`. Taps are sorted by the row that they fall on
@@ -60,12 +62,14 @@ def add_rows(table: Tensor, index: Tensor, weight: Tensor,
         rows,
         counts.cumsum(0) - counts,
         mode='sum',
-        per_sample_weights=weight.flatten()[order])
+        per_sample_weights=weight.flatten()[order],
+    )
     table.index_add_(0, target, sums)
 
 
-def bilinear_taps(y: Tensor, x: Tensor, height: Size,
-                  width: Size) -> tuple[Tensor, Tensor]:
+def bilinear_taps(
+    y: Tensor, x: Tensor, height: Size, width: Size
+) -> tuple[Tensor, Tensor]:
     """Return the four pixels around every position and their weights.
 
     Pixels outside the map count as zero. From one pixel outside on, a
@@ -81,21 +85,31 @@ def bilinear_taps(y: Tensor, x: Tensor, height: Size,
         those of the positions; the weight is differentiable in `y` and `x`.
     """
     inside = (y > -1) & (y < height) & (x > -1) & (x < width)
-    y, x = (v.masked_fill(~inside, 0.) for v in (y, x))
+    y, x = (v.masked_fill(~inside, 0.0) for v in (y, x))
     top, left = y.detach().floor(), x.detach().floor()
     index, weight = [], []
     for row, row_weight in ((top, top + 1 - y), (top + 1, y - top)):
-        for column, column_weight in ((left, left + 1 - x), (left + 1,
-                                                             x - left)):
-            valid = inside & (row >= 0) & (row < height) & (column >= 0) & (
-                column < width)
+        for column, column_weight in (
+            (left, left + 1 - x),
+            (left + 1, x - left),
+        ):
+            valid = (
+                inside
+                & (row >= 0)
+                & (row < height)
+                & (column >= 0)
+                & (column < width)
+            )
             index.append((row.long() * width + column.long()) * valid)
             weight.append(row_weight * column_weight * valid)
     return torch.stack(index, -1), torch.stack(weight, -1)
 
 
-def vector_jacobian(function: Callable[..., Tensor], inputs: Sequence[Tensor],
-                    grad_output: Tensor) -> tuple[Tensor, ...]:
+def vector_jacobian(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    grad_output: Tensor,
+) -> tuple[Tensor, ...]:
     """Return the gradients of `function(*inputs)` in its inputs.
 
     Args:

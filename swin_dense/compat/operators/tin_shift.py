@@ -2,6 +2,7 @@
 
 Dimension key: B clips, T frames, C channels, P pixels, G groups of channels.
 """
+
 import torch
 from torch import Tensor
 

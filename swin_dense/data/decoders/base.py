@@ -6,6 +6,7 @@ turned upright where the file says how it was held (not by decord).
 
 H and W are the height and width of a frame in pixels.
 """
+
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,6 +34,7 @@ class Decoder:
     Raises:
         VideoError: The clip cannot be opened, or has no frames.
     """
+
     name = ''
 
     def __init__(self, path: str, num_threads: int = 1) -> None:
@@ -60,7 +62,8 @@ class Decoder:
         if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
             raise VideoError(
                 f'{self.path} has the frames 0 to {self.num_frames - 1}; '
-                f'asked for are {wanted[0]} to {wanted[-1]}')
+                f'asked for are {wanted[0]} to {wanted[-1]}'
+            )
         found: dict[int, np.ndarray] = {}
         left = FRAMES_AT_ONCE * max_pixels()
         for index, frame in self._read(wanted) if wanted else ():
@@ -72,12 +75,15 @@ class Decoder:
                     f'{frame.shape[1]}×{frame.shape[0]} have more than the '
                     f'{FRAMES_AT_ONCE * max_pixels():,} pixels that are '
                     f'decoded at a time, {FRAMES_AT_ONCE} times the limit '
-                    f'that {VARIABLE} sets')
+                    f'that {VARIABLE} sets'
+                )
         sizes = {frame.shape for frame in found.values()}
         if len(sizes) > 1:
-            raise VideoError(f'{self.path} changes its size: frames are '
-                             f'{sorted(size[:2] for size in sizes)} (height, '
-                             'width)')
+            raise VideoError(
+                f'{self.path} changes its size: frames are '
+                f'{sorted(size[:2] for size in sizes)} (height, '
+                'width)'
+            )
         frames, given = [], set()
         for index in map(int, indices):
             # Transforms that flip in place would flip a shared one twice.
@@ -123,9 +129,11 @@ class Decoder:
         try:
             self.path.encode()
         except UnicodeEncodeError:
-            raise VideoError(f'{self.path} has a name that is not UTF-8, '
-                             f'which {self.name} cannot open: rename it, or '
-                             'install PyAV (pip install av)') from None
+            raise VideoError(
+                f'{self.path} has a name that is not UTF-8, '
+                f'which {self.name} cannot open: rename it, or '
+                'install PyAV (pip install av)'
+            ) from None
 
     def _fails(self, error: Exception) -> VideoError:
         """What to raise when the library reports an error."""

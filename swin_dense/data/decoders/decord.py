@@ -1,4 +1,5 @@
 """Frames by decord."""
+
 import os
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,7 @@ class DecordDecoder(Decoder):
     That is exact in MP4, MKV and WebM files. In MPEG streams it takes other
     frames than those asked for, so it comes last.
     """
+
     name = 'decord'
 
     @staticmethod
@@ -26,11 +28,13 @@ class DecordDecoder(Decoder):
 
     def _open(self) -> int:
         import decord
+
         self._check_name()
         self._failure = (decord.DECORDError, RuntimeError, IndexError)
         try:
             self._reader = decord.VideoReader(
-                os.path.abspath(self.path), num_threads=self.num_threads)
+                os.path.abspath(self.path), num_threads=self.num_threads
+            )
         except self._failure as error:
             raise self._fails(error) from None
         self.fps = float(self._reader.get_avg_fps()) or None

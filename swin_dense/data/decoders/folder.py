@@ -1,4 +1,5 @@
 """Frames that are files of one folder."""
+
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,18 +21,25 @@ class FrameFolder(Decoder):
     Numbers in names count as numbers, so that 10 follows 9; images of optical
     flow (`flow_*`) are left out.
     """
+
     name = 'folder'
 
     def _open(self) -> int:
         names = [
-            path.name for path in Path(self.path).iterdir() if
-            path.suffix.lower() in PICTURES and not path.name.startswith(FLOW)
+            path.name
+            for path in Path(self.path).iterdir()
+            if path.suffix.lower() in PICTURES
+            and not path.name.startswith(FLOW)
         ]
         self._names = sorted(
             names,
-            key=lambda name: [(len(part.lstrip('0')), part.lstrip('0'))
-                              if part.isdigit() else (0, part)
-                              for part in re.split(r'(\d+)', name)])
+            key=lambda name: [
+                (len(part.lstrip('0')), part.lstrip('0'))
+                if part.isdigit()
+                else (0, part)
+                for part in re.split(r'(\d+)', name)
+            ],
+        )
         return len(names)
 
     def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,4 +1,5 @@
 """Frames by OpenCV."""
+
 import os
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +10,8 @@ from swin_dense.data.decoders.base import Decoder, VideoError
 
 
 class OpenCVDecoder(Decoder):
-    """Frames by OpenCV, counted from the start: its seeking is not exact.
-    """
+    """Frames by OpenCV, counted from the start: its seeking is not exact."""
+
     name = 'opencv'
 
     def _capture(self) -> cv2.VideoCapture:
@@ -20,7 +21,8 @@ class OpenCVDecoder(Decoder):
             raise VideoError(f'{self.path} cannot be opened by OpenCV')
         self._check_size(
             capture.get(cv2.CAP_PROP_FRAME_WIDTH),
-            capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+            capture.get(cv2.CAP_PROP_FRAME_HEIGHT),
+        )
         return capture
 
     def _open(self) -> int:
@@ -41,6 +43,7 @@ class OpenCVDecoder(Decoder):
             done, pixels = capture.retrieve()
             if index < target or not done:
                 raise VideoError(
-                    f'{self.path}: frame {target} cannot be decoded')
+                    f'{self.path}: frame {target} cannot be decoded'
+                )
             yield target, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
         capture.release()

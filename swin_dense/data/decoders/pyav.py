@@ -1,4 +1,5 @@
 """Reading frames of a clip by PyAV."""
+
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ class PyAVDecoder(Decoder):
     Reading starts at the last key frame before a wanted one. A file whose
     stamps do not tell its frames apart is decoded from the start and counted.
     """
+
     name = 'pyav'
 
     @staticmethod
@@ -42,8 +44,9 @@ class PyAVDecoder(Decoder):
         self._position = -1  # the frame there
         self._container = None
         self._start()
-        self._check_size(self._stream.codec_context.width,
-                         self._stream.codec_context.height)
+        self._check_size(
+            self._stream.codec_context.width, self._stream.codec_context.height
+        )
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
         self.announced = self._stream.frames or None
@@ -52,6 +55,7 @@ class PyAVDecoder(Decoder):
     def _start(self) -> None:
         """Open the file, anew if it is open: not all kinds can rewind."""
         import av
+
         if self._container is not None:
             self._container.close()
         try:
@@ -64,8 +68,9 @@ class PyAVDecoder(Decoder):
             raise VideoError(f'{self.path} holds no video')
         self._stream = streams[0]
         if self._stream.codec_context is None:
-            raise VideoError(f'{self.path} is of a codec that PyAV does not '
-                             'know')
+            raise VideoError(
+                f'{self.path} is of a codec that PyAV does not know'
+            )
         self._stream.codec_context.thread_count = self.num_threads
 
     def _list_packets(self) -> int:
@@ -85,9 +90,13 @@ class PyAVDecoder(Decoder):
         self._stamps: list[int] | None = sorted(stamps)
         # The frames where decoding can start. To seek by the time of decoding
         # never leads behind them.
-        self._keys = sorted((bisect_left(self._stamps, pts),
-                             pts if dts is None else min(pts, dts))
-                            for pts, dts in keys)
+        self._keys = sorted(
+            (
+                bisect_left(self._stamps, pts),
+                pts if dts is None else min(pts, dts),
+            )
+            for pts, dts in keys
+        )
         return len(stamps)
 
     def _count(self) -> int:
@@ -134,7 +143,8 @@ class PyAVDecoder(Decoder):
                 if wanted[-1] >= self.num_frames:
                     raise VideoError(
                         f'{self.path}: only {self.num_frames} of {listed} '
-                        'frames can be decoded')
+                        'frames can be decoded'
+                    )
             for index, frame in enumerate(self._from(None)):
                 if index in due:
                     found.add(index)
@@ -149,14 +159,18 @@ class PyAVDecoder(Decoder):
         if len(found) < len(due):
             raise VideoError(
                 f'{self.path}: only {len(found)} of the {len(wanted)} frames '
-                f'{wanted[0]} to {wanted[-1]} can be decoded')
+                f'{wanted[0]} to {wanted[-1]} can be decoded'
+            )
 
     def _at(self, index: int):
         """A frame; None if decoding does not give it."""
         number = bisect_right(self._keys, (index, float('inf'))) - 1
         key, seek_to = self._keys[number] if number >= 0 else (0, None)
-        if (self._decoded is None or index <= self._position
-                or key > self._position + SEEK_BEYOND):
+        if (
+            self._decoded is None
+            or index <= self._position
+            or key > self._position + SEEK_BEYOND
+        ):
             self._decoded = self._from(seek_to)
         for frame in self._decoded:
             if frame.pts is None or frame.pts > self._stamps[index]:

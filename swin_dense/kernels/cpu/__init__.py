@@ -1,4 +1,5 @@
 """Kernels for a CPU: chunks that fit its cache, read from the map by index."""
+
 from math import prod
 
 import torch
@@ -36,13 +37,13 @@ class CPUKernels(PlainKernels):
             return f'the tensor is on {x.device.type}'
         return 'the model is traced' if is_traced() else None
 
-    def linear(self, x: Tensor, weight: Tensor,
-               bias: Tensor | None) -> Tensor:
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias`."""
         return linear(x, weight, bias)
 
-    def feed_forward(self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear,
-                     approximate: str) -> Tensor:
+    def feed_forward(
+        self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear, approximate: str
+    ) -> Tensor:
         """Run linear, GELU, linear, keeping what is wide in the cache."""
         grad = torch.is_grad_enabled()
         tokens = x.flatten(0, -2)  # (B * H * W, C)
@@ -50,29 +51,39 @@ class CPUKernels(PlainKernels):
         if grad and len(chunks) == 1:
             # Chunks have nothing to save in the backward pass.
             return super().feed_forward(x, fc1, fc2, approximate)
-        out = ChunkedGELUNetwork.apply(tokens, fc1.weight, fc1.bias,
-                                       fc2.weight, fc2.bias, approximate,
-                                       chunks, grad)
+        out = ChunkedGELUNetwork.apply(
+            tokens,
+            fc1.weight,
+            fc1.bias,
+            fc2.weight,
+            fc2.bias,
+            approximate,
+            chunks,
+            grad,
+        )
         return out.view_as(x)
 
-    def mix_windows(self, x: Tensor, layout: WindowLayout,
-                    mix: MixFunction) -> Tensor:
+    def mix_windows(
+        self, x: Tensor, layout: WindowLayout, mix: MixFunction
+    ) -> Tensor:
         """Mix all windows at once, read by index."""
         index, size = self._index(x, layout), prod(layout.window)
         windows = gather_windows(x.flatten(0, -2), index, size)
         mask = index.chunks[0].mask(self._mask(x, layout, x.dtype))
         return scatter_windows(mix(windows, mask), index).view_as(x)
 
-    def window_attention(self, qkv: Tensor, layout: WindowLayout,
-                         terms: AttentionTerms) -> Tensor:
+    def window_attention(
+        self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
+    ) -> Tensor:
         """Attend chunk by chunk, reading windows from the map."""
         if terms.dropout:  # chunks are computed twice
             return super().window_attention(qkv, layout, terms)
         mask = self._mask(qkv, layout, terms.bias.dtype)
         tokens = qkv.flatten(0, -2)  # (B * H * W, 3 * C)
         size = prod(layout.window)
-        index = self._index(qkv, layout,
-                            size * (qkv.shape[-1] + len(terms.bias) * size))
+        index = self._index(
+            qkv, layout, size * (qkv.shape[-1] + len(terms.bias) * size)
+        )
         if torch.is_grad_enabled() and len(index.chunks) == 1:
             # The backward pass has no chunk to compute anew.
             slots = gather_windows(tokens, index, size, terms.padding)
@@ -84,11 +95,15 @@ class CPUKernels(PlainKernels):
 
     def can_run_block(self, block: Block, x: Tensor) -> bool:
         """Return True in evaluation without gradients."""
-        return not (block.training or torch.is_grad_enabled()
-                    or block.mlp.elements_per_token is None)
+        return not (
+            block.training
+            or torch.is_grad_enabled()
+            or block.mlp.elements_per_token is None
+        )
 
-    def run_block(self, block: Block, x: Tensor,
-                  layout: WindowLayout) -> Tensor:
+    def run_block(
+        self, block: Block, x: Tensor, layout: WindowLayout
+    ) -> Tensor:
         """Run a block while its windows are in the cache."""
         widest = block.mixer.elements_per_window(layout.window)
         index = self._index(x, layout, widest)
@@ -96,17 +111,17 @@ class CPUKernels(PlainKernels):
         with pack_weights_once():
             return run_block(block, x, layout.window, index, mask, self)
 
-    def _index(self,
-               x: Tensor,
-               layout: WindowLayout,
-               widest: int | None = None) -> WindowIndex:
+    def _index(
+        self, x: Tensor, layout: WindowLayout, widest: int | None = None
+    ) -> WindowIndex:
         """Return an index with chunks for results so wide, or of one chunk."""
         windows = len(x) * layout.num_windows
         count = 1
         if widest is not None:
             count = num_chunks(windows, widest, compute_dtype(x))
         return self.cache.get(
-            make_window_index, layout, len(x), count, device=x.device)
+            make_window_index, layout, len(x), count, device=x.device
+        )
 
 
 KERNELS = CPUKernels

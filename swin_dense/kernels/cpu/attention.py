@@ -1,4 +1,5 @@
 """Attention in windows, chunk by chunk, forward and backward."""
+
 from typing import Any
 
 import torch
@@ -14,9 +15,12 @@ from swin_dense.kernels.plain import attend
 from swin_dense.ops import WindowMask
 
 
-def attend_in_chunks(qkv: Tensor, index: WindowIndex,
-                     mask: WindowMask | None,
-                     terms: AttentionTerms) -> Tensor:
+def attend_in_chunks(
+    qkv: Tensor,
+    index: WindowIndex,
+    mask: WindowMask | None,
+    terms: AttentionTerms,
+) -> Tensor:
     """Attend within windows that are read from the map by index.
 
     Only queries, keys and values are kept for the backward pass, which
@@ -31,23 +35,34 @@ def attend_in_chunks(qkv: Tensor, index: WindowIndex,
     Returns:
         Mixed values `(B * H * W, C)`. They cannot be differentiated twice.
     """
-    return _ChunkedAttention.apply(qkv, terms.bias, terms.padding,
-                                   terms.cosine, index, mask, terms.scale)
+    return _ChunkedAttention.apply(
+        qkv, terms.bias, terms.padding, terms.cosine, index, mask, terms.scale
+    )
 
 
 class _ChunkedAttention(torch.autograd.Function):
-
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, bias: Tensor, padding: Tensor | None,
-                cosine: Tensor | None, index: WindowIndex,
-                mask: WindowMask | None, scale: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        qkv: Tensor,
+        bias: Tensor,
+        padding: Tensor | None,
+        cosine: Tensor | None,
+        index: WindowIndex,
+        mask: WindowMask | None,
+        scale: float,
+    ) -> Tensor:
         dtype = compute_dtype(qkv)
         ctx.save_for_backward(qkv, bias, padding, cosine)
         ctx.settings = index, mask, scale, dtype
         tokens = bias.shape[-1]
         # Detached, so that `attend` sees that no gradient is asked for.
-        terms = AttentionTerms(bias.detach(), None, scale,
-                               None if cosine is None else cosine.detach())
+        terms = AttentionTerms(
+            bias.detach(),
+            None,
+            scale,
+            None if cosine is None else cosine.detach(),
+        )
         slots = sum(len(chunk.token_of_slot) for chunk in index.chunks)
         out = qkv.new_empty(slots // tokens, tokens, qkv.shape[-1] // 3)
 
@@ -77,16 +92,19 @@ class _ChunkedAttention(torch.autograd.Function):
             with torch.enable_grad():
                 out = attend(inputs[0], chunk.mask(mask), terms)
             part, *parts = torch.autograd.grad(
-                out, inputs,
-                chunk.gather(grad, tokens).to(out.dtype))
+                out, inputs, chunk.gather(grad, tokens).to(out.dtype)
+            )
             for name, value in zip(('bias', 'cosine'), parts):
                 sums.add(worker, name, value)
             part = part.flatten(0, 1)  # (n * N, 3 * C)
             slots = chunk.token_of_slot
             if chunk.padding is not None:
                 if padding is not None:
-                    sums.add(worker, 'padding',
-                             part.index_select(0, chunk.padding).sum(0))
+                    sums.add(
+                        worker,
+                        'padding',
+                        part.index_select(0, chunk.padding).sum(0),
+                    )
                 part = part.index_select(0, chunk.inside)
                 slots = slots.index_select(0, chunk.inside)
             # Every token has one slot, so workers do not meet.
@@ -95,5 +113,6 @@ class _ChunkedAttention(torch.autograd.Function):
         share_out(work, len(index.chunks))
         grads = (
             sums.total(name, bias.dtype)
-            for name in ('bias', 'padding', 'cosine'))
+            for name in ('bias', 'padding', 'cosine')
+        )
         return grad_qkv, *grads, None, None, None

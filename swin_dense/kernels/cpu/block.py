@@ -1,4 +1,5 @@
 """A whole block without gradients: all but two maps stay in the cache."""
+
 import torch
 from torch import Tensor
 
@@ -11,8 +12,14 @@ from swin_dense.ops import WindowMask
 from swin_dense.ops.grid import Grid
 
 
-def run_block(block: Block, x: Tensor, window: Grid, index: WindowIndex,
-              mask: WindowMask | None, kernels: Kernels) -> Tensor:
+def run_block(
+    block: Block,
+    x: Tensor,
+    window: Grid,
+    index: WindowIndex,
+    mask: WindowMask | None,
+    kernels: Kernels,
+) -> Tensor:
     """Run a block on maps.
 
     Args:
@@ -41,10 +48,10 @@ def run_block(block: Block, x: Tensor, window: Grid, index: WindowIndex,
             rows = block.norm1(rows)
         chunk.fill(rows)  # padding comes after the norm
         mixed = mixer.mix(
-            rows.view(-1, size, x.shape[-1]), shared, chunk.mask(mask),
-            kernels)
+            rows.view(-1, size, x.shape[-1]), shared, chunk.mask(mask), kernels
+        )
         start, stop = chunk.rows.start, chunk.rows.stop
-        windows[start * size:stop * size] = mixed.flatten(0, 1)
+        windows[start * size : stop * size] = mixed.flatten(0, 1)
 
     out = torch.empty_like(tokens, dtype=out_dtype)
     parts = cut_chunks(len(tokens), mlp.elements_per_token, dtype)

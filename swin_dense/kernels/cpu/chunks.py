@@ -5,6 +5,7 @@ network. On a CPU both run faster in chunks: intermediate results of a chunk
 stay in the processor's cache and reuse the same memory, instead of streaming
 through fresh buffers as large as the map.
 """
+
 import torch
 
 from swin_dense.kernels.cpu.threads import num_workers

@@ -1,4 +1,5 @@
 """The feed-forward network, chunk by chunk, forward and backward."""
+
 from typing import Any
 
 import torch
@@ -26,9 +27,17 @@ class ChunkedGELUNetwork(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor,
-                weight2: Tensor, bias2: Tensor, approximate: str,
-                chunks: list[slice], keep: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight1: Tensor,
+        bias1: Tensor,
+        weight2: Tensor,
+        bias2: Tensor,
+        approximate: str,
+        chunks: list[slice],
+        keep: bool,
+    ) -> Tensor:
         dtype = compute_dtype(x)
         out = x.new_empty(x.shape, dtype=output_dtype(x))
         hidden = [out] * len(chunks)  # one for each chunk, to copy nothing
@@ -63,13 +72,18 @@ class ChunkedGELUNetwork(torch.autograd.Function):
             rows = chunks[number]
             grad_out = grad[rows].to(dtype)
             wide = hidden[number].to(dtype)
-            sums.add_product(worker, 'weight2', grad_out.t(),
-                             F.gelu(wide, approximate=approximate))
+            sums.add_product(
+                worker,
+                'weight2',
+                grad_out.t(),
+                F.gelu(wide, approximate=approximate),
+            )
             sums.add(worker, 'bias2', grad_out.sum(0))
             wide = torch.ops.aten.gelu_backward(
                 linear_no_grad(grad_out, weight2.t(), None),
                 wide,
-                approximate=approximate)
+                approximate=approximate,
+            )
             sums.add_product(worker, 'weight1', wide.t(), x[rows].to(dtype))
             sums.add(worker, 'bias1', wide.sum(0))
             grad_x[rows] = linear_no_grad(wide, weight1.t(), None)

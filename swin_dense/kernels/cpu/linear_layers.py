@@ -1,4 +1,5 @@
 """Linear layers on the CPU, by the fastest kernel there is."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,8 +56,10 @@ def output_dtype(x: Tensor) -> torch.dtype:
 
 @lru_cache(maxsize=1)
 def _multiplies_bfloat16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported()
-                or torch.cpu._is_amx_tile_supported())
+    return bool(
+        torch.cpu._is_avx512_bf16_supported()
+        or torch.cpu._is_amx_tile_supported()
+    )
 
 
 @lru_cache(maxsize=1)
@@ -78,8 +81,9 @@ def _prefers_onednn() -> bool:
     return True
 
 
-def _pack(weight: Tensor, rows: int, dtype: torch.dtype,
-          reorder: bool) -> Tensor:
+def _pack(
+    weight: Tensor, rows: int, dtype: torch.dtype, reorder: bool
+) -> Tensor:
     """Return a weight as the kernel likes it.
 
     Args:
@@ -100,10 +104,9 @@ def _pack(weight: Tensor, rows: int, dtype: torch.dtype,
     return packed[key][0]
 
 
-def linear_no_grad(x: Tensor,
-                   weight: Tensor,
-                   bias: Tensor | None,
-                   gelu: str | None = None) -> Tensor:
+def linear_no_grad(
+    x: Tensor, weight: Tensor, bias: Tensor | None, gelu: str | None = None
+) -> Tensor:
     """Compute `x @ weight.T + bias`, then perhaps GELU, without gradients.
 
     Args:
@@ -121,9 +124,9 @@ def linear_no_grad(x: Tensor,
     bias = None if bias is None else bias.to(x.dtype)
     if fuses:
         activation = ('none', '') if gelu is None else ('gelu', gelu)
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias,
-                                                  activation[0], [],
-                                                  activation[1])
+        return torch.ops.mkldnn._linear_pointwise(
+            x, weight, bias, activation[0], [], activation[1]
+        )
     y = torch.nn.functional.linear(x, weight, bias)
     # In place, while the chunk is still in the cache.
     return y if gelu is None else torch.ops.aten.gelu_(y, approximate=gelu)
@@ -147,8 +150,9 @@ class _Linear(torch.autograd.Function):
     """The autograd side of `linear`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor,
-                bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dtype, out = compute_dtype(x), output_dtype(x)
         with torch.autocast('cpu', enabled=False):

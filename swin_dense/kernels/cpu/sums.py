@@ -20,8 +20,9 @@ class Sums:
         part = self._parts.get((name, worker))
         self._parts[name, worker] = value if part is None else part.add_(value)
 
-    def add_product(self, worker: int, name: str, a: Tensor,
-                    b: Tensor) -> None:
+    def add_product(
+        self, worker: int, name: str, a: Tensor, b: Tensor
+    ) -> None:
         """Add the product of `(D, n)` and `(n, C)` to a sum `(D, C)`."""
         part = self._parts.get((name, worker))
         if part is None:

@@ -5,6 +5,7 @@ is done. Work in chunks is many small operations: where another program holds
 a core, each of them waits for it. Here a thread takes chunks of its own
 through all operations, and the threads meet once, at the end.
 """
+
 import os
 import threading
 from collections.abc import Callable
@@ -46,7 +47,9 @@ def share_out(work: Callable[[int, int], None], count: int) -> None:
     workers = min(num_workers(), count)
     without_grad = (
         torch.inference_mode
-        if torch.is_inference_mode_enabled() else torch.no_grad)
+        if torch.is_inference_mode_enabled()
+        else torch.no_grad
+    )
 
     def run(worker: int) -> None:
         # Each thread has switches of its own.

@@ -4,6 +4,7 @@ It does what padding, shift and partition do, and back, in one pass instead of
 three. Windows with the same mask come one after the other, so that a chunk of
 them mostly needs one.
 """
+
 from math import prod
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ class WindowChunk(NamedTuple):
         mask_index: Mask of each window, `(n, )`, or `(1, )` if they share
             it; None where nothing is hidden.
     """
+
     rows: slice
     token_of_slot: Tensor
     padding: Tensor | None
@@ -39,10 +41,9 @@ class WindowChunk(NamedTuple):
             return None
         return mask.masks.index_select(0, self.mask_index)
 
-    def gather(self,
-               tokens: Tensor,
-               window_tokens: int,
-               filler: Tensor | None = None) -> Tensor:
+    def gather(
+        self, tokens: Tensor, window_tokens: int, filler: Tensor | None = None
+    ) -> Tensor:
         """Read these windows `(n, N, C)` from tokens `(B * H * W, C)`.
 
         Args:
@@ -71,13 +72,14 @@ class WindowIndex(NamedTuple):
         chunks: All windows, in an order of their own.
         slot_of_token: Slot of each token, `(B * H * W, )`.
     """
+
     chunks: tuple[WindowChunk, ...]
     slot_of_token: Tensor
 
 
-def make_window_index(layout: WindowLayout,
-                      batch: int,
-                      count: int = 1) -> WindowIndex:
+def make_window_index(
+    layout: WindowLayout, batch: int, count: int = 1
+) -> WindowIndex:
     """Make the index of a batch of maps.
 
     Args:
@@ -90,7 +92,8 @@ def make_window_index(layout: WindowLayout,
     number = cut_windows(number, layout).squeeze(-1)  # (B * K, N), 0: padding
     # Padding makes windows differ as well.
     kinds = window_mask(
-        layout._replace(mask_padding=True, mask_value=0.), batch)
+        layout._replace(mask_padding=True, mask_value=0.0), batch
+    )
     if kinds is None:
         order = torch.arange(len(number))
     else:
@@ -102,28 +105,35 @@ def make_window_index(layout: WindowLayout,
     mask_index = None if mask is None else mask.mask_index[order]
     chunks = tuple(
         _chunk(rows, number[rows].flatten(), mask_index)
-        for rows in slices(len(number), count))
+        for rows in slices(len(number), count)
+    )
     return WindowIndex(chunks, slot_of_token[1:])
 
 
-def _chunk(rows: slice, number: Tensor,
-           mask_index: Tensor | None) -> WindowChunk:
+def _chunk(
+    rows: slice, number: Tensor, mask_index: Tensor | None
+) -> WindowChunk:
     padding = (number == 0).nonzero().flatten()
     if mask_index is not None:
         mask_index = mask_index[rows]
         if (mask_index == mask_index[0]).all():
             mask_index = mask_index[:1]
     has_padding = len(padding) > 0
-    return WindowChunk(rows, (number - 1).clamp(min=0),
-                       padding if has_padding else None,
-                       number.nonzero().flatten() if has_padding else None,
-                       mask_index)
+    return WindowChunk(
+        rows,
+        (number - 1).clamp(min=0),
+        padding if has_padding else None,
+        number.nonzero().flatten() if has_padding else None,
+        mask_index,
+    )
 
 
-def gather_windows(tokens: Tensor,
-                   index: WindowIndex,
-                   window_tokens: int,
-                   filler: Tensor | None = None) -> Tensor:
+def gather_windows(
+    tokens: Tensor,
+    index: WindowIndex,
+    window_tokens: int,
+    filler: Tensor | None = None,
+) -> Tensor:
     """Read the windows `(B * K, N, C)` of an index with one chunk.
 
     Args:
@@ -144,8 +154,13 @@ class _Gather(torch.autograd.Function):
     """Reads by index both ways: every token has one slot, nothing adds up."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, filler: Tensor | None,
-                index: WindowIndex, window_tokens: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        tokens: Tensor,
+        filler: Tensor | None,
+        index: WindowIndex,
+        window_tokens: int,
+    ) -> Tensor:
         ctx.index = index
         return index.chunks[0].gather(tokens, window_tokens, filler)
 
@@ -155,14 +170,20 @@ class _Gather(torch.autograd.Function):
         slots, padding = grad.flatten(0, 1), ctx.index.chunks[0].padding
         grad_filler = None
         if ctx.needs_input_grad[1]:
-            grad_filler = slots.new_zeros(slots.shape[-1]) if (
-                padding is None) else slots.index_select(0, padding).sum(0)
-        return (slots.index_select(0, ctx.index.slot_of_token), grad_filler,
-                None, None)
+            grad_filler = (
+                slots.new_zeros(slots.shape[-1])
+                if (padding is None)
+                else slots.index_select(0, padding).sum(0)
+            )
+        return (
+            slots.index_select(0, ctx.index.slot_of_token),
+            grad_filler,
+            None,
+            None,
+        )
 
 
 class _Scatter(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx: Any, windows: Tensor, index: WindowIndex) -> Tensor:
         ctx.index, ctx.window_tokens = index, windows.shape[1]

@@ -1,4 +1,5 @@
 """Downloads: kept, checked, never partial, safe side by side."""
+
 import hashlib
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from swin_dense.checkpoints.files import published
 from swin_dense.checkpoints.files.download import cached_path
 from swin_dense.checkpoints.files.read import read_checkpoint
 
-CONTENT = {'state_dict': {'w': torch.arange(4.)}}
+CONTENT = {'state_dict': {'w': torch.arange(4.0)}}
 
 
 def save(path, content=CONTENT):
@@ -40,8 +41,9 @@ class Quiet(SimpleHTTPRequestHandler):
             self.send_header('Location', self.path.partition('?to=')[2])
             self.end_headers()
         elif 'dripping' in self.path or 'endless' in self.path:
-            self.drip(b'HTTP/1.0 200 OK\r\n' + b'\r\n' *
-                      ('endless' in self.path))
+            self.drip(
+                b'HTTP/1.0 200 OK\r\n' + b'\r\n' * ('endless' in self.path)
+            )
         else:
             super().do_GET()
 
@@ -51,7 +53,7 @@ class Quiet(SimpleHTTPRequestHandler):
             self.wfile.write(start)
             for number in range(600):
                 self.wfile.write(b'X-%d: 1\r\n' % number)
-                time.sleep(.02)
+                time.sleep(0.02)
 
     def send_header(self, keyword, value):
         if keyword != 'Content-Length' or 'unsized' not in self.path:
@@ -63,11 +65,11 @@ class Quiet(SimpleHTTPRequestHandler):
     def copyfile(self, source, outputfile):
         content = source.read()
         if 'cut' in self.path:
-            content = content[:len(content) // 2]
+            content = content[: len(content) // 2]
         for start in range(0, len(content), 4096):
-            outputfile.write(content[start:start + 4096])
+            outputfile.write(content[start : start + 4096])
             if 'slow' in self.path:
-                time.sleep(.02)
+                time.sleep(0.02)
 
 
 @pytest.fixture
@@ -77,8 +79,9 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
     served = tmp_path / 'served'
     served.mkdir()
-    http = ThreadingHTTPServer(('127.0.0.1', 0),
-                               partial(Quiet, directory=str(served)))
+    http = ThreadingHTTPServer(
+        ('127.0.0.1', 0), partial(Quiet, directory=str(served))
+    )
     threading.Thread(target=http.serve_forever, daemon=True).start()
     yield served, f'http://127.0.0.1:{http.server_port}'
     http.shutdown()
@@ -87,8 +90,10 @@ def server(tmp_path, monkeypatch):
 
 def cached(tmp_path):
     return sorted(
-        p.name for p in (tmp_path / 'hub').rglob('*')
-        if p.is_file() and p.suffix != '.sha256')
+        p.name
+        for p in (tmp_path / 'hub').rglob('*')
+        if p.is_file() and p.suffix != '.sha256'
+    )
 
 
 def with_hash(path):
@@ -170,7 +175,8 @@ def test_equal_names_are_kept_apart(server):
 
 
 @pytest.mark.parametrize(
-    'name', ['swin_t-704ceda3.pth', 'swin_20210526_192015-ee2fff1c.pth'])
+    'name', ['swin_t-704ceda3.pth', 'swin_20210526_192015-ee2fff1c.pth']
+)
 def test_names_with_a_hash_are_shared_with_the_hub(name):
     path = cached_path(f'https://host/v1/{name}?download=1')
     assert path.name == name
@@ -190,13 +196,18 @@ def test_files_of_this_machine_are_not_copied(server, tmp_path):
 
 def test_processes_side_by_side(server, tmp_path):
     served, address = server
-    save(served / 'slow.pth', {'w': torch.arange(50000.)})
-    code = ('import sys, torch; torch.hub.set_dir(sys.argv[1]); '
-            'from swin_dense.checkpoints.files.read import read_checkpoint; '
-            'print(read_checkpoint(sys.argv[2])["w"].sum().item())')
+    save(served / 'slow.pth', {'w': torch.arange(50000.0)})
+    code = (
+        'import sys, torch; torch.hub.set_dir(sys.argv[1]); '
+        'from swin_dense.checkpoints.files.read import read_checkpoint; '
+        'print(read_checkpoint(sys.argv[2])["w"].sum().item())'
+    )
     command = [
-        sys.executable, '-c', code,
-        str(tmp_path / 'hub'), f'{address}/slow.pth'
+        sys.executable,
+        '-c',
+        code,
+        str(tmp_path / 'hub'),
+        f'{address}/slow.pth',
     ]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -219,8 +230,9 @@ def second_server(server):
     served, _ = server
     other = served.parent / 'other'
     other.mkdir()
-    http = ThreadingHTTPServer(('127.0.0.1', 0),
-                               partial(Quiet, directory=str(other)))
+    http = ThreadingHTTPServer(
+        ('127.0.0.1', 0), partial(Quiet, directory=str(other))
+    )
     threading.Thread(target=http.serve_forever, daemon=True).start()
     yield other, f'http://127.0.0.1:{http.server_port}'
     http.shutdown()
@@ -229,7 +241,8 @@ def second_server(server):
 
 @pytest.mark.parametrize(
     'name',
-    ['swin_tiny_patch4_window7_224.pth', 'model.safetensors.pth', 'a.pth'])
+    ['swin_tiny_patch4_window7_224.pth', 'model.safetensors.pth', 'a.pth'],
+)
 def test_servers_do_not_answer_for_each_other(server, second_server, name):
     for number, (folder, address) in enumerate((server, second_server)):
         save(folder / name, {'number': number})
@@ -240,10 +253,20 @@ def test_servers_do_not_answer_for_each_other(server, second_server, name):
     assert len(Quiet.requests) == 2
 
 
-@pytest.mark.parametrize('name', [
-    '..', '%2e%2e', '..%2f..%2f..%2fescaped', '%5c..%5cescaped', '%00', '~',
-    '.bashrc', '', 'x' * 300
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        '..',
+        '%2e%2e',
+        '..%2f..%2f..%2fescaped',
+        '%5c..%5cescaped',
+        '%00',
+        '~',
+        '.bashrc',
+        '',
+        'x' * 300,
+    ],
+)
 def test_names_stay_in_their_folder(tmp_path, monkeypatch, name):
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
     path = cached_path(f'https://host/folder/{name}')
@@ -295,8 +318,9 @@ def test_file_that_was_put_there_by_hand(server):
 def test_published_hash(server, tmp_path, monkeypatch, right):
     served, address = server
     digest = hashlib.sha256(save(served / 'a.pth').read_bytes()).hexdigest()
-    monkeypatch.setitem(published.SHA256, f'{address}/a.pth',
-                        digest if right else '0' * 64)
+    monkeypatch.setitem(
+        published.SHA256, f'{address}/a.pth', digest if right else '0' * 64
+    )
     if right:
         assert read_checkpoint(f'{address}/a.pth').keys() == CONTENT.keys()
         damage(cached_path(f'{address}/a.pth'))
@@ -317,26 +341,33 @@ def test_published_hashes_are_whole():
 @pytest.mark.parametrize('name', ['unsized_cut.pth', 'unsized.pth'])
 def test_body_without_a_length(server, tmp_path, name, zipped):
     served, address = server
-    torch.save({'w': torch.randn(10000)},
-               served / name,
-               _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {'w': torch.randn(10000)},
+        served / name,
+        _use_new_zipfile_serialization=zipped,
+    )
     if 'cut' not in name:
-        assert read_checkpoint(f'{address}/{name}')['w'].shape == (10000, )
+        assert read_checkpoint(f'{address}/{name}')['w'].shape == (10000,)
         return
     with pytest.raises(CheckpointError, match='cannot download .*cut.pth'):
         read_checkpoint(f'{address}/{name}')
     assert cached(tmp_path) == []
 
 
-@pytest.mark.parametrize('target', [
-    'https://127.0.0.1:9/a.pth', 'file:///etc/hostname', 'ftp://host/a.pth',
-    'data:text/plain,a'
-])
+@pytest.mark.parametrize(
+    'target',
+    [
+        'https://127.0.0.1:9/a.pth',
+        'file:///etc/hostname',
+        'ftp://host/a.pth',
+        'data:text/plain,a',
+    ],
+)
 def test_redirections_to_another_scheme(server, tmp_path, target):
     _, address = server
     with pytest.raises(
-            CheckpointError,
-            match=': it redirects to |Redirection to url') as error:
+        CheckpointError, match=': it redirects to |Redirection to url'
+    ) as error:
         read_checkpoint(f'{address}/a.pth?to={target}')
     assert target in str(error.value) and cached(tmp_path) == []
 

@@ -1,4 +1,5 @@
 """Files made to do harm: each is refused, with its name and the reason."""
+
 import io
 import json
 import struct
@@ -40,73 +41,91 @@ def refusal(path, **kwargs):
 
 def test_hand_made_files_are_read_right(tmp_path):
     value = tensor((2, 2), (2, 1))
-    for path in (write_zip(tmp_path / 'a.pth', value),
-                 write_legacy(
-                     tmp_path / 'b.pth',
-                     value,
-                     storages=struct.pack('<q', 4) + FLOATS)):
+    for path in (
+        write_zip(tmp_path / 'a.pth', value),
+        write_legacy(
+            tmp_path / 'b.pth', value, storages=struct.pack('<q', 4) + FLOATS
+        ),
+    ):
         for mmap in (False, True):
             found = read_checkpoint(path, mmap=mmap)['x']
             assert found.tolist() == [[1, 2], [3, 4]]
 
 
-@pytest.mark.parametrize('value, reason', [
-    (tensor((5, ), (1, )), 'reaches outside of its 4 stored elements'),
-    (tensor((4, ), (1, ), offset=1), 'reaches outside'),
-    (tensor((2, 2), (3, 1)), 'reaches outside'),
-    (tensor((2, ), (1 << 62, )), 'reaches outside'),
-    (tensor((0, ), (1, ), offset=5), 'reaches outside'),
-    (tensor((-1, ), (1, )), 'impossible shape'),
-    (tensor((2, ), (-1, )), 'impossible shape'),
-    (tensor((1, ), (1, ), offset=-1), 'impossible shape'),
-    (tensor((1 << 70, ), (0, )), 'impossible shape'),
-    (tensor((True, ), (1, )), 'impossible shape'),
-    (tensor((1, ) * 65, (1, ) * 65), 'impossible shape'),
-    (tensor((2, 2), (1, )), 'another number of strides'),
-    (tensor([4], (1, )), 'impossible shape'),
-    (tensor((10**12, ), (0, )), 'SWIN_DENSE_MAX_UNPACKED_GB'),
-    (tensor((10**6, 10**6), (0, 0)), 'SWIN_DENSE_MAX_UNPACKED_GB'),
-    (tensor((4, ), (1, ), numel=8), 'has 16 bytes, and 8 numbers'),
-    (tensor((4, ), (1, ), numel=-4), 'impossible shape'),
-    (tensor((4, ), (1, ), numel=1 << 80), 'impossible shape'),
-    (tensor((4, ), (1, ), numel=2), 'reaches outside'),
-    (tensor((4, ), (1, ), key='1'), 'lacks its storage 1'),
-    (tensor((4, ), (1, ), key='../data.pkl'), 'lacks its storage'),
-    (tensor((4, ), (1, ), kind=('torch', 'Tensor')), 'torch.Tensor'),
-    (tensor((1, ), (1, ), numel=2, kind=('torch', 'BoolStorage')), 'numbers'),
-    (tensor((4, ),
-            (1, ), numel=16, kind=('torch', 'BoolStorage')), 'truth values'),
-    (call(REBUILD, storage(4)), 'other arguments'),
-    (call(REBUILD, 'x', 0, (1, ), (1, ), False, None), 'without a storage'),
-    (call(REBUILD, storage(4), 0, (4, ),
-          (1, ), False, None, {'conj': True}), 'conjugated'),
-    (storage(4), 'a storage where a value is expected'),
-    (name('torch', 'FloatStorage'), 'FloatStorage where a value'),
-    (call(('torch', 'FloatStorage'), 10**12), 'calls torch.FloatStorage'),
-    (call(('torch.storage', 'UntypedStorage'), 10**12), 'UntypedStorage'),
-    (call(('__builtin__', 'bytearray'), 10**12), 'bytearray'),
-    (call(('__builtin__', 'bytes'), 10**12), 'bytes'),
-    (call(('_codecs', 'encode'), 'x', 'rot13'), 'another encoding'),
-    (call(('torch', 'Size'), (-1, )), 'impossible shape'),
-    (call(('torch', 'device'), 'nonsense'), 'read'),
-    (call(('__builtin__', 'set'), [(1, )]), 'a set of something else'),
-    (Pickle().put(
-        {}).raw(b'N(\x8a\x01\x01tb'), 'its instructions do not|sets'),
-    (Pickle().put([]).raw(b'}b'), 'sets the state'),
-    (call(ORDERED).raw(b'}}b0'), 'sets|instruction'),
-    (call(ORDERED).put({}).raw(b'b').put({}).raw(b'b'), 'has it already'),
-    (Pickle().put('f', ()).raw(b'R'), 'calls what is no function'),
-    (Pickle().put((), 1).raw(b'a'), 'appends to what is no list'),
-    (Pickle().put((), 1, 1).raw(b's'), 'no dictionary'),
-    (Pickle().put({}, (1, ), 1).raw(b's'), 'tuple as key'),
-    (Pickle().put({}, 1 << 64, 1).raw(b's'), 'int as key'),
-    (Pickle().raw(b'h\x07'), 'do not fit'),
-    (Pickle().raw(b'aaaa'), 'do not fit'),
-    (Pickle().raw(b'I12\n'), 'instruction INT'),
-    (Pickle().raw(b'\x8b\x10\x00\x00\x00' + bytes(16)), 'instruction LONG4'),
-    (Pickle().raw(b'\x96' + b'\xff' * 7 + b'\x00'), 'read'),
-    (Pickle().raw(b'\x97'), 'instruction'),
-])
+@pytest.mark.parametrize(
+    'value, reason',
+    [
+        (tensor((5,), (1,)), 'reaches outside of its 4 stored elements'),
+        (tensor((4,), (1,), offset=1), 'reaches outside'),
+        (tensor((2, 2), (3, 1)), 'reaches outside'),
+        (tensor((2,), (1 << 62,)), 'reaches outside'),
+        (tensor((0,), (1,), offset=5), 'reaches outside'),
+        (tensor((-1,), (1,)), 'impossible shape'),
+        (tensor((2,), (-1,)), 'impossible shape'),
+        (tensor((1,), (1,), offset=-1), 'impossible shape'),
+        (tensor((1 << 70,), (0,)), 'impossible shape'),
+        (tensor((True,), (1,)), 'impossible shape'),
+        (tensor((1,) * 65, (1,) * 65), 'impossible shape'),
+        (tensor((2, 2), (1,)), 'another number of strides'),
+        (tensor([4], (1,)), 'impossible shape'),
+        (tensor((10**12,), (0,)), 'SWIN_DENSE_MAX_UNPACKED_GB'),
+        (tensor((10**6, 10**6), (0, 0)), 'SWIN_DENSE_MAX_UNPACKED_GB'),
+        (tensor((4,), (1,), numel=8), 'has 16 bytes, and 8 numbers'),
+        (tensor((4,), (1,), numel=-4), 'impossible shape'),
+        (tensor((4,), (1,), numel=1 << 80), 'impossible shape'),
+        (tensor((4,), (1,), numel=2), 'reaches outside'),
+        (tensor((4,), (1,), key='1'), 'lacks its storage 1'),
+        (tensor((4,), (1,), key='../data.pkl'), 'lacks its storage'),
+        (tensor((4,), (1,), kind=('torch', 'Tensor')), 'torch.Tensor'),
+        (
+            tensor((1,), (1,), numel=2, kind=('torch', 'BoolStorage')),
+            'numbers',
+        ),
+        (
+            tensor((4,), (1,), numel=16, kind=('torch', 'BoolStorage')),
+            'truth values',
+        ),
+        (call(REBUILD, storage(4)), 'other arguments'),
+        (call(REBUILD, 'x', 0, (1,), (1,), False, None), 'without a storage'),
+        (
+            call(
+                REBUILD, storage(4), 0, (4,), (1,), False, None, {'conj': True}
+            ),
+            'conjugated',
+        ),
+        (storage(4), 'a storage where a value is expected'),
+        (name('torch', 'FloatStorage'), 'FloatStorage where a value'),
+        (call(('torch', 'FloatStorage'), 10**12), 'calls torch.FloatStorage'),
+        (call(('torch.storage', 'UntypedStorage'), 10**12), 'UntypedStorage'),
+        (call(('__builtin__', 'bytearray'), 10**12), 'bytearray'),
+        (call(('__builtin__', 'bytes'), 10**12), 'bytes'),
+        (call(('_codecs', 'encode'), 'x', 'rot13'), 'another encoding'),
+        (call(('torch', 'Size'), (-1,)), 'impossible shape'),
+        (call(('torch', 'device'), 'nonsense'), 'read'),
+        (call(('__builtin__', 'set'), [(1,)]), 'a set of something else'),
+        (
+            Pickle().put({}).raw(b'N(\x8a\x01\x01tb'),
+            'its instructions do not|sets',
+        ),
+        (Pickle().put([]).raw(b'}b'), 'sets the state'),
+        (call(ORDERED).raw(b'}}b0'), 'sets|instruction'),
+        (call(ORDERED).put({}).raw(b'b').put({}).raw(b'b'), 'has it already'),
+        (Pickle().put('f', ()).raw(b'R'), 'calls what is no function'),
+        (Pickle().put((), 1).raw(b'a'), 'appends to what is no list'),
+        (Pickle().put((), 1, 1).raw(b's'), 'no dictionary'),
+        (Pickle().put({}, (1,), 1).raw(b's'), 'tuple as key'),
+        (Pickle().put({}, 1 << 64, 1).raw(b's'), 'int as key'),
+        (Pickle().raw(b'h\x07'), 'do not fit'),
+        (Pickle().raw(b'aaaa'), 'do not fit'),
+        (Pickle().raw(b'I12\n'), 'instruction INT'),
+        (
+            Pickle().raw(b'\x8b\x10\x00\x00\x00' + bytes(16)),
+            'instruction LONG4',
+        ),
+        (Pickle().raw(b'\x96' + b'\xff' * 7 + b'\x00'), 'read'),
+        (Pickle().raw(b'\x97'), 'instruction'),
+    ],
+)
 @pytest.mark.parametrize('write', [write_zip, write_legacy])
 def test_malformed_content(tmp_path, value, reason, write):
     kwargs = {}
@@ -125,13 +144,23 @@ def test_names_of_python_modules_are_not_imported(tmp_path):
         assert f'besides weights it holds {module}.x, ' in text
 
 
-@pytest.mark.parametrize('make, kind', [
-    (lambda: torch.eye(3).to_sparse(), 'sparse tensors'),
-    (lambda: torch.quantize_per_tensor(torch.ones(3), .1, 0, torch.qint8),
-     'quantized tensors'),
-    (lambda: torch.ones(3, device='meta'), 'tensors without content'),
-    (lambda: torch.nested.nested_tensor([torch.ones(2)]), 'nested tensors'),
-])
+@pytest.mark.parametrize(
+    'make, kind',
+    [
+        (lambda: torch.eye(3).to_sparse(), 'sparse tensors'),
+        (
+            lambda: torch.quantize_per_tensor(
+                torch.ones(3), 0.1, 0, torch.qint8
+            ),
+            'quantized tensors',
+        ),
+        (lambda: torch.ones(3, device='meta'), 'tensors without content'),
+        (
+            lambda: torch.nested.nested_tensor([torch.ones(2)]),
+            'nested tensors',
+        ),
+    ],
+)
 @pytest.mark.parametrize('zipped', [True, False])
 def test_tensors_that_are_not_dense(tmp_path, make, kind, zipped):
     path = tmp_path / 'a.pth'
@@ -140,13 +169,16 @@ def test_tensors_that_are_not_dense(tmp_path, make, kind, zipped):
 
 
 def test_shared_storages_and_views(tmp_path):
-    base = torch.arange(6.)
+    base = torch.arange(6.0)
     torch.save(
         dict(
             whole=base,
             part=base[2:4],
             turned=base.view(2, 3).T,
-            wide=base[:1].expand(4)), tmp_path / 'a.pth')
+            wide=base[:1].expand(4),
+        ),
+        tmp_path / 'a.pth',
+    )
     found = read_checkpoint(tmp_path / 'a.pth')
     assert found['part'].tolist() == [2, 3]
     assert found['turned'].tolist() == [[0, 3], [1, 4], [2, 5]]
@@ -191,25 +223,26 @@ def test_two_pickles(tmp_path):
 def test_records_that_overlap(tmp_path):
     path = write_zip(
         tmp_path / 'a.pth',
-        tensor((4, ), (1, )),
-        records={
-            'data/0': FLOATS,
-            'data/1': FLOATS
-        })
+        tensor((4,), (1,)),
+        records={'data/0': FLOATS, 'data/1': FLOATS},
+    )
     content = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         first, second = (
-            archive.getinfo(f'a/data/{key}').header_offset for key in '01')
+            archive.getinfo(f'a/data/{key}').header_offset for key in '01'
+        )
     place = content.rindex(struct.pack('<I', second) + b'a/data/1')
-    path.write_bytes(content[:place] + struct.pack('<I', first) +
-                     content[place + 4:])
+    path.write_bytes(
+        content[:place] + struct.pack('<I', first) + content[place + 4 :]
+    )
     assert 'overlap' in refusal(path)
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_compressed_records(tmp_path, method):
     path = write_zip(
-        tmp_path / 'a.pth', tensor((4, ), (1, )), compression=method)
+        tmp_path / 'a.pth', tensor((4,), (1,)), compression=method
+    )
     if method == zipfile.ZIP_DEFLATED:
         for mmap in (False, True):
             found = read_checkpoint(path, mmap=mmap)
@@ -221,7 +254,7 @@ def test_compressed_records(tmp_path, method):
 def bomb(path, size):
     """Write an archive whose storage is `size` zeros, compressed."""
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-        value = tensor((size // 4, ), (1, ), numel=size // 4)
+        value = tensor((size // 4,), (1,), numel=size // 4)
         archive.writestr('a/data.pkl', Pickle().put({'x': value}).code + b'.')
         with archive.open('a/data/0', 'w') as record:
             for _ in range(size >> 22):
@@ -242,19 +275,24 @@ def test_a_small_file_that_unpacks_to_much(tmp_path, monkeypatch):
     monkeypatch.setenv('SWIN_DENSE_MAX_UNPACKED_GB', '.003')
     assert 'may take 0.00 GB' in refusal(path)
     monkeypatch.setenv('SWIN_DENSE_MAX_UNPACKED_GB', '1')
-    assert read_checkpoint(path)['x'].shape == (1 << 20, )
+    assert read_checkpoint(path)['x'].shape == (1 << 20,)
     monkeypatch.setenv('SWIN_DENSE_MAX_UNPACKED_GB', 'much')
     assert "must be a positive number, got 'much'" in str(
-        pytest.raises(ValueError, read_checkpoint, path).value)
+        pytest.raises(ValueError, read_checkpoint, path).value
+    )
 
 
 def test_array_that_says_another_size(tmp_path):
-    for shape in ((10**12, ), (10**6, 10**6), (4, ), (-3, )):
-        _, arguments, state = np.arange(3.).__reduce__()
+    for shape in ((10**12,), (10**6, 10**6), (4,), (-3,)):
+        _, arguments, state = np.arange(3.0).__reduce__()
         number_type = call(('numpy', 'dtype'), 'f8', False, True)
         content = call(('_codecs', 'encode'), '0' * 24, 'latin1')
-        array = call(('numpy.core.multiarray', '_reconstruct'),
-                     name('numpy', 'ndarray'), (0, ), 'b')
+        array = call(
+            ('numpy.core.multiarray', '_reconstruct'),
+            name('numpy', 'ndarray'),
+            (0,),
+            'b',
+        )
         array.put((1, shape, number_type, False, content)).raw(b'b')
         path = write_zip(tmp_path / 'a.pth', array)
         text = refusal(path)
@@ -263,11 +301,15 @@ def test_array_that_says_another_size(tmp_path):
 
 def test_state_of_an_array_is_set_once(tmp_path):
     number_type = call(('numpy', 'dtype'), 'f8', False, True)
-    array = call(('numpy.core.multiarray', '_reconstruct'),
-                 name('numpy', 'ndarray'), (0, ), 'b')
+    array = call(
+        ('numpy.core.multiarray', '_reconstruct'),
+        name('numpy', 'ndarray'),
+        (0,),
+        'b',
+    )
     for size in (3, 300):
         content = call(('_codecs', 'encode'), '0' * 8 * size, 'latin1')
-        array.put((1, (size, ), number_type, False, content)).raw(b'b')
+        array.put((1, (size,), number_type, False, content)).raw(b'b')
     assert 'has it already' in refusal(write_zip(tmp_path / 'a.pth', array))
 
 
@@ -294,8 +336,12 @@ def test_entries_that_multiply(tmp_path, monkeypatch):
     assert 'SWIN_DENSE_MAX_CHECKPOINT_ENTRIES' in text
     # And strings, which are copied when they are encoded.
     once = (
-        Pickle().name('_codecs',
-                      'encode').raw(b'h\x01').put('latin1').raw(b'\x86R'))
+        Pickle()
+        .name('_codecs', 'encode')
+        .raw(b'h\x01')
+        .put('latin1')
+        .raw(b'\x86R')
+    )
     many = Pickle().put('x' * 4000000).raw(b'q\x01')
     many = Pickle().put([many] + [once] * 100)
     text = refusal(write_zip(tmp_path / 'a.pth', many))
@@ -318,47 +364,33 @@ def test_tar_archives(tmp_path):
 
 
 def header(entries, content=b''):
-    text = entries if isinstance(entries,
-                                 bytes) else json.dumps(entries).encode()
+    text = (
+        entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    )
     return struct.pack('<Q', len(text)) + text + content
 
 
-@pytest.mark.parametrize('entries', [
-    {
-        'w': dict(dtype='F32', shape=[4], data_offsets=[0, 15])
-    },
-    {
-        'w': dict(dtype='F32', shape=[10**12], data_offsets=[0, 16])
-    },
-    {
-        'w': dict(dtype='F32', shape=[-4], data_offsets=[0, 16])
-    },
-    {
-        'w': dict(dtype='F32', shape=[2**32, 2**32], data_offsets=[0, 16])
-    },
-    {
-        'w': dict(dtype='F32', shape=[4], data_offsets=[16, 0])
-    },
-    {
-        'w': dict(dtype='F32', shape=[4], data_offsets=[0, 1 << 62])
-    },
-    {
-        'w': dict(dtype='X9', shape=[4], data_offsets=[0, 16])
-    },
-    {
-        'w': dict(dtype='F32', shape=[4], data_offsets=[0, 16]),
-        'v': dict(dtype='F32', shape=[4], data_offsets=[0, 16])
-    },
-    {
-        'w': dict(dtype='F32', shape=[2], data_offsets=[0, 8])
-    },
-    {
-        'w': 1
-    },
-    b'{"w":' + b'[' * 100000,
-    b'{"w": {"dtype": "F32"}, "w": {}}',
-    b'{' * 1000,
-])
+@pytest.mark.parametrize(
+    'entries',
+    [
+        {'w': dict(dtype='F32', shape=[4], data_offsets=[0, 15])},
+        {'w': dict(dtype='F32', shape=[10**12], data_offsets=[0, 16])},
+        {'w': dict(dtype='F32', shape=[-4], data_offsets=[0, 16])},
+        {'w': dict(dtype='F32', shape=[2**32, 2**32], data_offsets=[0, 16])},
+        {'w': dict(dtype='F32', shape=[4], data_offsets=[16, 0])},
+        {'w': dict(dtype='F32', shape=[4], data_offsets=[0, 1 << 62])},
+        {'w': dict(dtype='X9', shape=[4], data_offsets=[0, 16])},
+        {
+            'w': dict(dtype='F32', shape=[4], data_offsets=[0, 16]),
+            'v': dict(dtype='F32', shape=[4], data_offsets=[0, 16]),
+        },
+        {'w': dict(dtype='F32', shape=[2], data_offsets=[0, 8])},
+        {'w': 1},
+        b'{"w":' + b'[' * 100000,
+        b'{"w": {"dtype": "F32"}, "w": {}}',
+        b'{' * 1000,
+    ],
+)
 def test_safetensors_with_a_wrong_header(tmp_path, entries):
     pytest.importorskip('safetensors', reason='safetensors is not installed')
     path = tmp_path / 'a.safetensors'
@@ -368,7 +400,8 @@ def test_safetensors_with_a_wrong_header(tmp_path, entries):
 
 def test_metadata_of_safetensors_nested_deeply(tmp_path):
     safetensors = pytest.importorskip(
-        'safetensors.torch', reason='safetensors is not installed')
+        'safetensors.torch', reason='safetensors is not installed'
+    )
     path = tmp_path / 'a.safetensors'
     text = '{"a":' + '[' * 100000 + ']' * 100000 + '}'
     safetensors.save_file({'w': torch.ones(1)}, path, metadata=dict(meta=text))

@@ -1,4 +1,5 @@
 """Reading files: friendly errors, downloads, nothing executed."""
+
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import torch
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
 
-CONTENT = {'state_dict': {'w': torch.arange(4.)}}
+CONTENT = {'state_dict': {'w': torch.arange(4.0)}}
 
 
 def save(path, content=CONTENT, **kwargs):
@@ -27,7 +28,7 @@ def test_reads(tmp_path, zipped):
     path = save(tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
     for source in (path, str(path), f'file://{path}'):
         weights = read_checkpoint(source)['state_dict']['w']
-        assert torch.equal(weights, torch.arange(4.))
+        assert torch.equal(weights, torch.arange(4.0))
 
 
 def test_home_is_expanded(tmp_path, monkeypatch):
@@ -52,13 +53,15 @@ def test_folder(tmp_path):
 
 
 @pytest.mark.parametrize('zipped', [True, False])
-@pytest.mark.parametrize('share', [0, .01, .5, .95])
+@pytest.mark.parametrize('share', [0, 0.01, 0.5, 0.95])
 def test_truncated_file(tmp_path, zipped, share):
     path = save(
-        tmp_path / 'a.pth', {'w': torch.randn(1000)},
-        _use_new_zipfile_serialization=zipped)
+        tmp_path / 'a.pth',
+        {'w': torch.randn(1000)},
+        _use_new_zipfile_serialization=zipped,
+    )
     whole = path.read_bytes()
-    path.write_bytes(whole[:int(len(whole) * share)])
+    path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path)
     size = path.stat().st_size
@@ -66,10 +69,16 @@ def test_truncated_file(tmp_path, zipped, share):
     assert 'truncated' in str(error.value)
 
 
-@pytest.mark.parametrize('content', [
-    os.urandom(1000), b'\x80\x02.',
-    pickle.dumps({'a': 1}), b'PK\x03\x04', b'not a checkpoint'
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        os.urandom(1000),
+        b'\x80\x02.',
+        pickle.dumps({'a': 1}),
+        b'PK\x03\x04',
+        b'not a checkpoint',
+    ],
+)
 def test_other_files(tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
@@ -85,18 +94,25 @@ def archive(*names):
     return content.getvalue()
 
 
-@pytest.mark.parametrize('content, message', [
-    (b'<!DOCTYPE html><html>Not Found</html>', 'is a web page'),
-    (b'\n<html lang="en"><head>', r'\.\.\./resolve/\.\.\.'),
-    (b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
-     'run `git lfs pull`'),
-    (b'\x1f\x8b\x08\x00', 'gzip -d'),
-    (b'\x89HDF\r\n', 'Keras'),
-    (b'{\n  "architectures": ["SwinModel"]}', 'is text'),
-    (archive('swin_moe/a.rank0', 'swin_moe/a.rank1'),
-     r'is a zip archive of 2 files \(swin_moe/a.rank0, '),
-    (archive('m/data.pkl', 'm/constants.pkl'), 'TorchScript'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'<!DOCTYPE html><html>Not Found</html>', 'is a web page'),
+        (b'\n<html lang="en"><head>', r'\.\.\./resolve/\.\.\.'),
+        (
+            b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
+            'run `git lfs pull`',
+        ),
+        (b'\x1f\x8b\x08\x00', 'gzip -d'),
+        (b'\x89HDF\r\n', 'Keras'),
+        (b'{\n  "architectures": ["SwinModel"]}', 'is text'),
+        (
+            archive('swin_moe/a.rank0', 'swin_moe/a.rank1'),
+            r'is a zip archive of 2 files \(swin_moe/a.rank0, ',
+        ),
+        (archive('m/data.pkl', 'm/constants.pkl'), 'TorchScript'),
+    ],
+)
 @pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
 def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
     path = tmp_path / name
@@ -109,7 +125,7 @@ def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
 def test_mapped_files(tmp_path, zipped):
     path = save(tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
     weights = read_checkpoint(path, mmap=True)['state_dict']['w']
-    assert torch.equal(weights, torch.arange(4.))
+    assert torch.equal(weights, torch.arange(4.0))
     weights += 1  # a private copy: the file stays as it is
     assert read_checkpoint(path)['state_dict']['w'][0] == 0
 
@@ -117,14 +133,15 @@ def test_mapped_files(tmp_path, zipped):
 @pytest.fixture
 def safetensors():
     return pytest.importorskip(
-        'safetensors.torch', reason='safetensors is not installed')
+        'safetensors.torch', reason='safetensors is not installed'
+    )
 
 
 @pytest.mark.parametrize('mmap', [True, False])
 @pytest.mark.parametrize('name', ['a.safetensors', 'a.pth', 'a'])
 def test_safetensors_by_content(tmp_path, safetensors, name, mmap):
     path = tmp_path / name
-    weights = {'w': torch.arange(6.).view(2, 3), 'n': torch.tensor(3)}
+    weights = {'w': torch.arange(6.0).view(2, 3), 'n': torch.tensor(3)}
     weights['half'] = weights['w'].bfloat16()
     safetensors.save_file(weights, path, metadata={'format': 'pt'})
     found = read_checkpoint(path, mmap=mmap)
@@ -172,12 +189,12 @@ def test_json_in_the_header(tmp_path, safetensors, meta):
     assert read_checkpoint(path)['meta'] == expected
 
 
-@pytest.mark.parametrize('share', [0, .01, .1, .5, .99])
+@pytest.mark.parametrize('share', [0, 0.01, 0.1, 0.5, 0.99])
 def test_truncated_safetensors(tmp_path, safetensors, share):
     path = tmp_path / 'a.safetensors'
     safetensors.save_file({'w': torch.randn(1000)}, path)
     whole = path.read_bytes()
-    path.write_bytes(whole[:int(len(whole) * share)])
+    path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(CheckpointError, match='truncated') as error:
         read_checkpoint(path)
     assert f'({path.stat().st_size} bytes) cannot be' in str(error.value)
@@ -193,8 +210,10 @@ def test_safetensors_not_installed(tmp_path, monkeypatch):
 
 
 def test_reading_does_not_need_safetensors():
-    code = ('import sys; import swin_dense.checkpoints.load; '
-            'assert "safetensors" not in sys.modules')
+    code = (
+        'import sys; import swin_dense.checkpoints.load; '
+        'assert "safetensors" not in sys.modules'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -213,13 +232,16 @@ class Payload:
         return self.call
 
 
-@pytest.mark.parametrize('name, function', [
-    ('posix.system', os.system),
-    ('eval', eval),
-    ('exec', exec),
-    ('open', open),
-    ('os.mkdir|posix.mkdir', os.mkdir),
-])
+@pytest.mark.parametrize(
+    'name, function',
+    [
+        ('posix.system', os.system),
+        ('eval', eval),
+        ('exec', exec),
+        ('open', open),
+        ('os.mkdir|posix.mkdir', os.mkdir),
+    ],
+)
 @pytest.mark.parametrize('zipped', [True, False])
 def test_code_is_refused_by_name(tmp_path, name, function, zipped):
     trace = tmp_path / 'trace'
@@ -228,13 +250,12 @@ def test_code_is_refused_by_name(tmp_path, name, function, zipped):
         'eval': f'open({str(trace)!r}, "w")',
         'exec': f'open({str(trace)!r}, "w")',
     }.get(name, str(trace))
-    arguments = (argument, 'w') if function is open else (argument, )
+    arguments = (argument, 'w') if function is open else (argument,)
     path = save(
-        tmp_path / 'a.pth', {
-            'state_dict': {},
-            'x': Payload((function, arguments))
-        },
-        _use_new_zipfile_serialization=zipped)
+        tmp_path / 'a.pth',
+        {'state_dict': {}, 'x': Payload((function, arguments))},
+        _use_new_zipfile_serialization=zipped,
+    )
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path)
     text = str(error.value)
@@ -248,23 +269,26 @@ def test_code_is_refused_by_name(tmp_path, name, function, zipped):
 
 @pytest.mark.parametrize('zipped', [True, False])
 @pytest.mark.parametrize('mmap', [True, False])
-@pytest.mark.parametrize('value', [
-    torch.zeros(0),
-    torch.zeros(2, 0, 3),
-    torch.tensor(3.),
-    torch.arange(3, dtype=torch.uint8),
-    torch.arange(3).to(torch.uint16),
-    torch.ones(2, dtype=torch.bfloat16),
-    torch.ones(2, dtype=torch.complex64),
-    torch.tensor([True, False]),
-    torch.arange(6.).view(2, 3).T,
-    torch.nn.Parameter(torch.ones(2)),
-    torch.ones(2).to(torch.float8_e4m3fn),
-])
+@pytest.mark.parametrize(
+    'value',
+    [
+        torch.zeros(0),
+        torch.zeros(2, 0, 3),
+        torch.tensor(3.0),
+        torch.arange(3, dtype=torch.uint8),
+        torch.arange(3).to(torch.uint16),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.complex64),
+        torch.tensor([True, False]),
+        torch.arange(6.0).view(2, 3).T,
+        torch.nn.Parameter(torch.ones(2)),
+        torch.ones(2).to(torch.float8_e4m3fn),
+    ],
+)
 def test_kinds_of_tensors(tmp_path, value, mmap, zipped):
     path = save(
-        tmp_path / 'a.pth', {'w': value},
-        _use_new_zipfile_serialization=zipped)
+        tmp_path / 'a.pth', {'w': value}, _use_new_zipfile_serialization=zipped
+    )
     found = read_checkpoint(path, mmap=mmap)['w']
     assert type(found) is torch.Tensor and not found.requires_grad
     assert found.dtype == value.dtype and found.shape == value.shape
@@ -272,32 +296,36 @@ def test_kinds_of_tensors(tmp_path, value, mmap, zipped):
     assert found.tolist() == value.tolist()
 
 
-@pytest.mark.parametrize('place', [
-    'cpu', None,
-    torch.device('cpu'), {
-        'cpu': 'cpu'
-    }, lambda storage, location: storage if location == 'cpu' else None
-])
+@pytest.mark.parametrize(
+    'place',
+    [
+        'cpu',
+        None,
+        torch.device('cpu'),
+        {'cpu': 'cpu'},
+        lambda storage, location: storage if location == 'cpu' else None,
+    ],
+)
 def test_map_location(tmp_path, place):
     path = save(tmp_path / 'a.pth')
     found = read_checkpoint(path, map_location=place)['state_dict']['w']
     assert found.device.type == 'cpu' and found.sum() == 6
     found = read_checkpoint(path, map_location='meta')['state_dict']['w']
-    assert found.is_meta and found.shape == (4, )
+    assert found.is_meta and found.shape == (4,)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='CUDA is there')
 def test_device_that_is_not_here(tmp_path):
     path = save(tmp_path / 'a.pth')
     with pytest.raises(
-            CheckpointError,
-            match='a.pth: its tensors belong on '
-            'cuda:0.*map_location="cpu"'):
+        CheckpointError,
+        match='a.pth: its tensors belong on cuda:0.*map_location="cpu"',
+    ):
         read_checkpoint(path, map_location='cuda:0')
 
 
 def test_the_other_byte_order(tmp_path):
-    path = save(tmp_path / 'a.pth', {'w': torch.arange(4.)})
+    path = save(tmp_path / 'a.pth', {'w': torch.arange(4.0)})
     big = tmp_path / 'b.pth'
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(big, 'w') as copy:
         for name in archive.namelist():

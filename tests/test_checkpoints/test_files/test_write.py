@@ -1,4 +1,5 @@
 """Writing files: complete, with their origin, no larger than needed."""
+
 import sys
 from collections import OrderedDict
 
@@ -50,8 +51,8 @@ def test_there_and_back(path, wrapper):
 
 def test_meta_is_kept(path):
     meta = dict(
-        epoch=3, dataset_meta=dict(classes=('a', 'b')),
-        buffer=torch.ones(2))  # nothing that JSON can hold
+        epoch=3, dataset_meta=dict(classes=('a', 'b')), buffer=torch.ones(2)
+    )  # nothing that JSON can hold
     write_checkpoint(path, dict(meta=meta, state_dict=contents()), ORIGIN)
     found = read_checkpoint(path)['meta']
     assert found['epoch'] == 3
@@ -100,12 +101,15 @@ def test_failure_leaves_what_was_there(path, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize('name, message', [
-    ('.', 'is a folder'),
-    ('absent/a.pth', 'there is no folder .*absent'),
-    ('a.onnx', 'end the name in .safetensors, or in .pth'),
-    ('a', 'the suffix decides'),
-])
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('.', 'is a folder'),
+        ('absent/a.pth', 'there is no folder .*absent'),
+        ('a.onnx', 'end the name in .safetensors, or in .pth'),
+        ('a', 'the suffix decides'),
+    ],
+)
 def test_destinations(tmp_path, name, message):
     with pytest.raises(CheckpointError, match=message):
         write_checkpoint(tmp_path / name, contents(), ORIGIN)

@@ -1,4 +1,5 @@
 """Names and layouts that export makes, and back, for every published model."""
+
 import pytest
 import torch
 
@@ -18,13 +19,13 @@ from swin_dense.checkpoints.native import family
 
 HAS = {
     'official': ('v1', 'v2', 'video', 'mlp', 'moe'),
-    'mmdet': ('v1', ),
-    'mmseg': ('v1', ),
-    'mmaction': ('video', ),
+    'mmdet': ('v1',),
+    'mmseg': ('v1',),
+    'mmaction': ('video',),
     'mmpretrain': ('v1', 'v2'),
     'timm': ('v1', 'v2'),
     'torchvision': ('v1', 'v2', 'video'),
-    'huggingface': ('v1', 'v2')
+    'huggingface': ('v1', 'v2'),
 }
 REPORTED = dict(
     official='Microsoft',
@@ -34,13 +35,18 @@ REPORTED = dict(
     mmpretrain='mmpretrain',
     timm='timm',
     torchvision='torchvision',
-    huggingface='Hugging Face')
+    huggingface='Hugging Face',
+)
 CLASSIFIERS = ('official', 'mmpretrain', 'timm', 'torchvision', 'huggingface')
 DENSE = ('official', 'mmdet', 'mmseg', 'mmaction', 'mmpretrain', 'huggingface')
 PAIRS = [
-    (target, name) for target in TARGETS for name, model in PUBLISHED.items()
-    if model.family in HAS[target] and not (
-        model.extra_norm and target in ('timm', 'torchvision', 'huggingface'))
+    (target, name)
+    for target in TARGETS
+    for name, model in PUBLISHED.items()
+    if model.family in HAS[target]
+    and not (
+        model.extra_norm and target in ('timm', 'torchvision', 'huggingface')
+    )
 ]
 
 
@@ -53,7 +59,7 @@ def assert_same(actual, expected):
 @pytest.mark.parametrize('target, name', PAIRS)
 def test_there_and_back(target, name):
     kind = PUBLISHED[name].family
-    last = (3, ) if kind == 'video' and target != 'mmaction' else (0, 1, 2, 3)
+    last = (3,) if kind == 'video' and target != 'mmaction' else (0, 1, 2, 3)
     without = target == 'huggingface' and kind == 'v2'
     if (target in DENSE or kind == 'video') and not without:
         native = weights(name, norms=last)
@@ -83,7 +89,7 @@ def test_there_and_back(target, name):
 
 
 def test_video_classifier_of_torchvision():
-    native = weights('Video Swin-T', norms=(3, ))
+    native = weights('Video Swin-T', norms=(3,))
     native['head.weight'] = torch.randn(5, len(native['norm3.weight']))
     theirs = export(native, 'torchvision')
     assert str(recognise(theirs)) == 'torchvision classifier'
@@ -105,92 +111,186 @@ HF_BLOCK = 'swin.encoder.layers.2.blocks.5.'
 HF2_BLOCK = 'swinv2.encoder.layers.2.blocks.5.'
 
 
-@pytest.mark.parametrize('target, name, pairs', [
-    ('official', 'Video Swin-T', [
-        ('norm3.weight', 'norm.weight'),
-        (f'{BLOCK}attn.qkv.bias', f'{BLOCK}attn.qkv.bias'),
-    ]),
-    ('mmdet', 'Swin-T', [
-        ('patch_embed.proj.bias', 'patch_embed.projection.bias'),
-        ('patch_embed.norm.bias', 'patch_embed.norm.bias'),
-        (f'{BLOCK}norm1.bias', 'stages.2.blocks.5.norm1.bias'),
-        (f'{BLOCK}attn.relative_position_bias_table',
-         'stages.2.blocks.5.attn.w_msa.relative_position_bias_table'),
-        (f'{BLOCK}attn.qkv.weight', 'stages.2.blocks.5.attn.w_msa.qkv.weight'),
-        (f'{BLOCK}attn.proj.bias', 'stages.2.blocks.5.attn.w_msa.proj.bias'),
-        (f'{BLOCK}mlp.fc1.bias', 'stages.2.blocks.5.ffn.layers.0.0.bias'),
-        (f'{BLOCK}mlp.fc2.bias', 'stages.2.blocks.5.ffn.layers.1.bias'),
-        (f'{MERGING}norm.bias', 'stages.1.downsample.norm.bias'),
-        ('norm3.weight', 'norm3.weight'),
-    ]),
-    ('mmaction', 'Video Swin-T', [
-        ('norm3.weight', 'norm3.weight'),
-        (f'{BLOCK}mlp.fc1.bias', f'{BLOCK}mlp.fc1.bias'),
-    ]),
-    ('mmpretrain', 'Swin-T', [
-        ('head.weight', 'head.fc.weight'),
-        ('norm.weight', 'backbone.norm3.weight'),
-        (f'{MERGING}norm.bias', 'backbone.stages.1.downsample.norm.bias'),
-    ]),
-    ('mmpretrain', 'Swin V2-H', [
-        (f'{BLOCK}norm3.bias', 'backbone.stages.2.blocks.5.norm3.bias'),
-        (f'{BLOCK}attn.q_bias',
-         'backbone.stages.2.blocks.5.attn.w_msa.q_bias'),
-        (f'{BLOCK}attn.cpb_mlp.2.weight',
-         'backbone.stages.2.blocks.5.attn.w_msa.cpb_mlp.2.weight'),
-        (f'{MERGING}norm.bias', 'backbone.stages.2.downsample.norm.bias'),
-    ]),
-    ('timm', 'Swin V2-T', [
-        ('head.weight', 'head.fc.weight'),
-        ('norm.weight', 'norm.weight'),
-        (f'{MERGING}reduction.weight', 'layers.2.downsample.reduction.weight'),
-        (f'{BLOCK}attn.q_bias', f'{BLOCK}attn.q_bias'),
-    ]),
-    ('torchvision', 'Swin-T', [
-        ('patch_embed.proj.bias', 'features.0.0.bias'),
-        ('patch_embed.norm.bias', 'features.0.2.bias'),
-        ('layers.0.blocks.1.norm1.bias', 'features.1.1.norm1.bias'),
-        (f'{BLOCK}attn.qkv.bias', 'features.5.5.attn.qkv.bias'),
-        (f'{BLOCK}mlp.fc1.bias', 'features.5.5.mlp.0.bias'),
-        (f'{BLOCK}mlp.fc2.bias', 'features.5.5.mlp.3.bias'),
-        ('layers.2.downsample.norm.bias', 'features.6.norm.bias'),
-        ('norm.weight', 'norm.weight'),
-        ('head.weight', 'head.weight'),
-    ]),
-    ('torchvision', 'Video Swin-T', [
-        ('patch_embed.proj.bias', 'patch_embed.proj.bias'),
-        ('layers.0.blocks.1.norm1.bias', 'features.0.1.norm1.bias'),
-        (f'{BLOCK}mlp.fc2.bias', 'features.4.5.mlp.3.bias'),
-        ('layers.0.downsample.norm.bias', 'features.1.norm.bias'),
-        ('norm3.weight', 'norm.weight'),
-    ]),
-    ('huggingface', 'Swin-T', [
-        ('patch_embed.proj.bias',
-         'swin.embeddings.patch_embeddings.projection.bias'),
-        ('patch_embed.norm.bias', 'swin.embeddings.norm.bias'),
-        (f'{BLOCK}norm1.bias', f'{HF_BLOCK}layernorm_before.bias'),
-        (f'{BLOCK}norm2.bias', f'{HF_BLOCK}layernorm_after.bias'),
-        (f'{BLOCK}attn.relative_position_bias_table',
-         f'{HF_BLOCK}attention.self.relative_position_bias_table'),
-        (f'{BLOCK}attn.proj.bias', f'{HF_BLOCK}attention.output.dense.bias'),
-        (f'{BLOCK}mlp.fc1.bias', f'{HF_BLOCK}intermediate.dense.bias'),
-        (f'{BLOCK}mlp.fc2.bias', f'{HF_BLOCK}output.dense.bias'),
-        (f'{MERGING}norm.bias', 'swin.encoder.layers.1.downsample.norm.bias'),
-        ('norm.weight', 'swin.layernorm.weight'),
-        ('head.weight', 'classifier.weight'),
-    ]),
-    ('huggingface', 'Swin V2-T', [
-        (f'{BLOCK}attn.logit_scale', f'{HF2_BLOCK}attention.self.logit_scale'),
-        (f'{BLOCK}attn.cpb_mlp.0.bias',
-         f'{HF2_BLOCK}attention.self.continuous_position_bias_mlp.0.bias'),
-        (f'{BLOCK}attn.q_bias', f'{HF2_BLOCK}attention.self.query.bias'),
-        (f'{BLOCK}attn.v_bias', f'{HF2_BLOCK}attention.self.value.bias'),
-    ]),
-])
+@pytest.mark.parametrize(
+    'target, name, pairs',
+    [
+        (
+            'official',
+            'Video Swin-T',
+            [
+                ('norm3.weight', 'norm.weight'),
+                (f'{BLOCK}attn.qkv.bias', f'{BLOCK}attn.qkv.bias'),
+            ],
+        ),
+        (
+            'mmdet',
+            'Swin-T',
+            [
+                ('patch_embed.proj.bias', 'patch_embed.projection.bias'),
+                ('patch_embed.norm.bias', 'patch_embed.norm.bias'),
+                (f'{BLOCK}norm1.bias', 'stages.2.blocks.5.norm1.bias'),
+                (
+                    f'{BLOCK}attn.relative_position_bias_table',
+                    'stages.2.blocks.5.attn.w_msa.relative_position_bias_table',
+                ),
+                (
+                    f'{BLOCK}attn.qkv.weight',
+                    'stages.2.blocks.5.attn.w_msa.qkv.weight',
+                ),
+                (
+                    f'{BLOCK}attn.proj.bias',
+                    'stages.2.blocks.5.attn.w_msa.proj.bias',
+                ),
+                (
+                    f'{BLOCK}mlp.fc1.bias',
+                    'stages.2.blocks.5.ffn.layers.0.0.bias',
+                ),
+                (
+                    f'{BLOCK}mlp.fc2.bias',
+                    'stages.2.blocks.5.ffn.layers.1.bias',
+                ),
+                (f'{MERGING}norm.bias', 'stages.1.downsample.norm.bias'),
+                ('norm3.weight', 'norm3.weight'),
+            ],
+        ),
+        (
+            'mmaction',
+            'Video Swin-T',
+            [
+                ('norm3.weight', 'norm3.weight'),
+                (f'{BLOCK}mlp.fc1.bias', f'{BLOCK}mlp.fc1.bias'),
+            ],
+        ),
+        (
+            'mmpretrain',
+            'Swin-T',
+            [
+                ('head.weight', 'head.fc.weight'),
+                ('norm.weight', 'backbone.norm3.weight'),
+                (
+                    f'{MERGING}norm.bias',
+                    'backbone.stages.1.downsample.norm.bias',
+                ),
+            ],
+        ),
+        (
+            'mmpretrain',
+            'Swin V2-H',
+            [
+                (
+                    f'{BLOCK}norm3.bias',
+                    'backbone.stages.2.blocks.5.norm3.bias',
+                ),
+                (
+                    f'{BLOCK}attn.q_bias',
+                    'backbone.stages.2.blocks.5.attn.w_msa.q_bias',
+                ),
+                (
+                    f'{BLOCK}attn.cpb_mlp.2.weight',
+                    'backbone.stages.2.blocks.5.attn.w_msa.cpb_mlp.2.weight',
+                ),
+                (
+                    f'{MERGING}norm.bias',
+                    'backbone.stages.2.downsample.norm.bias',
+                ),
+            ],
+        ),
+        (
+            'timm',
+            'Swin V2-T',
+            [
+                ('head.weight', 'head.fc.weight'),
+                ('norm.weight', 'norm.weight'),
+                (
+                    f'{MERGING}reduction.weight',
+                    'layers.2.downsample.reduction.weight',
+                ),
+                (f'{BLOCK}attn.q_bias', f'{BLOCK}attn.q_bias'),
+            ],
+        ),
+        (
+            'torchvision',
+            'Swin-T',
+            [
+                ('patch_embed.proj.bias', 'features.0.0.bias'),
+                ('patch_embed.norm.bias', 'features.0.2.bias'),
+                ('layers.0.blocks.1.norm1.bias', 'features.1.1.norm1.bias'),
+                (f'{BLOCK}attn.qkv.bias', 'features.5.5.attn.qkv.bias'),
+                (f'{BLOCK}mlp.fc1.bias', 'features.5.5.mlp.0.bias'),
+                (f'{BLOCK}mlp.fc2.bias', 'features.5.5.mlp.3.bias'),
+                ('layers.2.downsample.norm.bias', 'features.6.norm.bias'),
+                ('norm.weight', 'norm.weight'),
+                ('head.weight', 'head.weight'),
+            ],
+        ),
+        (
+            'torchvision',
+            'Video Swin-T',
+            [
+                ('patch_embed.proj.bias', 'patch_embed.proj.bias'),
+                ('layers.0.blocks.1.norm1.bias', 'features.0.1.norm1.bias'),
+                (f'{BLOCK}mlp.fc2.bias', 'features.4.5.mlp.3.bias'),
+                ('layers.0.downsample.norm.bias', 'features.1.norm.bias'),
+                ('norm3.weight', 'norm.weight'),
+            ],
+        ),
+        (
+            'huggingface',
+            'Swin-T',
+            [
+                (
+                    'patch_embed.proj.bias',
+                    'swin.embeddings.patch_embeddings.projection.bias',
+                ),
+                ('patch_embed.norm.bias', 'swin.embeddings.norm.bias'),
+                (f'{BLOCK}norm1.bias', f'{HF_BLOCK}layernorm_before.bias'),
+                (f'{BLOCK}norm2.bias', f'{HF_BLOCK}layernorm_after.bias'),
+                (
+                    f'{BLOCK}attn.relative_position_bias_table',
+                    f'{HF_BLOCK}attention.self.relative_position_bias_table',
+                ),
+                (
+                    f'{BLOCK}attn.proj.bias',
+                    f'{HF_BLOCK}attention.output.dense.bias',
+                ),
+                (f'{BLOCK}mlp.fc1.bias', f'{HF_BLOCK}intermediate.dense.bias'),
+                (f'{BLOCK}mlp.fc2.bias', f'{HF_BLOCK}output.dense.bias'),
+                (
+                    f'{MERGING}norm.bias',
+                    'swin.encoder.layers.1.downsample.norm.bias',
+                ),
+                ('norm.weight', 'swin.layernorm.weight'),
+                ('head.weight', 'classifier.weight'),
+            ],
+        ),
+        (
+            'huggingface',
+            'Swin V2-T',
+            [
+                (
+                    f'{BLOCK}attn.logit_scale',
+                    f'{HF2_BLOCK}attention.self.logit_scale',
+                ),
+                (
+                    f'{BLOCK}attn.cpb_mlp.0.bias',
+                    f'{HF2_BLOCK}attention.self.continuous_position_bias_mlp.0.bias',
+                ),
+                (
+                    f'{BLOCK}attn.q_bias',
+                    f'{HF2_BLOCK}attention.self.query.bias',
+                ),
+                (
+                    f'{BLOCK}attn.v_bias',
+                    f'{HF2_BLOCK}attention.self.value.bias',
+                ),
+            ],
+        ),
+    ],
+)
 def test_names(target, name, pairs):
     video = PUBLISHED[name].family == 'video'
     dense = video or target not in CLASSIFIERS
-    native = weights(name, norms=(3, )) if dense else weights(name, classes=5)
+    native = weights(name, norms=(3,)) if dense else weights(name, classes=5)
     theirs = export(native, target)
     for ours, expected in pairs:
         assert expected in theirs, expected
@@ -201,7 +301,8 @@ def test_names(target, name, pairs):
 def test_backbone_of_hugging_face():
     theirs = export(weights('Swin-T', norms=(1, 3)), 'huggingface')
     assert [k for k in theirs if k.startswith('hidden')] == [
-        f'hidden_states_norms.stage{i}.{leaf}' for i in (2, 4)
+        f'hidden_states_norms.stage{i}.{leaf}'
+        for i in (2, 4)
         for leaf in ('weight', 'bias')
     ]
     assert 'embeddings.norm.weight' in theirs
@@ -242,14 +343,19 @@ def test_merging_of_v2_is_reordered_before_its_norm():
     native = weights('Swin V2-T')
     theirs = export(native, 'mmpretrain')
     for name, same in (('norm.weight', True), ('reduction.weight', False)):
-        assert torch.equal(theirs[f'stages.2.downsample.{name}'],
-                           native[f'{MERGING}{name}']) is same
+        assert (
+            torch.equal(
+                theirs[f'stages.2.downsample.{name}'],
+                native[f'{MERGING}{name}'],
+            )
+            is same
+        )
 
 
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize(
-    'name',
-    ['Swin-T', 'Swin V2-T', 'Video Swin-T', 'Swin-MLP-B', 'Swin-MoE-S'])
+    'name', ['Swin-T', 'Swin V2-T', 'Video Swin-T', 'Swin-MLP-B', 'Swin-MoE-S']
+)
 def test_targets_without_such_models(target, name):
     native = weights(name, scale=16)
     kind = PUBLISHED[name].family
@@ -262,44 +368,62 @@ def test_targets_without_such_models(target, name):
         export(native, target)
     assert str(error.value) == (
         f'{target} has no {name.rpartition("-")[0]} ({kind}): expected one '
-        f'of {possible}')
+        f'of {possible}'
+    )
 
 
 def test_unknown_target():
     with pytest.raises(
-            ValueError,
-            match="no target 'keras': expected one of "
-            'official, mmdet, '):
+        ValueError,
+        match="no target 'keras': expected one of official, mmdet, ",
+    ):
         export(weights('Swin-T', scale=16), 'keras')
 
 
-@pytest.mark.parametrize('target, name, arguments, lost', [
-    ('timm', 'Swin-T', dict(norms=(2, 3)), ['norm2', 'norm3']),
-    ('torchvision', 'Video Swin-T', dict(norms=(2, 3)), ['norm2']),
-    ('official', 'Video Swin-T', dict(norms=(0, 3)), ['norm0']),
-    ('mmdet', 'Swin-T', dict(classes=2), ['norm', 'head']),
-    ('mmaction', 'Video Swin-T', dict(norms=(3, ),
-                                      classes=2), ['norm', 'head']),
-    ('huggingface', 'Swin V2-T', dict(norms=(3, )), ['norm3']),
-    ('huggingface', 'Swin V2-H', {},
-     [f'layers.2.blocks.{i}.norm3' for i in (5, 11, 17)]),
-])
+@pytest.mark.parametrize(
+    'target, name, arguments, lost',
+    [
+        ('timm', 'Swin-T', dict(norms=(2, 3)), ['norm2', 'norm3']),
+        ('torchvision', 'Video Swin-T', dict(norms=(2, 3)), ['norm2']),
+        ('official', 'Video Swin-T', dict(norms=(0, 3)), ['norm0']),
+        ('mmdet', 'Swin-T', dict(classes=2), ['norm', 'head']),
+        (
+            'mmaction',
+            'Video Swin-T',
+            dict(norms=(3,), classes=2),
+            ['norm', 'head'],
+        ),
+        ('huggingface', 'Swin V2-T', dict(norms=(3,)), ['norm3']),
+        (
+            'huggingface',
+            'Swin V2-H',
+            {},
+            [f'layers.2.blocks.{i}.norm3' for i in (5, 11, 17)],
+        ),
+    ],
+)
 def test_what_has_no_place_is_refused(target, name, arguments, lost):
     native = weights(name, scale=16, **arguments)
     lost = [f'{each}.{leaf}' for each in lost for leaf in ('weight', 'bias')]
     assert unsupported_names(native, target) == lost
     with pytest.raises(ValueError) as error:
         export(native, target)
-    assert (f'has no place for {len(lost)} of {len(native)} tensors: '
-            f'{lost[0]}, {lost[1]}') in str(error.value)
+    assert (
+        f'has no place for {len(lost)} of {len(native)} tensors: '
+        f'{lost[0]}, {lost[1]}'
+    ) in str(error.value)
     kept = {k: v for k, v in native.items() if k not in lost}
     assert_same(
-        convert(export(kept, target), keep=CLASSIFIER).state_dict, kept)
+        convert(export(kept, target), keep=CLASSIFIER).state_dict, kept
+    )
 
 
 def test_two_final_norms_for_mmpretrain():
-    native = weights('Swin-T', norms=(3, ), classes=2)
-    assert unsupported_names(native, 'mmpretrain') == ['norm.weight', 'norm.bias']
+    native = weights('Swin-T', norms=(3,), classes=2)
+    assert unsupported_names(native, 'mmpretrain') == [
+        'norm.weight',
+        'norm.bias',
+    ]
 
 
 def test_buffers_are_not_exported():

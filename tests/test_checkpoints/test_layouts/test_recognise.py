@@ -1,4 +1,5 @@
 """Recognition by names and shapes alone, and what is refused."""
+
 import pytest
 import torch
 
@@ -17,7 +18,8 @@ NORM_AND_HEAD = ['norm.weight', 'norm.bias', 'head.weight', 'head.bias']
 
 def buffers(state_dict):
     return [
-        name for name in state_dict
+        name
+        for name in state_dict
         if name.endswith(('_index', '_mask', '_coords_table'))
     ]
 
@@ -34,20 +36,14 @@ V2_CLASSIFIER = weights('Swin V2-T', scale=16, classes=5, buffers=True)
 V2 = plain(V2_CLASSIFIER)
 MLP = weights('Swin-MLP-T/C24', scale=24, classes=5)
 MOE = weights('Swin-MoE-S', scale=32, classes=5, buffers=True)
-VIDEO = weights('Video Swin-T', scale=16, norms=(3, ))
+VIDEO = weights('Video Swin-T', scale=16, norms=(3,))
 
 
 def under(prefix, state_dict, *others):
     """A state_dict under a prefix, and other names beside it."""
     return {
-        **{
-            f'{prefix}{name}': value
-            for name, value in state_dict.items()
-        },
-        **{
-            name: torch.ones(1)
-            for name in others
-        }
+        **{f'{prefix}{name}': value for name, value in state_dict.items()},
+        **{name: torch.ones(1) for name in others},
     }
 
 
@@ -59,8 +55,10 @@ def in_transformers_5(state_dict):
             ('attention.self.query', 'attention.q_proj'),
             ('attention.self.key', 'attention.k_proj'),
             ('attention.self.value', 'attention.v_proj'),
-            ('attention.self.relative_position_bias_table',
-             'attention.relative_position_bias.relative_position_bias_table'),
+            (
+                'attention.self.relative_position_bias_table',
+                'attention.relative_position_bias.relative_position_bias_table',
+            ),
             ('attention.output.dense', 'attention.o_proj'),
             ('intermediate.dense', 'mlp.fc1'),
             ('output.dense', 'mlp.fc2'),
@@ -76,147 +74,266 @@ def in_maskformer(state_dict):
     for i in range(4):
         for leaf in ('weight', 'bias'):
             out[f'hidden_states_norms.{i}.{leaf}'] = state_dict[
-                f'hidden_states_norms.stage{i + 1}.{leaf}']
+                f'hidden_states_norms.stage{i + 1}.{leaf}'
+            ]
     return out
 
 
 CONTRASTIVE = [
-    'projector.linear_hidden.1.weight', 'projector_k.linear_out.weight',
-    'predictor.linear_out.weight', 'queue1', 'queue2', 'queue_ptr'
+    'projector.linear_hidden.1.weight',
+    'projector_k.linear_out.weight',
+    'predictor.linear_out.weight',
+    'queue1',
+    'queue2',
+    'queue_ptr',
 ]
 # For each source: what it is called, an example, the backbone in it.
 SOURCES = {
-    'Microsoft V1': ('Microsoft classifier', {
-        'model': V1_CLASSIFIER
-    }, V1),
-    'Microsoft V2': ('Microsoft classifier', {
-        'model': V2_CLASSIFIER
-    }, V2),
-    'Microsoft Swin-MLP': ('Microsoft classifier', {
-        'model': MLP
-    }, plain(MLP)),
-    'Microsoft Swin-MoE': ('Microsoft classifier', {
-        'model': MOE
-    }, plain(MOE)),
-    'Microsoft V1, headless':
-    ('Microsoft classifier', under('', V1, 'norm.weight', 'norm.bias'), V1),
-    'SimMIM': ('SimMIM pretraining', {
-        'model':
-        under('encoder.', weights('Swin-T', scale=16,
-                                  buffers=True), 'encoder.mask_token',
-              'encoder.norm.weight', 'encoder.norm.bias', 'decoder.0.weight')
-    }, V1),
-    'SimMIM V2': ('SimMIM pretraining', {
-        'model':
-        under('encoder.', V2, 'encoder.mask_token', 'decoder.0.weight')
-    }, V2),
-    'SimMIM, fine-tuned': ('Microsoft classifier', {
-        'model': V1_CLASSIFIER
-    }, V1),
-    'MoBY': ('MoBY pretraining', {
-        'model': {
-            **under('encoder.', V1, 'encoder.norm.weight'),
-            **under('encoder_k.', V1_CLASSIFIER),
-            **under('', {}, *CONTRASTIVE)
-        }
-    }, V1),
-    'feature distillation': ('feature distillation pretraining', {
-        'model': {
-            **under('encoder.', V1, 'encoder.norm.weight', 'decoder.0.weight'),
-            **under('feature_model.', V1_CLASSIFIER)
-        }
-    }, V1),
-    'official detector': ('Microsoft detector', {
-        'meta': {},
-        'state_dict':
-        under('backbone.', V1_DENSE, 'neck.lateral.weight', 'rpn_head.bias',
-              'roi_head.bbox_head.bias')
-    }, V1_DENSE),
-    'official segmentor': ('Microsoft segmentor', {
-        'state_dict':
-        under('backbone.', V1_DENSE, 'decode_head.bias', 'auxiliary_head.bias')
-    }, V1_DENSE),
-    'official video': ('Microsoft recognizer', {
-        'state_dict':
-        under('backbone.', export(VIDEO, 'official'), 'cls_head.fc_cls.bias')
-    }, VIDEO),
-    'mmaction2': ('mmaction2 recognizer', {
-        'state_dict':
-        under('backbone.', VIDEO, 'cls_head.fc_cls.bias')
-    }, VIDEO),
-    'mmdet': ('mmdet/mmseg detector', {
-        'state_dict':
-        under('backbone.', export(V1_DENSE, 'mmdet'), 'neck.bias',
-              'encoder.layers.0.bias', 'decoder.layers.0.bias',
-              'bbox_head.bias')
-    }, V1_DENSE),
-    'mmseg': ('mmdet/mmseg segmentor', {
-        'state_dict':
-        under('backbone.', export(V1_DENSE, 'mmseg'), 'decode_head.bias')
-    }, V1_DENSE),
-    'mmseg, pretrained': ('mmdet/mmseg classifier', {
-        'state_dict':
-        under('', export(V1, 'mmseg'), 'norm.weight', 'norm.bias')
-    }, V1),
-    'mmpretrain': ('mmpretrain classifier', {
-        'state_dict': export(V1_CLASSIFIER, 'mmpretrain')
-    }, V1),
-    'mmpretrain V2': ('mmpretrain classifier', {
-        'state_dict': export(V2_CLASSIFIER, 'mmpretrain')
-    }, V2),
-    'mmpretrain SimMIM': ('mmpretrain pretraining', {
-        'state_dict':
-        under('backbone.', export(V1, 'mmpretrain'), 'backbone.mask_token',
-              'neck.decoder.0.weight')
-    }, V1),
+    'Microsoft V1': ('Microsoft classifier', {'model': V1_CLASSIFIER}, V1),
+    'Microsoft V2': ('Microsoft classifier', {'model': V2_CLASSIFIER}, V2),
+    'Microsoft Swin-MLP': ('Microsoft classifier', {'model': MLP}, plain(MLP)),
+    'Microsoft Swin-MoE': ('Microsoft classifier', {'model': MOE}, plain(MOE)),
+    'Microsoft V1, headless': (
+        'Microsoft classifier',
+        under('', V1, 'norm.weight', 'norm.bias'),
+        V1,
+    ),
+    'SimMIM': (
+        'SimMIM pretraining',
+        {
+            'model': under(
+                'encoder.',
+                weights('Swin-T', scale=16, buffers=True),
+                'encoder.mask_token',
+                'encoder.norm.weight',
+                'encoder.norm.bias',
+                'decoder.0.weight',
+            )
+        },
+        V1,
+    ),
+    'SimMIM V2': (
+        'SimMIM pretraining',
+        {
+            'model': under(
+                'encoder.', V2, 'encoder.mask_token', 'decoder.0.weight'
+            )
+        },
+        V2,
+    ),
+    'SimMIM, fine-tuned': (
+        'Microsoft classifier',
+        {'model': V1_CLASSIFIER},
+        V1,
+    ),
+    'MoBY': (
+        'MoBY pretraining',
+        {
+            'model': {
+                **under('encoder.', V1, 'encoder.norm.weight'),
+                **under('encoder_k.', V1_CLASSIFIER),
+                **under('', {}, *CONTRASTIVE),
+            }
+        },
+        V1,
+    ),
+    'feature distillation': (
+        'feature distillation pretraining',
+        {
+            'model': {
+                **under(
+                    'encoder.', V1, 'encoder.norm.weight', 'decoder.0.weight'
+                ),
+                **under('feature_model.', V1_CLASSIFIER),
+            }
+        },
+        V1,
+    ),
+    'official detector': (
+        'Microsoft detector',
+        {
+            'meta': {},
+            'state_dict': under(
+                'backbone.',
+                V1_DENSE,
+                'neck.lateral.weight',
+                'rpn_head.bias',
+                'roi_head.bbox_head.bias',
+            ),
+        },
+        V1_DENSE,
+    ),
+    'official segmentor': (
+        'Microsoft segmentor',
+        {
+            'state_dict': under(
+                'backbone.',
+                V1_DENSE,
+                'decode_head.bias',
+                'auxiliary_head.bias',
+            )
+        },
+        V1_DENSE,
+    ),
+    'official video': (
+        'Microsoft recognizer',
+        {
+            'state_dict': under(
+                'backbone.', export(VIDEO, 'official'), 'cls_head.fc_cls.bias'
+            )
+        },
+        VIDEO,
+    ),
+    'mmaction2': (
+        'mmaction2 recognizer',
+        {'state_dict': under('backbone.', VIDEO, 'cls_head.fc_cls.bias')},
+        VIDEO,
+    ),
+    'mmdet': (
+        'mmdet/mmseg detector',
+        {
+            'state_dict': under(
+                'backbone.',
+                export(V1_DENSE, 'mmdet'),
+                'neck.bias',
+                'encoder.layers.0.bias',
+                'decoder.layers.0.bias',
+                'bbox_head.bias',
+            )
+        },
+        V1_DENSE,
+    ),
+    'mmseg': (
+        'mmdet/mmseg segmentor',
+        {
+            'state_dict': under(
+                'backbone.', export(V1_DENSE, 'mmseg'), 'decode_head.bias'
+            )
+        },
+        V1_DENSE,
+    ),
+    'mmseg, pretrained': (
+        'mmdet/mmseg classifier',
+        {
+            'state_dict': under(
+                '', export(V1, 'mmseg'), 'norm.weight', 'norm.bias'
+            )
+        },
+        V1,
+    ),
+    'mmpretrain': (
+        'mmpretrain classifier',
+        {'state_dict': export(V1_CLASSIFIER, 'mmpretrain')},
+        V1,
+    ),
+    'mmpretrain V2': (
+        'mmpretrain classifier',
+        {'state_dict': export(V2_CLASSIFIER, 'mmpretrain')},
+        V2,
+    ),
+    'mmpretrain SimMIM': (
+        'mmpretrain pretraining',
+        {
+            'state_dict': under(
+                'backbone.',
+                export(V1, 'mmpretrain'),
+                'backbone.mask_token',
+                'neck.decoder.0.weight',
+            )
+        },
+        V1,
+    ),
     'timm': ('timm classifier', export(V1_CLASSIFIER, 'timm'), V1),
     'timm V2': ('timm classifier', export(V2_CLASSIFIER, 'timm'), V2),
-    'torchvision':
-    ('torchvision classifier', export(V1_CLASSIFIER, 'torchvision'), V1),
-    'torchvision V2': ('torchvision classifier',
-                       under('', export(V2_CLASSIFIER, 'torchvision'),
-                             'features.1.0.attn.relative_position_index',
-                             'features.1.0.attn.relative_coords_table'), V2),
-    'torchvision video': ('torchvision classifier',
-                          under('', export(VIDEO, 'torchvision'),
-                                'head.weight', 'head.bias'), VIDEO),
-    'Hugging Face': ('Hugging Face classifier',
-                     export(V1_CLASSIFIER, 'huggingface'), V1),
-    'Hugging Face V2': ('Hugging Face classifier',
-                        export(V2_CLASSIFIER, 'huggingface'), V2),
-    'Hugging Face, in memory':
-    ('Hugging Face classifier',
-     in_transformers_5(export(V1_CLASSIFIER, 'huggingface')), V1),
-    'Hugging Face SwinModel': ('Hugging Face classifier', {
-        name.partition('.')[2]: value
-        for name, value in export(V1_CLASSIFIER, 'huggingface').items()
-        if name.startswith('swin.')
-    }, V1),
-    'Hugging Face SwinBackbone': ('Hugging Face backbone',
-                                  under('', export(V1_DENSE, 'huggingface'),
-                                        'layernorm.weight'), V1_DENSE),
-    'Hugging Face SwinBackbone, in memory': ('Hugging Face backbone', {
-        name if name.startswith('hidden') else f'swin.{name}':
-        value
-        for name, value in in_transformers_5(export(V1_DENSE,
-                                                    'huggingface')).items()
-    }, V1_DENSE),
-    'Hugging Face Mask2Former':
-    ('Hugging Face detector',
-     under('model.pixel_level_module.encoder.', export(V1_DENSE,
-                                                       'huggingface'),
-           'model.pixel_level_module.decoder.level_embed',
-           'class_predictor.weight'), V1_DENSE),
-    'Hugging Face MaskFormer':
-    ('Hugging Face detector',
-     under('model.pixel_level_module.encoder.',
-           in_maskformer(export(V1_DENSE, 'huggingface')),
-           'class_predictor.weight'), V1_DENSE),
-    'Hugging Face SimMIM': ('Hugging Face pretraining',
-                            under('', export(V1, 'huggingface'),
-                                  'swin.embeddings.mask_token',
-                                  'swin.layernorm.weight',
-                                  'decoder.0.weight'), V1),
+    'torchvision': (
+        'torchvision classifier',
+        export(V1_CLASSIFIER, 'torchvision'),
+        V1,
+    ),
+    'torchvision V2': (
+        'torchvision classifier',
+        under(
+            '',
+            export(V2_CLASSIFIER, 'torchvision'),
+            'features.1.0.attn.relative_position_index',
+            'features.1.0.attn.relative_coords_table',
+        ),
+        V2,
+    ),
+    'torchvision video': (
+        'torchvision classifier',
+        under('', export(VIDEO, 'torchvision'), 'head.weight', 'head.bias'),
+        VIDEO,
+    ),
+    'Hugging Face': (
+        'Hugging Face classifier',
+        export(V1_CLASSIFIER, 'huggingface'),
+        V1,
+    ),
+    'Hugging Face V2': (
+        'Hugging Face classifier',
+        export(V2_CLASSIFIER, 'huggingface'),
+        V2,
+    ),
+    'Hugging Face, in memory': (
+        'Hugging Face classifier',
+        in_transformers_5(export(V1_CLASSIFIER, 'huggingface')),
+        V1,
+    ),
+    'Hugging Face SwinModel': (
+        'Hugging Face classifier',
+        {
+            name.partition('.')[2]: value
+            for name, value in export(V1_CLASSIFIER, 'huggingface').items()
+            if name.startswith('swin.')
+        },
+        V1,
+    ),
+    'Hugging Face SwinBackbone': (
+        'Hugging Face backbone',
+        under('', export(V1_DENSE, 'huggingface'), 'layernorm.weight'),
+        V1_DENSE,
+    ),
+    'Hugging Face SwinBackbone, in memory': (
+        'Hugging Face backbone',
+        {
+            name if name.startswith('hidden') else f'swin.{name}': value
+            for name, value in in_transformers_5(
+                export(V1_DENSE, 'huggingface')
+            ).items()
+        },
+        V1_DENSE,
+    ),
+    'Hugging Face Mask2Former': (
+        'Hugging Face detector',
+        under(
+            'model.pixel_level_module.encoder.',
+            export(V1_DENSE, 'huggingface'),
+            'model.pixel_level_module.decoder.level_embed',
+            'class_predictor.weight',
+        ),
+        V1_DENSE,
+    ),
+    'Hugging Face MaskFormer': (
+        'Hugging Face detector',
+        under(
+            'model.pixel_level_module.encoder.',
+            in_maskformer(export(V1_DENSE, 'huggingface')),
+            'class_predictor.weight',
+        ),
+        V1_DENSE,
+    ),
+    'Hugging Face SimMIM': (
+        'Hugging Face pretraining',
+        under(
+            '',
+            export(V1, 'huggingface'),
+            'swin.embeddings.mask_token',
+            'swin.layernorm.weight',
+            'decoder.0.weight',
+        ),
+        V1,
+    ),
 }
 
 
@@ -243,15 +360,19 @@ def test_sources(name):
 
 def test_what_is_dropped():
     assert convert(V1_CLASSIFIER).dropped == [
-        *buffers(V1_CLASSIFIER), *NORM_AND_HEAD
+        *buffers(V1_CLASSIFIER),
+        *NORM_AND_HEAD,
     ]
     assert convert(V1_CLASSIFIER, keep=EVERYTHING).dropped == []
     dropped = convert(SOURCES['MoBY'][1]['model']).dropped
-    assert [n for n in dropped if not n.startswith('encoder_k.')
-            ] == ['encoder.norm.weight', *CONTRASTIVE]
+    assert [n for n in dropped if not n.startswith('encoder_k.')] == [
+        'encoder.norm.weight',
+        *CONTRASTIVE,
+    ]
     assert convert(SOURCES['Hugging Face SimMIM'][1]).dropped == [
-        'swin.embeddings.mask_token', 'swin.layernorm.weight',
-        'decoder.0.weight'
+        'swin.embeddings.mask_token',
+        'swin.layernorm.weight',
+        'decoder.0.weight',
     ]
     # The only norm of a video model is that of its output.
     video = convert(SOURCES['official video'][1]['state_dict'])
@@ -278,12 +399,15 @@ def test_other_prefixes(prefix):
     assert list(state_dict) == list(V1_DENSE)
 
 
-@pytest.mark.parametrize('first, second', [
-    ('student.backbone.', 'teacher.backbone.'),
-    ('backbone.cb_modules.0.', 'backbone.cb_modules.1.'),
-    ('backbone.', 'ema.backbone.'),
-    ('encoder.', 'teacher.'),
-])
+@pytest.mark.parametrize(
+    'first, second',
+    [
+        ('student.backbone.', 'teacher.backbone.'),
+        ('backbone.cb_modules.0.', 'backbone.cb_modules.1.'),
+        ('backbone.', 'ema.backbone.'),
+        ('encoder.', 'teacher.'),
+    ],
+)
 def test_several_backbones(first, second):
     both = {**under(first, V1), **under(second, V1_DENSE)}
     with pytest.raises(ValueError) as error:
@@ -292,10 +416,12 @@ def test_several_backbones(first, second):
         'not a checkpoint with one Swin: it holds several, their names start '
         f"with '{first}', '{second}'. Give the one you want alone: "
         '{k[len(prefix):]: v for k, v in state_dict.items() if '
-        'k.startswith(prefix)}')
+        'k.startswith(prefix)}'
+    )
     assert list(convert(both, prefix=second).state_dict) == list(V1_DENSE)
     with pytest.raises(
-            ValueError, match="Swin under 'neck.': it holds, their"):
+        ValueError, match="Swin under 'neck.': it holds, their"
+    ):
         convert(both, prefix='neck.')
 
 
@@ -303,7 +429,9 @@ def test_averaged_weights_beside_the_model():
     # mmcv 1 kept them as buffers of other names, timm and others elsewhere.
     ema = {f'ema_backbone_{k.replace(".", "_")}': v for k, v in V1.items()}
     state_dict = under('backbone.', V1_DENSE, 'bbox_head.bias', *ema)
-    converted = convert(extract_state_dict({'state_dict': state_dict, 'ema': 0}))
+    converted = convert(
+        extract_state_dict({'state_dict': state_dict, 'ema': 0})
+    )
     assert list(converted.state_dict) == list(V1_DENSE)
     assert converted.dropped == ['bbox_head.bias', *ema]
     checkpoint = {'model': V1_DENSE, 'model_ema': {'layers': torch.ones(1)}}
@@ -318,12 +446,21 @@ def test_two_names_for_one_tensor():
         convert({**both, **in_transformers_5(both)})
 
 
-@pytest.mark.parametrize('names', [
-    ['layer1.0.conv1.weight', 'layer1.1.conv1.weight'],
-    ['layers.0.blocks.0.norm1.weight', 'layers.0.blocks.0.modulation.f.bias'],
-    ['layers.0.attentions.0.attn.in_proj_weight'],
-    ['blocks.0.attn.qkv.weight', 'blocks.0.attn.relative_position_bias_table'],
-])
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['layer1.0.conv1.weight', 'layer1.1.conv1.weight'],
+        [
+            'layers.0.blocks.0.norm1.weight',
+            'layers.0.blocks.0.modulation.f.bias',
+        ],
+        ['layers.0.attentions.0.attn.in_proj_weight'],
+        [
+            'blocks.0.attn.qkv.weight',
+            'blocks.0.attn.relative_position_bias_table',
+        ],
+    ],
+)
 def test_other_networks(names):
     with pytest.raises(ValueError) as error:
         recognise(under('', {}, *names))

@@ -1,4 +1,5 @@
 """What is converted, what is dropped, what is refused."""
+
 import torch
 from torch import nn
 
@@ -24,20 +25,21 @@ def test_merging_computes_the_same_after_conversion():
     weights = {
         'layers.0.downsample.norm.weight': torch.randn(4 * c),
         'layers.0.downsample.norm.bias': torch.randn(4 * c),
-        'layers.0.downsample.reduction.weight': torch.randn(2 * c, 4 * c)
+        'layers.0.downsample.reduction.weight': torch.randn(2 * c, 4 * c),
     }
     weights = {name: value.double() for name, value in weights.items()}
 
     def merge(tokens, state_dict):
         norm, bias, reduction = state_dict.values()
-        tokens = nn.functional.layer_norm(tokens, (4 * c, ), norm, bias)
+        tokens = nn.functional.layer_norm(tokens, (4 * c,), norm, bias)
         return tokens @ reduction.T
 
     slices = [x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)]
     official = torch.cat(slices, 1).flatten(2).mT
     unfolded = nn.functional.unfold(x, 2, stride=2).mT
     torch.testing.assert_close(
-        merge(unfolded, to_mmdet(weights)), merge(official, weights))
+        merge(unfolded, to_mmdet(weights)), merge(official, weights)
+    )
     assert (official - unfolded).abs().max() > 1
 
 
@@ -47,14 +49,17 @@ def test_classifier_loses_head_norm_and_buffers():
     assert name == 'Microsoft classifier'
     gone = set(file['model']) - set(state_dict)
     assert {
-        'norm.weight', 'norm.bias', 'head.weight', 'head.bias',
-        'layers.0.blocks.1.attn_mask'
+        'norm.weight',
+        'norm.bias',
+        'head.weight',
+        'head.bias',
+        'layers.0.blocks.1.attn_mask',
     } < gone
     assert all(
-        n.startswith(('norm.',
-                      'head.')) or n.endswith(('attn_mask',
-                                               'relative_position_index'))
-        for n in gone)
+        n.startswith(('norm.', 'head.'))
+        or n.endswith(('attn_mask', 'relative_position_index'))
+        for n in gone
+    )
     assert len(gone) == 4 + 1 + 12
 
 
@@ -77,7 +82,10 @@ def test_rename_goes_both_ways():
     backbone = {k[9:]: v for k, v in ours.items() if k.startswith('backbone.')}
     theirs.update({f'backbone.{k}': v for k, v in to_mmdet(backbone).items()})
     assert rename_backbone(theirs, ours)[1] == 'mmdet/mmseg detector'
-    back, forth = rename_backbone(theirs, ours)[0], rename_backbone(ours, theirs)[0]
+    back, forth = (
+        rename_backbone(theirs, ours)[0],
+        rename_backbone(ours, theirs)[0],
+    )
     assert back.keys() == ours.keys() and forth.keys() == theirs.keys()
     assert all(torch.equal(back[k], ours[k]) for k in ours)
     assert all(torch.equal(forth[k], theirs[k]) for k in theirs)
