@@ -104,9 +104,9 @@ def split_init_cfg(
         if not isinstance(cfg, Mapping) or not _is_complete(cfg):
             raise ValueError(
                 "init_cfg must be None, dict(type='Pretrained', checkpoint="
-                "FILE_OR_ADDRESS), mmengine's initialisation of some "
-                "layers, such as dict(type='Xavier', layer='Linear'), or a "
-                f'list of these, got {init_cfg!r}'
+                "FILE_OR_ADDRESS_OR_WEIGHTS), mmengine's initialisation of "
+                "some layers, such as dict(type='Xavier', layer='Linear'), or "
+                f'a list of these, got {init_cfg!r}'
             )
     pretrained = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
     if len(pretrained) > 1:
@@ -122,7 +122,9 @@ def _is_complete(cfg: Mapping[str, Any]) -> bool:
     """Return True if an initialisation says what it needs."""
     if cfg.get('type') == 'Pretrained':
         checkpoint = cfg.get('checkpoint')
-        return bool(checkpoint) and isinstance(checkpoint, (str, os.PathLike))
+        return bool(checkpoint) and isinstance(
+            checkpoint, (str, os.PathLike, Mapping)
+        )
     return 'type' in cfg and bool(cfg.get('layer') or cfg.get('override'))
 
 

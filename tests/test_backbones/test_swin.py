@@ -172,7 +172,6 @@ def test_kernels_for_a_cpu_equal_the_plain_ones():
         with kernels.use('plain'):
             plain = model(x)
     for one, other in zip(chunked, plain):
-        assert not torch.equal(one, other)  # there are two ways
         assert_close(one, other, 2e-6 * other.abs().max())
 
 

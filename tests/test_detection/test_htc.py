@@ -207,7 +207,8 @@ def test_predictions(pair):
     for actual, expected in zip(predict(ours, image), predict(theirs, image)):
         assert len(expected) > 5 and expected.scores.std() > 1e-4
         assert_close(actual.bboxes, expected.bboxes, 1e-2)
-        assert_close(actual.scores, expected.scores, 1e-5)
+        # Rounding adds up over the three stages.
+        assert_close(actual.scores, expected.scores, 5e-5)
         assert torch.equal(actual.labels, expected.labels)
         assert expected.masks.any()
         assert (actual.masks != expected.masks).float().mean() < 1e-3

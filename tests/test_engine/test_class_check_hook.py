@@ -232,7 +232,7 @@ def test_checkpoint_of_other_classes(make, meta):
 
 def test_given_orders_that_contradict_the_checkpoint(make):
     hook = ClassCheckHook()
-    hook.after_load_checkpoint(None, checkpoint('cat', 'dog'))
+    hook.after_load_checkpoint(runner(Detector()), checkpoint('cat', 'dog'))
     state = runner(Detector(), val=make('val', classes=['dog', 'cat']))
     with pytest.raises(
         ValueError, match="'cat' is 0 in the checkpoint and 1 in the val"
@@ -242,7 +242,7 @@ def test_given_orders_that_contradict_the_checkpoint(make):
 
 def test_checkpoints_without_names_pass(make):
     hook = ClassCheckHook()
-    hook.after_load_checkpoint(None, dict(state_dict={}))
+    hook.after_load_checkpoint(runner(Detector()), dict(state_dict={}))
     hook.before_test(runner(Detector(), test=make('test')))
 
 

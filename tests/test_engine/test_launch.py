@@ -67,7 +67,8 @@ def test_resume(cfg, tmp_path):
 
 
 def checkpoint(path, iteration=3):
-    torch.save({'message_hub': {}, 'meta': {'iter': iteration}}, path)
+    meta = {'epoch': 0, 'iter': iteration}
+    torch.save({'message_hub': {}, 'meta': meta}, path)
     return str(path)
 
 

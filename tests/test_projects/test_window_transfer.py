@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+from swin_dense.checkpoints import read_checkpoint
 from swin_dense.checkpoints.position import resize_bias_table
 
 PROJECT = Path(__file__).parents[2] / 'projects' / 'window_transfer'
@@ -77,7 +78,7 @@ def run(root):
 
 
 def load(path):
-    return torch.load(path, weights_only=True)
+    return read_checkpoint(path)
 
 
 def test_results_of_every_way_and_column(workspace):
