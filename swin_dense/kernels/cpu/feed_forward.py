@@ -14,7 +14,7 @@ from swin_dense.kernels.cpu.linear_layers import (
     pack_weights_once,
 )
 from swin_dense.kernels.cpu.sums import Sums
-from swin_dense.kernels.cpu.threads import share_out
+from swin_dense.kernels.cpu.threads import TRAINING_WORKERS, share_out
 
 
 class ChunkedGELUNetwork(torch.autograd.Function):
@@ -54,7 +54,7 @@ class ChunkedGELUNetwork(torch.autograd.Function):
             out[rows] = linear_no_grad(wide, weight2, bias2)
 
         with pack_weights_once():
-            share_out(work, len(chunks))
+            share_out(work, len(chunks), TRAINING_WORKERS if keep else None)
         if keep:
             ctx.save_for_backward(x, weight1, weight2, *hidden)
             ctx.settings = chunks, approximate, dtype
@@ -89,7 +89,7 @@ class ChunkedGELUNetwork(torch.autograd.Function):
             grad_x[rows] = linear_no_grad(wide, weight1.t(), None)
 
         with pack_weights_once():
-            share_out(work, len(chunks))
+            share_out(work, len(chunks), TRAINING_WORKERS)
         names = ('weight1', 'bias1', 'weight2', 'bias2')
         totals = (sums.total(name, weight1.dtype) for name in names)
         return grad_x, *totals, None, None, None
