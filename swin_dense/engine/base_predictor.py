@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from swin_dense.checkpoints.class_names import check_names, stored_classes
-from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.load import load_model
 from swin_dense.data.image_files import read_image
 from swin_dense.engine.class_check_hook import check_classes
@@ -63,7 +63,7 @@ class BasePredictor:
         init_default_scope(config.get('default_scope', self.scope))
         model = revert_sync_batchnorm(MODELS.build(config.model))
         dataset = _innermost(config.test_dataloader.dataset)
-        content = read_checkpoint(checkpoint)
+        content = read_checkpoint(checkpoint, without=TRAINING_STATE)
         classes = self._find_classes(model, content, dataset)
         self.classes = self._open_data(dataset, classes)
         check_classes(model, self.classes, checkpoint)
