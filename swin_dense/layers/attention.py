@@ -22,9 +22,9 @@ MAX_LOGIT_SCALE = 100.0
 
 
 class WindowAttentionBase(WindowMixer):
-    """Multi-head self-attention of each window; what the versions share.
+    """Multi-head self-attention of each window: the part V1 and V2 share.
 
-    A version adds the layer `qkv` of queries, keys and values, and
+    A subclass adds the layer `qkv` of queries, keys and values, and
     `position_bias`. Parameter names are those of the official checkpoints.
 
     Args:
@@ -33,17 +33,18 @@ class WindowAttentionBase(WindowMixer):
         num_heads: Attention heads; must divide `dim`.
         attn_drop: Dropout of the attention weights.
         proj_drop: Dropout of the output.
-        sequential: Whether windows are worked on a few at a time, and each
-            attention map is computed anew in the backward pass instead of
-            kept (V2 paper, section 3.4). Large windows then need much less
-            memory. On a CPU float32 and float64 always do so.
+        sequential: If true, a few windows are computed at a time, and the
+            backward pass recomputes each attention map instead of keeping it
+            (V2 paper, section 3.4). Large windows then need much less
+            memory. The CPU kernels always do so in float32 and float64.
 
     Attributes:
         scale: Factor of the products of queries and keys.
 
     Raises:
-        ValueError: If `num_heads` does not divide `dim`, or dropout would be
-            repeated.
+        ValueError: If `num_heads` does not divide `dim`, or if `sequential`
+            meets dropout of attention weights, since the recomputation would
+            draw other weights.
     """
 
     mask_value = OFFICIAL_MASK_VALUE
@@ -81,24 +82,25 @@ class WindowAttentionBase(WindowMixer):
     def position_bias(
         self, window: Grid, cache: SizeCache | None = None
     ) -> Tensor:
-        """Return the bias `(heads, N, N)` for windows up to the nominal.
+        """Return the position bias `(heads, N, N)` of a window.
 
         Args:
-            window: Window in use, in tokens per axis.
-            cache: Keeps what depends on sizes alone.
+            window: Window in use, in tokens per axis; at most the nominal
+                window.
+            cache: Keeps tensors that depend on sizes alone.
         """
         raise NotImplementedError
 
     def _qkv_bias(self) -> Tensor | None:
-        """Return the bias of queries, keys and values, `(3 * C, )`."""
+        """Return the bias `(3 * C, )` of queries, keys and values."""
         return self.qkv.bias
 
     def _cosine(self) -> Tensor | None:
-        """Return the factor of the cosines, None for products."""
+        """Return the factor of the cosines, None for dot products."""
         return None
 
     def prepare(self, window: Grid, cache: SizeCache) -> AttentionTerms:
-        """Return what all windows share."""
+        """Return the tensors and settings that all windows share."""
         drop = self.attn_drop
         return AttentionTerms(
             self.position_bias(window, cache),
@@ -118,8 +120,9 @@ class WindowAttentionBase(WindowMixer):
         computed on the map.
         """
         terms = self.prepare(layout.window, kernels.cache)
+        # (B, *grid, 3 * C), then (B, *grid, C)
         qkv = kernels.linear(x, self.qkv.weight, terms.padding)
-        x = kernels.window_attention(qkv, layout, terms)  # (B, *grid, C)
+        x = kernels.window_attention(qkv, layout, terms)
         return self._project(x, kernels)
 
     def mix(
@@ -130,16 +133,18 @@ class WindowAttentionBase(WindowMixer):
         kernels: Kernels,
     ) -> Tensor:
         """Attend within windows `(n, N, C)`."""
+        # (n, N, 3 * C)
         qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
         return self._project(attend(qkv, mask, shared), kernels)
 
     def _project(self, x: Tensor, kernels: Kernels) -> Tensor:
+        """Return the output projection of tokens `(..., C)`."""
         return self.proj_drop(
             kernels.linear(x, self.proj.weight, self.proj.bias)
         )
 
     def elements_per_window(self, window: Grid) -> int:
-        """Return the size of queries, keys, values and attention weights."""
+        """Count queries, keys, values and attention weights of a window."""
         tokens = prod(window)
         return tokens * (3 * self.dim + self.num_heads * tokens)
 
@@ -153,16 +158,15 @@ class WindowAttention(WindowAttentionBase):
         dim: Channels C.
         window_size: Window of the bias table, in tokens per axis.
         num_heads: Attention heads; must divide `dim`.
-        qkv_bias: Whether queries, keys and values have a bias.
+        qkv_bias: If true, queries, keys and values have a bias.
         qk_scale: Factor of the dot products; `(dim / num_heads) ** -0.5`
-            where None.
+            if None.
         attn_drop: Dropout of the attention weights.
         proj_drop: Dropout of the output.
         sequential: See `WindowAttentionBase`.
 
     Raises:
-        ValueError: If `num_heads` does not divide `dim`, or dropout would be
-            repeated.
+        ValueError: See `WindowAttentionBase`.
     """
 
     def __init__(
@@ -188,7 +192,7 @@ class WindowAttention(WindowAttentionBase):
     def position_bias(
         self, window: Grid, cache: SizeCache | None = None
     ) -> Tensor:
-        """Return the bias `(heads, N, N)` for windows up to the table's."""
+        """Return the bias `(heads, N, N)`, gathered from the table."""
         table = self.relative_position_bias_table
         index = (SizeCache() if cache is None else cache).get(
             relative_index, window, self.window_size, device=table.device
@@ -196,7 +200,7 @@ class WindowAttention(WindowAttentionBase):
         return _gather_bias(table, index)
 
     def reset_parameters(self) -> None:
-        """Draw the bias table anew."""
+        """Initialise the bias table."""
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
 
@@ -210,7 +214,7 @@ class CosineAttention(WindowAttentionBase):
         dim: Channels C.
         window_size: Nominal window, in tokens per axis.
         num_heads: Attention heads; must divide `dim`.
-        qkv_bias: Whether queries and values have a bias; keys have none.
+        qkv_bias: If true, queries and values have a bias; keys have none.
         attn_drop: Dropout of the attention weights.
         proj_drop: Dropout of the output.
         sequential: See `WindowAttentionBase`.
@@ -218,11 +222,12 @@ class CosineAttention(WindowAttentionBase):
         logit_scale_init: Factor of the cosines that training starts from.
 
     Raises:
-        ValueError: If `num_heads` does not divide `dim`, dropout would be
-            repeated, or the factor is not above 0 and at most 100.
+        ValueError: If the factor is not above 0 and at most 100, and see
+            `WindowAttentionBase`.
     """
 
-    # The logits of a window differ by up to 216.
+    # Cosines times 100 and biases up to 16: the logits of a window differ by
+    # up to 216, so the official value would not hide a key.
     mask_value = HARD_MASK_VALUE
 
     def __init__(
@@ -258,22 +263,22 @@ class CosineAttention(WindowAttentionBase):
 
     @property
     def pretrained_window_size(self) -> Grid:
-        """Window that the weights were trained with, see `LogPositionBias`."""
+        """Return the window of the pre-training, see `LogPositionBias`."""
         return self.cpb_mlp.pretrained_window_size
 
     def position_bias(
         self, window: Grid, cache: SizeCache | None = None
     ) -> Tensor:
-        """Return the bias `(heads, N, N)`, evaluated for this window."""
+        """Return the bias `(heads, N, N)`, computed by the log-MLP."""
         cache = SizeCache() if cache is None else cache
         table = self.cpb_mlp(window, cache)
         index = cache.get(relative_index, window, device=table.device)
         return _gather_bias(table, index)
 
     def reset_parameters(self) -> None:
-        """Start the factor of the cosines as asked, the biases at 0.
+        """Initialise the factor of the cosines and the biases.
 
-        The layers of the network are drawn as all linear layers are.
+        The linear layers of the log-MLP are initialised by the backbone.
         """
         nn.init.constant_(self.logit_scale, log(self.logit_scale_init))
         for bias in (self.q_bias, self.v_bias):
@@ -281,6 +286,7 @@ class CosineAttention(WindowAttentionBase):
                 nn.init.zeros_(bias)
 
     def _qkv_bias(self) -> Tensor | None:
+        """Return the bias `(3 * C, )`, which is 0 for keys."""
         if self.q_bias is None or self.v_bias is None:
             return None
         return torch.cat(
@@ -288,13 +294,20 @@ class CosineAttention(WindowAttentionBase):
         )
 
     def _cosine(self) -> Tensor:
+        """Return the factor of the cosines `(heads, 1, 1)`, at most 100."""
         dtype = torch.promote_types(self.logit_scale.dtype, torch.float32)
         scale = self.logit_scale.to(dtype)
         return scale.clamp(max=log(MAX_LOGIT_SCALE)).exp()
 
 
 def _gather_bias(table: Tensor, index: Tensor) -> Tensor:
-    """Return rows `(N, N)` of a bias table as biases `(heads, N, N)`."""
-    # Head by head: ten times faster than by rows, the gradient too.
+    """Gather biases `(heads, N, N)` from a table `(offsets, heads)`.
+
+    Args:
+        table: Bias per offset and head.
+        index: Row of the table for each pair of tokens, `(N, N)`.
+    """
+    # Gathering along the last axis is ten times faster than gathering rows,
+    # in the backward pass too.
     bias = table.t().index_select(1, index.flatten())  # (heads, N * N)
-    return bias.view(-1, *index.shape)
+    return bias.view(-1, *index.shape)  # (heads, N, N)

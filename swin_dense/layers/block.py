@@ -1,4 +1,4 @@
-"""The Swin block: windows are mixed, then every token by itself."""
+"""The Swin block: a window mixer, then a network of single tokens."""
 
 from torch import Tensor, nn
 
@@ -9,17 +9,17 @@ from swin_dense.ops import WindowLayout
 
 
 class SwinBlock(nn.Module):
-    """Two residual branches, each with a norm (V1 paper, eq. 3).
+    """Two residual branches, each with a norm (V1 paper, equation 3).
 
     Args:
         dim: Channels C.
-        mixer: Mixer of the tokens of a window.
+        mixer: Mixes the tokens of a window.
         feedforward: Network of single tokens, see `FeedForward`.
-        norm: Makes the norm for a number of channels.
+        norm: Class of the norms; it is called with the number of channels.
         drop_path: Stochastic depth rate of both branches.
-        post_norm: Whether the norm of a branch is its last step (V2 paper,
+        post_norm: If true, the norm of a branch is its last step (V2 paper,
             section 3.2) instead of its first.
-        extra_norm: Whether a third norm ends the block, on the main branch
+        extra_norm: If true, a third norm ends the block, on the main branch
             (V2 paper, section 3.2, the largest sizes).
     """
 
@@ -45,18 +45,18 @@ class SwinBlock(nn.Module):
 
     @property
     def mixer(self) -> WindowMixer:
-        """The mixer, which stands under its own name, such as `attn`."""
+        """Return the mixer, a submodule named by its class, e.g. `attn`."""
         return getattr(self, self.mixer_name)
 
     def forward(
         self, x: Tensor, layout: WindowLayout, kernels: Kernels | None = None
     ) -> Tensor:
-        """Mix maps.
+        """Compute the block.
 
         Args:
             x: Maps `(B, *grid, C)`.
-            layout: How their windows lie.
-            kernels: What carries it out; chosen here where None.
+            layout: How the windows of the maps lie.
+            kernels: Set of kernels; None to choose one for `x`.
 
         Returns:
             Maps `(B, *grid, C)`.

@@ -5,16 +5,17 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch for some samples of a batch.
+    """Drop a residual branch for random samples of a batch.
 
-    Deep Networks with Stochastic Depth (arXiv 1603.09382); what is kept is
-    scaled so that the expectation stays. Does nothing in evaluation.
+    Deep Networks with Stochastic Depth (arXiv 1603.09382). The branch of the
+    other samples is divided by `1 - rate`, so that its expectation stays. In
+    evaluation mode nothing is dropped.
 
     Args:
         rate: Probability that a sample loses the branch, in [0, 1).
 
     Raises:
-        ValueError: If the rate is outside of that range.
+        ValueError: If the rate is outside of [0, 1).
     """
 
     def __init__(self, rate: float = 0.0) -> None:
@@ -26,16 +27,16 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Drop samples, the first axis, of `(B, ...)`."""
+        """Return a branch `(B, ...)` with random samples set to 0."""
         if not self.training or not self.rate:
             return branch
         keep = 1 - self.rate
-        shape = (len(branch),) + (1,) * (branch.ndim - 1)
+        shape = (len(branch),) + (1,) * (branch.ndim - 1)  # (B, 1, ...)
         kept = torch.empty(
             shape, dtype=branch.dtype, device=branch.device
         ).bernoulli_(keep)
         return branch * kept.div_(keep)
 
     def extra_repr(self) -> str:
-        """The rate, for `print(model)`."""
+        """Return the rate, for `print(model)`."""
         return f'rate={self.rate:.3f}'

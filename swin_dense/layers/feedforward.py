@@ -1,4 +1,4 @@
-"""The two-layer network that every token passes through."""
+"""The two-layer network of single tokens (MLP) of a Swin block."""
 
 from torch import Tensor, nn
 
@@ -15,9 +15,10 @@ class FeedForward(nn.Module):
         activation: Class of the activation.
 
     Attributes:
-        elements_per_token: Channels of the widest intermediate result. None
-            in a network in whose place tokens are not independent, such as
-            experts of limited capacity: it then always gets whole maps.
+        elements_per_token: Channels of the widest intermediate result, by
+            which kernels choose how many tokens they compute at a time. A
+            network of tokens that depend on each other, such as experts of
+            limited capacity, sets it to None and always gets whole maps.
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class FeedForward(nn.Module):
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:
-        """Map tokens `(*, C)` to tokens `(*, C)`.
+        """Compute the network for tokens `(..., C)`.
 
         Args:
-            x: Tokens.
-            kernels: What carries it out; chosen here where None.
+            x: Tokens `(..., C)`.
+            kernels: Set of kernels; None to choose one for `x`.
+
+        Returns:
+            Tokens `(..., C)`.
         """
         kernels = choose(x) if kernels is None else kernels
         drops = self.drop.training and self.drop.p > 0

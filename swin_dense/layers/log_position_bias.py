@@ -1,4 +1,4 @@
-"""Position bias that a small network computes from offsets (Swin V2)."""
+"""The log-spaced continuous position bias of Swin V2."""
 
 from typing import Any, NamedTuple
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from swin_dense.ops import SizeCache, is_traced, log_coordinates
 from swin_dense.ops.grid import Grid
 
-# Images of many sizes make small maps, and with them windows, of many sizes.
+# Windows shrink to small maps, so images of many sizes have many windows.
 MAX_CACHED_TABLES = 8
 
 
 class _TableCache(NamedTuple):
-    """Tables by window, and the state of the weights they are for."""
+    """Bias tables by window, and the state of the weights they come from."""
 
     state: tuple
     tables: dict[Grid, Tensor]
@@ -22,22 +22,23 @@ class _TableCache(NamedTuple):
 class LogPositionBias(nn.Sequential):
     """Log-spaced continuous position bias (Swin V2 paper, section 3.3).
 
-    Two linear layers map the offset between two tokens to a bias per head. As
-    it depends on weights alone, a table for all offsets is computed once per
-    forward pass, and in evaluation mode kept until the weights change.
+    Two linear layers (the log-MLP) map the offset between two tokens to a
+    bias per head. A table of the biases of all offsets depends on the weights
+    alone: it is computed once per forward pass, and in evaluation mode it is
+    kept until the weights change.
 
-    What is kept is compared by address and version of the weights. Values
-    written through `.data` change neither; call `eval()` after that.
+    A change is noticed by address and version of the weights. Values written
+    through `.data` change neither; call `eval()` after writing them.
 
     Args:
         window_size: Nominal window, in tokens per axis.
         num_heads: Attention heads.
-        pretrained_window_size: Window that the weights were trained with, per
-            axis; 0 for the window in use, whatever it is, as in the official
+        pretrained_window_size: Window that the weights were pre-trained with,
+            in tokens per axis; 0 for the window in use, as in the official
             code.
         hidden_dim: Channels between the layers.
-        bound: The bias is between 0 and this number, by a sigmoid; unbounded
-            where None.
+        bound: A sigmoid keeps the bias between 0 and this number; None for
+            no sigmoid.
 
     Attributes:
         window_was_given: True if the caller set the pretrained window.
@@ -65,11 +66,11 @@ class LogPositionBias(nn.Sequential):
         self._tables: _TableCache | None = None
 
     def forward(self, window: Grid, cache: SizeCache | None = None) -> Tensor:
-        """Return the biases of all offsets of a window.
+        """Return the table of biases of all offsets of a window.
 
         Args:
             window: Window in use, in tokens per axis.
-            cache: Keeps the offsets.
+            cache: Keeps the log coordinates.
 
         Returns:
             Table `(prod(2 * w - 1), heads)`, rows in the order of
@@ -88,22 +89,24 @@ class LogPositionBias(nn.Sequential):
             (weight.data_ptr(), weight._version, weight.dtype, weight.device)
             for weight in weights
         )
-        # Read and replaced whole, so that threads may share the module.
-        kept = self._tables
-        if kept is None or kept.state != state:
-            kept = _TableCache(state, {})
-        table = kept.tables.get(window)
+        # Threads may share the module: the record is never changed, only
+        # replaced by another.
+        record = self._tables
+        if record is None or record.state != state:
+            record = _TableCache(state, {})
+        table = record.tables.get(window)
         if table is None:
-            # An ordinary tensor, since the next caller may need gradients.
+            # No inference tensor, since the next caller may need gradients.
             with torch.inference_mode(False), torch.no_grad():
                 table = self._compute(window, cache)
-            others = list(kept.tables.items())[-(MAX_CACHED_TABLES - 1) :]
-            self._tables = _TableCache(state, {**dict(others), window: table})
+            latest = list(record.tables.items())[-(MAX_CACHED_TABLES - 1) :]
+            self._tables = _TableCache(state, {**dict(latest), window: table})
         return table
 
     def _compute(self, window: Grid, cache: SizeCache) -> Tensor:
-        """Return the table, computed anew."""
-        first, _, last = self
+        """Return the table `(prod(2 * w - 1), heads)`, computed now."""
+        first: Any = self[0]
+        last: Any = self[2]
         dtype = torch.promote_types(first.weight.dtype, torch.float32)
         unit = tuple(
             p or w for p, w in zip(self.pretrained_window_size, window)
@@ -113,34 +116,35 @@ class LogPositionBias(nn.Sequential):
         )
         # In half precision neighbouring offsets would share a bias.
         device = first.weight.device.type
-        device = 'cpu' if device == 'meta' else device  # has no autocast
+        device = 'cpu' if device == 'meta' else device  # no autocast on meta
         with torch.autocast(device, enabled=False):
             hidden = torch.addmm(
                 first.bias.to(dtype), offsets, first.weight.to(dtype).t()
-            )
+            )  # (offsets, hidden_dim)
             table = hidden.relu() @ last.weight.to(dtype).t()
             return (
                 table if self.bound is None else (self.bound * table.sigmoid())
             )
 
     def train(self, mode: bool = True) -> 'LogPositionBias':
-        """Set the mode and forget the tables."""
+        """Set the mode and drop the kept tables."""
         self._tables = None
         return super().train(mode)
 
     def _apply(self, *args: Any, **kwargs: Any) -> 'LogPositionBias':
-        """Forget the tables whenever the weights move or change type."""
+        """Drop the kept tables when the weights move or change type."""
         self._tables = None
         return super()._apply(*args, **kwargs)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Drop the kept tables when weights are loaded."""
         self._tables = None
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or pickle holds: everything but the tables."""
+        """Return the state for a copy or pickle, without kept tables."""
         return {**self.__dict__, '_tables': None}
 
     def extra_repr(self) -> str:
-        """The window of the weights, for `print(model)`."""
+        """Return the pretrained window, for `print(model)`."""
         return f'pretrained_window_size={self.pretrained_window_size}'

@@ -1,4 +1,4 @@
-"""What a mixer of the tokens of a window is."""
+"""The contract of mixers, which mix the tokens of a window."""
 
 from functools import partial
 from math import prod
@@ -12,34 +12,33 @@ from swin_dense.ops.grid import Grid
 
 
 class WindowMixer(nn.Module):
-    """Mixes the tokens of each window; knows nothing of blocks and stages.
+    """Mix the tokens of each window; the base class of all mixers.
 
-    To add a mixer, write one class that defines `mix` and name it where a
-    backbone lists the mixers of its stages. A block asks in this order:
+    To add a mixer, write a subclass that defines `mix`, and name it where a
+    backbone lists the mixers of its stages. It is used as follows:
 
-    1. `window_size`, `mask_value` and `shifts_by`, from which the stage makes
-       the layout of the windows: the window in use is no larger than the
-       nominal one, and may be smaller where the backbone shrinks windows.
-    2. `forward` with a map, in training and on most devices; by default this
-       is `prepare`, then `mix` for all windows at once.
-    3. Or `prepare`, then `mix` for some windows after the other: kernels may
-       do so without gradients (see `Kernels.run_block`). So a window must not
-       depend on other windows, nor on their order.
+    1. The stage reads `window_size`, `mask_value` and `shifts_by`, and makes
+       the layout of the windows. The window in use is at most the nominal
+       one, and smaller where the backbone shrinks windows.
+    2. In training and on most devices, the block calls `forward` with a map.
+       By default `forward` calls `prepare`, then `mix` with all windows.
+    3. Without gradients, kernels may call `prepare` once and `mix` with a few
+       windows at a time (see `Kernels.run_block`). So the result for a window
+       must not depend on other windows, nor on their order.
 
-    Padding is zeros. A mixer that takes masks must add them to what decides
-    how much a token (row) takes of another (column).
+    Padding is zeros. A mixer that takes masks must add them to its logits,
+    the weights with which a token (row) takes from another (column).
 
     Args:
         window_size: Nominal window, in tokens per axis.
 
     Attributes:
-        parameter_prefix: Name of the mixer inside a block, under which its
-            parameters stand in official checkpoints: `attn`, or for Swin-MLP
-            `spatial_mlp`.
-        mask_value: What hides a token when it is added to its logit. None for
-            a mixer that takes no masks: it sees padding.
-        shifts_by: `roll` or `pad`, see `WindowLayout`. Rolled windows mix
-            what must not be mixed unless the mixer takes masks.
+        parameter_prefix: Name of the mixer as a submodule of a block, as in
+            official checkpoints: `attn`, or `spatial_mlp` for Swin-MLP.
+        mask_value: Number that hides a token when it is added to its logit.
+            None for a mixer that takes no masks and so sees padding.
+        shifts_by: `roll` or `pad`, see `WindowLayout`. A mixer without masks
+            should pad, since rolled windows hold tokens of opposite sides.
     """
 
     parameter_prefix: ClassVar[str] = 'attn'
@@ -51,11 +50,13 @@ class WindowMixer(nn.Module):
         self.window_size = window_size
 
     def prepare(self, window: Grid, cache: SizeCache) -> Any:
-        """Return what all windows share in a forward pass, such as a bias.
+        """Return the state that all windows of a forward pass share.
+
+        Attention, for example, returns its position bias.
 
         Args:
             window: Window in use, in tokens per axis.
-            cache: Keeps what depends on sizes alone.
+            cache: Keeps tensors that depend on sizes alone.
         """
         return None
 
@@ -66,14 +67,14 @@ class WindowMixer(nn.Module):
         mask: Tensor | None,
         kernels: Kernels,
     ) -> Tensor:
-        """Mix the tokens of some windows.
+        """Mix the tokens within each of `n` windows.
 
         Args:
             windows: Tokens `(n, N, C)`, in row-major order of the window.
-            shared: What `prepare` returned.
-            mask: Added to logits, `(n or 1, N, N)`; None where nothing is
-                hidden.
-            kernels: What to compute linear layers with.
+            shared: State that `prepare` returned.
+            mask: Mask `(n or 1, N, N)` to add to the logits; None if nothing
+                is hidden.
+            kernels: Set of kernels that computes linear layers.
 
         Returns:
             Tokens `(n, N, C)`.
@@ -83,7 +84,16 @@ class WindowMixer(nn.Module):
     def forward(
         self, x: Tensor, layout: WindowLayout, kernels: Kernels
     ) -> Tensor:
-        """Mix the windows of maps `(B, *grid, C)`."""
+        """Mix the windows of maps `(B, *grid, C)`.
+
+        Args:
+            x: Maps `(B, *grid, C)`.
+            layout: Position of their windows.
+            kernels: Set of kernels.
+
+        Returns:
+            Maps `(B, *grid, C)`.
+        """
         shared = self.prepare(layout.window, kernels.cache)
         mix = partial(self._mix, shared, kernels)
         return kernels.mix_windows(x, layout, mix)
@@ -95,14 +105,15 @@ class WindowMixer(nn.Module):
         windows: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
+        """Call `mix` with the arguments that `partial` can bind first."""
         return self.mix(windows, shared, mask, kernels)
 
     def elements_per_window(self, window: Grid) -> int:
-        """Return the size of the widest result of `mix` for one window.
+        """Count the elements of the intermediate results of a window.
 
-        Kernels choose by it how many windows they mix at a time.
+        Kernels choose by this number how many windows they mix at a time.
         """
         return prod(window) ** 2
 
     def reset_parameters(self) -> None:
-        """Draw anew what is not drawn as all linear layers and norms are."""
+        """Initialise parameters that are not of linear layers or norms."""

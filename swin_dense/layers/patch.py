@@ -1,6 +1,7 @@
 """Patch embedding and patch merging for two or three axes."""
 
 from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +13,16 @@ from swin_dense.ops.grid import Grid
 
 
 class PatchEmbed(nn.Module):
-    """Cut an image or clip into patches and embed each (V1, section 3.1).
+    """Cut an image or clip into patches, and embed each as a token.
+
+    Swin V1 paper, section 3.1.
 
     Args:
         in_channels: Channels of the input.
         dim: Channels C of a token.
-        patch_size: Patch in pixels (frames) per axis; its length, two or
-            three, is the number of axes.
-        norm: Makes the norm of the tokens; None for no norm.
+        patch_size: Patch per axis: (height, width) in pixels for images,
+            (frames, height, width) for clips.
+        norm: Class of the norm of the tokens; None for no norm.
     """
 
     def __init__(
@@ -31,37 +34,41 @@ class PatchEmbed(nn.Module):
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(patch_size)]
+        conv: Any = {2: nn.Conv2d, 3: nn.Conv3d}[len(patch_size)]
         self.proj = conv(in_channels, dim, patch_size, patch_size)
         self.norm = norm(dim) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed an input `(B, in_channels, *size)`.
+        """Embed images or clips.
+
+        Args:
+            x: Input `(B, in_channels, *size)`. It is padded with zeros at the
+                end of each axis to whole patches.
 
         Returns:
-            Map `(B, *grid, C)`. The input is padded with zeros at the far end
-            of each axis to whole patches.
+            Map `(B, *grid, C)`.
         """
         amounts = []
         for size, patch in zip(x.shape[:1:-1], reversed(self.patch_size)):
             amounts += [0, -size % patch]
         if any(amounts):
-            x = F.pad(x, amounts)
-        return self.norm(self.proj(x).movedim(1, -1))
+            x = F.pad(x, amounts)  # (B, in_channels, *padded)
+        return self.norm(self.proj(x).movedim(1, -1))  # (B, *grid, C)
 
 
 class PatchMerging(nn.Module):
-    """Halve height and width, double the channels (V1, section 3.1).
+    """Halve height and width, and double the channels.
 
-    The four neighbours are put side by side in the official order: top left,
-    bottom left, top right, bottom right. Other axes (time) stay as they are;
-    odd heights and widths are padded with zeros.
+    Swin V1 paper, section 3.1. The channels of four neighbours are
+    concatenated in the official order: top left, bottom left, top right,
+    bottom right. Odd heights and widths are padded with zeros. The axis of
+    time stays as it is.
 
     Args:
         dim: Channels C of the input.
-        norm: Makes the norm; None for no norm.
-        post_norm: Whether the norm is that of the 2C channels afterwards
-            (Swin V2) instead of the 4C before.
+        norm: Class of the norm; None for no norm.
+        post_norm: If true, the norm follows the linear layer and has 2C
+            channels (Swin V2); else it precedes the layer and has 4C.
     """
 
     def __init__(
@@ -77,13 +84,17 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:
-        """Map `(B, ..., H, W, C)` to `(B, ..., ceil(H/2), ceil(W/2), 2C)`.
+        """Merge groups of 2 x 2 tokens.
 
         Args:
-            x: Maps.
-            kernels: What carries it out; chosen here where None.
+            x: Maps `(B, ..., H, W, C)`.
+            kernels: Set of kernels; None to choose one for `x`.
+
+        Returns:
+            Maps `(B, ..., ceil(H/2), ceil(W/2), 2C)`.
         """
         kernels = choose(x) if kernels is None else kernels
+        # (B, ..., H, W, C) with even H and W
         x = pad_to_multiple(x, (1,) * (x.ndim - 4) + (2, 2))
         x = torch.cat(
             [

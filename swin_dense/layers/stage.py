@@ -1,4 +1,4 @@
-"""A stage: blocks of one resolution, then optional merging."""
+"""A stage: blocks of one resolution, then an optional patch merging."""
 
 from collections.abc import Sequence
 
@@ -8,32 +8,32 @@ from torch.utils.checkpoint import checkpoint
 
 from swin_dense.kernels import Kernels, choose
 from swin_dense.layers.block import SwinBlock
-from swin_dense.layers.patch import PatchMerging
 from swin_dense.ops import HARD_MASK_VALUE, WindowLayout, fit_window, grid_of
 from swin_dense.ops.grid import Grid
 
 
 class SwinStage(nn.Module):
-    """Blocks with regular and shifted windows in turn.
+    """Blocks whose windows are regular and shifted in turn.
 
     Args:
-        blocks: The blocks; every second one shifts by half a window.
-        downsample: Merging at the end, None in the last stage.
-        shrink: Whether windows shrink to small maps, see `fit_window`.
-        mask_padding: Whether padding is hidden from real tokens.
-        with_cp: Whether the activations of a block are recomputed in the
-            backward pass instead of kept.
-        shift_together: Whether axes are shifted all or none, see
+        blocks: The blocks; every second one shifts its windows by half a
+            window.
+        downsample: Patch merging at the end; None in the last stage.
+        shrink: If true, windows shrink to small maps, see `fit_window`.
+        mask_padding: If true, padding is hidden from real tokens.
+        with_cp: If true, the backward pass recomputes the activations of each
+            block instead of keeping them.
+        shift_together: If true, all axes are shifted or none, see
             `fit_window`.
 
     Raises:
-        ValueError: If padding is to be hidden from a mixer without masks.
+        ValueError: If `mask_padding` is set and the mixer takes no masks.
     """
 
     def __init__(
         self,
         blocks: Sequence[SwinBlock],
-        downsample: PatchMerging | None = None,
+        downsample: nn.Module | None = None,
         shrink: bool = False,
         mask_padding: bool = False,
         with_cp: bool = False,
@@ -47,6 +47,8 @@ class SwinStage(nn.Module):
             )
         self.blocks = nn.ModuleList(blocks)
         self.window_size = blocks[0].mixer.window_size
+        self.mask_value = blocks[0].mixer.mask_value
+        self.shifts_by = blocks[0].mixer.shifts_by
         self.downsample = downsample
         self.shrink = shrink
         self.mask_padding = mask_padding
@@ -59,12 +61,13 @@ class SwinStage(nn.Module):
         """Run the blocks on maps `(B, *grid, C)`.
 
         Args:
-            x: Maps.
-            kernels: What carries it out; chosen here where None.
+            x: Maps `(B, *grid, C)`.
+            kernels: Set of kernels; None to choose one for `x`.
 
         Returns:
-            The maps after the blocks, which the pyramid puts out, and those
-            after merging, which the next stage takes.
+            The maps after the blocks, `(B, *grid, C)`, for the output of the
+            stage; and the maps after merging, for the next stage. Without
+            merging the two are the same.
         """
         kernels = choose(x) if kernels is None else kernels
         grid = grid_of(x)
@@ -81,14 +84,13 @@ class SwinStage(nn.Module):
         return x, self.downsample(x, kernels)
 
     def _layout(self, grid: Grid, shift: Grid) -> WindowLayout:
-        """Return how windows of a nominal shift lie on a map."""
-        mixer = self.blocks[0].mixer
+        """Return the layout of the windows of a map for a nominal shift."""
         window, shift = fit_window(
             grid, self.window_size, shift, self.shrink, self.shift_together
         )
-        mask_value = mixer.mask_value
+        mask_value = self.mask_value
         if mask_value is not None and self.mask_padding:
             mask_value = HARD_MASK_VALUE
         return WindowLayout(
-            grid, window, shift, mixer.shifts_by, self.mask_padding, mask_value
+            grid, window, shift, self.shifts_by, self.mask_padding, mask_value
         )

@@ -1,8 +1,8 @@
-"""Window geometry in pure torch, written once for any number of axes.
+"""Window geometry in pure torch, for any number of axes.
 
-Everything works on channels-last maps `(B, *grid, C)`: two grid axes for
-images, three for video. Keys: B batch, C channels, K windows per map, N
-tokens per window, D channels of a head.
+All functions work on channels-last maps `(B, *grid, C)`: two grid axes for
+images, three for video. Letters in shapes: B batch, C channels, K windows per
+map, N tokens per window, D channels of a head.
 """
 
 from swin_dense.ops.grid import (

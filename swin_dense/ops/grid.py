@@ -11,23 +11,24 @@ IntOrGrid = int | Sequence[int]
 
 
 def format_size(grid: Sequence[int]) -> str:
-    """A size for people, such as 7x7."""
+    """Return a size as text, such as '7x7'."""
     return 'x'.join(map(str, grid))
 
 
 def grid_of(x: Tensor) -> Grid:
-    """Return the sizes of a map `(B, *grid, C)`, which a tracer hides."""
+    """Return the grid of a map `(B, *grid, C)` in tokens per axis."""
     grid = tuple(x.shape[1:-1])
+    # A tracer hands out tensors in place of sizes.
     return tuple(map(int, grid)) if torch.jit.is_tracing() else grid
 
 
 def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
-    """Spell out a size for every axis.
+    """Return a size for every axis.
 
     Args:
         value: One positive integer for all axes, or one for each.
         rank: Number of axes.
-        name: What the size is called in the error.
+        name: Name of the argument, for the error.
 
     Raises:
         ValueError: If the number of sizes is not `rank`, or one is below 1.
@@ -51,8 +52,8 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
         multiple: Size per grid axis, in tokens.
 
     Returns:
-        The map itself where nothing is missing, else a padded copy. Padding
-        goes to the end of an axis (bottom, right, last frames).
+        The map itself if its axes are multiples already, else a copy that is
+        padded at the end of the axes (bottom, right, last frames).
     """
     missing = [-size % m for size, m in zip(x.shape[1:-1], multiple)]
     if not any(missing):
@@ -60,20 +61,31 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
     amounts = [0, 0]  # F.pad counts from the last axis, which is C
     for amount in reversed(missing):
         amounts += [0, amount]
-    return F.pad(x, amounts)
+    return F.pad(x, amounts)  # (B, *padded, C)
 
 
 def crop(x: Tensor, grid: Grid, before: Grid | None = None) -> Tensor:
-    """Return a view of `grid` tokens per axis, from `before` or the first."""
+    """Return a part of a map as a view.
+
+    Args:
+        x: Map `(B, *padded, C)`.
+        grid: Size of the part, in tokens per axis.
+        before: Tokens to skip at the start of each axis; none by default.
+
+    Returns:
+        Map `(B, *grid, C)`.
+    """
     for axis, size in enumerate(grid, start=1):
         x = x.narrow(axis, before[axis - 1] if before else 0, size)
-    return x
+    return x  # (B, *grid, C)
 
 
 def cyclic_shift(x: Tensor, shift: Grid) -> Tensor:
-    """Roll a map `(B, *grid, C)` so that `shift` becomes its origin.
+    """Roll a map `(B, *grid, C)` so that position `shift` becomes the origin.
 
-    Negative shifts roll it back.
+    Args:
+        x: Map.
+        shift: Shift per axis, in tokens; negative to roll back.
     """
     if not any(shift):
         return x
@@ -88,18 +100,21 @@ def fit_window(
     shrink: bool,
     shift_together: bool = False,
 ) -> tuple[Grid, Grid]:
-    """Window and shift that are used on a map of this size.
+    """Return the window and the shift to use on a map of a given size.
 
     Args:
         grid: Size of the map, in tokens per axis.
-        window: Nominal window.
-        shift: Nominal shift.
+        window: Nominal window, in tokens per axis.
+        shift: Nominal shift, in tokens per axis.
         shrink: If true, an axis that is not larger than the window gets one
-            window of its own size and no shift (Swin V2 and Video Swin). If
-            false nothing changes, since the map will be padded to the window
-            (the official dense V1 code).
-        shift_together: If true, no axis is shifted where one is not (as
-            mmpretrain has it for windows that shrink).
+            window of its own size and no shift (official code of Swin V2 and
+            Video Swin). If false, window and shift stay, since the map will
+            be padded to the window (official dense code of V1).
+        shift_together: If true, no axis is shifted unless all are (as
+            mmpretrain does for windows that shrink).
+
+    Returns:
+        Window and shift, in tokens per axis.
     """
     if not shrink:
         return window, shift

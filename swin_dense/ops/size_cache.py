@@ -1,4 +1,4 @@
-"""Keeping index tensors that depend on sizes alone."""
+"""A cache of index tensors that depend on sizes alone."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,11 +18,12 @@ def is_traced() -> bool:
 
 
 class SizeCache:
-    """Results of functions of sizes, on the device that uses them.
+    """Keep the results of functions of sizes, on the device that uses them.
 
-    A model owns one. The results come from the CPU once for each device, so
-    a later forward pass of the same size neither computes nor copies them.
-    Those used least recently are forgotten. Copies of a model start empty.
+    A model owns a cache. A result is computed on the CPU and copied to a
+    device once, so a later forward pass of the same size neither computes nor
+    copies it. The results used least recently are dropped. A copy of a model
+    starts with an empty cache.
 
     Args:
         max_entries: Number of results to keep.
@@ -41,13 +42,13 @@ class SizeCache:
         """Return `function(*sizes)` with all its tensors on a device.
 
         Args:
-            function: Returns a tensor, a tuple of results, or None. Its
-                tensors are ordinary ones, in inference mode too, since the
-                next caller may be training; they must not be changed.
-            sizes: Arguments that can be keys of a dictionary.
-            device: Where the tensors are used.
+            function: Returns a tensor, a tuple of results, or None. It is
+                called outside of inference mode, since the next caller may be
+                training. Callers must not change its tensors.
+            sizes: Arguments of the function; they must be hashable.
+            device: Device that uses the tensors.
         """
-        if is_traced():  # sizes may be symbols, and tensors are not real
+        if is_traced():  # sizes may be symbols, and tensors have no values
             return _move(function(*sizes), device)
         key = (function, sizes, torch.device(device))
         with _LOCK:
@@ -70,7 +71,7 @@ class SizeCache:
 
 
 def _move(value: Any, device: torch.device | str) -> Any:
-    """Return a result with all its tensors on a device."""
+    """Return a result of nested tuples with its tensors on a device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Cutting a map into windows and putting it together again."""
+"""Partition of a map into windows, and its inverse."""
 
 from math import prod
 from typing import NamedTuple
@@ -10,19 +10,19 @@ from swin_dense.ops.grid import Grid, crop, cyclic_shift
 
 
 class WindowLayout(NamedTuple):
-    """How the windows of a map lie: numbers alone, the same for all maps.
+    """Position of the windows of a map: sizes alone, no tensors.
 
     Attributes:
         grid: Size of the map, in tokens per axis.
-        window: Window per axis.
-        shift: Shift per axis, below the window.
+        window: Window, in tokens per axis.
+        shift: Shift in tokens per axis, smaller than the window.
         shifts_by: `roll` rolls the padded map, so that the last windows hold
             tokens of opposite sides; `pad` inserts zeros before the first
-            token, so that the first and last windows are filled up by them.
-        mask_padding: Whether tokens do not see padding. If not, padding is a
-            token like others, as in the official dense code.
+            token, which fill the first and last windows.
+        mask_padding: If true, tokens do not see padding. If false, padding is
+            a token like others, as in the official dense code.
         mask_value: Number that hides a key when it is added to its logit;
-            None where nothing can be hidden.
+            None for mixers that take no masks.
     """
 
     grid: Grid
@@ -34,7 +34,7 @@ class WindowLayout(NamedTuple):
 
     @property
     def before(self) -> Grid:
-        """Padding before the first token of each axis."""
+        """Return the padding before the first token, in tokens per axis."""
         if self.shifts_by == 'roll':
             return (0,) * len(self.grid)
         return tuple(
@@ -43,13 +43,13 @@ class WindowLayout(NamedTuple):
 
     @property
     def padded(self) -> Grid:
-        """Size of the padded map per axis, a multiple of the window."""
+        """Return the size of the padded map, a multiple of the window."""
         sizes = [size + b for size, b in zip(self.grid, self.before)]
         return tuple(size + -size % w for size, w in zip(sizes, self.window))
 
     @property
     def num_windows(self) -> int:
-        """Number of windows of a map."""
+        """Return the number of windows of a map."""
         return prod(p // w for p, w in zip(self.padded, self.window))
 
 
@@ -58,14 +58,15 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
 
     Args:
         x: Map `(B, *grid, C)` whose axes are multiples of the window.
-        window: Window size per axis, in tokens.
+        window: Window in tokens per axis.
 
     Returns:
-        Windows `(B * K, N, C)`; windows of a map, and tokens of a window, in
+        Windows `(B * K, N, C)`. Windows of a map and tokens of a window are in
         row-major order.
     """
     batch, *grid, channels = x.shape
     counts = [size // w for size, w in zip(grid, window)]
+    count, tokens = batch * prod(counts), prod(window)
     split = [size for pair in zip(counts, window) for size in pair]
     rank = len(window)
     order = (
@@ -76,13 +77,19 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
     )
     # For images: (B, H/h, h, W/w, w, C), then (B, H/h, W/w, h, w, C).
     x = x.reshape(batch, *split, channels).permute(order)
-    return x.reshape(batch * prod(counts), prod(window), channels)
+    return x.reshape(count, tokens, channels)  # (B * K, N, C)
 
 
 def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
-    """Put windows `(B * K, N, C)` together to a map `(B, *grid, C)`.
+    """Assemble a map from its windows, the inverse of `partition_windows`.
 
-    The inverse of `partition_windows`; `grid` is the padded size.
+    Args:
+        windows: Windows `(B * K, N, C)`.
+        window: Window in tokens per axis.
+        grid: Size of the map in tokens per axis, multiples of the window.
+
+    Returns:
+        Map `(B, *grid, C)`.
     """
     counts = [size // w for size, w in zip(grid, window)]
     batch, channels = len(windows) // prod(counts), windows.shape[-1]
@@ -93,7 +100,7 @@ def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
     # For images: (B, H/h, W/w, h, w, C), then (B, H/h, h, W/w, w, C).
     x = windows.reshape(batch, *counts, *window, channels)
     x = x.permute(*order, 2 * rank + 1)
-    return x.reshape(batch, *grid, channels)
+    return x.reshape(batch, *grid, channels)  # (B, *grid, C)
 
 
 def cut_windows(
@@ -103,8 +110,8 @@ def cut_windows(
 
     Args:
         x: Maps `(B, *grid, C)`.
-        layout: Where their windows lie.
-        padding: What padding holds, `(C, )`; zeros where None.
+        layout: Position of their windows.
+        padding: Token `(C, )` that padding consists of; zeros if None.
 
     Returns:
         Windows `(B * K, N, C)`.
@@ -120,14 +127,22 @@ def cut_windows(
                     _filler(x, axis, back, padding),
                 ],
                 axis,
-            )
+            )  # (B, *padded up to this axis, *grid, C)
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, layout.shift)
     return partition_windows(x, layout.window)
 
 
 def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
-    """Return maps `(B, *grid, C)`; undoes `cut_windows`."""
+    """Assemble, shift back and crop maps, the inverse of `cut_windows`.
+
+    Args:
+        windows: Windows `(B * K, N, C)`.
+        layout: Position of the windows.
+
+    Returns:
+        Maps `(B, *grid, C)`.
+    """
     x = merge_windows(windows, layout.window, layout.padded)
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, tuple(-s for s in layout.shift))
@@ -135,6 +150,7 @@ def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
 
 
 def _filler(x: Tensor, axis: int, size: int, padding: Tensor | None) -> Tensor:
-    """Return padding of some size for one side of a map."""
+    """Return padding of `size` tokens for one side of an axis of a map."""
+    # (B, ..., size, ..., C)
     shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]
     return x.new_zeros(shape) if padding is None else padding.expand(shape)
