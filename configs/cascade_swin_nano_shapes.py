@@ -1,10 +1,14 @@
 # tools/dist_train.sh configs/cascade_swin_nano_shapes.py 2
-# Generated shapes, measured: box AP 0.536, mask AP 0.532
-# 2 CPU cores, 7.5 minutes: the training of `make demo`
-# No reference: a small model that shows all parts at work
+# A small model for a quick start: all parts at work in minutes.
 _base_ = [
     './_base_/models/cascade_mask_rcnn_swin_nano.py',
     './_base_/datasets/shapes_instance.py',
     './_base_/schedules/schedule_quick.py',
     './_base_/runtime/quick_runtime.py',
 ]
+
+recipe = dict(
+    published=None,
+    measured='box AP 0.536, mask AP 0.532 on generated shapes',
+    hardware='2 CPU cores, 7.5 minutes: the training of `make demo`',
+    paper=None)

@@ -1,14 +1,12 @@
 # tools/dist_train.sh configs/cascade_swinv2_s_coco.py 8
-# COCO val2017, published: no AP of this recipe; not measured here yet
-# 8 GPUs x 2 images; hours not measured here
-# arXiv 2111.09883; Cascade Mask R-CNN SwinV2-S, windows of 8, at the schedule of Swin V1
-_base_ = [
-    './_base_/models/cascade_mask_rcnn_swinv2_fpn.py',
-    './_base_/datasets/coco_instance.py',
-    './_base_/schedules/schedule_3x.py',
-    './_base_/runtime/default_runtime.py',
-]
+_base_ = './cascade_swinv2_t_coco.py'
 
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='8 GPUs x 2 images',
+    paper='arXiv 2111.09883; Cascade Mask R-CNN SwinV2-S, windows of 8, at '
+    'the schedule of Swin V1')
 model = dict(
     backbone=dict(
         arch='small',

@@ -1,14 +1,18 @@
 # tools/dist_train.sh configs/htcpp_cb_swin_b_coco.py 8
-# COCO val2017, published: box AP 58.4, mask AP 50.7; not measured here yet
-# 8 GPUs x 1 image; hours not measured here
-# arXiv 2107.00420; HTC CB-Swin-B, 20 epochs, of its released models
 _base_ = [
     './_base_/models/htcpp_swin.py',
+    './_base_/parts/channels.py',
     './_base_/datasets/coco_htcpp.py',
     './_base_/schedules/schedule_20e.py',
     './_base_/runtime/default_runtime.py',
 ]
 
+recipe = dict(
+    published='box AP 58.4, mask AP 50.7',
+    measured=None,
+    hardware='8 GPUs x 1 image',
+    paper='arXiv 2107.00420; HTC CB-Swin-B, 20 epochs, of its released '
+    'models')
 swin = dict(type='swin_dense.SwinTransformer', arch='base', drop_path_rate=0.3)
 model = dict(
     type='swin_dense.CompositeRCNN',
@@ -20,7 +24,7 @@ model = dict(
             type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v1.0.0/swin_base_patch4_window7_224_22k.pth')),
-    neck=dict(in_channels=[128, 256, 512, 1024], global_attention=None))
+    neck=dict(in_channels=_base_.channels.base, global_attention=None))
 # No objects are moved about.
 train_pipeline = [
     step for step in _base_.train_pipeline

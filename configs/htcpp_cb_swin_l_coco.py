@@ -1,10 +1,11 @@
 # tools/dist_train.sh configs/htcpp_cb_swin_l_coco.py 8
-# COCO val2017, published: box AP 59.1, mask AP 51.0 (59.6, 51.8
-# with --tta); not measured here yet
-# 8 GPUs x 1 image; hours not measured here
-# arXiv 2107.00420; HTC CB-Swin-L 1x of its released models
 _base_ = './htcpp_cb_swin_b_coco.py'
 
+recipe = dict(
+    published='box AP 59.1, mask AP 51.0 (59.6, 51.8 with --tta)',
+    measured=None,
+    hardware='8 GPUs x 1 image',
+    paper='arXiv 2107.00420; HTC CB-Swin-L 1x of its released models')
 swin = dict(
     type='swin_dense.SwinTransformer', arch='large', drop_path_rate=0.2)
 model = dict(
@@ -13,7 +14,7 @@ model = dict(
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v1.0.0/swin_large_patch4_window7_224_22k.pth')),
-    neck=dict(in_channels=[192, 384, 768, 1536]))
+    neck=dict(in_channels=_base_.channels.large))
 train_cfg = dict(max_epochs=12)
 param_scheduler = [
     _base_.param_scheduler[0],

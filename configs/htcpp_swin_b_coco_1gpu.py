@@ -1,9 +1,12 @@
 # python tools/train.py configs/htcpp_swin_b_coco_1gpu.py
-# COCO val2017, published: no AP of this recipe; not measured here yet
-# 1 GPU of 24 GB x 1 image, accumulated to 16; hours and memory not measured
-# HTC++ Swin-B 6x on one card (docs/htcpp.md)
 _base_ = './htcpp_swin_b_coco.py'
 
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='1 GPU of 24 GB x 1 image, accumulated to 16',
+    paper='arXiv 2103.14030, appendix A2.2; HTC++ Swin-B 6x on one card '
+    '(docs/htcpp.md)')
 # What is inside the blocks is computed again in the backward pass.
 model = dict(
     backbone=dict(with_cp=True),

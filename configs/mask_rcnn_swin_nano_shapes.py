@@ -1,10 +1,14 @@
 # tools/dist_train.sh configs/mask_rcnn_swin_nano_shapes.py 2
-# Generated shapes, measured: box AP 0.333, mask AP 0.380
-# 2 CPU cores, minutes
-# No reference: a small model that shows all parts at work
+# A small model for a quick start: all parts at work in minutes.
 _base_ = [
     './_base_/models/mask_rcnn_swin_nano.py',
     './_base_/datasets/shapes_instance.py',
     './_base_/schedules/schedule_quick.py',
     './_base_/runtime/quick_runtime.py',
 ]
+
+recipe = dict(
+    published=None,
+    measured='box AP 0.333, mask AP 0.380 on generated shapes',
+    hardware='2 CPU cores, minutes',
+    paper=None)

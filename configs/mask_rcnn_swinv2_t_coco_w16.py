@@ -1,19 +1,26 @@
 # tools/dist_train.sh configs/mask_rcnn_swinv2_t_coco_w16.py 8
-# COCO val2017, published: no AP of this recipe; not measured here yet
-# 8 GPUs x 2 images; hours not measured here
-# arXiv 2111.09883; Mask R-CNN SwinV2-T, windows of 16, at the schedule of Swin V1
 _base_ = [
-    './_base_/models/mask_rcnn_swinv2_fpn.py',
+    './_base_/models/mask_rcnn_swin_fpn.py',
+    './_base_/parts/swinv2.py',
     './_base_/datasets/coco_instance.py',
     './_base_/schedules/schedule_3x.py',
     './_base_/runtime/default_runtime.py',
 ]
 
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='8 GPUs x 2 images',
+    paper='arXiv 2111.09883; Mask R-CNN SwinV2-T, windows of 16, at the '
+    'schedule of Swin V1')
 model = dict(
     backbone=dict(
+        _base_.swinv2,
+        _delete_=True,
         window_size=16,
         # Maps of the last stage were 8 x 8 in pre-training.
         pretrained_window_sizes=[16, 16, 16, 8],
         init_cfg=dict(
+            type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v2.0.0/swinv2_tiny_patch4_window16_256.pth')))

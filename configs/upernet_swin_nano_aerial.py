@@ -1,9 +1,13 @@
 # python tools/train.py configs/upernet_swin_nano_aerial.py
-# Learns one aerial image by heart, measured: pixel accuracy 0.966 on this very
-# image
-# 2 CPU cores, below 2 minutes
-# a test of the whole path on real label maps, no recipe
+# A small UPerNet that learns an aerial image by heart: a test of the whole path
+# on real label maps.
 _base_ = './upernet_swin_nano_shapes.py'
+
+recipe = dict(
+    published=None,
+    measured='pixel accuracy 0.966 on the image it was trained on',
+    hardware='2 CPU cores, below 2 minutes',
+    paper=None)
 data_root = 'data/aerial/'
 # Value 0 of the label maps is the border between regions, and ignored.
 classes = ['road', 'building', 'low vegetation', 'tree', 'car']

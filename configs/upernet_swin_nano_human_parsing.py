@@ -1,9 +1,13 @@
 # python tools/train.py configs/upernet_swin_nano_human_parsing.py
-# Learns two photographs of people by heart, measured: pixel accuracy 0.975 on
-# these very images
-# 2 CPU cores, below 2 minutes
-# a test of the whole path on real label maps, no recipe
+# A small UPerNet that learns two photographs of people by heart: a test of the
+# whole path on real label maps.
 _base_ = './upernet_swin_nano_shapes.py'
+
+recipe = dict(
+    published=None,
+    measured='pixel accuracy 0.975 on the images it was trained on',
+    hardware='2 CPU cores, below 2 minutes',
+    paper=None)
 data_root = 'data/human_parsing/'
 classes = [
     'background', 'hat', 'hair', 'glove', 'sunglasses', 'upper clothes',

@@ -1,13 +1,17 @@
 # tools/dist_train.sh configs/upernet_swin_nano_shapes.py 2
-# Generated shapes, measured: mIoU 0.857
-# 2 CPU cores, 3 minutes: the training of `make demo-seg`
-# No reference: a small model that shows all parts at work
+# A small model for a quick start: all parts at work in minutes.
 _base_ = [
     './_base_/models/upernet_swin.py',
     './_base_/datasets/shapes_segmentation.py',
     './_base_/schedules/schedule_quick.py',
     './_base_/runtime/seg_runtime.py',
 ]
+
+recipe = dict(
+    published=None,
+    measured='mIoU 0.857 on generated shapes',
+    hardware='2 CPU cores, 3 minutes: the training of `make demo-seg`',
+    paper=None)
 # Group norm does not mind how many images a process has.
 head = dict(
     channels=32, num_classes=4, dropout_ratio=0.,

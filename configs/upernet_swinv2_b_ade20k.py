@@ -1,19 +1,17 @@
 # tools/dist_train.sh configs/upernet_swinv2_b_ade20k.py 8
-# ADE20K val, published: no mIoU; not measured here yet
-# 8 GPUs x 2 images; hours not measured here
-# arXiv 2111.09883, appendix, ablation: UPerNet SwinV2-T, here with SwinV2-B
-_base_ = [
-    './_base_/models/upernet_swinv2.py',
-    './_base_/datasets/ade20k.py',
-    './_base_/schedules/schedule_160k_v2.py',
-    './_base_/runtime/seg_runtime.py',
-]
+_base_ = ['./upernet_swinv2_t_ade20k.py', './_base_/parts/channels.py']
 
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='8 GPUs x 2 images',
+    paper='arXiv 2111.09883, appendix, ablation: UPerNet SwinV2-T, here '
+    'with SwinV2-B')
 model = dict(
     backbone=dict(
         arch='base',
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v2.0.0/swinv2_base_patch4_window8_256.pth')),
-    decode_head=dict(in_channels=[128, 256, 512, 1024]),
-    auxiliary_head=dict(in_channels=512))
+    decode_head=dict(in_channels=_base_.channels.base),
+    auxiliary_head=dict(in_channels=_base_.channels.base[2]))

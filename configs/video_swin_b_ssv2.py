@@ -1,7 +1,4 @@
 # tools/dist_train.sh configs/video_swin_b_ssv2.py 8
-# SSv2 val, published: top-1 69.6, top-5 92.7; not measured here yet
-# 8 GPUs x 8 clips; hours not measured here
-# arXiv 2106.13230; Video Swin-B with windows (16, 7, 7) of its released models
 _base_ = [
     './_base_/models/video_swin_22k.py',
     './_base_/datasets/ssv2.py',
@@ -9,6 +6,12 @@ _base_ = [
     './_base_/runtime/video_runtime.py',
 ]
 
+recipe = dict(
+    published='top-1 69.6, top-5 92.7',
+    measured=None,
+    hardware='8 GPUs x 8 clips',
+    paper='arXiv 2106.13230; Video Swin-B with windows (16, 7, 7) of its '
+    'released models')
 model = dict(
     backbone=dict(
         window_size=(16, 7, 7),

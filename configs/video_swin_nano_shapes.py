@@ -1,13 +1,17 @@
 # tools/dist_train.sh configs/video_swin_nano_shapes.py 2
-# Generated clips of 8 motions, measured: top-1 0.995
-# 2 CPU cores, 3.5 minutes beside other work
-# No reference: a small model that shows all parts at work
+# A small model for a quick start: all parts at work in minutes.
 _base_ = [
     './_base_/models/video_swin.py',
     './_base_/datasets/shapes_video.py',
     './_base_/schedules/schedule_quick.py',
     './_base_/runtime/video_runtime.py',
 ]
+
+recipe = dict(
+    published=None,
+    measured='top-1 0.995 on generated clips of 8 motions',
+    hardware='2 CPU cores, 3.5 minutes beside other work',
+    paper=None)
 model = dict(
     backbone=dict(
         _delete_=True,

@@ -1,8 +1,13 @@
 # python tools/train.py configs/video_swin_nano_two_clips.py
-# Learns two clips by heart: expected top-1 1.0 on these very clips
-# 2 CPU cores, 2 minutes
-# a test of the whole path on real clips, no recipe
+# A small Video Swin that learns two clips by heart: a test of the whole path on
+# real clips.
 _base_ = './video_swin_nano_shapes.py'
+
+recipe = dict(
+    published=None,
+    measured='top-1 1.0 on the clips it was trained on',
+    hardware='2 CPU cores, 2 minutes',
+    paper=None)
 data_root = 'data/two_clips/'
 model = dict(cls_head=dict(num_classes=2))
 clips = dict(

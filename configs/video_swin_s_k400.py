@@ -1,14 +1,11 @@
 # tools/dist_train.sh configs/video_swin_s_k400.py 8
-# Kinetics-400 val, published: top-1 80.6, top-5 94.5; not measured here yet
-# 8 GPUs x 8 clips; hours not measured here
-# arXiv 2106.13230; Video Swin-S of its released models
-_base_ = [
-    './_base_/models/video_swin.py',
-    './_base_/datasets/kinetics400.py',
-    './_base_/schedules/schedule_30e_video.py',
-    './_base_/runtime/video_runtime.py',
-]
+_base_ = './video_swin_t_k400.py'
 
+recipe = dict(
+    published='top-1 80.6, top-5 94.5',
+    measured=None,
+    hardware='8 GPUs x 8 clips',
+    paper='arXiv 2106.13230; Video Swin-S of its released models')
 model = dict(
     backbone=dict(
         arch='small',

@@ -1,7 +1,6 @@
 """Write the table of all recipes: parameters, FLOPs, published results."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ HEAD = """# Model zoo
 
 How to read the table: one FLOP is one multiply-accumulate, counted on one
 image of the size given, height before width, or on one clip, frames first
-([what is counted](notes/flops.md)). Results are those
-that the papers or the authors of the official code published for the recipe,
-in their words; none was measured here. No weights of our own are published.
+([what is counted](notes/flops.md)). Results are on the validation set, as the
+papers or the authors of the official code published them for the recipe; none
+was measured here. No weights of our own are published.
 
 <!-- python tools/model_zoo.py --out docs/model_zoo.md -->
 | config | parameters (M) | FLOPs (G) | input | published |
@@ -30,7 +29,7 @@ in their words; none was measured here. No weights of our own are published.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(__doc__, 'python tools/model_zoo.py')
     parser.add_argument(
         'names', nargs='*', help='configs by name (default: all recipes)'
@@ -43,16 +42,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def recipes() -> list[str]:
-    """Names of all recipes for published data sets."""
+    """Return the names of all recipes for published data sets."""
     return sorted(
         path.stem for path in CONFIGS.glob('*.py') if '_nano_' not in path.stem
     )
 
 
 def row(name: str) -> str:
-    """The line of a recipe."""
-    path = CONFIGS / f'{name}.py'
-    config = load_config(str(path))
+    """Return the line of the table for a recipe."""
+    config = load_config(str(CONFIGS / f'{name}.py'))
     init_default_scope(config.default_scope)
     with torch.device('meta'):
         model = MODELS.build(_without_weights(config))
@@ -61,22 +59,13 @@ def row(name: str) -> str:
         f'| [`{name}`](../configs/{name}.py) '
         f'| {complexity.params / 1e6:.1f} | {complexity.flops / 1e9:.0f} '
         f'| {"×".join(map(str, complexity.shape))} '
-        f'| {_published(path)} |'
+        f'| {config.recipe.published or "–"} |'
     )
 
 
 def _without_weights(config: Config) -> Config:
     config.model.backbone.init_cfg = None
     return config.model
-
-
-def _published(path: Path) -> str:
-    """What the head of a config says of published results."""
-    comment = re.sub(r'\n# ', ' ', path.read_text().split('\n_base_')[0])
-    found = re.search(r'published( [^:;]+)?: ([^;]+); not measured', comment)
-    if found is None or found[2].startswith('no '):
-        return '–'
-    return found[2] + (found[1] or '')
 
 
 def zoo(args: argparse.Namespace) -> int:

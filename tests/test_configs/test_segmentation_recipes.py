@@ -1,7 +1,5 @@
 """The ADE20K recipes build, train and are the published ones."""
 
-import re
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from swin_dense.engine.launch import load_config
 pytest.importorskip('mmseg', reason='the recipes are of mmseg models')
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-GRAMMAR = re.compile(r'upernet_(swin|swinv2)_[tsbl]_ade20k(_22k_640)?')
 STORAGE = 'https://github.com/SwinTransformer/storage/releases/download/'
 
 # Config: architecture, channels, crop, weights.
@@ -116,22 +113,8 @@ def test_all_recipes_are_there():
     assert leaves == set(ADE20K)
 
 
-@pytest.mark.parametrize('name', ADE20K)
-def test_leaf_explains_itself(name):
-    assert GRAMMAR.fullmatch(name)
-    lines = (CONFIGS / f'{name}.py').read_text().splitlines()
-    assert len(lines) < 40
-    header = list(takewhile(lambda line: line.startswith('# '), lines))
-    assert len(header) >= 4  # command, metric, hardware, reference
-    assert f'configs/{name}.py' in header[0]
-    assert 'mIoU' in header[1] and 'GPU' in header[2] and 'arXiv' in header[3]
-
-
 def test_quick_start():
     path = CONFIGS / 'upernet_swin_nano_shapes.py'
-    lines = path.read_text().splitlines()
-    assert f'configs/{path.name}' in lines[0]
-    assert 'mIoU' in lines[1] and 'CPU cores' in lines[2]
     config = load_config(path)
     train, val = (
         dict(loader.dataset)

@@ -1,13 +1,14 @@
-# COCO 2017 for HTC++ with Swin V2: objects moved about, jittered scale on a
-# square of 1536 pixels, label maps for the semantic branch. Images to test have
-# short sides of 1100.
-_base_ = './coco_instance_lsj_1536.py'
+# COCO 2017 for HTC++ with Swin V2: objects moved about, large-scale jittering
+# on a square of 1536 pixels, label maps for the semantic branch. Images to test
+# have short sides of 1100.
+_base_ = ['./coco_instance.py', '../parts/large_scale_jitter.py']
 
 load, annotations, *rest = _base_.train_pipeline
 train_pipeline = [
     load,
     dict(annotations, with_seg=True),
-    dict(type='swin_dense.InstanceJitter', prob=0.5), *rest
+    dict(type='swin_dense.InstanceJitter', prob=0.5),
+    rest[0], *_base_.jitter_1536, rest[-1]
 ]
 test_pipeline = [
     _base_.test_pipeline[0],

@@ -1,27 +1,13 @@
-# COCO 2017 with jittered scale on a square of 1024 pixels.
-_base_ = './coco_instance.py'
+# COCO 2017 with boxes and masks, and large-scale jittering on a square of
+# 1024 pixels.
+_base_ = ['./coco_instance.py', '../parts/large_scale_jitter.py']
 
-side = 1024
 train_pipeline = [
-    *_base_.train_pipeline[:3],
-    dict(
-        type='RandomResize',
-        scale=(side, side),
-        ratio_range=(0.1, 2.0),
-        keep_ratio=True),
-    dict(
-        type='RandomCrop',
-        crop_type='absolute',
-        crop_size=(side, side),
-        recompute_bbox=True,
-        allow_negative_crop=True),
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
-    dict(type='Pad', size=(side, side)),
-    dict(type='PackDetInputs')
+    *_base_.train_pipeline[:3], *_base_.jitter_1024, _base_.train_pipeline[-1]
 ]
 test_pipeline = [
     _base_.test_pipeline[0],
-    dict(type='Resize', scale=(side, side), keep_ratio=True),
+    dict(type='Resize', scale=(1024, 1024), keep_ratio=True),
     *_base_.test_pipeline[2:]
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

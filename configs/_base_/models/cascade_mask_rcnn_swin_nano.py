@@ -1,5 +1,5 @@
 # A Cascade Mask R-CNN small enough to train in minutes on CPU cores.
-_base_ = ['./cascade_mask_rcnn_swin_fpn.py', './nano.py']
+_base_ = ['./cascade_mask_rcnn_swin_fpn.py', '../parts/nano.py']
 
 nano = _base_.nano
 model = dict(

@@ -1,8 +1,9 @@
-_base_ = './cascade_mask_rcnn_swin_fpn.py'
+_base_ = ['./mask_rcnn_swin_fpn.py', '../parts/cascade.py']
 
-# HTC++ (docs/htcpp.md): each ingredient is a setting that can be taken back.
-# Box heads of four convolutions and one fully connected layer with GIoU are
-# those of the cascade, but regress one box for all classes.
+# HTC++ on Swin-T (docs/htcpp.md); each ingredient is a setting that can be
+# taken back. Its box heads are those of the cascade, but regress one box for
+# all classes.
+cascade = _base_.cascade
 mask_head = dict(
     type='HTCMaskHead',
     num_convs=4,
@@ -11,6 +12,7 @@ mask_head = dict(
     num_classes=80,
     loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.))
 model = dict(
+    cascade,
     type='HybridTaskCascade',
     data_preprocessor=dict(pad_seg=True, seg_pad_value=255),
     backbone=dict(drop_path_rate=0.2),
@@ -19,12 +21,13 @@ model = dict(
         type='swin_dense.GlobalAttentionFPN',
         global_attention=dict(mlp_ratio=4.)),
     roi_head=dict(
+        cascade.roi_head,
         type='swin_dense.HTCRoIHead',
         interleaved=True,
         mask_info_flow=True,
         bbox_head=[
             dict(head, reg_class_agnostic=True)
-            for head in _base_.model.roi_head.bbox_head
+            for head in cascade.roi_head.bbox_head
         ],
         mask_head=[
             dict(mask_head, with_conv_res=False), mask_head, mask_head

@@ -1,5 +1,5 @@
 # HTC++ small enough to train in minutes on CPU cores.
-_base_ = ['./htcpp_swin.py', './nano.py']
+_base_ = ['./htcpp_swin.py', '../parts/nano.py']
 
 nano = _base_.nano
 # Features pass from one mask head to the next, so all have one width.

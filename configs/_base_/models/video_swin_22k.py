@@ -1,5 +1,6 @@
 # Video Swin-B from weights of ImageNet-22K.
-_base_ = './video_swin.py'
+_base_ = ['./video_swin.py', '../parts/channels.py']
+
 model = dict(
     backbone=dict(
         arch='base',
@@ -7,5 +8,5 @@ model = dict(
         init_cfg=dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v1.0.0/swin_base_patch4_window7_224_22k.pth')),
-    cls_head=dict(in_channels=1024),
+    cls_head=dict(in_channels=_base_.channels.base[-1]),
     test_cfg=dict(max_testing_views=2))

@@ -1,7 +1,12 @@
-_base_ = './schedule_3x.py'
+_base_ = './schedule_1x.py'
 
-# Swin V2 at a batch of 64 (32 GPUs x 2 images): the backbone learns at a tenth
-# of the rate of what is new.
+# 36 epochs for Swin V2 at a batch of 64 (32 GPUs x 2 images): the backbone
+# learns at a tenth of the rate of what is new.
+train_cfg = dict(max_epochs=36)
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=36, milestones=[27, 33])
+]
 optim_wrapper = dict(
     constructor='swin_dense.LayerDecayConstructor',
     optimizer=dict(lr=4e-4),

@@ -1,4 +1,4 @@
-# Parts of the detectors that train in minutes on CPU cores; no model.
+# Settings of the detectors that train in minutes on CPU cores.
 proposals = dict(nms_pre=500, max_per_img=200)
 nano = dict(
     backbone=dict(
@@ -9,7 +9,7 @@ nano = dict(
     rpn_head=dict(
         in_channels=64, feat_channels=64,
         anchor_generator=dict(scales=[8], strides=[4, 8, 16])),
-    # The finest level serves all sizes: shapes are small beside photographs.
+    # Shapes are small, so the finest level serves all sizes of them.
     roi_head=dict(
         bbox_roi_extractor=dict(
             roi_layer=dict(sampling_ratio=3), out_channels=64,
@@ -22,7 +22,7 @@ nano = dict(
             class_agnostic=True)),
     train_cfg=dict(rpn=dict(sampler=dict(num=64)), rpn_proposal=proposals),
     test_cfg=dict(rpn=proposals, rcnn=dict(max_per_img=20)))
-# Of each stage of a cascade.
+# For each stage of a cascade.
 cascade_box_head = dict(
     num_shared_convs=0, num_shared_fcs=2, in_channels=64, fc_out_channels=128,
     num_classes=3, norm_cfg=None, reg_class_agnostic=True)

@@ -1,4 +1,4 @@
-# The backbone of all Swin V2 models; a variable, no model.
+# The backbone of all Swin V2 recipes, a Swin V2-T with windows of 8.
 swinv2 = dict(
     type='swin_dense.SwinTransformerV2',
     arch='tiny',

@@ -1,3 +1,0 @@
-_base_ = ['./cascade_mask_rcnn_swin_fpn.py', './swinv2.py']
-
-model = dict(backbone=dict(_delete_=True, **_base_.swinv2))

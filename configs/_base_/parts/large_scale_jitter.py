@@ -1,0 +1,17 @@
+# Large-scale jittering of images and their objects, by the side in pixels of
+# the square that comes out: steps between flip and packing.
+jitter_1024, jitter_1536 = [[
+    dict(
+        type='RandomResize',
+        scale=(side, side),
+        ratio_range=(0.1, 2.0),
+        keep_ratio=True),
+    dict(
+        type='RandomCrop',
+        crop_type='absolute',
+        crop_size=(side, side),
+        recompute_bbox=True,
+        allow_negative_crop=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), keep_empty=False),
+    dict(type='Pad', size=(side, side))
+] for side in (1024, 1536)]

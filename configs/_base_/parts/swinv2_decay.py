@@ -1,0 +1,9 @@
+# Weight decay of Swin V2 in segmentation: matrices alone decay, and of them
+# not those of position biases.
+swinv2_decay = dict(
+    flat_decay_mult=0.,
+    custom_keys={
+        'absolute_pos_embed': dict(decay_mult=0.),
+        'cpb_mlp': dict(decay_mult=0.),
+        'logit_scale': dict(decay_mult=0.)
+    })
