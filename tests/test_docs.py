@@ -1,0 +1,243 @@
+"""Pages show commands, paths, links and names that exist."""
+
+import argparse
+import importlib
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    page
+    for pattern in (
+        '*.md',
+        'docs/**/*.md',
+        'configs/*.md',
+        'tools/*.md',
+        'projects/**/*.md',
+    )
+    for page in REPOSITORY.glob(pattern)
+)
+TOOLS = sorted(
+    path.name
+    for ending in ('py', 'sh')
+    for path in (REPOSITORY / 'tools').glob(f'*.{ending}')
+)
+SCRIPT = re.compile(r'(tools|projects(/\w+)+)/\w+\.(py|sh)')
+
+
+def _name(page):
+    return str(page.relative_to(REPOSITORY))
+
+
+@cache
+def _text(page):
+    return page.read_text(encoding='utf-8')
+
+
+def _code(page):
+    """Yield the code of a page: lines of fenced blocks, then inline code."""
+    text = _text(page)
+    fence = re.compile(r'^ *```\w*\n(.*?)^ *```', re.M | re.S)
+    for block in fence.findall(text):
+        yield from block.replace('\\\n', ' ').splitlines()
+    for span in re.findall(r'`([^`]+)`', fence.sub('', text)):
+        yield ' '.join(span.split())
+
+
+def _commands(page):
+    """Yield (script, arguments) of the scripts of ours that a page runs."""
+    for line in _code(page):
+        if line.startswith('#'):  # the first line of a config
+            line = line.lstrip('# ')
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # prose or Python with a lone quote
+            continue
+        if len(words) > 1 and re.fullmatch(r'(.*/)?python3?', words[0]):
+            words = words[1:]
+        elif words and not words[0].endswith('.sh'):
+            continue
+        if words and SCRIPT.fullmatch(words[0]):
+            yield words[0], words[1:]
+
+
+COMMANDS = sorted(
+    {
+        (_name(page), script, tuple(words))
+        for page in PAGES
+        for script, words in _commands(page)
+    }
+)
+
+
+class _Parsed(Exception):
+    """Stops a script once its command line is read."""
+
+
+def _parse(monkeypatch, script, words):
+    """Return the arguments of a script; nothing of it runs."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def stop(self, *args):
+        raise _Parsed(parse_args(self, *args))
+
+    if script.endswith('.sh'):  # CONFIG [CHECKPOINT] GPUS [OPTIONS]
+        kept = {'dist_train.sh': 1, 'dist_test.sh': 2}[Path(script).name]
+        assert re.fullmatch(r'\d+|GPUS', words[kept]), words
+        words = [*words[:kept], *words[kept + 1 :]]
+        script = script.replace('dist_', '').replace('.sh', '.py')
+    path = REPOSITORY / script
+    spec = importlib.util.spec_from_file_location(f'_doc_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+        with pytest.raises(_Parsed) as stopped:
+            module.main(list(words))
+    return stopped.value.args[0]
+
+
+def test_there_are_pages_and_commands():
+    assert len(PAGES) > 20 and len(COMMANDS) > 60
+
+
+@pytest.mark.parametrize(
+    'page, script, words',
+    COMMANDS,
+    ids=[f'{page}-{index}' for index, (page, *_) in enumerate(COMMANDS)],
+)
+def test_commands(page, script, words, monkeypatch, capsys):
+    """Each is parsed, and its config takes the options."""
+    assert (REPOSITORY / script).is_file(), f'{page}: no {script}'
+    try:
+        args = _parse(monkeypatch, script, words)
+    except SystemExit:
+        pytest.fail(f'{page}: {capsys.readouterr().err}')
+    config = getattr(args, 'config', None)
+    if config and config.startswith('configs/') and '_mine' not in config:
+        cfg = Config.fromfile(str(REPOSITORY / config))
+        options = getattr(args, 'cfg_options', None)
+        for key in options or ():
+            # Each but the last part leads somewhere.
+            node = cfg
+            for part in key.split('.')[:-1]:
+                node = node[int(part) if part.isdigit() else part]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_links(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', _text(page)):
+        if target.startswith(('https://', 'http://')):
+            continue
+        file, _, anchor = target.partition('#')
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), f'{_name(page)}: {target}'
+        if anchor:
+            titles = re.findall(r'^#+ (.+)$', _text(linked), re.M)
+            anchors = {
+                re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+                for title in titles
+            }
+            assert anchor in anchors, f'{_name(page)}: {target}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_paths(page):
+    """What reads like a path of the repository is one."""
+    folders = r'(?:tools|configs|docs|projects|tests|swin_dense)'
+    for span in re.findall(r'`([^`\n]+)`', _text(page)):
+        path = span.split()[0]
+        if not re.match(rf'{folders}/[\w/.{{}},*-]+$', path):
+            continue
+        if re.search(r'_mine|NAME|work_dirs', path):
+            continue
+        pattern = re.sub(r'\{[^}]*\}', '*', path)
+        assert list(REPOSITORY.glob(pattern)), f'{_name(page)}: {span}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_names_of_configs(page):
+    configs = {path.stem for path in (REPOSITORY / 'configs').glob('*.py')}
+    configs |= {
+        path.stem for path in REPOSITORY.glob('projects/*/configs/*.py')
+    }
+    form = re.compile(
+        r'`(?:configs/)?((?:mask_rcnn|cascade|htcpp|upernet|video)_'
+        r'(?:cb_)?swin(?:v2)?_(?:nano|[tsbl])_\w+)(?:\.py)?`'
+    )
+    named = {name for name in form.findall(_text(page)) if 'mine' not in name}
+    assert named <= configs
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_names_of_python(page):
+    """`swin_dense.x.y` is a module, an attribute or a registered type."""
+    from swin_dense import registry
+
+    types = set().union(
+        *(
+            each._modules_by_type
+            for each in vars(registry).values()
+            if isinstance(each, registry._LazyRegistry)
+        )
+    )
+    for name in re.findall(r'`swin_dense((?:\.\w+)+)', _text(page)):
+        first, *rest = name[1:].split('.')
+        if first in types:
+            continue
+        node = importlib.import_module('swin_dense')
+        for part in (first, *rest):
+            try:
+                node = importlib.import_module(f'{node.__name__}.{part}')
+            except (ImportError, AttributeError):
+                node = getattr(node, part)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_targets_of_make(page):
+    targets = re.findall(r'^([\w-]+):', _text(REPOSITORY / 'Makefile'), re.M)
+    named = re.findall(r'^make ([\w-]+)|`make ([\w-]+)`', _text(page), re.M)
+    assert {first or second for first, second in named} <= set(targets)
+
+
+@pytest.mark.parametrize('page', ['docs/get_started.md', 'tools/README.md'])
+def test_tables_of_tools_name_all(page):
+    text = _text(REPOSITORY / page)
+    cells = ' '.join(re.findall(r'^\| (`.*?) \|', text, re.M))
+    assert {tool for tool in TOOLS if tool not in cells} == set()
+
+
+@pytest.mark.parametrize('tool', [name for name in TOOLS if '.py' in name])
+def test_help_ends_with_an_example(tool, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        _parse(monkeypatch, f'tools/{tool}', ['--help'])
+    assert stopped.value.code == 0
+    _, _, example = capsys.readouterr().out.partition('example:\n  ')
+    command = shlex.split(' '.join(example.replace('\\\n', ' ').split()))
+    assert command[:2] == ['python', f'tools/{tool}']
+    _parse(monkeypatch, f'tools/{tool}', command[2:])
+
+
+def test_environment_variables():
+    """Pages name all that the code reads, and no others."""
+    pattern = re.compile(r'\bSWIN_DENSE_[A-Z_]+[A-Z]')
+    code = {
+        name
+        for path in (REPOSITORY / 'swin_dense').rglob('*.py')
+        for name in pattern.findall(path.read_text(encoding='utf-8'))
+    }
+    named = {name for page in PAGES for name in pattern.findall(_text(page))}
+    limits = named - code
+    # Limits are read by the part after the prefix.
+    sources = ''.join(
+        path.read_text(encoding='utf-8')
+        for path in (REPOSITORY / 'swin_dense').rglob('*.py')
+    )
+    for name in limits:
+        assert name.removeprefix('SWIN_DENSE_') in sources, name
+    assert code - named <= {'SWIN_DENSE_'}, code - named
