@@ -1,8 +1,9 @@
-"""The names that different sources give to the parts of a Swin.
+"""The parameter names of each source of Swin checkpoints.
 
-Native are the names of the official Microsoft code. Every other layout is one
-`Layout`: how it calls blocks and mergings, which fragments differ, and which
-functions of `tensors` its tensors take. A further source is one more entry.
+Native names are those of the official Microsoft code. Every other source is
+a `Layout`: how it names blocks and mergings, which fragments of names differ,
+and which functions of `tensors` convert its tensors. A new source also needs a
+marker in `recognise`, and an entry in `targets` to export to it.
 """
 
 from dataclasses import replace
