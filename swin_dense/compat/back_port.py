@@ -2,7 +2,8 @@
 
 Both import that back-port of the standard library without requiring it. While
 the modules concerned run, the standard library's `importlib.metadata` takes
-its place; nobody else sees that. An installed back-port is used as it is.
+its place; no other module sees the replacement. An installed back-port is
+used as it is.
 
 Remove this file once both ask the standard library.
 """
@@ -11,24 +12,24 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from types import ModuleType
 
 from swin_dense.compat import mending
+from swin_dense.compat.shim import Shim, is_importable, require_any
 
 BACK_PORT = 'importlib_metadata'
 USERS = ('mmaction.utils.dependency', 'mmpretrain.utils.dependency')
 
 
 def install() -> None:
-    """Mend the modules when they are imported, if they are."""
+    """Mend the importing modules at the moment they are imported."""
     mending.install({name: provide_back_port for name in USERS})
 
 
 @contextmanager
 def provide_back_port(module: ModuleType) -> Iterator[None]:
     """Let the standard library be the back-port while a module runs."""
-    if find_spec(BACK_PORT) is not None:
+    if is_importable(BACK_PORT):
         yield
         return
     sys.modules[BACK_PORT] = importlib.metadata
@@ -36,3 +37,22 @@ def provide_back_port(module: ModuleType) -> Iterator[None]:
         yield
     finally:
         del sys.modules[BACK_PORT]
+
+
+def find_obstacle() -> str:
+    """Return why no back-port has to be served, or ''."""
+    if is_importable(BACK_PORT):
+        return f'{BACK_PORT} is installed'
+    return require_any('mmaction', 'mmpretrain')
+
+
+SHIM = Shim(
+    name='back_port',
+    reason='mmaction2 1.2 and mmpretrain 1.2 import importlib_metadata, which '
+    'they do not require.',
+    removal='Install importlib_metadata, or releases of both that import '
+    "Python's own importlib.metadata.",
+    symptom=rf"No module named '{BACK_PORT}'",
+    install=install,
+    find_obstacle=find_obstacle,
+)

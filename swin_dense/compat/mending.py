@@ -17,9 +17,9 @@ Mend = Callable[[ModuleType], AbstractContextManager[None]]
 
 
 def install(mends: Mapping[str, Mend]) -> None:
-    """Mend modules of these names when they are imported, if they are.
+    """Mend modules of these names at the moment they are imported.
 
-    Does nothing when called again.
+    A second call does nothing.
     """
     for finder in sys.meta_path:
         if isinstance(finder, MendingFinder):
@@ -29,7 +29,7 @@ def install(mends: Mapping[str, Mend]) -> None:
 
 
 class MendingFinder(MetaPathFinder):
-    """Finds the modules to be mended as Python would, and mends them."""
+    """Finds the modules to be mended where Python does, and mends them."""
 
     def __init__(self, mends: Mapping[str, Mend]) -> None:
         self.mends: dict[str, Mend] = dict(mends)

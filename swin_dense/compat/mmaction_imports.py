@@ -3,13 +3,13 @@
 - `mmaction.models.localizers.drn`, a package that its build left out and that
   `mmaction.models` imports. The stand-in registers a DRN that says so when it
   is built.
-- VindLU, its multimodal models. They import whenever `transformers` is
-  installed, and fail with a `transformers` of today. Then they are replaced by
-  what mmaction2 itself puts in their place without `transformers`: entries of
-  the registry that raise when they are built.
+- VindLU, its multimodal models. mmaction2 imports them whenever
+  `transformers` is installed, which fails with a `transformers` of today. Then
+  they are replaced by what mmaction2 itself registers without `transformers`:
+  entries of the registry that raise when they are built.
 
-A wheel that has these parts, or can import them, is left as it is. Remove this
-file once such a wheel is published.
+A wheel that has the first, or can import the second, is left as it is. Remove
+this file once such a wheel is published.
 """
 
 import sys
@@ -17,19 +17,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from swin_dense.compat import mending
+from swin_dense.compat.shim import Shim, is_importable
 
 DRN = 'mmaction.models.localizers.drn'
 VINDLU = 'mmaction.models.multimodal.vindlu'
 
 
 def install() -> None:
-    """Mend mmaction2 when it is imported, if it is.
+    """Mend mmaction2 at the moment it is imported.
 
-    Imports nothing, and does nothing when called again.
+    Imports nothing; a second call does nothing.
     """
     mending.install({VINDLU: forgive_vindlu})
     if not any(isinstance(finder, DRNFinder) for finder in sys.meta_path):
@@ -38,7 +41,7 @@ def install() -> None:
 
 @contextmanager
 def forgive_vindlu(module: ModuleType) -> Iterator[None]:
-    """Put refusals in the place of what cannot be imported."""
+    """Register models that refuse to be built if VindLU's import fails."""
     try:
         yield
     except ImportError as error:
@@ -52,12 +55,12 @@ def forgive_vindlu(module: ModuleType) -> Iterator[None]:
 
 
 class DRNFinder(MetaPathFinder):
-    """Finds the missing package, and the module of the same name in it."""
+    """Finds a stand-in for the missing package and its one module."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the specification of the stand-in, for its names only."""
+        """Return the specification of the stand-in; None for other names."""
         if fullname not in (DRN, f'{DRN}.drn'):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -67,7 +70,7 @@ class DRNFinder(MetaPathFinder):
 
 
 class DRNLoader(Loader):
-    """Fills in for the package and for the module of the same name in it."""
+    """Loads the stand-in for the package and its one module."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave the creation to Python."""
@@ -84,7 +87,7 @@ class DRNLoader(Loader):
 
 
 def _register_refusal(name: str, reason: str) -> Callable:
-    """Put a function that raises into mmaction2's registry of models."""
+    """Register a function that raises among mmaction2's models."""
     from mmaction.registry import MODELS
 
     def refuse(*args: Any, **kwargs: Any) -> None:
@@ -93,3 +96,27 @@ def _register_refusal(name: str, reason: str) -> Callable:
     refuse.__name__ = refuse.__qualname__ = name
     MODELS.register_module(name=name, module=refuse, force=True)
     return refuse
+
+
+def find_obstacle() -> str:
+    """Return why mmaction2 needs no mending here, or ''."""
+    spec = find_spec('mmaction') if is_importable('mmaction') else None
+    if spec is None or spec.origin is None:
+        return 'mmaction is not installed'
+    has_drn = Path(spec.origin, '../models/localizers/drn').resolve().exists()
+    if has_drn and not is_importable('transformers'):
+        return 'the installed mmaction2 has all of its models'
+    return ''
+
+
+SHIM = Shim(
+    name='mmaction_imports',
+    reason='The wheel of mmaction2 1.2 lacks a package that its models '
+    'import (DRN), and its VindLU cannot be imported with a transformers of '
+    'today.',
+    removal='Install an mmaction2 whose wheel has mmaction.models.localizers.'
+    'drn and whose VindLU imports with the installed transformers.',
+    symptom=r'mmaction\.models\.localizers\.drn|apply_chunking_to_forward',
+    install=install,
+    find_obstacle=find_obstacle,
+)

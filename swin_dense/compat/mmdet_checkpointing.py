@@ -17,12 +17,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from swin_dense.compat import mending
+from swin_dense.compat.shim import Shim, is_importable, require_any
 
 MODULES = ('detr_layers', 'deformable_detr_layers', 'grounding_dino_layers')
 
 
 def install() -> None:
-    """Mend mmdet's transformers when they are imported, if they are."""
+    """Mend mmdet's transformers at the moment they are imported."""
     mending.install(
         {
             f'mmdet.models.layers.transformer.{name}': provide_wrapper
@@ -33,7 +34,7 @@ def install() -> None:
 
 @contextmanager
 def provide_wrapper(module: ModuleType) -> Iterator[None]:
-    """Fill in the function that a module of mmdet found no fairscale for."""
+    """Define `checkpoint_wrapper` in a module that found no fairscale."""
     yield
     if getattr(module, 'checkpoint_wrapper', None) is None:
         vars(module)['checkpoint_wrapper'] = checkpoint_wrapper
@@ -42,8 +43,8 @@ def provide_wrapper(module: ModuleType) -> Iterator[None]:
 def checkpoint_wrapper(module: nn.Module) -> nn.Module:
     """Make a module recompute its activations in the backward pass.
 
-    The module itself is changed and returned, so that names of parameters
-    stay. Random numbers, as of dropout, are drawn alike both times.
+    The module itself is changed and returned, so that parameter names stay.
+    Both forward passes draw the same random numbers, as for dropout.
     """
     # A bound method: a deep copy of the module is bound to the copy.
     module.forward = MethodType(  # type: ignore[method-assign]
@@ -57,3 +58,22 @@ def _forward_checkpointed(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(self, *args, **kwargs)
     return checkpoint(forward, self, *args, use_reentrant=False, **kwargs)
+
+
+def find_obstacle() -> str:
+    """Return why mmdet needs no replacement of fairscale here, or ''."""
+    if is_importable('fairscale'):
+        return 'fairscale is installed'
+    return require_any('mmdet')
+
+
+SHIM = Shim(
+    name='mmdet_checkpointing',
+    reason='mmdet 3.3 takes activation checkpointing of its transformers '
+    '(num_cp) from fairscale, which is no longer kept up.',
+    removal="Install fairscale, or an mmdet that calls PyTorch's "
+    'checkpointing.',
+    symptom='fairscale',
+    install=install,
+    find_obstacle=find_obstacle,
+)

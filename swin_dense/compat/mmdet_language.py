@@ -1,17 +1,17 @@
 """Lets mmdet's models that read text run on today's transformers.
 
 GLIP, Grounding DINO and MM-Grounding-DINO of mmdet 3.3 were written for
-transformers 4. Of what version 5 has moved, removed or changed, they use:
+transformers 4. They use what version 5 has moved, removed or changed:
 
 - `apply_chunking_to_forward`, now in `pytorch_utils`;
 - `get_extended_attention_mask` of a model, removed;
 - `batch_encode_plus` of a tokenizer, removed: a tokenizer is called;
-- BERT's attention, which passes other arguments on and unpacks two results;
+- BERT's attention, whose arguments and results have changed;
 - attention masks for pairs of tokens, which BERT now takes with an axis for
   its heads.
 
-A transformers that has these is left as it is. Besides, a BERT that cannot be
-downloaded ends in an error that says where to put it, and noun phrases
+A transformers that has them is left as it is. Besides, the error for a BERT
+that cannot be downloaded says where to put its files, and noun phrases
 separated by dots need no nltk.
 
 Remove this file once mmdet supports transformers 5.
@@ -21,7 +21,6 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -29,12 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.compat import mending
+from swin_dense.compat.shim import Shim, is_importable, require_any
 
 CHUNKING = 'apply_chunking_to_forward'
 
 
 def install() -> None:
-    """Mend mmdet's modules when they are imported, if they are."""
+    """Mend mmdet's modules at the moment they are imported."""
     mending.install(
         {
             'mmdet.models.utils.vlfuse_helper': mend_fusion,
@@ -65,7 +65,7 @@ def mend_fusion(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def mend_language_model(module: ModuleType) -> Iterator[None]:
-    """Mend mmdet's BERT and the way it reads its files."""
+    """Mend mmdet's BERT and its errors about files."""
     with mend_names(module):
         yield
     if module.HFBertModel is None:  # no transformers
@@ -80,17 +80,17 @@ def mend_language_model(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def mend_names(module: ModuleType) -> Iterator[None]:
-    """Let every load by name say what to do where it fails."""
+    """Make every failed load by name say what to do."""
     yield
     for name in ('AutoTokenizer', 'BertConfig', 'HFBertModel'):
-        loaded = getattr(module, name, None)
-        if loaded is not None:
-            setattr(module, name, LoadedByName(loaded))
+        wrapped = getattr(module, name, None)
+        if wrapped is not None:
+            setattr(module, name, LoadedByName(wrapped))
 
 
 @contextmanager
 def mend_noun_phrases(module: ModuleType) -> Iterator[None]:
-    """Look for phrases between dots where nltk cannot look for any."""
+    """Find noun phrases between dots where nltk is not installed."""
     yield
     module.find_noun_phrases = (  # type: ignore[attr-defined]
         _between_dots_or(module.find_noun_phrases)
@@ -99,8 +99,8 @@ def mend_noun_phrases(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def _moved(name: str, source: str, target: str) -> Iterator[None]:
-    """Put a function where it used to be, while a module is imported."""
-    if find_spec('transformers') is None:
+    """Provide a function under its old name while a module is imported."""
+    if not is_importable('transformers'):
         yield
         return
     old = importlib.import_module(target)
@@ -120,16 +120,19 @@ def extend_mask(
     shape: Any | None = None,
     device: Any | None = None,
 ) -> Tensor:
-    """Return what is added to scores of attention: 0, or far below it.
+    """Return the term that hides tokens when added to attention logits.
 
     Args:
-        mask: 1 for what is attended to, (B, T) or (B, T, T).
+        mask: 1 for a token to attend to, else 0, (B, T) or (B, T, T).
 
     Returns:
         (B, 1, 1, T) or (B, 1, T, T).
     """
     dtype = next(self.parameters()).dtype
-    mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+    if mask.dim() == 2:
+        mask = mask[:, None, None]  # (B, 1, 1, T)
+    else:
+        mask = mask[:, None]  # (B, 1, T, T)
     return (1 - mask.to(dtype)) * torch.finfo(dtype).min
 
 
@@ -140,13 +143,13 @@ def attend(
     head_mask: Tensor | None = None,
     **options: Any,
 ) -> tuple:
-    """Attend, and project with the residual, as in transformers 4."""
+    """Attend, then project and add the residual, as in transformers 4."""
     outputs = self.self(hidden_states, attention_mask, head_mask, **options)
     return (self.output(outputs[0], hidden_states), *outputs[1:])
 
 
 def _with_mask_for_heads(forward: Callable) -> Callable:
-    """Give BERT masks of pairs of tokens with an axis for its heads."""
+    """Wrap BERT's forward: masks of token pairs get an axis for heads."""
 
     def encode(self: Any, x: dict) -> dict:
         mask = x['attention_mask']
@@ -160,40 +163,40 @@ def _with_mask_for_heads(forward: Callable) -> Callable:
 class LoadedByName:
     """A class of transformers whose `from_pretrained` fails with advice."""
 
-    def __init__(self, loaded: Any) -> None:
-        self.loaded = loaded
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.loaded, name)
+        return getattr(self.wrapped, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the class itself."""
-        return self.loaded(*args, **kwargs)
+        """Build an instance of the class."""
+        return self.wrapped(*args, **kwargs)
 
     def from_pretrained(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Load from a folder or by a name of Hugging Face's hub.
+        """Load from a folder, or by a name on Hugging Face's hub.
 
         Raises:
-            OSError: If neither can be read. Says what to do.
+            OSError: If neither can be read.
         """
         try:
-            return self.loaded.from_pretrained(name, *args, **kwargs)
+            return self.wrapped.from_pretrained(name, *args, **kwargs)
         except (OSError, ValueError) as error:
             raise OSError(
                 f'the language model {name!r} could not be loaded as '
-                f'{self.loaded.__name__}: it is no folder with a model, and '
-                'it could not be downloaded. On a machine with access, `hf '
-                f'download {name} --local-dir bert` fetches config.json, the '
-                'vocabulary and the weights; then name that folder in the '
+                f'{self.wrapped.__name__}: it is not a folder with a model, '
+                'and it could not be downloaded. On a machine with access, '
+                f'`hf download {name} --local-dir bert` fetches config.json, '
+                'the vocabulary and the weights; then name that folder in the '
                 'config: lang_model_name in its text, or `--cfg-options '
                 'model.language_model.name=bert` (and '
                 'model.bbox_head.lang_model_name=bert for GLIP). '
-                f'What went wrong: {error}'
+                f'The cause: {error}'
             ) from error
 
 
 def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
-    """Return a `find_noun_phrases` that does without nltk where it can."""
+    """Return a `find_noun_phrases` that needs nltk for sentences only."""
 
     def find_noun_phrases(caption: str) -> list[str]:
         try:
@@ -208,12 +211,29 @@ def _between_dots_or(find: Callable[[str], list[str]]) -> Callable:
             ):
                 return phrases
             raise RuntimeError(
-                f'no noun phrases can be found in {caption!r}: that needs '
-                'nltk (`pip install nltk`) and its data (`python -m '
+                f'no noun phrases can be found in {caption!r}: a sentence '
+                'needs nltk (`pip install nltk`) and its data (`python -m '
                 'nltk.downloader punkt punkt_tab averaged_perceptron_tagger '
-                'averaged_perceptron_tagger_eng`). Names of classes need '
-                'neither: separate them by dots, as in "person . traffic '
-                'light"'
+                'averaged_perceptron_tagger_eng`). Class names need neither: '
+                'separate them by dots, as in "person . traffic light"'
             ) from error
 
     return find_noun_phrases
+
+
+def find_obstacle() -> str:
+    """Return why no model of mmdet that reads text is mended here, or ''."""
+    return require_any('mmdet')
+
+
+SHIM = Shim(
+    name='mmdet_language',
+    reason='GLIP, Grounding DINO and MM-Grounding-DINO of mmdet 3.3 were '
+    'written for transformers 4; nltk is asked for although class names need '
+    'none.',
+    removal='Install an mmdet that supports transformers 5.',
+    symptom=r'apply_chunking_to_forward|get_extended_attention_mask|'
+    r'batch_encode_plus|\bnltk\b',
+    install=install,
+    find_obstacle=find_obstacle,
+)

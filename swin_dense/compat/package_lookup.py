@@ -1,9 +1,9 @@
-"""Lets configs inherit those of installed packages without pkg_resources.
+"""Lets configs inherit configs of installed packages without pkg_resources.
 
 mmengine 0.10 resolves `_base_ = 'mmdet::...'` through pkg_resources, which
-setuptools dropped in version 82, so that such a config ends in
-`ModuleNotFoundError`. Here Python's own import system finds the package; so a
-fork under another distribution name is found as well.
+setuptools dropped in version 82, so that reading the config raises
+`ModuleNotFoundError`. Here Python's own import system finds the package, also
+a fork under another distribution name.
 
 Remove this file once mmengine asks importlib itself.
 """
@@ -16,17 +16,19 @@ import mmengine.config.config
 import mmengine.utils.package_utils
 from mmengine.config.utils import MODULE2PACKAGE
 
+from swin_dense.compat.shim import Shim, is_importable
+
 _MODULES = {package: module for module, package in MODULE2PACKAGE.items()}
 _USERS = (mmengine.utils.package_utils, mmengine.utils, mmengine.config.config)
 
 
 def is_installed(package: str) -> bool:
-    """Whether a distribution or a module of this name is installed."""
+    """Return True if a distribution or a module of this name is installed."""
     return _folder(package) is not None or _is_distribution(package)
 
 
 def get_installed_path(package: str) -> str:
-    """Folder of a package, by the name of its distribution or module.
+    """Return the folder of a package, by its distribution or module name.
 
     Raises:
         ModuleNotFoundError: If no such package can be imported.
@@ -43,9 +45,9 @@ def get_installed_path(package: str) -> str:
 def install() -> None:
     """Replace mmengine's two functions where pkg_resources is missing.
 
-    Does nothing when called again.
+    A second call does nothing.
     """
-    if find_spec('pkg_resources') is None:
+    if not find_obstacle():
         for user in _USERS:
             for function in (is_installed, get_installed_path):
                 if hasattr(user, function.__name__):
@@ -53,7 +55,7 @@ def install() -> None:
 
 
 def _module(package: str) -> str:
-    """What a distribution is imported as."""
+    """Return the name by which a distribution is imported."""
     return _MODULES.get(package, package.replace('-', '_'))
 
 
@@ -68,3 +70,21 @@ def _is_distribution(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def find_obstacle() -> str:
+    """Return why mmengine's own lookup serves here, or ''."""
+    return (
+        'pkg_resources is installed' if is_importable('pkg_resources') else ''
+    )
+
+
+SHIM = Shim(
+    name='package_lookup',
+    reason="mmengine 0.10 resolves `_base_ = 'mmdet::...'` by pkg_resources, "
+    'which setuptools 82 and later do not have.',
+    removal='Install setuptools below 82, or an mmengine that asks importlib.',
+    symptom=r"No module named 'pkg_resources'",
+    install=install,
+    find_obstacle=find_obstacle,
+)

@@ -1,13 +1,13 @@
 """Lets mmengine read its own checkpoints, by the reader of this package.
 
-Since PyTorch 2.6 `torch.load` refuses what mmengine 0.10 stores besides
-tensors, unless it is allow-listed for the whole process. Instead, mmengine's
-loaders of files and addresses are replaced by
-`swin_dense.checkpoints.files.read.read_checkpoint`, which needs no allow-list,
+Since PyTorch 2.6 `torch.load` refuses the objects that mmengine 0.10 stores
+besides tensors, unless their classes are allowed for the whole process.
+Instead, mmengine's loaders of files and addresses are replaced by
+`swin_dense.checkpoints.files.read.read_checkpoint`, which needs no such list,
 when `mmengine.runner.checkpoint` is imported.
 
-mmengine would also execute the config that it keeps as text in a checkpoint:
-`Runner.resume` and the inferencers do. So the loaders leave it out.
+`Runner.resume` and mmengine's inferencers would also execute the config text
+of a checkpoint. The replaced loaders leave this text out.
 
 Remove this file once mmengine reads its checkpoints as data.
 """
@@ -20,6 +20,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from swin_dense.compat.shim import Shim
+
 LOADING = 'mmengine.runner.checkpoint'
 _CODE = ('config', 'cfg')
 
@@ -27,7 +29,7 @@ _CODE = ('config', 'cfg')
 def install() -> None:
     """Replace mmengine's loaders, now or when they are imported.
 
-    Imports nothing, and does nothing when called again.
+    Imports nothing; a second call does nothing.
     """
     if LOADING in sys.modules:
         replace_loaders(sys.modules[LOADING])
@@ -38,7 +40,7 @@ def install() -> None:
 
 
 def replace_loaders(module: ModuleType) -> None:
-    """Make mmengine read files and addresses by our reader."""
+    """Make mmengine read files and addresses by this package's reader."""
     for function, prefixes in (
         (load_from_local, ''),
         (load_from_http, ('http://', 'https://')),
@@ -101,12 +103,12 @@ def _without(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class LoadingFinder(MetaPathFinder):
-    """Finds mmengine's module of loaders as Python would."""
+    """Finds mmengine's module of loaders where Python does."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the specification of that module, for its name only."""
+        """Return the specification of that module; None for other names."""
         if fullname != LOADING:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -116,9 +118,20 @@ class LoadingFinder(MetaPathFinder):
 
 
 class LoadingLoader(SourceFileLoader):
-    """Runs that module, then replaces its loaders."""
+    """Runs mmengine's module of loaders, then replaces them."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module."""
         super().exec_module(module)
         replace_loaders(module)
+
+
+SHIM = Shim(
+    name='weights_only',
+    reason='PyTorch 2.6 and later refuse the checkpoints of mmengine 0.10, '
+    'and mmengine executes the config text that a checkpoint holds.',
+    removal='Install an mmengine that reads checkpoints as data.',
+    symptom=r'[Ww]eights[_ -]only',
+    install=install,
+    find_obstacle=lambda: '',
+)

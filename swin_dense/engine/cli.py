@@ -19,6 +19,7 @@ import numpy as np
 import torch.distributed
 from mmengine.config import DictAction
 
+from swin_dense.compat import explain_error
 from swin_dense.files import replacing
 
 # What a user's input can cause; anything else is a defect and is shown with
@@ -107,6 +108,9 @@ def run(
         if args.debug or not _is_expected(error):
             traceback.print_exc()
         print(f'{name}: error: {printable(_message(error))}', file=sys.stderr)
+        hint = explain_error(_with_causes(error))
+        if hint:
+            print(hint, file=sys.stderr)
         if not args.debug:
             print('(--debug shows where)', file=sys.stderr)
         return 1
@@ -206,6 +210,15 @@ def _message(error: Exception) -> str:
         name = rf'\n(?:[\w.]+\.)?{type(error).__name__}: '
         text = re.split(name, text)[-1]
     return text.strip() or type(error).__name__
+
+
+def _with_causes(error: BaseException | None) -> str:
+    """Return the texts of an error and of all that it was raised from."""
+    texts = []
+    while error is not None:
+        texts.append(f'{type(error).__name__}: {error}')
+        error = error.__cause__ or error.__context__
+    return '\n'.join(texts)
 
 
 def finite(content: Any) -> Any:

@@ -16,9 +16,6 @@ WITHOUT_PKG_RESOURCES = """
 import sys
 sys.modules['pkg_resources'] = None
 from swin_dense.compat import package_lookup
-package_lookup.find_spec = lambda name: None if (
-    name == 'pkg_resources') else find_spec(name)
-from importlib.util import find_spec
 package_lookup.install()
 from mmengine.config import Config
 print(Config.fromfile(sys.argv[1]).model.type)
@@ -71,9 +68,9 @@ def test_a_fork_is_found_by_its_module(tmp_path, monkeypatch):
 
 def test_mmengine_keeps_its_own_where_they_work(monkeypatch):
     monkeypatch.setattr(mmengine.utils, 'is_installed', 'its own')
-    monkeypatch.setattr(shim, 'find_spec', lambda name: object())
+    monkeypatch.setattr(shim, 'is_importable', lambda name: True)
     shim.install()
     assert mmengine.utils.is_installed == 'its own'
-    monkeypatch.setattr(shim, 'find_spec', lambda name: None)
+    monkeypatch.setattr(shim, 'is_importable', lambda name: False)
     shim.install()
     assert mmengine.utils.is_installed is shim.is_installed
