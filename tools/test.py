@@ -11,6 +11,7 @@ from swin_dense.engine.launch import (
     enable_result_files,
     load_config,
 )
+from swin_dense.engine.run_log import foreign_warnings_to_file
 from swin_dense.engine.tasks import DETECTION, SEGMENTATION, find_task
 from swin_dense.engine.tta_config import add_tta
 
@@ -103,8 +104,10 @@ def test(args: argparse.Namespace) -> int:
             '--tta-ratios, --tta-scales and --tta-no-flip change '
             'what --tta does: add --tta'
         )
-    runner = build_runner(cfg)
-    metrics = runner.test()
+    with foreign_warnings_to_file():
+        runner = build_runner(cfg)
+        runner.logs_load_lists = args.verbose
+        metrics = runner.test()
     if runner.rank == 0:
         for name, value in metrics.items():
             print(f'{name}: {value}')

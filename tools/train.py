@@ -10,6 +10,7 @@ from swin_dense.engine.launch import (
     build_runner,
     load_config,
 )
+from swin_dense.engine.run_log import foreign_warnings_to_file
 from swin_dense.engine.work_dir_lock import check_not_training
 
 
@@ -67,8 +68,10 @@ def train(args: argparse.Namespace) -> int:
         seed=args.seed,
         deterministic=args.deterministic,
     )
-    runner = build_runner(cfg)
-    runner.train()
+    with foreign_warnings_to_file():
+        runner = build_runner(cfg)
+        runner.logs_load_lists = args.verbose
+        runner.train()
     if runner.rank == 0:
         print(f'logs and checkpoints: {runner.work_dir}')
     return 0

@@ -196,7 +196,10 @@ class SwinPyramid(BaseModule):
                 for key in ('method', 'source_window', 'allow_nonfinite')
                 if key in pretrained
             }
-            load_backbone(self, pretrained['checkpoint'], **transfer)
+            # Kept for the runner, which writes what was loaded.
+            self.load_report = load_backbone(
+                self, pretrained['checkpoint'], **transfer
+            )
             self._is_init = True
             return
         MMLogger.get_current_instance().info(

@@ -55,7 +55,7 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
     if 'data_root' in options and 'data_root' in cfg:
         new = str(options.pop('data_root')).rstrip('/')
         old = str(cfg.data_root).rstrip('/')
-        cfg.merge_from_dict(_moved(cfg.to_dict(), old, new))
+        cfg.merge_from_dict(move_paths(cfg.to_dict(), old, new))
     cfg.merge_from_dict(options)
 
 
@@ -127,12 +127,14 @@ def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
             yield from _places(value, name, f'{path}.{key}'.lstrip('.'))
 
 
-def _moved(node: Any, old: str, new: str) -> dict | list | Any:
-    """A copy in which paths at or below `old` are at or below `new`."""
+def move_paths(node: Any, old: str, new: str) -> dict | list | Any:
+    """Return a copy in which paths at or below `old` are below `new`."""
     if isinstance(node, dict):
-        return {key: _moved(value, old, new) for key, value in node.items()}
+        return {
+            key: move_paths(value, old, new) for key, value in node.items()
+        }
     if isinstance(node, (list, tuple)):
-        return type(node)(_moved(value, old, new) for value in node)
+        return type(node)(move_paths(value, old, new) for value in node)
     if isinstance(node, str) and f'{node}/'.startswith(f'{old}/'):
         return new + node[len(old) :]
     return node

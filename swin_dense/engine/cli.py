@@ -64,6 +64,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for logs and checkpoints (default: work_dirs/<config>)',
     )
     parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='log every tensor name of the load report, which is also written '
+        'to load_report.json in the work folder',
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',

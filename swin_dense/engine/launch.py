@@ -1,6 +1,5 @@
 """From a config file to a runner that fits the machine."""
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,11 @@ from mmengine.runner import Runner
 
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.engine.cfg_options import apply_options, nearest
+from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
 from swin_dense.engine.work_dir_lock import check_not_training
 
-_NOISE = ('paramwise_options', '"FileClient"', '"HardDiskBackend"')
 # Where mixed precision is on offer; elsewhere training runs in float32.
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
@@ -194,12 +193,15 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, for the machine it is on.
 
     Without a GPU, mixed precision gives way to float32 and NCCL to gloo. The
-    log says so, and how the batch compares with the one that the learning
-    rate is meant for, and by how many views videos are tested.
+    log says so, what differs from the config file, how the batch compares
+    with the batch that the learning rate is meant for, and by how many views
+    videos are tested.
     """
-    notes = _fit_to_machine(cfg)
+    changes = _changes_of(cfg)
+    notes = [f'Changed in the config: {changes}'] if changes else []
+    notes += _fit_to_machine(cfg)
     runner = RUNNERS.build(cfg)
-    runner.logger.addFilter(_is_news)
+    notes.insert(0, f'Log, environment, config: {runner.logger.log_file}')
     if cfg.get('train_dataloader') and cfg.get('auto_scale_lr'):
         notes.append(_batch_note(cfg, runner.world_size))
     task = find_task(cfg)
@@ -212,13 +214,11 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a log line is worth reading.
-
-    The host writes several lines for every parameter and recommends itself
-    another class: hundreds of lines that would bury what matters.
-    """
-    return not record.getMessage().startswith(_NOISE)
+def _changes_of(cfg: Config) -> str:
+    """Return what a config has other than its file, '' without a file."""
+    if not cfg.filename or not Path(cfg.filename).is_file():
+        return ''
+    return describe_changes(load_config(cfg.filename), cfg)
 
 
 def _enable_lr_scaling(cfg: Config) -> None:

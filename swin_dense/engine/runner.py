@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MMLogger
 from mmengine.model import (
     BaseTTAModel,
     is_model_wrapper,
@@ -21,6 +22,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from swin_dense.checkpoints.convert import format_lists
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.metadata import with_record
 from swin_dense.checkpoints.files.read import read_checkpoint
@@ -30,14 +32,21 @@ from swin_dense.checkpoints.layouts.translate import (
 )
 from swin_dense.checkpoints.load import load_model
 from swin_dense.checkpoints.pretrained_windows import window_record
+from swin_dense.checkpoints.report import LoadReport
 from swin_dense.data.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
+from swin_dense.engine.load_reports import (
+    LOAD_REPORT,
+    backbone_reports,
+    write_load_reports,
+)
 from swin_dense.engine.loading import (
     check_length,
     explain_time_limit,
     with_time_limit,
 )
 from swin_dense.engine.resume import find_latest
+from swin_dense.engine.run_log import quieten_console
 from swin_dense.engine.training_state import check_state, trim
 from swin_dense.engine.work_dir_lock import (
     WorkDirInUseError,
@@ -90,10 +99,18 @@ class DenseRunner(Runner):
       normalises by its own images.
     """
 
+    # True to log every name of the load reports.
+    logs_load_lists = False
     # What is resumed besides the weights; None outside of `resume`.
     _resumed: dict[str, Any] | None = None
     _other_classes = 'refuse'
     _lock: WorkDirLock | None = None
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; its console leaves out what is for the file."""
+        logger = super().build_logger(*args, **kwargs)
+        quieten_console(logger)
+        return logger
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
         """Register a hook; checkpoint hooks become safe ones."""
@@ -108,6 +125,7 @@ class DenseRunner(Runner):
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the processes; give the run a log folder of its own."""
         super().setup_env(env_cfg)
+        self._load_reports: list[LoadReport] = []
         stamps = [self._timestamp]
         if is_main_process():
             folder = Path(self.work_dir, self._timestamp)
@@ -137,11 +155,39 @@ class DenseRunner(Runner):
 
     def _write_config_beside(self) -> None:
         """Write the config, unless it would replace that of a training."""
+        if not self._is_beside_training():
+            self._write_config()
+
+    def _is_beside_training(self) -> bool:
+        """Return True if another run trains in the work folder."""
+        if self._lock is not None:
+            return False
         try:
             check_not_training(self.work_dir)
         except WorkDirInUseError:
+            return True
+        return False
+
+    def _record_loads(self) -> None:
+        """Write `load_report.json`, and log its lists if they are wanted.
+
+        It goes into the work folder, or into the run's log folder while
+        another run trains in the work folder.
+        """
+        if not is_main_process():
             return
-        self._write_config()
+        reports = [
+            *backbone_reports(self._bare_model()),
+            *(('model', report) for report in self._load_reports),
+        ]
+        folder = self.log_dir if self._is_beside_training() else self.work_dir
+        write_load_reports(Path(folder, LOAD_REPORT), reports)
+        if self.logs_load_lists:
+            for part, report in reports:
+                self.logger.info(
+                    f'Loaded into {part} from {report.label}:\n'
+                    f'{format_lists(report, verbose=True)}'
+                )
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Call hooks; give a sign of life to other hosts now and then."""
@@ -195,9 +241,12 @@ class DenseRunner(Runner):
         return loader
 
     def load_or_resume(self) -> None:
-        """Load or resume as configured, once."""
-        if self._has_loaded:
-            return
+        """Load or resume as configured, once; report what was loaded."""
+        if not self._has_loaded:
+            self._load_as_configured()
+        self._record_loads()
+
+    def _load_as_configured(self) -> None:
         if not self._resume:
             if self._load_from is not None:
                 self._load(self._load_from, other_classes=self._other_classes)
@@ -255,7 +304,7 @@ class DenseRunner(Runner):
                 re.sub(pattern, replacement, name): value
                 for name, value in weights.items()
             }
-        load_model(
+        report = load_model(
             self._bare_model(),
             {'meta': checkpoint.get('meta'), 'state_dict': weights},
             classes=self._class_names(),
@@ -264,6 +313,7 @@ class DenseRunner(Runner):
             allow_nonfinite=self.cfg.get('allow_nonfinite', ()),
             label=str(filename),
         )
+        self._load_reports.append(report)
         self._has_loaded = True
         return checkpoint
 

@@ -1,4 +1,3 @@
-import logging
 import re
 
 import pytest
@@ -147,12 +146,6 @@ def test_batch_is_compared_with_the_reference(
 ):
     cfg.auto_scale_lr = dict(base_batch_size=16, enable=enable)
     assert re.search(message, launch._batch_note(cfg, world_size))
-
-
-def test_noise_of_the_host_is_not_logged():
-    record = logging.makeLogRecord
-    assert not launch._is_news(record(dict(msg='paramwise_options -- x')))
-    assert launch._is_news(record(dict(msg='Iter(train) [1/2]')))
 
 
 def test_configs_without_training_are_fine(monkeypatch):

@@ -1,0 +1,129 @@
+"""What a run shows on the console, and what only its log file gets.
+
+The log file gets everything. The console leaves out the description of the
+environment, the config and the list of hooks, lines that a host repeats for
+every parameter, and Python warnings of installed packages.
+"""
+
+import logging
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from mmengine.logging import MMLogger
+
+# First words of lines that mmengine repeats, or that name its own plans.
+_NOISE = (
+    'paramwise_options',
+    'Distributed training is not used',
+    '"FileClient"',
+    '"HardDiskBackend"',
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = tuple(
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ('purelib', 'platlib', 'stdlib')
+)
+
+
+def quieten_console(logger: logging.Logger) -> None:
+    """Keep from the console what is for the log file alone.
+
+    Does nothing for a logger without a log file, where a record would be
+    lost.
+    """
+    files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
+    for handler in logger.handlers:
+        if files and handler not in files:
+            handler.addFilter(is_for_console)
+
+
+def is_for_console(record: logging.LogRecord) -> bool:
+    """Return True if a person at the console needs a record."""
+    if getattr(record, 'file_only', False):
+        return False
+    message = record.getMessage()
+    if message.startswith(_NOISE):
+        return False
+    # The environment, the config and the hooks are all that mmengine's runner
+    # itself logs in several lines.
+    is_of_host = Path(record.pathname).parts[-3:] == (
+        'mmengine',
+        'runner',
+        'runner.py',
+    )
+    return not (
+        is_of_host and record.levelno < logging.WARNING and '\n' in message
+    )
+
+
+def is_of_installed_package(file: str) -> bool:
+    """Return True if a file is of Python or an installed package.
+
+    This package and a user's own modules are not among them.
+    """
+    path = Path(file).resolve()
+    return not path.is_relative_to(_PACKAGE) and any(
+        path.is_relative_to(folder) for folder in _INSTALLED
+    )
+
+
+@contextmanager
+def foreign_warnings_to_file() -> Iterator[None]:
+    """Write Python warnings of installed packages to the run's log file.
+
+    Warnings that come before there is a log file are written when the
+    context ends. Other warnings are shown as usual. At the end, the console
+    tells how many warnings are in the file; without a log file, all of them
+    are shown there.
+    """
+    show = warnings.showwarning
+    waiting: list[tuple[Any, ...]] = []
+    count = 0
+
+    def write(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        nonlocal count
+        if not is_of_installed_package(filename):
+            show(message, category, filename, lineno, file, line)
+            return
+        logger = _logger_with_file()
+        if logger is None:
+            waiting.append((message, category, filename, lineno, file, line))
+            return
+        count += 1
+        text = warnings.formatwarning(
+            message, category, filename, lineno, line
+        )
+        logger.info(text.rstrip(), extra={'file_only': True})
+
+    warnings.showwarning = write
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+        logger = _logger_with_file()
+        for warning in waiting:
+            (write if logger else show)(*warning)
+        if count and logger is not None:
+            logger.info(
+                f'{count} warnings of installed packages are in '
+                f'{logger.log_file}'
+            )
+
+
+def _logger_with_file() -> MMLogger | None:
+    """Return the logger of the run, or None before there is one."""
+    if not MMLogger._instance_dict:
+        return None
+    logger = MMLogger.get_current_instance()
+    return logger if logger.log_file else None
