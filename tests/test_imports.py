@@ -21,7 +21,7 @@ BELOW = {
     'data': '',
     'synthetic': 'data',
     'visualization': '',
-    'engine': 'ops kernels layers checkpoints backbones data',
+    'engine': 'ops kernels layers checkpoints backbones data compat',
     'compat': '',
 }
 TASKS = ('detection', 'segmentation', 'video')
