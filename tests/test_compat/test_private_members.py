@@ -32,7 +32,7 @@ LISTED = [*rows()]
 def source_of(host, module):
     if find_spec(host) is None:
         pytest.skip(f'{host} is not installed')
-    path = Path(find_spec(host).origin).with_name(module.replace('.', '/'))
+    path = Path(find_spec(host).origin).parent / module.replace('.', '/')
     if path.is_dir():
         return (path / '__init__.py').read_text()
     return path.with_suffix('.py').read_text()
