@@ -1,6 +1,7 @@
 """Pages show commands, paths, links and names that exist."""
 
 import argparse
+import ast
 import importlib
 import re
 import shlex
@@ -196,6 +197,23 @@ def test_names_of_python(page):
                 node = importlib.import_module(f'{node.__name__}.{part}')
             except (ImportError, AttributeError):
                 node = getattr(node, part)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_programs(page):
+    """What Python on a page imports, and names of classes, exist."""
+    text = _text(page)
+    for block in re.findall(r'^```python\n(.*?)^```', text, re.M | re.S):
+        ast.parse(re.sub(r'(?<=, )\.\.\.(?=\))', '**{}', block))
+    pairs = re.findall(r'^ *from (swin_dense\S+) import (\w+)', text, re.M)
+    pairs += [
+        (module, name)
+        for name, module in re.findall(
+            r'`(\w+)\([^`]*` of\s+`(swin_dense[\w.]+)`', text
+        )
+    ]
+    for module, name in pairs:
+        assert hasattr(importlib.import_module(module), name), (module, name)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=_name)
