@@ -1,7 +1,7 @@
-"""Compare a host's model with the same one around our backbone.
+"""Compare a host's model with the same model with our backbone.
 
-Both get the same random weights, by way of a file as the host stores it, and
-predict for the same random input.
+Both get the same random weights, through a checkpoint in the host's layout,
+and predict on the same random input.
 """
 
 import copy
@@ -26,16 +26,16 @@ CLASSES = ('cat', 'dog', 'person')
 
 
 class Comparison(NamedTuple):
-    """What two models put out.
+    """Differences between the outputs of two models.
 
     Attributes:
-        parameters: Of the model with our backbone.
-        values: Floating point numbers in its outputs.
-        difference: The largest of them from the host's, over the largest
-            value of that output where it exceeds 1. So that of boxes is in
-            sides of the image.
-        choices: Labels and pixels of masks or label maps.
-        changed: Those that differ from the host's.
+        parameters: Number of parameters of the model with our backbone.
+        values: Number of floating point values in its outputs.
+        difference: Largest difference from the host's values. It is divided
+            by the largest value of the output if this exceeds 1, so boxes are
+            in units of the image side.
+        choices: Number of labels, and of pixels of masks or label maps.
+        changed: Number of these that differ from the host's.
     """
 
     parameters: int
@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
 
 
 def host_config(cfg: Config) -> Config:
-    """The config with the host's backbone in place of ours."""
+    """Return a copy of a config with the host's backbone instead of ours."""
     cfg = Config(cfg.to_dict())
     backbone = cfg.model.backbone
     backbone.type = f'{cfg.default_scope}.{backbone.type.rpartition(".")[2]}'
@@ -54,7 +54,7 @@ def host_config(cfg: Config) -> Config:
 
 
 def build(cfg: Config) -> nn.Module:
-    """The model of a config, ready to predict on a CPU; loads no weights."""
+    """Build the model of a config for prediction on a CPU, without weights."""
     scope = cfg.default_scope
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(copy.deepcopy(cfg.model))  # hosts change it
@@ -62,10 +62,10 @@ def build(cfg: Config) -> nn.Module:
 
 
 def randomise(model: nn.Module, seed: int = 0) -> None:
-    """Give all parameters and statistics full-rank random values.
+    """Set all parameters and statistics to full-rank random values.
 
-    Matrices keep the size of their outputs about that of their inputs, norms
-    stay near one, so that no part of the model is dead or saturated.
+    Outputs of matrices are about as large as their inputs, and norms are near
+    one, so that no part of the model is dead or saturated.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, value in model.state_dict().items():
@@ -82,12 +82,13 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
 
 
 def make_batch(cfg: Config, size: int, seed: int = 0) -> dict[str, list]:
-    """Random input of two images, or one clip, as the host's loader gives it.
+    """Return random input, two images or a clip, as the host's loader does.
 
     Args:
-        cfg: Its scope says for which host.
-        size: Height of the images in pixels. A detector's differ in size.
-        seed: Of the pixels.
+        cfg: Config whose default scope names the host.
+        size: Height of the images in pixels. Images of detectors differ in
+            size.
+        seed: Seed of the pixels.
     """
     generator = torch.Generator().manual_seed(seed)
     scope = cfg.default_scope
@@ -128,31 +129,31 @@ def compare(cfg: Config, size: int = 128, seed: int = 0) -> Comparison:
 
     Args:
         cfg: A config with a backbone of this package.
-        size: Of the input, in pixels.
-        seed: Of weights and input.
+        size: Height of the input in pixels.
+        seed: Seed of weights and input.
 
     Raises:
         CheckpointError: If the host's file does not fit the model.
         ValueError: If the models do not put out the same parts, or as many
             instances.
     """
-    theirs = build(host_config(cfg))
-    randomise(theirs, seed)
+    host_model = build(host_config(cfg))
+    randomise(host_model, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'host.pth')
-        torch.save({'state_dict': theirs.state_dict()}, path)
-        expected = _predict(theirs, make_batch(cfg, size, seed))
-        del theirs
-        ours = build(cfg)
-        load_model(ours, path)
+        torch.save({'state_dict': host_model.state_dict()}, path)
+        expected = _predict(host_model, make_batch(cfg, size, seed))
+        del host_model
+        model = build(cfg)
+        load_model(model, path)
     return Comparison(
-        sum(p.numel() for p in ours.parameters()),
-        *_differences(_predict(ours, make_batch(cfg, size, seed)), expected),
+        sum(p.numel() for p in model.parameters()),
+        *_differences(_predict(model, make_batch(cfg, size, seed)), expected),
     )
 
 
 def _predict(model: nn.Module, batch: dict[str, list]) -> dict[str, Tensor]:
-    """Everything that a model predicts, by the path to it."""
+    """Return all predicted tensors of a model by their path in the output."""
     with torch.no_grad():
         samples = model.test_step(batch)
     return dict(_tensors([s.to_dict() for s in samples], 'images'))
@@ -172,10 +173,11 @@ def _tensors(node: Any, path: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _differences(
-    ours: dict[str, Tensor], theirs: dict[str, Tensor]
+    outputs: dict[str, Tensor], expected: dict[str, Tensor]
 ) -> tuple[int, float, int, int]:
     shapes = [
-        {k: tuple(v.shape) for k, v in side.items()} for side in (ours, theirs)
+        {k: tuple(v.shape) for k, v in side.items()}
+        for side in (outputs, expected)
     ]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -184,15 +186,15 @@ def _differences(
         )
     values = choices = changed = 0
     difference = 0.0
-    for name, value in ours.items():
+    for name, value in outputs.items():
         if value.is_floating_point():
             values += value.numel()
-            error = (value - theirs[name]).abs().max()
-            scale = theirs[name].abs().max().clamp(min=1)
+            error = (value - expected[name]).abs().max()
+            scale = expected[name].abs().max().clamp(min=1)
             difference = max(difference, float(error / scale))
         else:
             choices += value.numel()
-            changed += int((value != theirs[name]).sum())
+            changed += int((value != expected[name]).sum())
     return values, difference, choices, changed
 
 

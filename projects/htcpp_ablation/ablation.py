@@ -1,7 +1,8 @@
-"""Train HTC++, HTC++ without each ingredient, and a cascade, equally long.
+"""Train HTC++, HTC++ without each ingredient, and a cascade.
 
-Every run is `tools/train.py` on generated shapes. Runs that are in the
-results file are not repeated, so the command can be stopped and given again.
+All train for the same number of iterations on generated shapes, with
+`tools/train.py`. Runs in the results file are not repeated, so the command
+can be stopped and repeated.
 """
 
 import argparse
@@ -34,11 +35,11 @@ VARIANTS: dict[str, Sequence[str]] = {
     'with moved objects': ('train_dataloader.dataset.pipeline.2.prob=0.5', ),
     'without soft-NMS': ('model.test_cfg.rcnn.nms.type=nms', ),
 }  # fmt: skip
-"""What is compared: settings that differ from the config's."""
+"""Variants and the settings by which they differ from their config."""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python projects/htcpp_ablation/ablation.py --seeds 0 1 2 '
@@ -69,10 +70,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
-    """Train once.
+    """Train a variant once.
 
     Returns:
-        The metrics of the end and the median seconds of an iteration.
+        The final metrics and the median seconds of an iteration.
 
     Raises:
         OSError: If the training failed.
@@ -111,7 +112,7 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
 
 
 def table(results: list[dict]) -> str:
-    """Mean and spread (largest minus smallest) of each variant."""
+    """Return a table of mean and spread (maximum - minimum) per variant."""
     lines = [
         '| variant | seeds | box AP | spread | mask AP | spread | s / iter |',
         '| --- | --: | --: | --: | --: | --: | --: |',
@@ -133,7 +134,7 @@ def table(results: list[dict]) -> str:
 
 
 def compare(args: argparse.Namespace) -> int:
-    """Train what is missing, one after the other, and print the table."""
+    """Run the missing trainings one after the other, and print the table."""
     if args.iters <= WARM_UP:
         raise ValueError(
             f'--iters {args.iters} must exceed the warm-up of {WARM_UP}'

@@ -1,4 +1,4 @@
-# The cascade of the quick start, on the images of HTC++'s quick start.
+# The cascade of the quick start, on the images of the quick start of HTC++.
 _base_ = [
     '../../configs/_base_/models/cascade_mask_rcnn_swin_nano.py',
     '../../configs/_base_/datasets/shapes_stuff.py',
@@ -6,7 +6,7 @@ _base_ = [
     '../../configs/_base_/runtime/quick_runtime.py',
 ]
 
-# Neither label maps nor moved objects.
+# Without label maps and moved objects.
 load, annotations, _, *rest = _base_.train_pipeline
 train_dataloader = dict(
     dataset=dict(

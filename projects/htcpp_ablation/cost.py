@@ -1,7 +1,7 @@
-"""Parameters, FLOPs and time that each ingredient adds to HTC++.
+"""Measure the parameters, FLOPs and time that each ingredient adds to HTC++.
 
-Parameters and FLOPs are those of the model less those without the ingredient.
-Its time is the CPU time of its own operations, each alone, for one image.
+Parameters and FLOPs are the difference between the model with and without the
+ingredient. The time is the CPU time of its operations for one image.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 
 PROPOSALS, MASKS, STAGES = 1000, 100, 3
-# What a trained model leaves above the least score, and objects in an image of
-# COCO, about.
+# Rough numbers of candidates of a trained model above the score threshold, and
+# of objects in an image of COCO.
 CANDIDATES, OBJECTS = 3000, 7
 
 SEMANTIC, ATTENTION = 'semantic branch', 'global attention'
@@ -40,7 +40,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python projects/htcpp_ablation/cost.py '
@@ -64,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def build(path: str, options: dict[str, Any], device: str) -> nn.Module:
-    """The model of a config with some settings changed, without weights."""
+    """Build the model of a config with changed settings, without weights."""
     config = load_config(path, options)
     init_default_scope(config.default_scope)
     config.model.backbone.init_cfg = None
@@ -75,7 +75,7 @@ def build(path: str, options: dict[str, Any], device: str) -> nn.Module:
 def size(
     path: str, options: dict[str, Any], shape: Sequence[int]
 ) -> tuple[int, int]:
-    """Parameters and FLOPs."""
+    """Return the numbers of parameters and FLOPs."""
     complexity = count_flops(
         build(path, options, 'meta'), shape, PROPOSALS, MASKS
     )
@@ -85,7 +85,7 @@ def size(
 def operations(
     model: nn.Module, shape: Sequence[int]
 ) -> dict[str, Callable[[], Any]]:
-    """What each ingredient does for one image."""
+    """Return a function per ingredient that runs its operations once."""
     height, width = shape
     channels = model.neck.out_channels
     pyramid = [
@@ -128,7 +128,7 @@ def operations(
 
 
 def suppression(kind: str, rois: torch.Tensor) -> Callable[[], Any]:
-    """NMS of boxes with a few likely classes each."""
+    """Return a function that runs NMS on boxes with several likely classes."""
     from mmdet.models.layers import multiclass_nms
 
     likely = torch.randint(80, (PROPOSALS, CANDIDATES // PROPOSALS))
@@ -141,7 +141,7 @@ def suppression(kind: str, rois: torch.Tensor) -> Callable[[], Any]:
 
 
 def moving() -> Callable[[], Any]:
-    """Objects moved in an image of COCO's size."""
+    """Return a function that moves the objects of an image of COCO's size."""
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
@@ -165,9 +165,9 @@ def moving() -> Callable[[], Any]:
 
 
 def fastest(operation: Callable[[], Any], repeats: int) -> float:
-    """CPU seconds of the fastest call, after one that does not count.
+    """Return the CPU seconds of the fastest call, after a warm-up call.
 
-    Other work on the machine counts little into these.
+    Other work on the machine has little influence on CPU time.
     """
     operation()
     times = []

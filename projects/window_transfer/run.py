@@ -1,9 +1,9 @@
-"""Train at a window, then use the weights at twice the window and image.
+"""Train with small windows, then use weights at twice the window and image.
 
 Swin V1 and V2 are trained on shapes at 128 pixels with windows of 4 tokens,
-then evaluated at 256 pixels with windows of 8, at once and after a brief
-training there. Each seed runs in a process of its own. What is finished is
-not done again: after an interruption give the same command.
+then evaluated at 256 pixels with windows of 8, before and after a short
+fine-tuning there. Each seed runs in its own process. To continue after an
+interruption, repeat the command: finished steps are skipped.
 """
 
 import argparse
@@ -38,22 +38,23 @@ MODELS = {
 }
 TABLE = 'relative_position_bias_table'
 METRIC = 'coco/bbox_mAP'
-# Larger and fewer than in the quick start: at half the size still large.
+# Larger and fewer shapes than in the quick start: they stay large at half the
+# image size.
 SHAPES = dict(num_shapes=(2, 4), radius=(25, 60))
-# Image and window of the training, and of the use of its weights.
+# Image and window: of the training, and of the use of its weights.
 SMALL = (128, 4)
 LARGE = (256, 8)
-COLUMNS = ('128 px, as trained', '128 px', '256 px', '256 px, trained on')
+COLUMNS = ('128 px, as trained', '128 px', '256 px', '256 px, fine-tuned')
 
 
-class Way(NamedTuple):
-    """How weights get to another window.
+class Variant(NamedTuple):
+    """A way to transfer weights to another window.
 
     Attributes:
         model: `V1` or `V2`.
-        title: In the tables.
+        title: Title in the tables.
         window: New window in tokens.
-        method: Of resizing bias tables; `zero` forgets them.
+        method: Method of resizing bias tables; `zero` sets them to zero.
     """
 
     model: str
@@ -62,25 +63,25 @@ class Way(NamedTuple):
     method: str | None = None
 
 
-WAYS = (
-    Way('V1', 'V1, window 4 kept', 4),
-    Way('V1', 'V1, tables set to zero', 8, 'zero'),
-    Way('V1', 'V1, bicubic', 8, 'bicubic'),
-    Way('V1', 'V1, geometric', 8, 'geometric'),
-    Way('V2', 'V2, window 4 kept', 4),
-    Way('V2', 'V2, log-CPB', 8),
+VARIANTS = (
+    Variant('V1', 'V1, window 4 kept', 4),
+    Variant('V1', 'V1, tables set to zero', 8, 'zero'),
+    Variant('V1', 'V1, bicubic', 8, 'bicubic'),
+    Variant('V1', 'V1, geometric', 8, 'geometric'),
+    Variant('V2', 'V2, window 4 kept', 4),
+    Variant('V2', 'V2, log-CPB', 8),
 )
 
 
 class Plan(NamedTuple):
-    """What all seeds have in common.
+    """Settings that all seeds share.
 
     Attributes:
         root: Folder of the results.
-        iterations: Of the training at 128 pixels.
-        brief: Of the training at 256 pixels.
-        rate: Learning rate of the latter.
-        threads: Of each process.
+        iterations: Iterations of the training at 128 pixels.
+        brief: Iterations of the fine-tuning at 256 pixels.
+        rate: Learning rate of the fine-tuning.
+        threads: Threads of each process.
         options: Settings for all configs.
     """
 
@@ -93,7 +94,7 @@ class Plan(NamedTuple):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(__doc__, 'python projects/window_transfer/run.py')
     parser.add_argument(
         '--seeds',
@@ -137,7 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def transfer(args: argparse.Namespace) -> int:
-    """Run all seeds, print the table, write it and all figures."""
+    """Run all seeds, then print and write the table and all metrics."""
     threads = max(1, torch.get_num_threads() // args.processes)
     plan = Plan(
         Path(args.work_dir),
@@ -147,7 +148,7 @@ def transfer(args: argparse.Namespace) -> int:
         threads,
         args.cfg_options or {},
     )
-    # Drawn here, so that the processes do not do it twice.
+    # Generate the data here, so that the processes do not do it twice.
     for loader in ('train_dataloader', 'test_dataloader'):
         data = make_config(plan, 'V1', *SMALL, plan.root)[loader].dataset
         DATASETS.build({**data, 'pipeline': []})
@@ -168,10 +169,10 @@ def transfer(args: argparse.Namespace) -> int:
 
 
 def run_seed(plan: Plan, seed: int) -> dict[str, dict[str, dict]]:
-    """All trainings and evaluations of a seed.
+    """Run all trainings and evaluations of a seed.
 
     Returns:
-        Metrics by title of the way and column.
+        Metrics by title of the variant and column.
     """
     torch.set_num_threads(plan.threads)
     folder = plan.root / f'seed_{seed}'
@@ -181,17 +182,17 @@ def run_seed(plan: Plan, seed: int) -> dict[str, dict[str, dict]]:
         trained[model] = train(cfg, seed, plan.iterations)
         before[model] = evaluate(cfg, trained[model], 'metrics')
     results = {}
-    for way in WAYS:
-        place = folder / way.title.replace(', ', '_').replace(' ', '_')
-        start = trained[way.model]
-        if way.method:
-            start = with_tables(start, way, place / 'start.pth')
+    for variant in VARIANTS:
+        place = folder / variant.title.replace(', ', '_').replace(' ', '_')
+        start = trained[variant.model]
+        if variant.method:
+            start = with_tables(start, variant, place / 'start.pth')
         small, large = (
-            make_config(plan, way.model, size, way.window, place)
+            make_config(plan, variant.model, size, variant.window, place)
             for size, _ in (SMALL, LARGE)
         )
         measured = [
-            before[way.model],
+            before[variant.model],
             evaluate(small, start, 'small'),
             evaluate(large, start, 'large'),
         ]
@@ -199,16 +200,17 @@ def run_seed(plan: Plan, seed: int) -> dict[str, dict[str, dict]]:
         large.optim_wrapper.optimizer.lr = plan.rate
         done = train(large, seed, plan.brief)
         measured.append(evaluate(large, done, 'large_after'))
-        results[way.title] = dict(zip(COLUMNS, measured))
+        results[variant.title] = dict(zip(COLUMNS, measured))
     return results
 
 
 def make_config(
     plan: Plan, model: str, size: int, window: int, folder: Path
 ) -> Config:
-    """A quick start at a size of images and windows, in a folder.
+    """Return the config of a quick start for a size of images and windows.
 
-    Boxes alone: masks would cost a third more. Anchors follow the images.
+    The detector predicts only boxes, because masks would take a third more
+    time. Anchors grow with the images.
     """
     cfg = load_config(
         CONFIGS / f'{MODELS[model]}.py',
@@ -220,7 +222,7 @@ def make_config(
             'model.backbone.window_size': window,
             'model.rpn_head.anchor_generator.scales': [size // 32],
             'test_evaluator.metric': 'bbox',
-            # The same for both, whatever their quick starts have.
+            # The same for V1 and V2; their quick starts differ.
             'train_dataloader.batch_size': 4,
             'optim_wrapper.optimizer.lr': 1e-3,
             'param_scheduler.0.end': 100,
@@ -238,9 +240,9 @@ def make_config(
 
 
 def train(cfg: Config, seed: int, iterations: int) -> Path:
-    """Train unless that is done; the checkpoint of the end.
+    """Train unless it is done, and return the path of the last checkpoint.
 
-    The warm-up takes no more than a tenth, the cosine is the rest.
+    The warm-up takes at most a tenth of the iterations, the cosine the rest.
     """
     checkpoint = Path(cfg.work_dir, f'iter_{iterations}.pth')
     if checkpoint.exists():
@@ -259,7 +261,7 @@ def train(cfg: Config, seed: int, iterations: int) -> Path:
 
 
 def evaluate(cfg: Config, checkpoint: Path, name: str) -> dict[str, float]:
-    """The metrics of a checkpoint, measured unless that is done."""
+    """Evaluate a checkpoint unless it is done, and return the metrics."""
     path = Path(cfg.work_dir, f'{name}.json')
     if not path.exists():
         cfg = named(cfg, name)
@@ -269,21 +271,21 @@ def evaluate(cfg: Config, checkpoint: Path, name: str) -> dict[str, float]:
 
 
 def named(cfg: Config, name: str) -> Config:
-    """A copy whose run has a name that no other has in this process."""
+    """Return a copy of a config with a unique name of the run."""
     cfg = Config(cfg.to_dict())
     cfg.experiment_name = '_'.join((*Path(cfg.work_dir).parts, name))
     return cfg
 
 
-def with_tables(source: Path, way: Way, path: Path) -> Path:
-    """A checkpoint with bias tables for another window."""
+def with_tables(source: Path, variant: Variant, path: Path) -> Path:
+    """Write a checkpoint with bias tables for another window."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        zero = way.method == 'zero'
+        zero = variant.method == 'zero'
         resized = resize_checkpoint(
             read_checkpoint(source),
-            [way.window],
-            method='bicubic' if zero else str(way.method),
+            [variant.window],
+            method='bicubic' if zero else str(variant.method),
         )
         if zero:
             for name, value in resized.checkpoint['state_dict'].items():
@@ -296,7 +298,7 @@ def with_tables(source: Path, way: Way, path: Path) -> Path:
 def format_table(
     results: Sequence[Mapping[str, Mapping[str, Mapping]]],
 ) -> str:
-    """Mean over the seeds, and half of the range if several, as Markdown."""
+    """Return a Markdown table of the mean and half of the range over seeds."""
     lines = [
         '| weights | ' + ' | '.join(COLUMNS) + ' |',
         '| --- |' + ' --: |' * len(COLUMNS),

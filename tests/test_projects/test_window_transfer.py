@@ -19,17 +19,17 @@ spec = importlib.util.spec_from_file_location(
 transfer = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(transfer)
 ZERO, LOG_CPB = (
-    next(way for way in transfer.WAYS if text in way.title)
+    next(variant for variant in transfer.VARIANTS if text in variant.title)
     for text in ('zero', 'log-CPB')
 )
 
 
 @pytest.fixture(scope='module')
 def workspace(tmp_path_factory):
-    """A folder with an experiment of two iterations each, in two ways."""
+    """A folder with an experiment of two iterations each, in two variants."""
     root = tmp_path_factory.mktemp('window_transfer')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, 'WAYS', (ZERO, LOG_CPB))
+        patch.setattr(transfer, 'VARIANTS', (ZERO, LOG_CPB))
         patch.setattr(transfer, 'SMALL', (64, 4))
         patch.setattr(transfer, 'LARGE', (128, 8))
         # Most of the time of a dozen such runs is the layout of configs.
@@ -81,7 +81,7 @@ def load(path):
     return read_checkpoint(path)
 
 
-def test_results_of_every_way_and_column(workspace):
+def test_results_of_every_variant_and_column(workspace):
     results = json.loads((workspace / 'work' / 'results.json').read_text())
     assert list(results) == ['3']
     assert list(results['3']) == ['V1, tables set to zero', 'V2, log-CPB']
@@ -95,15 +95,19 @@ def test_results_of_every_way_and_column(workspace):
     assert '| V2, log-CPB |' in table
 
 
-@pytest.mark.parametrize('way', transfer.WAYS[1:4], ids=lambda way: way.method)
-def test_tables_are_those_of_the_method(way, workspace, tmp_path):
+@pytest.mark.parametrize(
+    'variant', transfer.VARIANTS[1:4], ids=lambda variant: variant.method
+)
+def test_tables_are_those_of_the_method(variant, workspace, tmp_path):
     source = workspace / 'work' / 'seed_3' / 'V1' / 'iter_2.pth'
-    path = transfer.with_tables(source, way, tmp_path / 'new' / 'start.pth')
+    path = transfer.with_tables(
+        source, variant, tmp_path / 'new' / 'start.pth'
+    )
     before, after = (load(path)['state_dict'] for path in (source, path))
-    if way.method == 'zero':
+    if variant.method == 'zero':
         expected = torch.zeros(15 * 15, 2)
     else:
-        expected = resize_bias_table(before[TABLE], 4, 8, way.method)
+        expected = resize_bias_table(before[TABLE], 4, 8, variant.method)
     torch.testing.assert_close(after.pop(TABLE), expected, rtol=0, atol=0)
     same = [name for name in after if not name.endswith(transfer.TABLE)]
     assert len(same) > 100

@@ -1,7 +1,7 @@
 _base_ = 'mmseg::mask2former/mask2former_swin-t_8xb2-160k_ade20k-512x512.py'
 
 model = dict(backbone=dict(type='swin_dense.SwinTransformer'))
-# The host lists norms without weight decay by the names of its own backbone.
+# The host lists norms without weight decay by its backbone's parameter names.
 _norm = dict(lr_mult=0.1, decay_mult=0.0)
 optim_wrapper = dict(
     paramwise_cfg=dict(
