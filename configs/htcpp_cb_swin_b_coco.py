@@ -25,7 +25,7 @@ model = dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v1.0.0/swin_base_patch4_window7_224_22k.pth')),
     neck=dict(in_channels=_base_.channels.base, global_attention=None))
-# No objects are moved about.
+# Without InstanceJitter.
 train_pipeline = [
     step for step in _base_.train_pipeline
     if step.type != 'swin_dense.InstanceJitter'

@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/htcpp_swin_nano_shapes.py 2
-# A small model for a quick start: all parts at work in minutes.
+# A small model for a quick start, trained in minutes.
 _base_ = [
     './_base_/models/htcpp_swin_nano.py',
     './_base_/datasets/shapes_stuff.py',

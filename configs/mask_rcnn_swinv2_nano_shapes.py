@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/mask_rcnn_swinv2_nano_shapes.py 2
-# A small model for a quick start: all parts at work in minutes.
+# A small model for a quick start, trained in minutes.
 _base_ = [
     './_base_/models/mask_rcnn_swin_nano.py',
     './_base_/datasets/shapes_instance.py',
@@ -20,14 +20,14 @@ model = dict(
         window_size=8,
         drop_path_rate=0.,
         out_indices=(0, 1, 2),
-        # Branches at half strength that take the mean of a window at first,
-        # and weights as large as narrow layers need: from the official start
-        # so short a training gets nowhere.
+        # With the official initialisation, so short a training does not
+        # converge. Start with branches at half strength, attention that
+        # averages the window, and larger weights for the narrow layers.
         branch_norm_init=0.5,
         logit_scale_init=1.,
         init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')))
 
-# Twice as many updates of half as many images as V1's.
+# About twice as many updates as for V1, with half as many images each.
 max_iters = 2500
 warm_up, cosine = _base_.param_scheduler
 param_scheduler = [

@@ -9,9 +9,9 @@ recipe = dict(
     hardware='2 CPU cores, below 2 minutes',
     paper=None)
 data_root = 'data/aerial/'
-# Value 0 of the label maps is the border between regions, and ignored.
+# Value 0 of the label maps marks borders between regions and is ignored.
 classes = ['road', 'building', 'low vegetation', 'tree', 'car']
-# Half the size of the image.
+# Half the original size.
 resize = dict(type='Resize', scale=(256, 256), keep_ratio=True)
 load, annotations, *_, pack = _base_.train_pipeline
 image = dict(
@@ -25,7 +25,7 @@ image = dict(
 train_dataloader = dict(
     batch_size=1,
     dataset=dict(image, pipeline=[load, annotations, resize, pack]))
-# Labels are loaded after resizing: they are compared at their own size.
+# Labels are loaded after resizing, so they keep their original size.
 val_dataloader = dict(
     batch_size=1,
     dataset=dict(image, pipeline=[load, resize, annotations, pack]))

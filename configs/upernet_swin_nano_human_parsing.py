@@ -26,7 +26,7 @@ train_dataloader = dict(batch_size=1, dataset=photographs)
 val_dataloader = dict(batch_size=1, dataset=photographs)
 test_dataloader = val_dataloader
 model = dict(
-    # Trained at the size of a test: padding would change the group norms.
+    # Train at the size of the test, because padding would change group norms.
     data_preprocessor=dict(size=None, size_divisor=4),
     decode_head=dict(num_classes=20),
     auxiliary_head=dict(num_classes=20))

@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/upernet_swin_nano_shapes.py 2
-# A small model for a quick start: all parts at work in minutes.
+# A small model for a quick start, trained in minutes.
 _base_ = [
     './_base_/models/upernet_swin.py',
     './_base_/datasets/shapes_segmentation.py',
@@ -12,7 +12,7 @@ recipe = dict(
     measured='mIoU 0.857 on generated shapes',
     hardware='2 CPU cores, 3 minutes: the training of `make demo-seg`',
     paper=None)
-# Group norm does not mind how many images a process has.
+# Group norm does not depend on the number of images per process.
 head = dict(
     channels=32, num_classes=4, dropout_ratio=0.,
     norm_cfg=dict(type='GN', num_groups=8))
@@ -21,7 +21,7 @@ model = dict(
     backbone=dict(
         arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
         window_size=8, drop_path_rate=0., out_indices=(0, 1, 2),
-        # Narrow models start faster with larger weights.
+        # Narrow models learn faster with larger initial weights.
         init_cfg=dict(
             _delete_=True, type='Xavier', layer='Linear',
             distribution='normal')),

@@ -12,8 +12,8 @@ recipe = dict(
     measured=None,
     hardware='8 GPUs x 2 images',
     paper='arXiv 2111.09883, appendix, ablation: UPerNet SwinV2-T')
-# Windows of 16, with weights of windows of 8: the position bias is computed
-# for any window from what was learned at one.
+# Windows of 16, from weights with windows of 8: Swin V2 computes its position
+# bias for any window.
 model = dict(
     backbone=dict(
         _base_.swinv2, _delete_=True, window_size=16, drop_path_rate=0.3))

@@ -1,5 +1,5 @@
 # tools/dist_train.sh configs/video_swin_nano_shapes.py 2
-# A small model for a quick start: all parts at work in minutes.
+# A small model for a quick start, trained in minutes.
 _base_ = [
     './_base_/models/video_swin.py',
     './_base_/datasets/shapes_video.py',
@@ -20,8 +20,8 @@ model = dict(
         window_size=(4, 6, 6),
         drop_path_rate=0.,
         out_indices=(1, ),
-        # Weights as large as narrow layers need: from the official start so
-        # short a training gets nowhere.
+        # With the official initialisation, so short a training does not
+        # converge: narrow layers need larger weights.
         init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')),
     cls_head=dict(in_channels=96, num_classes=8, dropout_ratio=0.))
 max_iters = 600

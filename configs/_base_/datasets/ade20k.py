@@ -1,5 +1,5 @@
 # ADE20K of the 2016 scene parsing challenge: 20210 images to train, 2000 to
-# test, 150 classes. Label 0 of the files is what belongs to no class.
+# test, 150 classes. Label 0 in the files is ignored.
 dataset_type = 'swin_dense.CheckedADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs')
 ]
-# Labels are loaded after resizing: they are compared at their own size.
+# Labels are loaded after resizing, so they keep their original size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),

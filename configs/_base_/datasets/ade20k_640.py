@@ -1,6 +1,6 @@
 _base_ = './ade20k.py'
 
-# Crops of 640, and images larger by as much.
+# Crops of 640 pixels, and images enlarged in proportion.
 crop_size = (640, 640)
 scale = (2560, 640)
 load, annotations, resize, crop, *rest = _base_.train_pipeline

@@ -1,7 +1,7 @@
-# COCO 2017 for HTC++: objects moved about, short sides of 400 to 1400 pixels,
-# and label maps of stuff and things for the semantic branch. Without the maps
-# (stuffthingmaps_trainval2017.zip), set data_prefix.seg to None and leave the
-# branch out.
+# COCO 2017 for HTC++: InstanceJitter, short sides of 400 to 1400 pixels, and
+# label maps of stuff and things for the semantic branch. Without the label maps
+# (stuffthingmaps_trainval2017.zip), set data_prefix.seg to None and remove the
+# semantic branch.
 _base_ = './coco_instance.py'
 
 train_pipeline = [
@@ -29,8 +29,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# The scales of the paper's test at several scales are unpublished. These are
-# those of the open HTC++ of BEiT: small boxes count at large scales alone.
+# The paper does not state the scales of its multi-scale test. These are those of
+# the HTC++ in BEiT's repository: small boxes are only kept at large scales.
 tta = dict(
     scales=[(3000, side) for side in (600, 800, 1000, 1200, 1400, 1600)],
     sizes=['l', 'l', 'ml', 'sm', 'sm', 'sm'])

@@ -1,6 +1,6 @@
-# COCO 2017 for HTC++ with Swin V2: objects moved about, large-scale jittering
-# on a square of 1536 pixels, label maps for the semantic branch. Images to test
-# have short sides of 1100.
+# COCO 2017 for HTC++ with Swin V2: InstanceJitter, large-scale jittering on a
+# square of 1536 pixels, label maps for the semantic branch. Test images have
+# short sides of 1100 pixels.
 _base_ = ['./coco_instance.py', '../parts/large_scale_jitter.py']
 
 load, annotations, *rest = _base_.train_pipeline

@@ -1,5 +1,5 @@
-# COCO 2017 with boxes and masks: multi-scale resizing and cropping to train,
-# one scale to test.
+# COCO 2017 with boxes and masks: multi-scale resizing and cropping in training,
+# one scale in the test.
 dataset_type = 'swin_dense.CheckedCocoDataset'
 data_root = 'data/coco/'
 
@@ -54,7 +54,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        # The published models never saw the images without annotations.
+        # The published models were trained without images that have no objects.
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline))
 val_dataloader = dict(

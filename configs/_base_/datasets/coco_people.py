@@ -1,5 +1,5 @@
-# A handful of photographs of people, to be learnt by heart: a test of the
-# whole path, no data set.
+# A handful of photographs of people. A model learns them by heart, to test the
+# whole path.
 _base_ = './coco_instance.py'
 data_root = 'data/coco_people/'
 

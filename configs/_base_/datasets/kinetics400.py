@@ -1,5 +1,5 @@
-# Kinetics-400: clips of 32 frames, every second one, of 224 pixels a side; a
-# video is tested by 4 clips x 3 crops.
+# Kinetics-400: clips of 32 frames, every second frame, at 224 x 224 pixels. A
+# test averages 4 clips x 3 crops per video.
 dataset_type = 'swin_dense.CheckedVideoDataset'
 data_root = 'data/kinetics400/'
 side = 224

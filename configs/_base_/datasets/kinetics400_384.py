@@ -1,4 +1,4 @@
-# Kinetics-400 at 384 pixels a side; a video is tested by 10 clips x 5 crops.
+# Kinetics-400 at 384 x 384 pixels. A test averages 10 clips x 5 crops per video.
 _base_ = './kinetics400.py'
 side = 384
 short_side = 438  # in the proportion of 256 to 224

@@ -1,4 +1,4 @@
-# Generated shapes in COCO format, drawn into data/shapes when absent.
+# Generated shapes in COCO format, written to data/shapes if absent.
 dataset_type = 'swin_dense.ShapesDataset'
 data_root = 'data/shapes/'
 

@@ -1,8 +1,8 @@
-# Generated shapes in ADE20K's layout, drawn into data/shapes_ade when absent.
-# Value 0 of the label maps is the background, a class like any other.
+# Generated shapes in ADE20K's layout, written to data/shapes_ade if absent.
+# Value 0 of the label maps is the class background.
 _base_ = './ade20k.py'
 data_root = 'data/shapes_ade/'
-# Half the size of the images: shapes are large beside the model's patches.
+# Half the size of the images is enough: shapes are larger than patches.
 scale = (128, 128)
 
 train_pipeline = [
@@ -15,7 +15,7 @@ train_pipeline = [
 load, resize, *rest = _base_.test_pipeline
 test_pipeline = [load, dict(resize, scale=scale), *rest]
 
-# Classes differ in hue and outline: outlines alone take longer to learn.
+# Classes differ in hue and outline. Outlines only would take longer to learn.
 scene = dict(image_size=256, hues=True, seed=0)
 dataset = dict(type='swin_dense.ShapesSegDataset', data_root=data_root)
 train_dataloader = dict(

@@ -1,5 +1,5 @@
-# Generated clips of a moving shape, drawn into data/shapes_video when absent;
-# the class is the motion. No flip: it would make left of right.
+# Generated clips of a moving shape, written to data/shapes_video if absent. The
+# class is the motion. There is no flip, because it would swap left and right.
 dataset_type = 'swin_dense.MotionsDataset'
 data_root = 'data/shapes_video/'
 

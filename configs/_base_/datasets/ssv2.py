@@ -1,5 +1,5 @@
-# Something-Something V2: clips of 32 frames, one from each of as many equal
-# parts of a video. No flip: several classes are a direction.
+# Something-Something V2: a clip has one frame of each of 32 equal segments of a
+# video. There is no flip, because several classes are directions.
 _base_ = './kinetics400.py'
 data_root = 'data/sthv2/'
 side = _base_.side

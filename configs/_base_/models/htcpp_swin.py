@@ -1,8 +1,8 @@
 _base_ = ['./mask_rcnn_swin_fpn.py', '../parts/cascade.py']
 
-# HTC++ on Swin-T (docs/htcpp.md); each ingredient is a setting that can be
-# taken back. Its box heads are those of the cascade, but regress one box for
-# all classes.
+# HTC++ on Swin-T (docs/htcpp.md). Each ingredient is a setting that can be
+# removed. The box heads are those of the cascade, but regress one box for all
+# classes.
 cascade = _base_.cascade
 mask_head = dict(
     type='HTCMaskHead',
@@ -16,7 +16,7 @@ model = dict(
     type='HybridTaskCascade',
     data_preprocessor=dict(pad_seg=True, seg_pad_value=255),
     backbone=dict(drop_path_rate=0.2),
-    # None takes the layer of global self-attention out.
+    # None removes the layer of global self-attention.
     neck=dict(
         type='swin_dense.GlobalAttentionFPN',
         global_attention=dict(mlp_ratio=4.)),
@@ -37,7 +37,7 @@ model = dict(
             roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[8]),
-        # None takes the semantic branch out.
+        # None removes the semantic branch.
         semantic_head=dict(
             type='FusedSemanticHead',
             num_ins=5,

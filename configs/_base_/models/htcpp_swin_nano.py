@@ -2,7 +2,7 @@
 _base_ = ['./htcpp_swin.py', '../parts/nano.py']
 
 nano = _base_.nano
-# Features pass from one mask head to the next, so all have one width.
+# Features pass from one mask head to the next, so all have the same width.
 masks = dict(nano.roi_head.mask_head, conv_out_channels=64)
 model = dict(
     nano,
@@ -17,8 +17,8 @@ model = dict(
         ],
         semantic_roi_extractor=dict(
             roi_layer=dict(sampling_ratio=1), out_channels=64),
-        # Its features are added to those of boxes and masks: without a norm
-        # they drown them at first, and the loss of large logits all others.
+        # Its features are added to those of boxes and masks. Without norm, and
+        # with large logits, they and its loss would dominate at first.
         semantic_head=dict(
             num_ins=3, num_convs=2, in_channels=64, conv_out_channels=64,
             num_classes=7, norm_cfg=dict(type='GN', num_groups=8),

@@ -1,5 +1,5 @@
-# Mask R-CNN on Swin-T with FPN. Cascade Mask R-CNN and HTC++ change its box
-# heads and add to it.
+# Mask R-CNN on Swin-T with FPN. Cascade Mask R-CNN and HTC++ inherit it and
+# replace its box head.
 model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(

@@ -1,5 +1,5 @@
 # UPerNet on Swin-T for the 150 classes of ADE20K, with an auxiliary FCN head
-# that helps training. One process trains with plain BN: the runner reverts it.
+# for the training. With a single process, the runner replaces SyncBN by BN.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='EncoderDecoder',
@@ -10,7 +10,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        # Training only: crops of small images are padded to this.
+        # In training, crops of small images are padded to this size.
         size=(512, 512)),
     backbone=dict(
         type='swin_dense.SwinTransformer',

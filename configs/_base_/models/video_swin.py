@@ -22,6 +22,5 @@ model = dict(
         num_classes=400,
         dropout_ratio=0.5,
         average_clips='prob'),
-    # Clips that a test works on at a time: memory does not grow with the
-    # number of views.
+    # Number of views that a test processes at a time; limits its memory.
     test_cfg=dict(max_testing_views=4))

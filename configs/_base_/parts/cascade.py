@@ -1,6 +1,6 @@
-# What turns Mask R-CNN into Cascade Mask R-CNN and HTC++. Each of the three
-# stages has a head of four convolutions and one fully connected layer, and
-# regresses decoded boxes with GIoU.
+# Settings that make Mask R-CNN a cascade, for Cascade Mask R-CNN and HTC++. The
+# head of each of the three stages has four convolutions and one fully connected
+# layer, and regresses decoded boxes with GIoU.
 cascade = dict(
     type='CascadeRCNN',
     rpn_head=dict(
@@ -25,7 +25,7 @@ cascade = dict(
                     target_stds=target_stds),
                 reg_class_agnostic=False,
                 reg_decoded_bbox=True,
-                # One process trains with plain BN: the runner reverts it.
+                # With a single process, the runner replaces SyncBN by BN.
                 norm_cfg=dict(type='SyncBN', requires_grad=True),
                 loss_cls=dict(
                     type='CrossEntropyLoss', use_sigmoid=False,

@@ -1,5 +1,5 @@
-# Large-scale jittering of images and their objects, by the side in pixels of
-# the square that comes out: steps between flip and packing.
+# Steps of large-scale jittering, to be inserted between flip and packing. The
+# number is the side of the resulting square in pixels.
 jitter_1024, jitter_1536 = [[
     dict(
         type='RandomResize',

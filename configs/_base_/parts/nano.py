@@ -9,7 +9,7 @@ nano = dict(
     rpn_head=dict(
         in_channels=64, feat_channels=64,
         anchor_generator=dict(scales=[8], strides=[4, 8, 16])),
-    # Shapes are small, so the finest level serves all sizes of them.
+    # Shapes are small, so all use the finest level.
     roi_head=dict(
         bbox_roi_extractor=dict(
             roi_layer=dict(sampling_ratio=3), out_channels=64,

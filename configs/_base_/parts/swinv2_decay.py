@@ -1,5 +1,5 @@
-# Weight decay of Swin V2 in segmentation: matrices alone decay, and of them
-# not those of position biases.
+# Weight decay of Swin V2 in segmentation: only for matrices, except those of
+# position biases.
 swinv2_decay = dict(
     flat_decay_mult=0.,
     custom_keys={

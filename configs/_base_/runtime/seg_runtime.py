@@ -8,5 +8,5 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'))
 visualizer = dict(type='SegLocalVisualizer')
 log_processor = dict(by_epoch=False)
-# Crops have one size.
+# All crops have the same size.
 env_cfg = dict(cudnn_benchmark=True)

@@ -1,5 +1,5 @@
-# 160k iterations of AdamW at batch 16 (8 GPUs x 2 images), float32: the rate
-# falls on a straight line to 0, under a warm-up of 1500 iterations.
+# 160k iterations of AdamW at batch 16 (8 GPUs x 2 images), float32. The learning
+# rate decays linearly to 0, multiplied by a warm-up of 1500 iterations.
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
 val_cfg = dict(type='ValLoop')

@@ -15,7 +15,7 @@ param_scheduler = [
         gamma=0.1)
 ]
 
-# A machine without CUDA trains in float32 instead, and says so.
+# A machine without CUDA trains in float32 instead, and the log says so.
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     loss_scale='dynamic',
@@ -26,7 +26,7 @@ optim_wrapper = dict(
             'absolute_pos_embed': dict(decay_mult=0.),
             'relative_position_bias_table': dict(decay_mult=0.),
             'norm': dict(decay_mult=0.),
-            # The position bias and the temperature of Swin V2.
+            # Position bias and temperature of Swin V2.
             'cpb_mlp': dict(decay_mult=0.),
             'logit_scale': dict(decay_mult=0.)
         }))

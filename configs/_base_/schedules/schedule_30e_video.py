@@ -1,5 +1,5 @@
-# 30 epochs of AdamW at batch 64 (8 GPUs x 8 clips), mixed precision: one
-# cosine over the epochs, times a warm-up of 2.5 epochs.
+# 30 epochs of AdamW at batch 64 (8 GPUs x 8 clips), mixed precision. The learning
+# rate follows one cosine, multiplied by a warm-up of 2.5 epochs.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -21,9 +21,9 @@ param_scheduler = [
         eta_min=0)
 ]
 
-# The rate is that of the head; the backbone learns at a tenth of it. A
-# parameter gets the factors of all the words in its name.
-# A machine without CUDA trains in float32 instead, and says so.
+# The learning rate is that of the head; the backbone has a tenth of it. A
+# parameter gets the factors of all key words in its name.
+# A machine without CUDA trains in float32 instead, and the log says so.
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     loss_scale='dynamic',

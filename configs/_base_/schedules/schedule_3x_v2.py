@@ -1,7 +1,7 @@
 _base_ = './schedule_1x.py'
 
-# 36 epochs for Swin V2 at a batch of 64 (32 GPUs x 2 images): the backbone
-# learns at a tenth of the rate of what is new.
+# 36 epochs for Swin V2 at batch 64 (32 GPUs x 2 images). The backbone has a tenth
+# of the learning rate.
 train_cfg = dict(max_epochs=36)
 param_scheduler = [
     _base_.param_scheduler[0],

@@ -1,7 +1,7 @@
 _base_ = ['./schedule_160k.py', '../parts/swinv2_decay.py']
 
-# 40k iterations for Swin V2 at batch 64 (16 GPUs x 4 images), all layers at one
-# rate.
+# 40k iterations for Swin V2 at batch 64 (16 GPUs x 4 images), with the same
+# learning rate in all layers.
 train_cfg = dict(max_iters=40000, val_interval=4000)
 param_scheduler = [
     dict(_base_.param_scheduler[0], end=375),

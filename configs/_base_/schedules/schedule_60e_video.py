@@ -1,4 +1,4 @@
-# The same over 60 epochs, for Something-Something.
+# 60 epochs for Something-Something.
 _base_ = './schedule_30e_video.py'
 
 train_cfg = dict(max_epochs=60)

@@ -1,6 +1,6 @@
 _base_ = './schedule_quick.py'
 
-# As long as it takes to learn a handful of photographs by heart.
+# Long enough to learn a handful of photographs by heart.
 max_iters = 200
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [

@@ -1,4 +1,5 @@
-# Minutes on two CPU cores: AdamW, one cosine, float32, evaluation at the end.
+# Minutes on two CPU cores: AdamW, one cosine, float32, one evaluation at the
+# end.
 max_iters = 1300
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)

@@ -10,5 +10,7 @@ optim_wrapper = dict(
             '.norm1.bias': _norm,
             '.norm2.weight': _norm,
             '.norm2.bias': _norm,
-            '.downsample.norm': _norm
-        }))
+            '.downsample.norm': _norm,
+        }
+    )
+)
