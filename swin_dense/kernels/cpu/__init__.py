@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from swin_dense.kernels.cpu.attention import attend_in_chunks
 from swin_dense.kernels.cpu.block import run_block
-from swin_dense.kernels.cpu.chunks import cut_chunks, num_chunks
+from swin_dense.kernels.cpu.chunks import cut_chunks, cut_large, num_chunks
 from swin_dense.kernels.cpu.feed_forward import ChunkedGELUNetwork
 from swin_dense.kernels.cpu.linear_layers import (
     compute_dtype,
@@ -47,10 +47,8 @@ class CPUKernels(PlainKernels):
         """Run linear, GELU, linear, keeping what is wide in the cache."""
         grad = torch.is_grad_enabled()
         tokens = x.flatten(0, -2)  # (B * H * W, C)
-        chunks = cut_chunks(len(tokens), fc1.out_features, compute_dtype(x))
-        if grad and len(chunks) == 1:
-            # Chunks have nothing to save in the backward pass.
-            return super().feed_forward(x, fc1, fc2, approximate)
+        cut = cut_large if grad else cut_chunks
+        chunks = cut(len(tokens), fc1.out_features, compute_dtype(x))
         out = ChunkedGELUNetwork.apply(
             tokens,
             fc1.weight,

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from swin_dense.kernels.cpu.linear_layers import compute_dtype
 from swin_dense.kernels.cpu.sums import Sums
-from swin_dense.kernels.cpu.threads import TRAINING_WORKERS, share_out
+from swin_dense.kernels.cpu.threads import share_out
 from swin_dense.kernels.cpu.window_index import WindowIndex
 from swin_dense.kernels.interface import AttentionTerms
 from swin_dense.kernels.plain import attend
@@ -71,7 +71,7 @@ class _ChunkedAttention(torch.autograd.Function):
             windows = chunk.gather(qkv, tokens, padding).to(dtype)
             out[chunk.rows] = attend(windows, chunk.mask(mask), terms)
 
-        share_out(work, len(index.chunks), TRAINING_WORKERS)
+        share_out(work, len(index.chunks))
         return out.flatten(0, 1).index_select(0, index.slot_of_token)
 
     @staticmethod
@@ -110,7 +110,7 @@ class _ChunkedAttention(torch.autograd.Function):
             # Every token has one slot, so workers do not meet.
             grad_qkv.index_copy_(0, slots, part.to(qkv.dtype))
 
-        share_out(work, len(index.chunks), TRAINING_WORKERS)
+        share_out(work, len(index.chunks))
         grads = (
             sums.total(name, bias.dtype)
             for name in ('bias', 'padding', 'cosine')

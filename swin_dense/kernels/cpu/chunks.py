@@ -12,9 +12,14 @@ from swin_dense.kernels.cpu.threads import num_workers
 
 # Bytes of the widest intermediate result of a chunk: large enough for matrix
 # products to run at full speed, small enough for a worker's share of a cache.
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 2 * 2**20
 # Less than this is done before another thread has begun.
 SHARED_BYTES = 2**18
+# In a training step the products of smaller results run faster whole: each
+# chunk would add to gradients as large as the weights, and the C library
+# keeps the memory of results up to this size for later ones. Larger ones get
+# fresh pages each time, which take as long to fill in as the product itself.
+WHOLE_BYTES = 32 * 2**20
 
 
 def num_chunks(rows: int, widest: int, dtype: torch.dtype) -> int:
@@ -42,3 +47,10 @@ def slices(rows: int, count: int) -> list[slice]:
 def cut_chunks(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
     """Return the slices of a batch, see `num_chunks`."""
     return slices(rows, num_chunks(rows, widest, dtype))
+
+
+def cut_large(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
+    """Return the slices of a batch in training; one if it is small."""
+    if rows * widest * dtype.itemsize <= WHOLE_BYTES:
+        return [slice(0, rows)]
+    return cut_chunks(rows, widest, dtype)

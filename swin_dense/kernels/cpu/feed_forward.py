@@ -12,9 +12,10 @@ from swin_dense.kernels.cpu.linear_layers import (
     linear_no_grad,
     output_dtype,
     pack_weights_once,
+    write_linear,
 )
 from swin_dense.kernels.cpu.sums import Sums
-from swin_dense.kernels.cpu.threads import TRAINING_WORKERS, share_out
+from swin_dense.kernels.cpu.threads import share_out
 
 
 class ChunkedGELUNetwork(torch.autograd.Function):
@@ -51,10 +52,10 @@ class ChunkedGELUNetwork(torch.autograd.Function):
                 wide = F.gelu(wide, approximate=approximate)
             else:
                 wide = linear_no_grad(tokens, weight1, bias1, approximate)
-            out[rows] = linear_no_grad(wide, weight2, bias2)
+            write_linear(out[rows], wide, weight2, bias2)
 
         with pack_weights_once():
-            share_out(work, len(chunks), TRAINING_WORKERS if keep else None)
+            share_out(work, len(chunks))
         if keep:
             ctx.save_for_backward(x, weight1, weight2, *hidden)
             ctx.settings = chunks, approximate, dtype
@@ -86,10 +87,10 @@ class ChunkedGELUNetwork(torch.autograd.Function):
             )
             sums.add_product(worker, 'weight1', wide.t(), x[rows].to(dtype))
             sums.add(worker, 'bias1', wide.sum(0))
-            grad_x[rows] = linear_no_grad(wide, weight1.t(), None)
+            write_linear(grad_x[rows], wide, weight1.t(), None)
 
         with pack_weights_once():
-            share_out(work, len(chunks), TRAINING_WORKERS)
+            share_out(work, len(chunks))
         names = ('weight1', 'bias1', 'weight2', 'bias2')
         totals = (sums.total(name, weight1.dtype) for name in names)
         return grad_x, *totals, None, None, None

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swin_dense.kernels.cpu.chunks import cut_large
+from swin_dense.kernels.cpu.sums import Sums
+from swin_dense.kernels.cpu.threads import share_out
+
 # Weights as the kernel likes them, by where they lie and how; with each the
 # plain weight, so that its memory is not taken by another meanwhile.
 _Packed = dict[tuple, tuple[Tensor, Tensor]]
@@ -132,6 +136,27 @@ def linear_no_grad(
     return y if gelu is None else torch.ops.aten.gelu_(y, approximate=gelu)
 
 
+def write_linear(
+    out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> None:
+    """Write `x @ weight.T + bias` into rows of a larger tensor.
+
+    Args:
+        out: Where it goes, `(n, D)`, of any floating type.
+        x: Tokens `(n, C)`, of the type to compute in.
+        weight: `(D, C)`.
+        bias: `(D, )` or None.
+    """
+    if out.dtype != x.dtype or _prefers_onednn():
+        out.copy_(linear_no_grad(x, weight, bias))
+        return
+    weight = _pack(weight, len(x), x.dtype, False)
+    if bias is None:
+        torch.mm(x, weight.t(), out=out)
+    else:
+        torch.addmm(bias.to(x.dtype), x, weight.t(), out=out)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Compute `x @ weight.T + bias` for `x` on the CPU, differentiably.
 
@@ -147,29 +172,53 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    """The autograd side of `linear`."""
+    """The autograd side of `linear`, chunk by chunk."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.dtype, out = compute_dtype(x), output_dtype(x)
-        with torch.autocast('cpu', enabled=False):
-            return linear_no_grad(x.to(ctx.dtype), weight, bias).to(out)
+        ctx.dtype = dtype = compute_dtype(x)
+        tokens = x.flatten(0, -2)  # (T, C)
+        ctx.chunks = chunks = cut_large(len(tokens), max(weight.shape), dtype)
+        out = tokens.new_empty(len(tokens), len(weight), dtype=output_dtype(x))
+
+        def work(worker: int, number: int) -> None:
+            rows = chunks[number]
+            write_linear(out[rows], tokens[rows].to(dtype), weight, bias)
+
+        with pack_weights_once():
+            share_out(work, len(chunks))
+        return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad
-        grad = grad.to(ctx.dtype)
-        rows = grad.flatten(0, -2)
-        grad_x = grad_weight = None
-        if need_x:
-            grad_x = linear_no_grad(grad, weight.t(), None).to(x.dtype)
-        if need_weight:
-            grad_weight = rows.t() @ x.flatten(0, -2).to(ctx.dtype)
-            grad_weight = grad_weight.to(weight.dtype)
-        grad_bias = rows.sum(0).to(weight.dtype) if need_bias else None
-        return grad_x, grad_weight, grad_bias
+        dtype, chunks = ctx.dtype, ctx.chunks
+        tokens = x.flatten(0, -2)  # (T, C)
+        grad = grad.flatten(0, -2)  # (T, D)
+        grad_x = torch.empty_like(tokens) if need_x else None
+        sums = Sums()
+
+        def work(worker: int, number: int) -> None:
+            rows = chunks[number]
+            part = grad[rows].to(dtype)
+            if grad_x is not None:
+                write_linear(grad_x[rows], part, weight.t(), None)
+            if need_weight:
+                sums.add_product(
+                    worker, 'weight', part.t(), tokens[rows].to(dtype)
+                )
+            if need_bias:
+                sums.add(worker, 'bias', part.sum(0))
+
+        with pack_weights_once():
+            share_out(work, len(chunks))
+        return (
+            None if grad_x is None else grad_x.view_as(x),
+            sums.total('weight', weight.dtype),
+            sums.total('bias', weight.dtype),
+        )

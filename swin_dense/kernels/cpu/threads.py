@@ -15,9 +15,6 @@ from functools import lru_cache
 
 import torch
 
-# In training one thread starts all operations: on a quiet machine a training
-# step whose chunks are shared out takes a quarter longer.
-TRAINING_WORKERS = 1
 # With more, threads wait for Python's lock, which each operation takes for
 # some microseconds. Further cores share the operations of each thread.
 MAX_WORKERS = 8
@@ -37,9 +34,7 @@ def num_workers() -> int:
     return min(torch.get_num_threads(), MAX_WORKERS)
 
 
-def share_out(
-    work: Callable[[int, int], None], count: int, workers: int | None = None
-) -> None:
+def share_out(work: Callable[[int, int], None], count: int) -> None:
     """Call `work(worker, number)` for each number below `count`.
 
     Worker `i` of `n` takes the numbers `i`, `i + n`, and so on, in this
@@ -49,12 +44,11 @@ def share_out(
     Args:
         work: What to call.
         count: How often.
-        workers: How many there are at most; `num_workers()` where None.
 
     Raises:
         Exception: If a call raises, once all workers have ended.
     """
-    workers = min(workers or num_workers(), count)
+    workers = min(num_workers(), count)
     without_grad = (
         torch.inference_mode
         if torch.is_inference_mode_enabled()
