@@ -15,6 +15,7 @@ from mmengine.registry import METRICS as ROOT_METRICS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
+from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -72,6 +73,11 @@ MODELS = _child(
     HTCRoIHead='detection.htc',
     CompositeRCNN='detection.composite',
     DetTTAModel='detection.tta',
+    BiFPN='detection.reppoints_v2.bifpn',
+    LegacyGIoULoss='detection.reppoints_v2.losses',
+    SeparateFocalLoss='detection.reppoints_v2.losses',
+    RepPointsV2Head='detection.reppoints_v2.head',
+    MaskRepPointsV2Head='detection.reppoints_v2.mask_head',
     SegTTAModel='segmentation.tta',
     ClipRecognizer='video.recognizer',
 )
@@ -101,6 +107,12 @@ METRICS = _child(
     CheckedCocoMetric='detection.metric',
     CheckedIoUMetric='segmentation.metric',
     CheckedAccMetric='video.metric',
+)
+TASK_UTILS = _child(
+    'task util',
+    ROOT_TASK_UTILS,
+    CenterPointAssigner='detection.reppoints_v2.assigners',
+    CenterATSSAssigner='detection.reppoints_v2.assigners',
 )
 HOOKS = _child('hook', ROOT_HOOKS, 'engine.class_check_hook')
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')

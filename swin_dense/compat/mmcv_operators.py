@@ -27,8 +27,12 @@ def torchvision_ops(device_type: str) -> Any | None:
     """Return `torchvision.ops` if it imports and runs on the device.
 
     A torchvision built for another PyTorch fails in many ways, some at
-    import and some at the first call, hence the trial.
+    import and some at the first call, hence the trial. On the meta device
+    the answer is None: FLOPs are counted there, and PyTorch's counter does
+    not know torchvision's operators.
     """
+    if device_type == 'meta':
+        return None
     try:
         import torchvision.ops
 

@@ -23,6 +23,13 @@ PUBLISHED = {
     'cascade_swin_b_coco': (144_977_002, 145, 982),
 }
 
+# RepPoints V2: exact parameters, published parameters (M), counted FLOPs (G),
+# published FLOPs (G). Norms and activations of 0.56 G make the difference.
+POINTS = {
+    'reppoints_v2_swin_t_coco': (44_916_202, 45, 282.0, 283),
+    'mask_reppoints_v2_swin_t_coco': (46_829_231, 47, 291.3, 292),
+}
+
 # HTC++ in the same columns: with the semantic branch, class-agnostic boxes and
 # a whole transformer block; see docs/htcpp.md.
 HTCPP = {
@@ -66,6 +73,30 @@ def test_published_columns(name):
     assert complexity.params == params
     assert round(complexity.params / 1e6) == millions
     assert complexity.flops / 1e9 == pytest.approx(gigaflops, rel=0.01)
+
+
+@pytest.mark.parametrize('name', POINTS)
+def test_published_columns_of_reppoints(name):
+    params, millions, counted, published = POINTS[name]
+    with torch.device('meta'):
+        model = _model(name)
+    complexity = count_flops(model, (800, 1280))
+    assert complexity.params == params
+    assert round(complexity.params / 1e6) == millions
+    assert complexity.flops / 1e9 == pytest.approx(counted, abs=0.05)
+    assert round(complexity.flops / 1e9 + 0.56) == published
+
+
+def test_deformable_convolutions_by_hand():
+    """They cost as much as dense ones, whatever the offsets."""
+    from mmcv.ops import DeformConv2d
+
+    conv = DeformConv2d(6, 4, 3, padding=1).to('meta')
+    image = torch.empty(2, 6, 5, 7, device='meta')
+    offset = torch.empty(2, 18, 5, 7, device='meta')
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        conv(image, offset)
+    assert counter.get_total_flops() == 2 * (2 * 5 * 7) * (4 * 6 * 9)
 
 
 @pytest.mark.parametrize('name', HTCPP)

@@ -17,7 +17,7 @@ LEAVES = sorted(
     path.stem
     for path in CONFIGS.glob('*.py')
     if not path.stem.startswith(('upernet', 'video_swin'))
-    and '_cb_' not in path.stem
+    and not any(part in path.stem for part in ('_cb_', 'reppoints'))
 )
 
 # Config: architecture, output channels, stochastic depth, epochs, steps.

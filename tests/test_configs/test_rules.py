@@ -16,7 +16,7 @@ BASE = CONFIGS / '_base_'
 LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 PUBLISHED = [name for name in LEAVES if '_nano_' not in name]
 GRAMMAR = re.compile(
-    r'(?P<method>mask_rcnn|cascade|htcpp|upernet|video)_'
+    r'(?P<method>mask_rcnn|cascade|htcpp|(mask_)?reppoints_v2|upernet|video)_'
     r'(?P<backbone>(cb_)?swin|swinv2)_(?P<size>nano|t|s|b|l)_'
     r'(coco|coco_people|shapes|ade20k|aerial|human_parsing|k400|k600|ssv2|'
     r'two_clips)'

@@ -19,6 +19,7 @@ from swin_dense.compat.operators.sampling import (
     bilinear_taps,
     compute_dtype,
     sum_rows,
+    without_autocast,
 )
 
 
@@ -82,7 +83,7 @@ def deform_conv(
         len(columns), geometry.groups, -1
     )
     weight = weight.to(dtype).view(geometry.groups, -1, columns.size(-1))
-    with torch.autocast(inputs.device.type, enabled=False):
+    with without_autocast(inputs.device.type):
         output = torch.einsum('ngc,goc->ngo', columns, weight)
     output = output.reshape(batch, *out_size, -1).permute(0, 3, 1, 2)
     return output.to(inputs.dtype)

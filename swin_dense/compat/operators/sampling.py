@@ -26,6 +26,17 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
+def without_autocast(device_type: str) -> torch.autocast:
+    """Return a context in which operations keep the types of their inputs.
+
+    Args:
+        device_type: As `tensor.device.type`; the meta device, which has no
+            autocast, included.
+    """
+    device_type = 'cpu' if device_type == 'meta' else device_type
+    return torch.autocast(device_type, enabled=False)
+
+
 def sum_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Sum `weight[n, t] * table[index[n, t]]` over t.
 
