@@ -17,7 +17,10 @@ from swin_dense.compat.operators.deform_conv import ConvGeometry, deform_conv
 from swin_dense.compat.operators.deform_conv import pieces as image_pieces
 from swin_dense.compat.operators.ms_deform_attn import ms_deform_attn
 from swin_dense.compat.operators.ms_deform_attn import pieces as query_pieces
-from swin_dense.compat.operators.sampling import vector_jacobian
+from swin_dense.compat.operators.sampling import (
+    compute_dtype,
+    vector_jacobian,
+)
 
 MAX_POOL = 0
 
@@ -59,7 +62,9 @@ def nms(
     """Return the indices of the kept boxes, best first."""
     vision = torchvision_ops(boxes.device.type)
     if vision is not None and offset == 0:
-        return vision.nms(boxes, scores, iou_threshold)
+        # On a CPU it takes no half precision.
+        dtype = compute_dtype(boxes)
+        return vision.nms(boxes.to(dtype), scores.to(dtype), iou_threshold)
     return suppression.nms(boxes, scores, iou_threshold, offset)
 
 
@@ -144,7 +149,13 @@ def _pool_mean(
 ) -> Tensor:
     vision = torchvision_ops(features.device.type)
     if vision is not None:
-        return vision.roi_align(features, rois, *geometry)
+        # It adds up in the type of the features, where bits of half precision
+        # get lost in the forward pass and more in the backward pass.
+        dtype = compute_dtype(features)
+        pooled = vision.roi_align(
+            features.to(dtype), rois.to(dtype), *geometry
+        )
+        return pooled.to(features.dtype)
     return roi_align.mean_forward(features, rois, geometry)
 
 
@@ -382,15 +393,19 @@ def _convolve(
 ) -> Tensor:
     vision = torchvision_ops(input.device.type)
     if vision is not None:  # reads both kinds of groups from the shapes
-        return vision.deform_conv2d(
-            input,
-            offset,
-            weight,
+        # It computes positions in the type of the input: half precision is
+        # too coarse for pixels of a large map.
+        dtype = compute_dtype(input)
+        output = vision.deform_conv2d(
+            input.to(dtype),
+            offset.to(dtype),
+            weight.to(dtype),
             stride=geometry.stride,
             padding=geometry.padding,
             dilation=geometry.dilation,
-            mask=mask,
+            mask=None if mask is None else mask.to(dtype),
         )
+        return output.to(input.dtype)
     return deform_conv(input, offset, mask, weight, geometry)
 
 

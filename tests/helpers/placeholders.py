@@ -10,11 +10,10 @@ from types import ModuleType
 
 import pytest
 
-# Parts of the hosts that backbones do not need, and what these need.
+# Parts of the hosts that backbones do not need.
 _REST = dict(
-    timm=('torchvision', 'timm.data'),
+    timm=('timm.data',),
     mmpretrain=(
-        'torchvision',
         'mmpretrain.apis',
         'mmpretrain.datasets',
         'mmpretrain.evaluation',
@@ -27,7 +26,9 @@ def partly(module):
     """A module of timm or mmpretrain, or a skip.
 
     Both want torchvision, and mmpretrain more, for parts other than their
-    backbones. These are replaced while they are imported.
+    backbones. These are replaced while they are imported; torchvision only
+    where it is not installed: it registers operators, which it can do once in
+    a process, and others may hold parts of it.
     """
     if module in sys.modules:
         return sys.modules[module]
@@ -36,7 +37,10 @@ def partly(module):
         pytest.skip(f'{package} is not installed')
     if find_spec('transformers'):  # it must not meet the placeholders
         from transformers import AutoConfig, PreTrainedModel  # noqa: F401
-    with Placeholders(*_REST[package]), pytest.MonkeyPatch.context() as patch:
+    rest = _REST[package]
+    if find_spec('torchvision') is None:
+        rest += ('torchvision',)
+    with Placeholders(*rest), pytest.MonkeyPatch.context() as patch:
         # The back-port that mmpretrain asks for.
         patch.setitem(sys.modules, 'importlib_metadata', importlib.metadata)
         return import_module(module)
@@ -46,7 +50,8 @@ class Placeholders(MetaPathFinder, Loader):
     """While it is entered, these modules import and hold nothing.
 
     Whatever is asked of them is an empty class. Afterwards they are gone, so
-    that no one else takes them for the real ones.
+    that no one else takes them for the real ones. Those that were imported
+    before stay as they are.
     """
 
     def __init__(self, *names):
@@ -58,8 +63,9 @@ class Placeholders(MetaPathFinder, Loader):
 
     def __exit__(self, *error):
         sys.meta_path.remove(self)
-        for name in [name for name in sys.modules if self.covers(name)]:
-            del sys.modules[name]
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, Placeholder):
+                del sys.modules[name]
 
     def covers(self, name):
         """Whether a module, or a package that it is in, is one of these."""

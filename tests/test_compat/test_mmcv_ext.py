@@ -169,13 +169,10 @@ def torchvision(monkeypatch):
         )
         return deform_conv(input, offset, mask, weight, geometry)
 
-    package = types.ModuleType('torchvision')
-    package.ops = ops
-    monkeypatch.setitem(sys.modules, 'torchvision', package)
-    monkeypatch.setitem(sys.modules, 'torchvision.ops', ops)
-    mmcv_operators.torchvision_ops.cache_clear()
-    yield calls
-    mmcv_operators.torchvision_ops.cache_clear()
+    # In the place where it is asked for alone: an installed torchvision stays
+    # what it is for everybody else.
+    monkeypatch.setattr(mmcv_operators, 'torchvision_ops', lambda device: ops)
+    return calls
 
 
 def test_torchvision_serves_nms(torchvision):
@@ -184,9 +181,9 @@ def test_torchvision_serves_nms(torchvision):
     boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 4.1]])
     scores = torch.tensor([0.5, 0.6])
     assert nms(boxes, scores, 0.5)[1].tolist() == [1]
-    assert len(torchvision) == 2  # the trial and the call
+    assert len(torchvision) == 1
     assert nms(boxes, scores, 0.5, offset=1)[1].tolist() == [1]
-    assert len(torchvision) == 2  # it has no offset
+    assert len(torchvision) == 1  # it has no offset
 
 
 def test_torchvision_serves_mean_roi_align(torchvision):
@@ -219,7 +216,7 @@ def test_torchvision_serves_deformable_convolution(torchvision):
         deform_conv2d(inputs, offset, weight, *options),
         modulated_deform_conv2d(inputs, offset, mask, weight, None, *options),
     ]
-    for (name, _, kwargs), given in zip(torchvision[1:], (None, mask)):
+    for (name, _, kwargs), given in zip(torchvision, (None, mask)):
         assert name == 'deform_conv2d'
         assert kwargs['stride'] == (2, 2)
         assert kwargs['padding'] == (1, 2)
@@ -228,13 +225,57 @@ def test_torchvision_serves_deformable_convolution(torchvision):
         output.sum().backward()
     served = [name for name, _, _ in torchvision]
     # Forward twice; backward for v1 in two calls, for v2 in one.
-    assert served == ['nms'] + ['deform_conv2d'] * 5
+    assert served == ['deform_conv2d'] * 5
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_torchvision_gets_single_precision(torchvision, dtype):
+    from mmcv.ops import modulated_deform_conv2d, nms, roi_align
+
+    def values(*shape):
+        return torch.rand(*shape, dtype=dtype, requires_grad=True)
+
+    features = values(1, 2, 4, 4)
+    rois = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]], dtype=dtype)
+    outputs = [
+        roi_align(features, rois, 1, 1.0, 2, 'avg', True),
+        modulated_deform_conv2d(
+            features,
+            values(1, 18, 4, 4),
+            values(1, 9, 4, 4),
+            values(2, 2, 3, 3),
+            None,
+            1,
+            1,
+        ),
+    ]
+    for output in outputs:
+        output.sum().backward()
+        assert output.dtype == dtype
+    nms(rois[:, 1:], rois[:, 0], 0.5)
+    names = [name for name, *_ in torchvision]
+    assert names == 2 * ['roi_align', 'deform_conv2d'] + ['nms']
+    for _, args, kwargs in torchvision:
+        tensors = [
+            value
+            for value in (*args, *kwargs.values())
+            if isinstance(value, torch.Tensor)
+        ]
+        assert {value.dtype for value in tensors} == {torch.float32}
+
+
+@pytest.fixture
+def trial():
+    """The trial of torchvision, without the memory of earlier ones."""
+    mmcv_operators.torchvision_ops.cache_clear()
+    yield mmcv_operators.torchvision_ops
+    mmcv_operators.torchvision_ops.cache_clear()
 
 
 @pytest.mark.parametrize(
     'error', [ImportError, RuntimeError, OSError, AttributeError]
 )
-def test_broken_torchvision_is_passed_over(monkeypatch, error):
+def test_broken_torchvision_is_passed_over(monkeypatch, trial, error):
 
     def fail(*args):
         raise error('torchvision::nms does not exist')
@@ -243,8 +284,14 @@ def test_broken_torchvision_is_passed_over(monkeypatch, error):
     ops.nms = fail
     package = types.ModuleType('torchvision')
     package.ops = ops
+    # Nothing else is imported meanwhile that could keep parts of it.
     monkeypatch.setitem(sys.modules, 'torchvision', package)
     monkeypatch.setitem(sys.modules, 'torchvision.ops', ops)
-    mmcv_operators.torchvision_ops.cache_clear()
-    assert mmcv_operators.torchvision_ops('cpu') is None
-    mmcv_operators.torchvision_ops.cache_clear()
+    assert trial('cpu') is None
+
+
+def test_installed_torchvision_is_used(trial):
+    ops = pytest.importorskip(
+        'torchvision.ops', reason='torchvision is not installed'
+    )
+    assert trial('cpu') is ops

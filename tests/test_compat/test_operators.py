@@ -10,6 +10,7 @@ import swin_dense  # noqa: F401  stands in for mmcv's compiled half
 from swin_dense.compat.operators import nms as suppression
 from swin_dense.compat.operators import roi_align, sampling
 
+pytestmark = pytest.mark.usefixtures('server')
 KERNELS = 'swin_dense.compat.operators.'
 # Half and bfloat16 carry about three and two digits.
 HALF_TOLERANCE = {torch.float16: 2e-3, torch.bfloat16: 2e-2}

@@ -50,13 +50,13 @@ def check(operator, case, device):
 
 
 @pytest.mark.parametrize('operator, case', CASES)
-def test_parity(operator, case):
+def test_parity(operator, case, server):
     check(operator, case, 'cpu')
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize('operator', CALLS)
-def test_parity_on_cuda(operator):
+def test_parity_on_cuda(operator, server):
     for case in load(operator).values():
         check(operator, case, 'cuda')
 
