@@ -13,7 +13,11 @@ from torch import Tensor
 
 from swin_dense.compat.operators import focal_loss, roi_align
 from swin_dense.compat.operators import nms as suppression
-from swin_dense.compat.operators.deform_conv import ConvGeometry, deform_conv
+from swin_dense.compat.operators.deform_conv import (
+    ConvGeometry,
+    deform_conv,
+    hold_at_border,
+)
 from swin_dense.compat.operators.deform_conv import pieces as image_pieces
 from swin_dense.compat.operators.ms_deform_attn import ms_deform_attn
 from swin_dense.compat.operators.ms_deform_attn import pieces as query_pieces
@@ -396,9 +400,12 @@ def _convolve(
         # It computes positions in the type of the input: half precision is
         # too coarse for pixels of a large map.
         dtype = compute_dtype(input)
+        offset = offset.to(dtype)
+        if offset.requires_grad:
+            offset = hold_at_border(offset, weight.shape[-2:], geometry)
         output = vision.deform_conv2d(
             input.to(dtype),
-            offset.to(dtype),
+            offset,
             weight.to(dtype),
             stride=geometry.stride,
             padding=geometry.padding,

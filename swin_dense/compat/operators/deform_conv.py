@@ -89,6 +89,32 @@ def deform_conv(
     return output.to(inputs.dtype)
 
 
+def hold_at_border(
+    offset: Tensor, kernel: torch.Size, geometry: ConvGeometry
+) -> Tensor:
+    """Return the offsets, without gradient at one pixel outside of the map.
+
+    Exactly there, where untrained offsets put the taps of a padded
+    convolution, mmcv and this module give no gradient. torchvision gives the
+    slope towards the map.
+
+    Args:
+        offset: (B, D * K * 2, h, w), y before x.
+        kernel: Height and width of the kernel.
+        geometry: Arguments of the convolution.
+    """
+    size = offset.shape[-2:]
+    pairs = offset.unflatten(1, (-1, kernel.numel(), 2))  # (B, D, K, 2, h, w)
+    at_border = [
+        undisplaced.to(offset).permute(2, 3, 0, 1) + moved == -1
+        for undisplaced, moved in zip(
+            _undisplaced(geometry, kernel, size), pairs.detach().unbind(3)
+        )
+    ]
+    held = (at_border[0] | at_border[1]).unsqueeze(3)  # (B, D, K, 1, h, w)
+    return torch.where(held, pairs.detach(), pairs).flatten(1, 3)
+
+
 def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
     """Yield ranges of images whose columns fit the memory allowed."""
     columns = inputs.size(1) * weight[0, 0].numel() * offset[0, 0].numel()
