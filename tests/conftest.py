@@ -8,6 +8,10 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+# Before anything imports Triton: without a GPU its programs run in Python.
+if not torch.cuda.is_available():
+    os.environ.setdefault('TRITON_INTERPRET', '1')
+
 # Before any test imports a host: it stands in for mmcv's compiled half.
 import swin_dense  # noqa: F401
 
@@ -27,9 +31,12 @@ def pytest_collection_modifyitems(config, items):
     skip_slow = pytest.mark.skip(reason='slow: run with --run-slow')
     skip_cuda = pytest.mark.skip(reason='no CUDA device')
     for item in items:
-        if 'slow' in item.keywords and not config.getoption('--run-slow'):
+        # Not by `item.keywords`: parameters such as "cuda" are among these.
+        if item.get_closest_marker('slow') and not config.getoption(
+            '--run-slow'
+        ):
             item.add_marker(skip_slow)
-        if 'cuda' in item.keywords and not torch.cuda.is_available():
+        if item.get_closest_marker('cuda') and not torch.cuda.is_available():
             item.add_marker(skip_cuda)
 
 

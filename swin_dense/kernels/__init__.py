@@ -13,11 +13,13 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 
+import torch
 from torch import Tensor
 
 from swin_dense.kernels.interface import AttentionTerms, Kernels
+from swin_dense.kernels.log import log_once
 from swin_dense.kernels.plain import PlainKernels, attend
-from swin_dense.ops import SizeCache, is_traced
+from swin_dense.ops import SizeCache, is_exported, is_traced
 
 __all__ = [
     'AttentionTerms',
@@ -30,8 +32,8 @@ __all__ = [
 ]
 
 VARIABLE = 'SWIN_DENSE_KERNELS'
-# The first that works on a tensor is chosen.
-_ORDER = ('triton', 'cpu', 'plain')
+# The first that is for the tensor's device and works on it is chosen.
+_ORDER = ('triton', 'cuda', 'cpu', 'plain')
 
 # Name of a set, or a set that is not registered.
 Request = str | type[Kernels]
@@ -70,8 +72,9 @@ def use(name: Request) -> Iterator[None]:
 def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
     """Choose the kernels for a forward pass.
 
-    While a compiler or tracer runs, these are always the plain ones, since it
-    would unroll the loops of others.
+    An exporter or tracer gets the plain ones, since it would unroll the loops
+    of others. So does a compiler, unless the set that would be chosen can be
+    compiled.
 
     Args:
         x: The map that the first stage takes.
@@ -82,32 +85,54 @@ def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
             work on this tensor.
     """
     cache = SizeCache() if cache is None else cache
-    if is_traced():
+    if is_exported():
         return PlainKernels(cache)
+    if is_traced():
+        return _choose_while_compiling(x.device, x.dtype)(cache)
+    return _choose(x)(cache)
+
+
+@torch.compiler.assume_constant_result
+def _choose_while_compiling(
+    device: torch.device, dtype: torch.dtype
+) -> type[Kernels]:
+    """Choose by device and type, which the compiler does not look into."""
+    return _choose(torch.empty(0, device=device, dtype=dtype), True)
+
+
+def _choose(x: Tensor, is_compiled: bool = False) -> type[Kernels]:
     name, origin = _requested.get(), 'kernels.use'
     if isinstance(name, type):
-        return name(cache)
+        return name
     if name is None:
         name, origin = os.environ.get(VARIABLE) or 'auto', VARIABLE
     _check(name, origin)
     place = f'{x.dtype} on {x.device.type}'.removeprefix('torch.')
+    place += ', compiled' * is_compiled
     if name != 'auto':
         kernels = available()[name]
+        if is_compiled and not kernels.can_be_compiled:
+            log_once(f'kernels: plain ({place}); {name} cannot be compiled')
+            return PlainKernels
         reason = kernels.refuses(x)
         if reason:
             raise ValueError(
                 f'{origin} asks for the kernels {name!r}, which do not work '
                 f'here: {reason}. Ask for "plain", or for "auto"'
             )
-        _log(f'kernels: {name} ({place}), as {origin} asks for')
-        return kernels(cache)
+        log_once(f'kernels: {name} ({place}), as {origin} asks for')
+        return kernels
     refusals: list[str] = []
     for name, kernels in available().items():
+        if kernels.device not in (None, x.device.type):
+            continue
+        if is_compiled and not kernels.can_be_compiled:
+            continue
         reason = kernels.refuses(x)
         if reason is None:
             because = ''.join(f'; not {refusal}' for refusal in refusals)
-            _log(f'kernels: {name} ({place}){because}')
-            return kernels(cache)
+            log_once(f'kernels: {name} ({place}){because}')
+            return kernels
         refusals.append(f'{name}: {reason}')
     raise AssertionError('plain kernels refuse nothing')
 
@@ -118,11 +143,3 @@ def _check(name: str, origin: str) -> None:
             f'{origin} must be one of {", ".join(available())} '
             f'or auto, got {name!r}'
         )
-
-
-@lru_cache(maxsize=64)
-def _log(message: str) -> None:
-    """Log a choice, once."""
-    from mmengine.logging import MMLogger
-
-    MMLogger.get_current_instance().info(message)

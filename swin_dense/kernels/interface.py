@@ -7,7 +7,7 @@ per map, N tokens per window, D channels of a head.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -87,9 +87,14 @@ class Kernels:
 
     Attributes:
         name: Name of the set.
+        device: Type of the devices that it is for; None for all. `choose`
+            takes it for others only if asked to.
+        can_be_compiled: Whether `torch.compile` may trace it.
     """
 
-    name: str
+    name: ClassVar[str]
+    device: ClassVar[str | None] = None
+    can_be_compiled: ClassVar[bool] = False
 
     def __init__(self, cache: SizeCache) -> None:
         self.cache = cache

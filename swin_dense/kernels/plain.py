@@ -28,6 +28,7 @@ class PlainKernels(Kernels):
     """Pad, roll, partition, attend, and back, as the papers say."""
 
     name = 'plain'
+    can_be_compiled = True
 
     @classmethod
     def refuses(cls, x: Tensor) -> str | None:

@@ -20,7 +20,7 @@ from swin_dense.ops.shift import (
     WindowMask,
     window_mask,
 )
-from swin_dense.ops.size_cache import SizeCache, is_traced
+from swin_dense.ops.size_cache import SizeCache, is_exported, is_traced
 from swin_dense.ops.windows import (
     WindowLayout,
     cut_windows,
@@ -40,6 +40,7 @@ __all__ = [
     'cyclic_shift',
     'fit_window',
     'grid_of',
+    'is_exported',
     'is_traced',
     'join_windows',
     'log_coordinates',

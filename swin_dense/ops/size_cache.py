@@ -17,6 +17,11 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def is_exported() -> bool:
+    """Return True while an exporter or a tracer of TorchScript runs it."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
 class SizeCache:
     """Keep the results of functions of sizes, on the device that uses them.
 

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from helpers.kernel_sets import NAMES
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
+from swin_dense.kernels import triton as triton_kernels
+from swin_dense.kernels.log import log_once
 from swin_dense.ops import SizeCache
 
 NARROW = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2), out_indices=(1,))
@@ -17,7 +20,7 @@ has_cpu = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def undecided(monkeypatch):
     monkeypatch.delenv(kernels.VARIABLE, raising=False)
-    kernels._log.cache_clear()
+    log_once.cache_clear()
 
 
 @has_cpu
@@ -40,17 +43,20 @@ def test_other_devices_take_the_plain_ones(logged):
     assert any('plain (float32 on meta)' in m for m in logged.messages)
 
 
-def test_compilers_take_the_plain_ones():
+@pytest.mark.parametrize('name', NAMES)
+def test_compilers_take_what_they_can_trace(name):
     names = []
 
     def function(x):
         names.append(kernels.choose(x).name)
         return x + 1
 
-    with kernels.use(list(kernels.available())[0]):
+    torch.compiler.reset()  # compiled code keeps its choice
+    with kernels.use(name):
         torch.compile(function, backend='eager', fullgraph=True)(X)
         torch.jit.trace(function, X, check_trace=False)
-    assert names == ['plain', 'plain']
+    compiled = name if kernels.available()[name].can_be_compiled else 'plain'
+    assert names == [compiled, 'plain']
 
 
 def test_overruled_by_context_and_environment(monkeypatch, logged):
@@ -60,7 +66,7 @@ def test_overruled_by_context_and_environment(monkeypatch, logged):
         'kernels: plain (float32 on cpu), as SWIN_DENSE_KERNELS asks for'
         in logged.messages
     )
-    best = list(kernels.available())[0]
+    best = 'cpu' if 'cpu' in NAMES else 'plain'
     with kernels.use(best):
         assert kernels.choose(X).name == best
         with kernels.use('auto'):
@@ -81,6 +87,37 @@ def test_unknown_names_are_refused(monkeypatch):
     monkeypatch.setenv(kernels.VARIABLE, 'fast')
     with pytest.raises(ValueError, match='SWIN_DENSE_KERNELS must be one of'):
         kernels.choose(X)
+
+
+def test_sets_for_other_devices_must_be_asked_for(logged):
+    """Triton's interpreter works on a CPU, and so does the set for CUDA."""
+    for name in ('triton', 'cuda'):
+        if name in NAMES:
+            with kernels.use(name):
+                assert kernels.choose(X).name == name
+    assert kernels.choose(X).name == 'cpu'
+
+
+def test_triton_says_why_it_cannot_work(monkeypatch):
+    triton = kernels.available()['triton']
+    assert triton.refuses(X.double().to('meta')) == (
+        'torch.float64 is not a type of its operator'
+    )
+    monkeypatch.delenv('TRITON_INTERPRET', raising=False)
+    with (
+        kernels.use('triton'),
+        pytest.raises(
+            ValueError,
+            match='on cpu, where Triton only works in its interpreter',
+        ),
+    ):
+        kernels.choose(X)
+    monkeypatch.setattr(triton_kernels, 'find_spec', lambda name: None)
+    triton_kernels.why_unusable.cache_clear()
+    assert triton.refuses(X.to('meta')) == (
+        'Triton is not installed (pip install triton)'
+    )
+    triton_kernels.why_unusable.cache_clear()
 
 
 @has_cpu

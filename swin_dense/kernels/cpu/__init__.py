@@ -22,20 +22,22 @@ from swin_dense.kernels.cpu.window_index import (
 )
 from swin_dense.kernels.interface import AttentionTerms, Block, MixFunction
 from swin_dense.kernels.plain import PlainKernels, attend
-from swin_dense.ops import WindowLayout, is_traced
+from swin_dense.ops import WindowLayout
 
 
 class CPUKernels(PlainKernels):
     """Chunks that fit the cache, shared out among threads."""
 
     name = 'cpu'
+    device = 'cpu'
+    can_be_compiled = False
 
     @classmethod
     def refuses(cls, x: Tensor) -> str | None:
         """Return why chunks do not help here, or None."""
         if x.device.type != 'cpu':
             return f'the tensor is on {x.device.type}'
-        return 'the model is traced' if is_traced() else None
+        return None
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute `x @ weight.T + bias`."""
