@@ -131,6 +131,7 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='exit with 0 although some inputs cannot be read',
     )
+    cli.add_compile_argument(parser)
     cli.add_config_arguments(parser)
     return parser
 
@@ -142,6 +143,8 @@ def predict(args: argparse.Namespace) -> int:
             f'--batch-size must be 1 or more, got {args.batch_size}'
         )
     config = load_config(args.config, args.cfg_options)
+    if args.compile:
+        config.compile_backbone = args.compile
     checkpoint = find_checkpoint(args.checkpoint)
     kind = task_of(config).models
     _refuse_options(args, kind)

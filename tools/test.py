@@ -77,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--tta-no-flip', action='store_true', help='mirror nothing'
     )
+    cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
     return parser
 
@@ -88,6 +89,7 @@ def test(args: argparse.Namespace) -> int:
         cfg,
         work_dir=args.work_dir,
         load_from=args.checkpoint,
+        compile_backbone=args.compile,
         launcher=args.launcher,
     )
     if args.results or args.format_only:

@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='restrict cuDNN to deterministic algorithms',
     )
+    cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
     return parser
 
@@ -67,6 +68,7 @@ def train(args: argparse.Namespace) -> int:
         launcher=args.launcher,
         seed=args.seed,
         deterministic=args.deterministic,
+        compile_backbone=args.compile,
     )
     with foreign_warnings_to_file():
         runner = build_runner(cfg)

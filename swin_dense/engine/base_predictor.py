@@ -17,6 +17,7 @@ from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.load import load_model
 from swin_dense.data.image_files import read_image
 from swin_dense.engine.class_check_hook import check_classes
+from swin_dense.engine.compile import compile_backbone
 from swin_dense.engine.launch import find_checkpoint, load_config
 from swin_dense.files import read_text
 
@@ -69,6 +70,7 @@ class BasePredictor:
         check_classes(model, self.classes, checkpoint)
         load_model(model, content, classes=self.classes, label=checkpoint)
         self.model = model.to(device or get_device()).eval()
+        compile_backbone(self.model, config.get('compile_backbone'))
         self._open_pipeline(dataset.pipeline)
 
     def _find_classes(

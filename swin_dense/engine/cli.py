@@ -81,6 +81,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
 
 
+def add_compile_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--compile`, which writes `compile_backbone` into the config."""
+    parser.add_argument(
+        '--compile',
+        nargs='?',
+        const='inductor',
+        metavar='BACKEND',
+        help='let torch.compile compile the backbone (default backend: '
+        'inductor); the first steps then take minutes',
+    )
+
+
 def run(
     command: Callable[[argparse.Namespace], int], args: argparse.Namespace
 ) -> int:

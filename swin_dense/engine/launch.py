@@ -70,6 +70,7 @@ def apply_command_line(
     launcher: str = 'none',
     seed: int | None = None,
     deterministic: bool = False,
+    compile_backbone: str | None = None,
 ) -> None:
     """Write the options of a command line into a config, in place.
 
@@ -87,6 +88,7 @@ def apply_command_line(
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         seed: For the weights, the order of images, the augmentation.
         deterministic: Let cuDNN use deterministic algorithms only.
+        compile_backbone: Backend of `torch.compile` for the backbone.
 
     Raises:
         CheckpointError: If a checkpoint to load does not exist, or all of
@@ -100,6 +102,8 @@ def apply_command_line(
     cfg.launcher = launcher
     if load_from is not None:
         cfg.load_from = find_checkpoint(load_from)
+    if compile_backbone is not None:
+        cfg.compile_backbone = compile_backbone
     if copy_classes:
         if not cfg.get('load_from'):
             raise ValueError(

@@ -35,6 +35,7 @@ from swin_dense.checkpoints.pretrained_windows import window_record
 from swin_dense.checkpoints.report import LoadReport
 from swin_dense.data.wrappers import class_names_of
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
+from swin_dense.engine.compile import compile_backbone
 from swin_dense.engine.load_reports import (
     LOAD_REPORT,
     backbone_reports,
@@ -95,6 +96,8 @@ class DenseRunner(Runner):
       their own and leave its config alone.
     - Data loaders wait for a batch for ten minutes at most, unless their
       `timeout` says otherwise.
+    - `compile_backbone` in the config names a backend of `torch.compile` for
+      the backbone, or gives its arguments.
     - On CPUs SyncBN becomes BN, with several processes as with one: each
       normalises by its own images.
     """
@@ -201,6 +204,7 @@ class DenseRunner(Runner):
         """Wrap the model for several processes; SyncBN needs GPUs."""
         if self.distributed and get_device() == 'cpu':
             model = revert_sync_batchnorm(model)
+        compile_backbone(model, self.cfg.get('compile_backbone'))
         return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:

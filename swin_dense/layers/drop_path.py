@@ -35,6 +35,10 @@ class DropPath(nn.Module):
         kept = torch.empty(
             shape, dtype=branch.dtype, device=branch.device
         ).bernoulli_(keep)
+        if branch.element_size() < 4:
+            # In 16 bits 1 / keep is off by up to 0.4 %, always the same way.
+            zero = branch.new_zeros(())
+            return torch.addcmul(zero, branch, kept, value=1 / keep)
         return branch * kept.div_(keep)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,139 @@
+"""`torch.compile` makes one graph of a backbone, for one size or for all."""
+
+import pytest
+import torch
+
+from helpers.kernel_sets import NAMES
+from helpers.reference import assert_close, randomize
+from swin_dense import kernels
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
+
+NARROW = dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2))
+# Model, and sizes of inputs; the first one is compiled for.
+MODELS = {
+    'V1': (
+        lambda: SwinTransformer(**NARROW, window_size=3, out_indices=(0, 1)),
+        [(3, 26, 30), (3, 24, 24), (3, 41, 35)],
+    ),
+    'V2': (
+        lambda: SwinTransformerV2(
+            arch=NARROW, window_size=4, out_indices=(0, 1)
+        ),
+        [(3, 38, 45), (3, 48, 48), (3, 70, 50)],
+    ),
+    'video': (
+        lambda: SwinTransformer3D(
+            arch=NARROW, window_size=(2, 3, 3), out_indices=(0, 1)
+        ),
+        [(3, 7, 26, 30), (3, 8, 24, 24), (3, 6, 41, 35)],
+    ),
+}
+# Those that a compiler may trace.
+TRACED = [name for name in NAMES if kernels.available()[name].can_be_compiled]
+
+
+def build(name):
+    torch.compiler.reset()
+    make, sizes = MODELS[name]
+    return randomize(make()), [torch.randn(1, *size) for size in sizes]
+
+
+def run(model, function, x, train):
+    """Outputs, and in training the gradients of all parameters."""
+    torch.manual_seed(0)
+    if not train:
+        with torch.no_grad():
+            return list(function(x))
+    outputs = list(function(x))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    total = sum((out * out).sum() for out in outputs)
+    return outputs + list(
+        torch.autograd.grad(total, parameters, allow_unused=True)
+    )
+
+
+def compare(model, function, x, train, tolerance=3e-5):
+    expected = run(model, model, x, train)
+    for result, other in zip(run(model, function, x, train), expected):
+        if other is None:
+            assert result is None
+            continue
+        scale = max(1.0, other.abs().max().item())
+        assert_close(result / scale, other / scale, tolerance)
+
+
+def compile_one_graph(model, **options):
+    """Return a compiled model, and a list that grows by a graph each time."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    function = torch.compile(model, backend=backend, fullgraph=True, **options)
+    return function, graphs
+
+
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('name', MODELS)
+def test_one_graph_for_one_size(name, train):
+    model, inputs = build(name)
+    model.train(train)
+    function, graphs = compile_one_graph(model, dynamic=False)
+    with kernels.use('plain'):
+        compare(model, function, inputs[0], train)
+    assert len(graphs) == 1
+
+
+@pytest.mark.skipif('triton' not in NAMES, reason='Triton is absent')
+@pytest.mark.parametrize('name', MODELS)
+def test_the_operator_is_one_node(name):
+    model, inputs = build(name)
+    model.train()
+    function, graphs = compile_one_graph(model, dynamic=False)
+    with kernels.use('triton'):
+        compare(model, function, inputs[0], True)
+    [graph] = graphs
+    nodes = [
+        node
+        for node in graph.graph.nodes
+        if 'swin_dense.window_attention' in str(node.target)
+    ]
+    assert len(nodes) == 3  # a block each
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_one_graph_for_all_sizes(name):
+    model, inputs = build(name)
+    model.eval()
+    function, graphs = compile_one_graph(model, dynamic=True)
+    with kernels.use('plain'):
+        for x in inputs:
+            compare(model, function, x, False)
+    assert len(graphs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('kernel_set', TRACED)
+@pytest.mark.parametrize('name', MODELS)
+def test_inductor(name, kernel_set, train):
+    model, inputs = build(name)
+    model.train(train)
+    with kernels.use(kernel_set):
+        function = torch.compile(model, fullgraph=True, dynamic=False)
+        compare(model, function, inputs[0], train, 1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('name', MODELS)
+def test_inductor_on_a_gpu(name, train):
+    model, inputs = build(name)
+    model.cuda().train(train)
+    function = torch.compile(model, fullgraph=True)
+    compare(model, function, inputs[0].cuda(), train, 1e-3)
