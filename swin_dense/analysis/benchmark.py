@@ -176,8 +176,8 @@ def _detector(setting: BenchmarkCase, name: str) -> nn.Module:
     return revert_sync_batchnorm(MODELS.build(model))
 
 
-def _samples(setting: BenchmarkCase, classes: int) -> list:
-    """Data samples with three boxes and masks each, and a label map."""
+def make_samples(setting: BenchmarkCase, classes: int) -> list:
+    """Return data samples with three boxes and masks, and a label map."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
@@ -225,7 +225,7 @@ def _tasks(setting: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
             return sum(out.float().mean() for out in model(x))
     else:
         model = _detector(setting, name).to(setting.device)
-        samples = _samples(setting, 1)
+        samples = make_samples(setting, 1)
 
         def predict(x: Tensor) -> list:
             return model.predict(x, samples, rescale=False)

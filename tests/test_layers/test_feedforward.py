@@ -73,3 +73,15 @@ def test_drop_path_keeps_the_expectation():
 def test_drop_path_refuses_a_rate(rate):
     with pytest.raises(ValueError, match=r'must be in \[0, 1\)'):
         DropPath(rate)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_drop_path_is_exact_in_16_bits(dtype):
+    """1 / 0.9 is 1.1094 in bfloat16, by which every branch would be off."""
+    drop = DropPath(0.1).train()
+    branch = torch.linspace(1, 2, 400).view(100, 4).to(dtype)
+    out = drop(branch)
+    kept = out.any(1)
+    assert 70 < kept.sum() < 100 and out.dtype == dtype
+    exact = (branch.double() / 0.9).to(dtype)
+    assert torch.equal(out[kept], exact[kept])
