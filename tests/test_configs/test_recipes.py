@@ -380,7 +380,7 @@ def test_cascade_box_heads(name):
 
 
 def _without_backbone(config):
-    """All settings but those of backbone and neck."""
+    """Return all settings except those of backbone and neck."""
     settings = config.to_dict()
     for key in ('backbone', 'neck'):
         del settings['model'][key]
@@ -391,7 +391,7 @@ def _without_backbone(config):
 
 @pytest.mark.parametrize('name', SWIN_V2)
 def test_swin_v2_recipes(name):
-    """They are those of V1 but for the backbone."""
+    """Recipes of V2 equal those of V1, except for the backbone."""
     arch, window, trained, file = SWIN_V2[name]
     config = load_config(CONFIGS / f'{name}.py')
     first = name.replace('swinv2', 'swin').replace('_w16', '')

@@ -49,7 +49,10 @@ def read(path, bert):
 
 
 def holder(model):
-    """What a model's backbone is in: a tracker has a detector."""
+    """Return the part of a model that has the backbone.
+
+    A tracker has a detector.
+    """
     return model if 'backbone' in model else model.detector
 
 

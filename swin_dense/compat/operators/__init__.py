@@ -1,5 +1,7 @@
-"""The mathematics behind `swin_dense.compat.mmcv_ext`, in plain PyTorch.
+"""Arithmetic of mmcv's compiled operators, in plain PyTorch.
 
-Every function takes and returns tensors of any floating type on any device;
-none knows of mmcv. Half precision is computed in float32.
+`mmcv_operators` and `mmcv_model_operators` call these functions with mmcv's
+arguments. The functions themselves do not depend on mmcv. They take and return
+tensors of any floating type on any device, and compute half precision in
+float32.
 """
