@@ -10,7 +10,7 @@ from swin_dense import registry
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'swin_dense'
 # Modules that all folders may import.
-GROUND = {'files', 'limits', 'registry', 'sizes', 'version'}
+GROUND = {'files', 'limits', 'registry', 'sizes', 'version', 'wording'}
 # Folder: what it may import besides.
 BELOW = {
     'ops': '',

@@ -1,6 +1,7 @@
 """The pyramid that all Swin backbones share."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,25 +21,26 @@ from swin_dense.ops.grid import Grid
 class SwinPyramid(BaseModule):
     """Patch embedding, stages, and a norm for each output.
 
-    The subclasses say what differs between the members of the family. Parts
-    are named as in the official checkpoints.
+    Each member of the family is a subclass that makes a `PyramidConfig` of
+    its arguments. Parts are named as in the official checkpoints.
 
     Attributes:
         channels: Channels of each output.
-        strides: Input pixels per token, height and width alike, of each
-            output.
+        strides: Input pixels per token of each output, the same for height
+            and width.
         stage_dims: Channels inside each stage.
+        stage_depths: Blocks of each stage.
 
     Args:
         config: Sizes and settings.
-        init_cfg: `dict(type='Pretrained', checkpoint=...)` with a file or
-            address in any known format; it may have `method`,
-            `source_window` and `allow_nonfinite`, see `load_backbone`. Or
-            one of mmengine's initialisations with `layer`, such as
-            `dict(type='Xavier', layer='Linear')`, which is applied after the
-            usual one: narrow models start faster with larger weights. Or a
-            list of these, of which pretrained weights replace what the others
-            drew. Or None.
+        init_cfg: One of these, a list of them, or None:
+            `dict(type='Pretrained', checkpoint=...)` loads a file or address
+            in any known layout. It may also have `method`, `source_window`
+            and `allow_nonfinite`, see `load_backbone`.
+            An initialisation of mmengine with `layer`, such as
+            `dict(type='Xavier', layer='Linear')`, is applied after the usual
+            initialisation: narrow models start faster with larger weights.
+            Pretrained weights replace all initialisations.
 
     Raises:
         ValueError: If `init_cfg` is incomplete.
@@ -47,24 +49,27 @@ class SwinPyramid(BaseModule):
     def __init__(
         self, config: PyramidConfig, init_cfg: InitCfg = None
     ) -> None:
-        split_init_cfg(init_cfg)  # refuses what is incomplete
+        split_init_cfg(init_cfg)  # raises if it is incomplete
         super().__init__(init_cfg)
         self._size_cache = SizeCache()
-        norm, count = config.norm, len(config.stages)
+        norm, num_stages = config.norm, len(config.stages)
         patch_size, embed_dims = config.patch_size, config.embed_dims
         self.out_indices = tuple(config.out_indices)
         self.frozen_stages = config.frozen_stages
         self.frozen_offset = config.frozen_offset
         self.branch_norm_init = config.branch_norm_init
-        self.stage_dims = dims = [embed_dims * 2**i for i in range(count)]
+        self.stage_dims = dims = [embed_dims * 2**i for i in range(num_stages)]
+        self.stage_depths = [len(stage.mixers) for stage in config.stages]
         self.out_after_merging = config.out_after_merging
-        merged = [
-            min(i + config.out_after_merging, count - 1) for i in range(count)
+        # Mergings that the map of a stage has passed when it is an output.
+        num_mergings = [
+            min(i + config.out_after_merging, num_stages - 1)
+            for i in range(num_stages)
         ]
-        self.num_features = [dims[i] for i in merged]
+        self.num_features = [dims[i] for i in num_mergings]
         self.channels = tuple(self.num_features[i] for i in self.out_indices)
         self.strides = tuple(
-            patch_size[-1] * 2 ** merged[i] for i in self.out_indices
+            patch_size[-1] * 2 ** num_mergings[i] for i in self.out_indices
         )
 
         self.patch_embed = PatchEmbed(
@@ -82,7 +87,7 @@ class SwinPyramid(BaseModule):
             )
         self.pos_drop = nn.Dropout(config.drop_rate)
 
-        num_blocks = sum(len(stage.mixers) for stage in config.stages)
+        num_blocks = sum(self.stage_depths)
         rates = (
             config.drop_path_rate * i / max(1, num_blocks - 1)
             for i in range(num_blocks)
@@ -107,7 +112,7 @@ class SwinPyramid(BaseModule):
             self.layers.append(
                 SwinStage(
                     blocks,
-                    config.merging(dim) if index < count - 1 else None,
+                    config.merging(dim) if index < num_stages - 1 else None,
                     stage.shrink,
                     stage.mask_padding,
                     stage.with_cp,
@@ -128,14 +133,18 @@ class SwinPyramid(BaseModule):
             x: Input `(B, in_channels, *size)` of any size.
 
         Returns:
-            For each of `out_indices` a contiguous map `(B, C, *grid)`.
-            Sizes round up at the embedding and at each merging.
+            A contiguous map `(B, C, *grid)` for each of `out_indices`. The
+            embedding and each merging round the size of the grid up.
         """
         return self.forward_stages(self.embed_patches(x))
 
     def embed_patches(self, x: Tensor) -> Tensor:
-        """The map `(B, *grid, C)` that the first stage takes."""
-        x = self.patch_embed(x)
+        """Return the map `(B, *grid, C)` that the first stage takes.
+
+        Args:
+            x: Input `(B, in_channels, *size)`.
+        """
+        x = self.patch_embed(x)  # (B, *grid, C)
         if self.pretrain_grid:
             x = x + self._position_embedding(grid_of(x))
         return self.pos_drop(x)
@@ -148,9 +157,9 @@ class SwinPyramid(BaseModule):
         """Compute the pyramid of an embedded input.
 
         Args:
-            x: What `embed_patches` returned.
-            before_stage: Takes the number of a stage and its input
-                `(B, *grid, C)`, and returns what the stage gets instead.
+            x: Map `(B, *grid, C)` that `embed_patches` returned.
+            before_stage: Function that takes the number of a stage and its
+                input `(B, *grid, C)`, and returns the input to use instead.
 
         Returns:
             See `forward`.
@@ -165,11 +174,12 @@ class SwinPyramid(BaseModule):
                 out = x
             if index in self.out_indices:
                 out = getattr(self, f'norm{index}')(out)
-                outputs.append(out.movedim(-1, 1).contiguous())
+                outputs.append(out.movedim(-1, 1).contiguous())  # (B, C, ...)
         return tuple(outputs)
 
     def _position_embedding(self, grid: Grid) -> Tensor:
-        """The absolute embedding `(1, *grid, C)`, interpolated if needed."""
+        """Return the absolute embedding `(1, *grid, C)` for a grid."""
+        # (1, N, C), then (1, *pretrain_grid, C)
         x = self.absolute_pos_embed.unflatten(1, self.pretrain_grid)
         if grid == self.pretrain_grid:
             return x
@@ -178,16 +188,16 @@ class SwinPyramid(BaseModule):
             size=grid,
             mode=self.interpolate_mode,
             align_corners=False,
-        )
-        return x.movedim(1, -1)
+        )  # (1, C, *grid)
+        return x.movedim(1, -1)  # (1, *grid, C)
 
     def init_weights(self) -> None:
-        """Load the pretrained weights, or draw all weights anew.
+        """Load the pretrained weights, or initialise all weights.
 
-        Linear layers and bias tables get a normal distribution of deviation
-        0.02 cut off at +-2, as in the official code. Norms that end a branch
-        (Swin V2) start at 0, so that the branch does, or where
-        `branch_norm_init` says.
+        Linear layers and bias tables are drawn from a normal distribution of
+        standard deviation 0.02, cut off at +-2, as in the official code. The
+        weights of norms that end a branch (Swin V2) start at
+        `branch_norm_init`: with 0 the branch adds nothing at first.
         """
         pretrained, others = split_init_cfg(self.init_cfg)
         if pretrained is not None:
@@ -217,7 +227,8 @@ class SwinPyramid(BaseModule):
                 module.reset_parameters()
         for module in self.modules():
             if isinstance(module, SwinBlock) and module.post_norm:
-                for norm in (module.norm1, module.norm2):
+                norms: tuple[Any, ...] = (module.norm1, module.norm2)
+                for norm in norms:
                     nn.init.constant_(norm.weight, self.branch_norm_init)
                     nn.init.zeros_(norm.bias)
         if self.pretrain_grid:
@@ -229,18 +240,19 @@ class SwinPyramid(BaseModule):
     def get_layer_depth(
         self, param_name: str, prefix: str = ''
     ) -> tuple[int, int]:
-        """Return the depth of a parameter, for learning rates that decay.
+        """Return the depth of a parameter, for layer-wise decay.
 
         Args:
-            param_name: Its name in the model.
-            prefix: What names of the backbone start with there.
+            param_name: Name of the parameter in the whole model.
+            prefix: Prefix of the backbone's parameters in the whole model.
 
         Returns:
-            0 for the embedding, 1 for the first block and so on, a merging
-            counts as the block before it; all else is one deeper than the
-            last block. And the number of depths.
+            The depth, and the number of depths. The embedding has depth 0,
+            the first block 1, and so on; a merging has the depth of the block
+            before it; all other parameters are one deeper than the last
+            block.
         """
-        depths = [len(stage.blocks) for stage in self.layers]
+        depths = self.stage_depths
         last = sum(depths) + 1
         part, *path = param_name.removeprefix(prefix).split('.')
         if not param_name.startswith(prefix) or part not in (
@@ -257,13 +269,13 @@ class SwinPyramid(BaseModule):
         return before + block, last + 1
 
     def _frozen(self) -> list[nn.Module | nn.Parameter]:
-        """Return what `frozen_stages` freezes."""
+        """Return the modules and parameters that `frozen_stages` freezes."""
         if self.frozen_stages < 0:
             return []
         return self._first_stages(self.frozen_stages + self.frozen_offset)
 
     def _first_stages(self, stages: int) -> list[nn.Module | nn.Parameter]:
-        """Return the embedding and the first stages."""
+        """Return the embedding and the first `stages` with their norms."""
         parts: list = [self.patch_embed, self.pos_drop]
         if self.pretrain_grid:
             parts.append(self.absolute_pos_embed)
@@ -274,6 +286,7 @@ class SwinPyramid(BaseModule):
         return parts
 
     def _freeze(self) -> None:
+        """Keep frozen parts from training and in evaluation mode."""
         for part in self._frozen():
             part.requires_grad_(False)
             if isinstance(part, nn.Module):

@@ -1,7 +1,7 @@
-"""Two backbones of which one assists the other (CBNetV2)."""
+"""Two backbones, of which the first helps the second (CBNetV2)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -13,23 +13,23 @@ from swin_dense.registry import MODELS
 
 @MODELS.register_module()
 class CompositeBackbone(BaseModule):
-    """A lead backbone whose stages also see an assistant's pyramid.
+    """Two backbones, of which the first, the assistant, helps the lead.
 
-    Dense higher-level composition of CBNetV2 (arXiv 2107.00420, section 3.3):
-    to the input of stage i of the lead, the assistant's outputs of stages i
-    and above are added, after their norms, by 1x1 convolutions where the
-    channels differ, and resized to the nearest. The convolutions start at
-    zero, so at first only the map of the same level is added. With
-    embeddings of the same shape, the lead begins with the tokens of the
-    assistant and has no embedding of its own.
+    Dense higher-level composition of CBNetV2 (arXiv 2107.00420, section 3.3).
+    Before stage i of the lead runs, the outputs of stages i, i + 1, ... of
+    the assistant are normalised, projected by a 1x1 convolution if their
+    channels differ, resized to the lead's map (nearest neighbour), and added
+    to its input. The convolutions start at zero, so at first only the map of
+    the same level is added. If the embeddings have the same shape, the lead
+    has no embedding and starts from the tokens of the assistant.
 
-    What comes out is the pyramid of the lead. The assistant's own pyramid,
-    for the auxiliary branch of training, is put out by `forward_both`;
+    `forward` returns the pyramid of the lead. `forward_both` also returns
+    that of the assistant, for the auxiliary branch of training;
     `swin_dense.CompositeRCNN` trains on both.
 
-    Names of weights are those of the official code: `cb_modules.0` is the
-    assistant, `cb_modules.1` the lead, `cb_linears.{i}.{j}` what stage i
-    gets of stage i + j.
+    Parameter names are those of the official code: `cb_modules.0` is the
+    assistant, `cb_modules.1` the lead, and `cb_linears.{i}.{j}` projects
+    stage i + j of the assistant for stage i of the lead.
 
     Attributes:
         channels: Channels of each output.
@@ -37,13 +37,14 @@ class CompositeBackbone(BaseModule):
 
     Args:
         backbones: Configs of the assistant and of the lead: any two backbones
-            of this package with as many stages and axes. The assistant puts
-            out all its stages, whatever its `out_indices`; its pyramid has
-            those of the lead.
-        init_cfg: For each backbone that has none of its own; see there.
+            of this package with the same number of stages and axes. The
+            `out_indices` of the lead hold for both pyramids.
+        init_cfg: Initialisation of each backbone whose config has none, see
+            `SwinPyramid`.
 
     Raises:
-        ValueError: If these are not two, or do not fit each other.
+        ValueError: If there are not two backbones, or they do not fit each
+            other.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class CompositeBackbone(BaseModule):
                 'assistant and lead need as many stages, got '
                 f'{len(assistant.layers)} and {len(lead.layers)}'
             )
-        conv = type(lead.patch_embed.proj)
+        conv: Any = type(lead.patch_embed.proj)
         if not isinstance(assistant.patch_embed.proj, conv):
             raise ValueError(
                 'assistant and lead must both be for images, or both for clips'
@@ -78,108 +79,143 @@ class CompositeBackbone(BaseModule):
         if self.shares_embedding:
             _remove_embedding(lead, nn.Identity())
         self.cb_modules = nn.ModuleList([assistant, lead])
-        self._check_coordinates()
+        self._check_pretrained_windows()
         self.cb_linears = nn.ModuleList(
             nn.ModuleList(
-                nn.Identity() if theirs == dim else conv(theirs, dim, 1)
-                for theirs in assistant.num_features[index:]
+                nn.Identity() if channels == dim else conv(channels, dim, 1)
+                for channels in assistant.num_features[index:]
             )
             for index, dim in enumerate(lead.stage_dims)
         )
         self.out_indices = lead.out_indices
         self.channels, self.strides = lead.channels, lead.strides
 
+    @property
+    def assistant(self) -> SwinPyramid:
+        """Return the backbone that helps."""
+        return cast(SwinPyramid, self.cb_modules[0])
+
+    @property
+    def lead(self) -> SwinPyramid:
+        """Return the backbone that is helped."""
+        return cast(SwinPyramid, self.cb_modules[1])
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the pyramid of the lead; see there."""
+        """Compute the pyramid of the lead.
+
+        Args:
+            x: Input `(B, in_channels, *size)` of any size.
+
+        Returns:
+            A map `(B, C_i, *grid)` for each of `out_indices`.
+        """
         return self.forward_both(x)[1]
 
     def forward_both(self, x: Tensor) -> list[tuple[Tensor, ...]]:
         """Compute the pyramids of the assistant and of the lead.
 
         Args:
-            x: Input `(B, C, *size)` of any size.
+            x: Input `(B, in_channels, *size)` of any size.
 
         Returns:
-            For each a tuple of maps `(B, C_i, *grid)`, one for each of the
-            lead's `out_indices`. Their channels differ where the backbones
-            do.
+            The pyramid of the assistant and that of the lead, each a tuple of
+            maps `(B, C_i, *grid)`, one for each of the lead's `out_indices`.
+            Channels differ if the sizes of the backbones do.
         """
-        assistant, lead = self.cb_modules
-        tokens = assistant.embed_patches(x)
-        helping = assistant.forward_stages(tokens)
+        tokens = self.assistant.embed_patches(x)
+        features = self.assistant.forward_stages(tokens)
         if not self.shares_embedding:
-            tokens = lead.embed_patches(x)
-        outputs = lead.forward_stages(
+            tokens = self.lead.embed_patches(x)
+        outputs = self.lead.forward_stages(
             tokens,
-            lambda index, x: x + self._assistant_features(index, helping, x),
+            lambda index, x: x + self._assistant_features(index, features, x),
         )
-        return [tuple(helping[i] for i in self.out_indices), outputs]
+        return [tuple(features[i] for i in self.out_indices), outputs]
 
     def _assistant_features(
-        self, index: int, helping: Sequence[Tensor], x: Tensor
+        self, index: int, features: Sequence[Tensor], x: Tensor
     ) -> Tensor:
-        """What is added to the input `x` of a stage, `(B, *grid, C)`."""
+        """Return the features to add to the input of a stage of the lead.
+
+        Args:
+            index: Number of the stage.
+            features: Maps `(B, C_i, *grid_i)` of all stages of the assistant.
+            x: Input of the stage, `(B, *grid, C)`.
+
+        Returns:
+            Map `(B, *grid, C)`.
+        """
         grid = x.shape[1:-1]
+        projections: Any = self.cb_linears[index]
         maps = [
             project(level)
-            for project, level in zip(self.cb_linears[index], helping[index:])
+            for project, level in zip(projections, features[index:])
         ]
         maps = [
             level
             if level.shape[2:] == grid
             else F.interpolate(level, size=grid, mode='nearest')
             for level in maps
-        ]
-        return sum(maps[1:], maps[0]).movedim(1, -1)
+        ]  # each (B, C, *grid)
+        return sum(maps[1:], maps[0]).movedim(1, -1)  # (B, *grid, C)
 
     def init_weights(self) -> None:
-        """Load or draw the weights of both; let the convolutions be zero."""
-        for linears in self.cb_linears:
-            for linear in linears:
-                for parameter in linear.parameters():
-                    nn.init.zeros_(parameter)
-        assistant, lead = self.cb_modules
-        own = lead.patch_embed
+        """Load or initialise both backbones; set the convolutions to 0."""
+        for parameter in self.cb_linears.parameters():
+            nn.init.zeros_(parameter)
+        assistant, lead = self.assistant, self.lead
         if self.shares_embedding:
+            # A checkpoint of the lead holds an embedding, which needs a place.
+            identity = lead.patch_embed
             _share_embedding(assistant, lead)
-        lead.init_weights()
-        if self.shares_embedding:
-            _remove_embedding(lead, own)
-        # Last, so that the embedding is of its own file.
+            lead.init_weights()
+            _remove_embedding(lead, identity)
+        else:
+            lead.init_weights()
+        # Last, so that a shared embedding is that of the assistant's weights.
         assistant.init_weights()
-        self._check_coordinates()
+        self._check_pretrained_windows()
         self._is_init = True
 
-    def _check_coordinates(self) -> None:
-        """Raise if a checkpoint could not say how both read offsets."""
-        first, second = (_log_mlps(backbone) for backbone in self.cb_modules)
-        for one, other in zip(first, second):
-            same = (one.window_size, one.pretrained_window_size) == (
-                other.window_size,
-                other.pretrained_window_size,
+    def _check_pretrained_windows(self) -> None:
+        """Check that a checkpoint can record the pretrained windows of both.
+
+        Raises:
+            ValueError: If the two are Swin V2 of different windows and either
+                config leaves its pretrained windows open.
+        """
+        pairs = zip(
+            _cosine_attentions(self.assistant), _cosine_attentions(self.lead)
+        )
+        for first, second in pairs:
+            same = (first.window_size, first.pretrained_window_size) == (
+                second.window_size,
+                second.pretrained_window_size,
             )
             if not (
                 same
-                or one.cpb_mlp.window_was_given
-                and other.cpb_mlp.window_was_given
+                or first.cpb_mlp.window_was_given
+                and second.cpb_mlp.window_was_given
             ):
                 raise ValueError(
                     'two Swin V2 of different windows need '
                     'pretrained_window_sizes in both configs: a checkpoint '
                     'records one for both. They have windows of '
-                    f'{one.window_size} and {other.window_size}, of weights '
-                    f'trained with {one.pretrained_window_size} and '
-                    f'{other.pretrained_window_size}'
+                    f'{first.window_size} and {second.window_size}, of '
+                    f'weights trained with {first.pretrained_window_size} and '
+                    f'{second.pretrained_window_size}'
                 )
 
 
-def _log_mlps(backbone: SwinPyramid) -> list:
-    """An attention of each stage, if they are those of Swin V2."""
-    parts = [stage.blocks[0].mixer for stage in backbone.layers]
-    return [part for part in parts if hasattr(part, 'pretrained_window_size')]
+def _cosine_attentions(backbone: SwinPyramid) -> list[Any]:
+    """Return the first attention of each stage; [] if it is not Swin V2."""
+    stages: Any = backbone.layers
+    mixers = [stage.blocks[0].mixer for stage in stages]
+    return [m for m in mixers if hasattr(m, 'pretrained_window_size')]
 
 
 def _build(cfg: dict) -> SwinPyramid:
+    """Build a backbone of this package from its config."""
     backbone: Any = MODELS.build(cfg)
     if not isinstance(backbone, SwinPyramid):
         raise ValueError(
@@ -191,11 +227,12 @@ def _build(cfg: dict) -> SwinPyramid:
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter by name."""
     return {name: tuple(p.shape) for name, p in module.named_parameters()}
 
 
 def _share_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
-    """Complete a lead that has no embedding, as weights are loaded into it."""
+    """Give the lead the embedding of the assistant."""
     lead.patch_embed = assistant.patch_embed
     lead.pretrain_grid = assistant.pretrain_grid
     if assistant.pretrain_grid:
@@ -203,8 +240,8 @@ def _share_embedding(assistant: SwinPyramid, lead: SwinPyramid) -> None:
 
 
 def _remove_embedding(lead: SwinPyramid, identity: nn.Module) -> None:
-    """Let a backbone begin with the tokens of another."""
-    lead.patch_embed = identity
+    """Replace the embedding of the lead by a module without parameters."""
+    lead.add_module('patch_embed', identity)
     if lead.pretrain_grid:
         lead.pretrain_grid = None
         del lead.absolute_pos_embed

@@ -1,30 +1,36 @@
-"""Reading the arguments that the hosts' configs give to a backbone."""
+"""Arguments that the hosts' configs give to a backbone."""
 
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from inspect import signature
 from typing import Any
 
 from torch import nn
 
+from swin_dense.wording import did_you_mean
+
 # Name of a size, or the sizes themselves.
 Arch = str | dict[str, Any]
-# An initialisation of mmengine, or several.
+# One or several initialisations, see `SwinPyramid`.
 InitCfg = dict | Sequence[dict] | None
 
 
 def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
     """Refuse arguments that a class does not have.
 
+    Args:
+        cls: Class of a backbone.
+        unknown: Names and values of the arguments that it does not have.
+
     Raises:
-        TypeError: If there are any; names the nearest that exists.
+        TypeError: If `unknown` is not empty. The message names the closest
+            argument that exists, and lists all.
     """
     known = [name for name in signature(cls).parameters if name != 'unknown']
     for name in unknown:
-        near = get_close_matches(name, known, n=1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
+        closest = did_you_mean(name, known)
+        hint = f' Did you mean {closest!r}?' if closest else ''
         raise TypeError(
             f'{cls.__name__} has no argument {name!r}.{hint} '
             f'It takes: {", ".join(known)}.'
@@ -37,11 +43,11 @@ def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
     Args:
         arch: A name or its first letter, in any case, or a dictionary of
             sizes.
-        archs: Sizes by name. What one has and another has not is optional.
+        archs: Sizes by name. Keys that only some of them have are optional.
 
     Raises:
-        ValueError: If there is no such architecture, or the dictionary lacks
-            a size or has another.
+        ValueError: If the name is not in `archs`, or the dictionary lacks a
+            size or has an unknown one.
     """
     needed = min(archs.values(), key=len)
     allowed = max(archs.values(), key=len)
@@ -60,7 +66,11 @@ def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
 
 
 def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
-    """Return `init_cfg`, or what the old argument `pretrained` stands for.
+    """Return `init_cfg`, or the equivalent of the argument `pretrained`.
+
+    Args:
+        pretrained: Old spelling of `init_cfg`: a file or address, or None.
+        init_cfg: Initialisation, or None.
 
     Raises:
         TypeError: If `pretrained` is not a file or address.
@@ -84,22 +94,21 @@ def split_init_cfg(
     """Split `init_cfg` into pretrained weights and initialisations of layers.
 
     Args:
-        init_cfg: One configuration, several, or None.
+        init_cfg: One configuration, a list of them, or None.
 
     Returns:
-        The one of type `Pretrained`, if any, and all others.
+        The configuration of type `Pretrained`, or None, and the list of all
+        others.
 
     Raises:
-        ValueError: If one of them is incomplete, or more than one is
+        ValueError: If a configuration is incomplete, or several are of type
             `Pretrained`.
     """
-    several = isinstance(init_cfg, (list, tuple))
-    cfgs: list = (
-        list(init_cfg or ())
-        if several
-        # type: ignore
-        else ([] if init_cfg is None else [init_cfg])
-    )
+    cfgs: list
+    if isinstance(init_cfg, (list, tuple)):
+        cfgs = list(init_cfg)
+    else:
+        cfgs = [] if init_cfg is None else [init_cfg]
     for cfg in cfgs:
         if not isinstance(cfg, Mapping) or not _is_complete(cfg):
             raise ValueError(
@@ -119,7 +128,7 @@ def split_init_cfg(
 
 
 def _is_complete(cfg: Mapping[str, Any]) -> bool:
-    """Return True if an initialisation says what it needs."""
+    """Return True if an initialisation has all the keys that it needs."""
     if cfg.get('type') == 'Pretrained':
         checkpoint = cfg.get('checkpoint')
         return bool(checkpoint) and isinstance(
@@ -129,15 +138,15 @@ def _is_complete(cfg: Mapping[str, Any]) -> bool:
 
 
 def layer_from_cfg(cfg: dict, what: str) -> Any:
-    """Return the class, with its arguments bound, of a config such as `GELU`.
+    """Return the class that a config names, with its arguments bound.
 
     Args:
-        cfg: `type` is `LN` or the name of a class of `torch.nn`; the rest are
-            arguments.
-        what: Name of the config in the error.
+        cfg: `type`, which is `LN` or the name of a class of `torch.nn`, and
+            arguments of that class.
+        what: Name of the argument that holds the config, for the error.
 
     Raises:
-        ValueError: If there is no such class.
+        ValueError: If `torch.nn` has no such class.
     """
     kwargs = {k: v for k, v in cfg.items() if k != 'requires_grad'}
     name = kwargs.pop('type', None)
@@ -151,13 +160,13 @@ def layer_from_cfg(cfg: dict, what: str) -> Any:
 
 
 def depths_and_heads(sizes: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Return blocks and heads of each stage.
+    """Return the number of blocks and of heads of each stage.
 
     Args:
-        sizes: With `depths` and `num_heads`.
+        sizes: Sizes with the keys `depths` and `num_heads`.
 
     Raises:
-        ValueError: If one has more stages than the other.
+        ValueError: If the two have different numbers of stages.
     """
     depths, num_heads = sizes['depths'], sizes['num_heads']
     if len(depths) != len(num_heads):

@@ -1,4 +1,4 @@
-"""Reading the arguments that mmpretrain's configs alone give."""
+"""Arguments that only the configs of mmpretrain give to a backbone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 from mmengine.registry import DefaultScope
 
 
-def is_of_mmpretrain(*its_own: Any) -> bool:
-    """Return whether a backbone is built from a config of mmpretrain.
+def is_of_mmpretrain(*values: Any) -> bool:
+    """Return True if a backbone is built from a config of mmpretrain.
 
-    Its classes have other defaults than those of mmdet and mmsegmentation.
-    It is told by arguments that it alone has, or by the default scope.
+    Its classes have other defaults than those of mmdet and mmsegmentation. A
+    config of mmpretrain is recognised by arguments that the other hosts do
+    not have, or by the default scope.
 
     Args:
-        its_own: Values of such arguments; None where not given.
+        values: Values of these arguments; None for those that are not given.
     """
-    if any(value is not None for value in its_own):
+    if any(value is not None for value in values):
         return True
     scope = DefaultScope.get_current_instance()
     return scope is not None and scope.scope_name == 'mmpretrain'
@@ -27,16 +28,17 @@ def stage_settings(
     """Return the settings of each stage from mmpretrain's `stage_cfgs`.
 
     Args:
-        cfgs: Settings of all stages, or of each. `block_cfgs` among them are
-            settings too.
+        cfgs: One dictionary of settings for all stages, or one for each. Its
+            entry `block_cfgs` is a dictionary of further settings.
         count: Number of stages.
-        allowed: Names of the settings there are.
+        allowed: Names of the settings that exist.
 
     Raises:
-        ValueError: If the number is another, or a setting is not allowed.
+        ValueError: If there are more or fewer dictionaries than stages, or a
+            setting is not allowed.
     """
-    several = isinstance(cfgs, (list, tuple))
-    settings = list(cfgs) if several else [cfgs] * count
+    is_list = isinstance(cfgs, (list, tuple))
+    settings: list[Any] = list(cfgs) if is_list else [cfgs] * count
     settings = settings or [{}] * count
     if len(settings) != count:
         raise ValueError(
@@ -65,10 +67,13 @@ def stage_settings(
 
 
 def has_patch_norm(cfg: Mapping[str, Any]) -> bool:
-    """Return whether the embedding has a norm, by mmpretrain's `patch_cfg`.
+    """Return True unless mmpretrain's `patch_cfg` removes the norm.
+
+    Args:
+        cfg: Settings of the patch embedding.
 
     Raises:
-        ValueError: If it sets anything else.
+        ValueError: If it sets anything but `norm_cfg`, or another norm.
     """
     if set(cfg) - {'norm_cfg'} or cfg.get('norm_cfg', dict(type='LN')) not in (
         None,

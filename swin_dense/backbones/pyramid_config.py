@@ -1,4 +1,4 @@
-"""What a pyramid is built from."""
+"""Records of the settings that a pyramid is built from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ class StageConfig:
     """Settings of one stage.
 
     Attributes:
-        mixers: For each block what makes its mixer from the channels.
-        feedforwards: For each block what makes its feed-forward network from
-            the channels.
-        shrink: Whether windows shrink to small maps, see `fit_window`.
-        mask_padding: Whether padding is hidden from real tokens.
-        with_cp: Whether the activations of a block are recomputed in the
-            backward pass instead of kept.
-        shift_together: Whether axes are shifted all or none, see
+        mixers: For each block a function that makes its mixer from the number
+            of channels.
+        feedforwards: For each block a function that makes its feed-forward
+            network from the number of channels.
+        shrink: If true, windows shrink to small maps, see `fit_window`.
+        mask_padding: If true, padding is hidden from real tokens.
+        with_cp: If true, the backward pass recomputes the activations of each
+            block instead of keeping them.
+        shift_together: If true, all axes are shifted or none, see
             `fit_window`.
     """
 
@@ -39,35 +40,40 @@ class PyramidConfig:
     """Settings of a pyramid.
 
     Attributes:
-        patch_size: Patch per axis; its length is the number of axes.
+        patch_size: Patch per axis: (height, width) in pixels for images,
+            (frames, height, width) for clips.
         in_channels: Channels of the input.
-        embed_dims: Channels C of the first stage; doubled by each merging.
+        embed_dims: Channels C of the first stage; each merging doubles them.
         stages: Settings of each stage.
-        out_indices: Stages whose maps are put out.
-        norm: Makes the norm for a number of channels.
-        merging: Makes the merging for a number of channels.
-        output_norm: Makes the norm of an output; `norm` where None.
-        patch_norm: Whether the embedding has a norm.
-        post_norm: Whether the norm of a branch is its last step, see
+        out_indices: Stages whose maps are outputs.
+        norm: Function that makes a norm from the number of channels.
+        merging: Function that makes a merging from the number of channels.
+        output_norm: Function that makes the norm of an output from the number
+            of channels; None for `norm`.
+        patch_norm: If true, the embedding has a norm.
+        post_norm: If true, the norm of a branch is its last step, see
             `SwinBlock`.
         branch_norm_init: Weight at which such a norm starts.
-        extra_norm_every: Every so many blocks of a stage one has an extra
-            norm, see `SwinBlock`; 0 for none.
-        drop_rate: Dropout after the embedding.
-        drop_path_rate: Stochastic depth rate of the last block; rises
-            linearly from 0 at the first.
+        extra_norm_every: Every n-th block of a stage has an extra norm, see
+            `SwinBlock`; 0 for none.
+        drop_rate: Dropout rate after the embedding.
+        drop_path_rate: Stochastic depth rate of the last block; the rate
+            rises linearly from 0 at the first block.
         pretrain_grid: Size of the absolute position embedding in tokens per
-            axis; None for no such embedding. It is interpolated to other
-            sizes.
-        interpolate_mode: How, as in `torch.nn.functional.interpolate`.
-        out_after_merging: Whether the map of a stage is put out after its
+            axis; None for no such embedding. It is interpolated to the size
+            of the map.
+        interpolate_mode: Mode of that interpolation, see
+            `torch.nn.functional.interpolate`.
+        out_after_merging: If true, the output of a stage is its map after the
             merging instead of before.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages and their output norms.
-        frozen_offset: How many stages more: 1 where a host counts from 0.
+        frozen_offset: Number of stages to freeze in addition, if
+            `frozen_stages` is not -1: 1 for a host that counts from 0.
 
     Raises:
-        ValueError: If numbers of stages do not agree.
+        ValueError: If `out_indices` or `frozen_stages` name stages that do
+            not exist.
     """
 
     patch_size: Grid
@@ -111,5 +117,5 @@ class PyramidConfig:
 def feed_forward(
     dim: int, mlp_ratio: float, drop: float, activation: Any
 ) -> FeedForward:
-    """Return the network of a block with `mlp_ratio` times its channels."""
+    """Make a feed-forward network of `mlp_ratio * dim` hidden channels."""
     return FeedForward(dim, int(dim * mlp_ratio), drop, activation)

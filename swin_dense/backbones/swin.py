@@ -39,72 +39,75 @@ class SwinTransformer(SwinPyramid):
     """Swin Transformer backbone (arXiv 2103.14030) with feature pyramid.
 
     Takes the arguments of the classes of the same name in mmdet, mmseg and
-    mmpretrain, so a config of theirs works by changing `type` alone. Numerics
-    are those of the official detection and segmentation code: padding comes
-    after the norm, takes part in attention, and windows larger than the map
-    are padded.
+    mmpretrain: to use one of their configs, change `type` alone. Numerics are
+    those of the official detection and segmentation code: padding is added
+    after the norm and takes part in attention, and a map smaller than the
+    window is padded to it.
 
-    In a config of mmpretrain, told by an argument that it alone has (those
-    after `init_cfg`) or by the default scope, what is not given is as in its
-    class: the last stage alone is put out, windows shrink to small maps,
-    dropout is in the embedding alone, and `frozen_stages` counts from 0.
+    A config of mmpretrain is recognised by arguments that only mmpretrain has
+    (those after `init_cfg`) or by the default scope. The defaults are then
+    those of its class: only the last stage is an output, windows shrink to
+    small maps, only the embedding has dropout, and `frozen_stages` counts
+    from 0.
 
     Args:
-        arch: `tiny`, `small`, `base`, `large` or their first letter, or a
-            dictionary of `embed_dims`, `depths` and `num_heads`, each of
-            which may still be given. Swin-T where neither is given.
+        arch: `tiny`, `small`, `base`, `large`, the first letter of one, or a
+            dictionary of `embed_dims`, `depths` and `num_heads`. By default
+            `tiny`. The three arguments of these names override its values.
         pretrain_img_size: Image size in pixels that the absolute position
             embedding was made for; unused without one.
         in_channels: Channels of the input.
         embed_dims: Channels of the first stage.
         patch_size: Patch in pixels.
         window_size: Window in tokens, one number or (height, width).
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
         depths: Blocks of each stage.
         num_heads: Attention heads of each stage.
         strides: Kept for the hosts' configs: patch size, then 2 for each
-            merging; nothing else exists in the family.
-        out_indices: Stages whose maps are put out; by default all, in a
-            config of mmpretrain the last.
-        qkv_bias: Whether queries, keys and values have a bias.
-        qk_scale: Factor of the dot products; one over the square root of the
-            head's channels where None.
-        patch_norm: Whether embedding and merging have a norm.
+            merging; no other value is possible.
+        out_indices: Stages whose maps are outputs; by default all stages, in
+            a config of mmpretrain the last one.
+        qkv_bias: If true, queries, keys and values have a bias.
+        qk_scale: Factor of the dot products; None for one over the square
+            root of the channels of a head.
+        patch_norm: If true, embedding and mergings have a norm.
         drop_rate: Dropout rate.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last block.
-        use_abs_pos_embed: Whether to add an absolute position embedding.
+        use_abs_pos_embed: If true, an absolute position embedding is added.
         act_cfg: Activation, a class of `torch.nn`.
         norm_cfg: Norm, `LN` with its arguments.
-        with_cp: Whether activations are recomputed in the backward pass
-            (less memory, more time).
-        sequential_attention: Whether windows are worked on a few at a time,
-            in training too (less memory, more time).
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
+        sequential_attention: If true, attention computes a few windows at a
+            time, in training too (less memory, more time).
         pretrained: Old spelling of `init_cfg`: the file or address.
-        convert_weights: Kept for the hosts' configs; the format of a
+        convert_weights: Kept for the hosts' configs; the layout of a
             checkpoint is always recognised.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
-        mask_padding: Whether padding is hidden from real tokens. The
-            official weights were trained without.
+        mask_padding: If true, padding is hidden from real tokens. The
+            official weights were trained without masks of padding.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, a list of these, or None.
-        img_size: mmpretrain's name of `pretrain_img_size`.
-        out_after_downsample: Whether the map of a stage is put out after its
-            merging instead of before.
-        interpolate_mode: How the absolute position embedding is resized,
+        img_size: mmpretrain's name for `pretrain_img_size`.
+        out_after_downsample: If true, the output of a stage is its map after
+            the merging instead of before.
+        interpolate_mode: Interpolation of the absolute position embedding,
             `bicubic` or `bilinear`.
-        norm_eval: Concerns batch norms, and there are none.
-        pad_small_map: Whether maps smaller than the window are padded and
+        norm_eval: Kept for mmpretrain's configs; it concerns batch norms,
+            and the model has none.
+        pad_small_map: If true, maps smaller than the window are padded and
             shifted like others.
-        stage_cfgs: Settings of all stages, or of each: `window_size`,
-            `with_cp`, `pad_small_map`, also within `block_cfgs`.
+        stage_cfgs: Settings of all stages, or a list of those of each:
+            `window_size`, `with_cp`, `pad_small_map`, also in `block_cfgs`.
         patch_cfg: Settings of the embedding: `norm_cfg`, None for no norm.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(

@@ -47,76 +47,80 @@ STAGE_SETTINGS = (
 class SwinTransformerV2(SwinPyramid):
     """Swin Transformer V2 backbone (arXiv 2111.09883) with feature pyramid.
 
-    Takes the arguments of the class of the same name in mmpretrain, so a
-    config of its works by changing `type` alone, and images of any size.
-    Where the map is no multiple of the window it is padded, and padding is
-    hidden from real tokens: the published weights were trained without any. A
-    window shrinks to a map that is not larger, axis by axis, that axis is not
-    shifted, and the position bias is evaluated for the smaller window.
+    Takes the arguments of the class of the same name in mmpretrain: to use
+    one of its configs, change `type` alone. Images may have any size. A map
+    that is no multiple of the window is padded, and padding is hidden from
+    real tokens, since the published weights were trained without padding. On
+    an axis where the map is not larger than the window, the window shrinks to
+    the map and is not shifted; the position bias is computed for the smaller
+    window.
 
-    In a config of mmpretrain, told by `img_size` or by the default scope,
-    what is not given is as in its class: the last stage alone is put out,
-    padding is seen, and where one axis is not shifted, none is.
+    A config of mmpretrain is recognised by `img_size` or by the default
+    scope. The defaults are then those of its class: only the last stage is an
+    output, padding is not hidden, and all axes are shifted or none.
 
     Args:
-        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant` or their first
-            letter, or a dictionary of `embed_dims`, `depths`, `num_heads` and
-            perhaps `extra_norm_every_n_blocks`.
+        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant`, the first
+            letter of one, or a dictionary of `embed_dims`, `depths`,
+            `num_heads` and optionally `extra_norm_every_n_blocks`.
         img_size: Image size in pixels that the absolute position embedding
             was made for, 256 by default; unused without one.
         patch_size: Patch in pixels.
         in_channels: Channels of the input.
         window_size: Window in tokens: one number, (height, width), or one of
             these for each stage.
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
-        qkv_bias: Whether queries and values have a bias.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
+        qkv_bias: If true, queries and values have a bias.
         drop_rate: Dropout rate after the embedding.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last block.
-        out_indices: Stages whose maps are put out; by default all, in a
-            config of mmpretrain the last.
-        use_abs_pos_embed: Whether to add an absolute position embedding.
-        interpolate_mode: How it is resized, `bicubic` or `bilinear`.
-        with_cp: Whether activations are recomputed in the backward pass
-            (less memory, more time).
-        sequential_attention: Whether windows are worked on a few at a time,
-            in training too (less memory, more time).
+        out_indices: Stages whose maps are outputs; by default all stages, in
+            a config of mmpretrain the last one.
+        use_abs_pos_embed: If true, an absolute position embedding is added.
+        interpolate_mode: Interpolation of that embedding, `bicubic` or
+            `bilinear`.
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
+        sequential_attention: If true, attention computes a few windows at a
+            time, in training too (less memory, more time).
         frozen_stages: -1 for none; k freezes the embedding and stages 0 to k
             with their output norms, as in mmpretrain. (`SwinTransformer`
             counts as mmdet does: there 0 freezes the embedding alone.)
-        norm_eval: Kept for the host's configs; concerns batch norms, and
-            there are none.
-        pad_small_map: Whether maps smaller than the window are padded and
+        norm_eval: Kept for mmpretrain's configs; it concerns batch norms,
+            and the model has none.
+        pad_small_map: If true, maps smaller than the window are padded and
             shifted like others.
-        mask_padding: Whether padding is hidden from real tokens; by default
-            it is, but not in a config of mmpretrain.
+        mask_padding: If true, padding is hidden from real tokens. By default
+            true, in a config of mmpretrain false.
         norm_cfg: Norm of the outputs, `LN` with its arguments; None for none.
-        stage_cfgs: Settings of all stages, or of each: `window_size`,
-            `pretrained_window_size`, `with_cp`, `pad_small_map`.
+        stage_cfgs: Settings of all stages, or a list of those of each:
+            `window_size`, `pretrained_window_size`, `with_cp`,
+            `pad_small_map`, also in `block_cfgs`.
         patch_cfg: Settings of the embedding: `norm_cfg`, None for no norm.
-        pretrained_window_sizes: Window of each stage that the weights were
-            trained with, or one for all; it sets the scale of the position
-            bias. 0 for the window in use, be it shrunk, as in the official
-            code: right where maps have the size of the training. Give it
-            with pretrained weights: where a window had shrunk to the map
-            in pre-training, which it had in the last stage of weights with
-            windows of 16 for images of 256, its size was that of the map, 8.
+        pretrained_window_sizes: Window that the weights were pre-trained
+            with, for each stage or one for all; it sets the scale of the
+            position bias. 0 means the window in use, as in the official code,
+            and is only right at the image size of the pre-training. Set it
+            with pretrained weights. A stage whose map was smaller than the
+            window was pre-trained with the size of the map: for windows of 16
+            and images of 256 pixels, `[16, 16, 16, 8]`.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, such as `dict(type='Xavier',
             layer='Linear')`, a list of these, or None.
-        branch_norm_init: Weight at which the norms that end the branches
-            start in training from scratch. From 0, as in the official code, a
-            deep model starts as its main branch alone. A small one learns
-            sooner from 1, with larger weights of the linear layers by
-            `init_cfg`.
-        logit_scale_init: Factor of the cosines at which attention starts in
-            training from scratch; 10 in the official code. From a small one
-            a token at first takes the average of its window, as in V1.
+        branch_norm_init: Initial weight of the norms that end the branches,
+            for training from scratch. With 0, as in the official code, all
+            branches of a deep model add nothing at first. A small model
+            learns sooner from 1, together with larger weights of the linear
+            layers, see `init_cfg`.
+        logit_scale_init: Initial factor of the cosines, for training from
+            scratch; 10 in the official code. With a small factor a token at
+            first takes the average of its window, as in V1.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(
@@ -231,25 +235,24 @@ class SwinTransformerV2(SwinPyramid):
         )
 
     def _frozen(self) -> list[nn.Module | nn.Parameter]:
-        """Return what is frozen; the merging of the last stage is not."""
-        last = self.layers[self.frozen_stages]
-        return [
-            last.blocks if part is last else part for part in super()._frozen()
-        ]
+        """Return the frozen parts, without the last stage's merging."""
+        last: Any = self.layers[self.frozen_stages]
+        parts: list[Any] = super()._frozen()
+        return [last.blocks if part is last else part for part in parts]
 
 
 def _window(value: IntOrGrid, name: str) -> Grid:
-    """Height and width; a pretrained window may be 0."""
+    """Return a window (height, width); a pretrained window may be 0."""
     if name != 'window_size' and value in (0, (0, 0), [0, 0]):
         return 0, 0
     return to_tuple(value, 2, name)
 
 
 def _windows(value: Windows, count: int, name: str) -> list[Grid]:
-    """The window of each stage."""
+    """Return the window (height, width) of each stage."""
     if not isinstance(value, int):
         if len(value) == count:
-            return [_window(one, name) for one in value]
+            return [_window(window, name) for window in value]
         if len(value) != 2:
             raise ValueError(
                 f'{name} must be one number, (height, width), or one of these '

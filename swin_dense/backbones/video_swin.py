@@ -27,7 +27,7 @@ from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN
 
-# What mmaction2's configs may spell out: exactly what happens anyway.
+# mmaction2's configs may give this initialisation, which is the usual one.
 _FROM_SCRATCH = [
     dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
     dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
@@ -38,54 +38,55 @@ _FROM_SCRATCH = [
 class SwinTransformer3D(SwinPyramid):
     """Video Swin Transformer (arXiv 2106.13230) with feature pyramid.
 
-    Takes the arguments of the class of the same name in mmaction2, so a
-    config of its works by changing `type` alone. Numerics are those of the
-    official code: padding comes after the norm and takes part in attention; a
-    window shrinks to a map that is not larger, axis by axis, and that axis is
-    not shifted.
+    Takes the arguments of the class of the same name in mmaction2: to use one
+    of its configs, change `type` alone. Numerics are those of the official
+    code: padding is added after the norm and takes part in attention. On an
+    axis where the map is not larger than the window, the window shrinks to
+    the map and is not shifted.
 
-    One thing differs on purpose. The bias of a shrunken window is gathered by
+    One difference is deliberate. The bias of a shrunken window is gathered by
     coordinates, so that every offset keeps the value it was trained with. The
-    official code slices the index of the full window instead: right where only
-    time shrinks, wrong values where height or width do.
+    official code slices the index of the full window instead, which is right
+    if only time shrinks, but takes wrong values if height or width shrink.
 
     Args:
-        arch: `tiny`, `small`, `base`, `large` or their first letter, or a
+        arch: `tiny`, `small`, `base`, `large`, the first letter of one, or a
             dictionary of `embed_dims`, `depths` and `num_heads`.
         pretrained: File or address of pretrained weights; the same as
             `init_cfg=dict(type='Pretrained', checkpoint=...)`.
-        pretrained2d: Whether the weights may be those of a network for
-            images, which are inflated. The format of the file is recognised;
-            a file for clips is loaded as it is.
+        pretrained2d: If true, weights of a model for images are accepted and
+            inflated. The layout of a checkpoint is recognised; one of a model
+            for clips is loaded as it is.
         patch_size: Patch (frames, height, width) in frames and pixels.
         in_channels: Channels of the input.
         window_size: Window (time, height, width) in tokens.
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
-        qkv_bias: Whether queries, keys and values have a bias.
-        qk_scale: Factor of the dot products; one over the square root of the
-            head's channels where None.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
+        qkv_bias: If true, queries, keys and values have a bias.
+        qk_scale: Factor of the dot products; None for one over the square
+            root of the channels of a head.
         drop_rate: Dropout rate.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last block.
         act_cfg: Activation, a class of `torch.nn`.
         norm_cfg: Norm, `LN` with its arguments.
-        patch_norm: Whether the embedding has a norm.
+        patch_norm: If true, the embedding has a norm.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
-        with_cp: Whether activations are recomputed in the backward pass
-            (less memory, more time).
-        out_indices: Stages whose maps are put out.
-        out_after_downsample: Whether the map of a stage is put out after its
-            merging instead of before.
-        mask_padding: Whether padding is hidden from real tokens. The
-            official weights were trained without.
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
+        out_indices: Stages whose maps are outputs.
+        out_after_downsample: If true, the output of a stage is its map after
+            the merging instead of before.
+        mask_padding: If true, padding is hidden from real tokens. The
+            official weights were trained without masks of padding.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, a list of these, or None.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(
@@ -161,21 +162,24 @@ class SwinTransformer3D(SwinPyramid):
         )
         self.pretrained2d = pretrained2d
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(  # type: ignore[override]
+        self, x: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
         """Compute the pyramid of a clip.
 
         Args:
-            x: Clips `(B, in_channels, T, H, W)` of any size, at least as long
-                as a temporal patch.
+            x: Clips `(B, in_channels, T, H, W)` of any size; T is at least
+                the number of frames of a patch.
 
         Returns:
-            For each of `out_indices` a contiguous map `(B, C, T', H', W')`,
+            A contiguous map `(B, C, T', H', W')` for each of `out_indices`,
             where T' is the number of temporal patches at all stages. A single
-            output is the map itself and no tuple: mmaction2's recognizers and
-            heads want it so.
+            output is returned as a map instead of a tuple, as mmaction2's
+            recognizers and heads expect.
 
         Raises:
-            ValueError: If the input is not of that shape, or shorter.
+            ValueError: If the input has another number of axes, or fewer
+                frames than a patch.
         """
         if x.ndim != 5:
             raise ValueError(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.class_names import class_heads
-from swin_dense.checkpoints.report import Shape, first_few
+from swin_dense.checkpoints.report import Shape
+from swin_dense.wording import first_few
 
 # Number of classes in the file and in the model.
 Counts = tuple[int, int]

@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.report import first_few
+from swin_dense.wording import first_few
 
 # Parts whose count is not that of the data set's classes (proposals are object
 # or not, and HTC's semantic branch has classes of its own), or that repeat the

@@ -4,18 +4,19 @@ from typing import Any
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is not for this model.
+    """A checkpoint cannot be read, or does not fit the model.
 
     Attributes:
-        report: The `LoadReport` of what was found, where it came to that.
+        report: The `LoadReport` with what was found, or None if the error
+            came before.
     """
 
     report: Any = None
 
 
 class MalformedError(ValueError):
-    """Content of a file that no honest tool writes, in a few words."""
+    """The content of a file is damaged or forged; the text says where."""
 
 
 class DeviceError(RuntimeError):
-    """Tensors belong on a device that is not here."""
+    """The tensors of a file are on a device that this machine lacks."""

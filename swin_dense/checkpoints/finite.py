@@ -1,4 +1,4 @@
-"""Checks of the numbers in weights: their kind, and that they are finite."""
+"""Checks that weights are floating-point numbers, and finite."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.native import RECOMPUTED
-from swin_dense.checkpoints.report import first_few
+from swin_dense.wording import first_few
 
 _COUNTS = 'num_batches_tracked'
 
@@ -20,63 +20,63 @@ def check_numbers(
     allow_nonfinite: Sequence[str] = (),
     origin: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise unless all weights are numbers that a model can use.
+    """Check that all weights are numbers that a model can use.
 
     Args:
-        weights: State_dict to be used.
-        label: What errors call its checkpoint.
-        expected: The model's tensors of the same names, with whose type each
-            is compared; by default every weight must be of a floating type.
-        allow_nonfinite: Patterns as of `fnmatch` for names that may hold NaN
-            or infinite numbers.
-        origin: The names to be shown in errors.
+        weights: State_dict to load.
+        label: Name of the checkpoint in errors.
+        expected: The model's tensors of the same names, whose types the
+            weights must have; by default all weights must be floating-point.
+        allow_nonfinite: Patterns of `fnmatch` for names that may hold NaN or
+            infinite values.
+        origin: Name in the checkpoint of each weight, for errors.
 
     Raises:
-        CheckpointError: If a tensor is of an integer type where the model's
-            is of a floating one, or the reverse; or holds NaN or infinite
-            numbers, in the model's type.
+        CheckpointError: If a tensor is of an integer type and the model's is
+            floating-point, or the reverse; or if it holds NaN or infinite
+            values, or values too large for the type of the model's.
     """
     origin = origin or {}
-    kinds = [
+    wrong_types = [
         f'{origin.get(name, name)}: {dtype} in the file, {needed} needed'
         for name, dtype, needed in _wrong_types(weights, expected)
     ]
-    if kinds:
+    if wrong_types:
         raise CheckpointError(
-            f'{label} holds {len(kinds)} tensors of another type '
-            f'({first_few(kinds, "; ")}): it is no checkpoint of such a '
-            'model, or damaged'
+            f'{label} holds {len(wrong_types)} tensors of another type '
+            f'({first_few(wrong_types, separator="; ")}): it is damaged, or '
+            'no checkpoint of this kind of model'
         )
-    infinite = [
+    nonfinite = [
         origin.get(name, name)
         for name, value in weights.items()
         if not any(fnmatchcase(name, pattern) for pattern in allow_nonfinite)
         and not is_finite(value, expected[name].dtype if expected else None)
     ]
-    if infinite:
+    if nonfinite:
         raise CheckpointError(
-            f'{label} holds NaN or infinite numbers in {len(infinite)} of '
-            f'{len(weights)} tensors ({first_few(infinite)}): its training '
+            f'{label} holds NaN or infinite numbers in {len(nonfinite)} of '
+            f'{len(weights)} tensors ({first_few(nonfinite)}): its training '
             'diverged, or it is damaged. Use an earlier checkpoint, or name '
-            'what may hold them in allow_nonfinite'
+            'the tensors that may hold them in allow_nonfinite'
         )
 
 
 def is_finite(value: Tensor, dtype: torch.dtype | None = None) -> bool:
-    """Return True if a tensor has neither NaN nor infinite numbers.
+    """Return True if a tensor has neither NaN nor infinite values.
 
     Args:
         value: The tensor.
-        dtype: Floating type that it will be converted to, where smaller
-            numbers may be infinite.
+        dtype: Floating type that it will be converted to. Values too large
+            for this type become infinite.
     """
+    if value.is_complex():
+        return bool(torch.isfinite(value).all())
     if not value.is_floating_point() or not value.numel():
-        return (
-            bool(torch.isfinite(value).all()) if value.is_complex() else (True)
-        )
-    if value.element_size() == 1:
+        return True
+    if value.element_size() == 1:  # aminmax does not take 8-bit floats
         value = value.float()
-    # One pass, and no memory: NaN is either extreme.
+    # One pass without a copy; if there is a NaN, both extremes are NaN.
     extremes = torch.stack(torch.aminmax(value))
     return bool(torch.isfinite(extremes.to(dtype or value.dtype)).all())
 
@@ -84,6 +84,7 @@ def is_finite(value: Tensor, dtype: torch.dtype | None = None) -> bool:
 def _wrong_types(
     weights: Mapping[str, Tensor], expected: Mapping[str, Tensor] | None
 ) -> Iterator[tuple[str, torch.dtype, torch.dtype]]:
+    """Yield name, type and needed type of each weight of another kind."""
     for name, value in weights.items():
         if expected is not None:
             needed = expected[name].dtype

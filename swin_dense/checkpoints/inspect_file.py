@@ -30,7 +30,7 @@ from swin_dense.checkpoints.layouts.translate import (
     extract_state_dict,
 )
 from swin_dense.checkpoints.native import RECOMPUTED, family
-from swin_dense.checkpoints.report import first_few
+from swin_dense.wording import first_few
 
 Info = dict[str, Any]
 

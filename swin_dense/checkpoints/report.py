@@ -1,9 +1,10 @@
-"""What loading did, and the error when it cannot be done."""
+"""The report of a loaded checkpoint, and the error for one that does not fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.wording import first_few
 
 Shape = tuple[int, ...]
 
@@ -13,16 +14,16 @@ class LoadReport:
     """The five lists of a loaded checkpoint.
 
     Attributes:
-        source_format: The format that was recognised.
+        source_format: Layout and kind of model, such as 'timm classifier'.
         label: The file or address.
-        loaded: Parameters taken as they are.
-        resized: Parameters taken after resizing.
-        dropped: The file's names left out by rule.
-        missing: Parameters that the file does not have; forgiven, since an
-            error is raised otherwise. They keep their values.
-        unexpected: The file's names that the model has no place for;
-            forgiven, too.
-        notes: One line for each thing worth knowing, resizing above all.
+        loaded: Parameters copied as they are.
+        resized: Parameters copied after resizing.
+        dropped: Names in the checkpoint that a rule leaves out.
+        missing: Parameters that the checkpoint does not have and that may be
+            missing. They keep their values. (Others raise an error.)
+        unexpected: Names in the checkpoint that the model does not have and
+            that may be unexpected. (Others raise an error.)
+        notes: A line for each event worth knowing, such as a resizing.
     """
 
     source_format: str
@@ -35,9 +36,10 @@ class LoadReport:
     notes: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """One line for the log."""
-        taken = len(self.loaded) + len(self.resized)
-        counts = [f'{taken} of {taken + len(self.missing)} tensors loaded']
+        """Return one line for the log."""
+        num_loaded = len(self.loaded) + len(self.resized)
+        total = num_loaded + len(self.missing)
+        counts = [f'{num_loaded} of {total} tensors loaded']
         if self.resized:
             counts.append(f'{len(self.resized)} of them resized')
         if self.missing:
@@ -47,7 +49,7 @@ class LoadReport:
             )
         if self.unexpected:
             counts.append(
-                f'{len(self.unexpected)} of the file without use '
+                f'{len(self.unexpected)} of the file not used '
                 f'({first_few(self.unexpected)})'
             )
         if self.dropped:
@@ -61,46 +63,42 @@ class LoadReport:
 
 def mismatch_error(
     label: str,
-    own: int,
+    num_tensors: int,
     missing: Sequence[str],
     unexpected: Sequence[str],
     shapes: Mapping[str, tuple[Shape, Shape]],
     hints: Sequence[str],
 ) -> CheckpointError:
-    """The error for a checkpoint of another model.
+    """Return the error for a checkpoint of another model.
 
     Args:
-        label: The file or address, with its format.
-        own: Tensors of the model.
+        label: The file or address, with its layout.
+        num_tensors: Number of tensors of the model.
         missing: Names that only the model has.
-        unexpected: Names that only the file has.
-        shapes: Shape in the file and in the model of what differs.
-        hints: Sentences on what it may be and what to do.
+        unexpected: Names that only the checkpoint has.
+        shapes: Shape in the checkpoint and in the model of each tensor whose
+            shapes differ.
+        hints: Sentences on the likely cause and the remedy.
     """
-    parts = []
+    problems = []
     if missing:
-        parts.append(
-            f'{len(missing)} of {own} tensors of the model are not '
+        problems.append(
+            f'{len(missing)} of {num_tensors} tensors of the model are not '
             f'in the file ({first_few(missing)})'
         )
     if unexpected:
-        parts.append(
+        problems.append(
             f'{len(unexpected)} of the file are not in the model '
             f'({first_few(unexpected)})'
         )
     if shapes:
-        each = [
-            f'{name}: {theirs} in the file, {mine} in the model'
-            for name, (theirs, mine) in shapes.items()
+        lines = [
+            f'{name}: {in_file} in the file, {in_model} in the model'
+            for name, (in_file, in_model) in shapes.items()
         ]
-        parts.append(
-            f'{len(shapes)} have another shape ({first_few(each, "; ")})'
+        problems.append(
+            f'{len(shapes)} have another shape '
+            f'({first_few(lines, separator="; ")})'
         )
-    text = f'{label} is not for this model: ' + '; '.join(parts) + '.'
+    text = f'{label} is not for this model: {"; ".join(problems)}.'
     return CheckpointError(' '.join([text, *hints]))
-
-
-def first_few(names: Sequence[str], separator: str = ', ') -> str:
-    """The first three, and a sign if there are more."""
-    more = separator.strip() + ' ...' if len(names) > 3 else ''
-    return separator.join(names[:3]) + more

@@ -1,29 +1,16 @@
 """Words for errors of data, and checks that all tasks share."""
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-
-def first_few(ids: Iterable[Any], most: int = 5) -> str:
-    """The first few ids, and how many there are."""
-    ids = list(ids)
-    text = ', '.join(map(str, ids[:most]))
-    return text if len(ids) <= most else f'{text}, … ({len(ids)} in all)'
+from swin_dense.wording import did_you_mean, first_few
 
 
 def duplicates(values: Iterable[Any]) -> list[Any]:
     """Values that occur more than once."""
     return [value for value, n in Counter(values).items() if n > 1]
-
-
-def did_you_mean(name: str, names: Sequence[str]) -> str | None:
-    """The name meant by a mistyped one, if any is close."""
-    plain = {str(other).strip().casefold(): other for other in names}
-    close = difflib.get_close_matches(name.strip().casefold(), plain, 1, 0.6)
-    return plain[close[0]] if close else None
 
 
 def check_class_names(

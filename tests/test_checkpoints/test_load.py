@@ -75,8 +75,9 @@ def test_classifier_file(tmp_path, caplog):
     assert report.summary() == (
         f'{path} (Microsoft classifier): {len(report.loaded)} of '
         f'{len(before)} tensors loaded, 8 keep their initial values '
-        '(norm0.weight, norm0.bias, norm1.weight, ...), 17 dropped by rule '
-        f'({", ".join(report.dropped[:3])}, ...)'
+        '(norm0.weight, norm0.bias, norm1.weight, norm1.bias, norm2.weight '
+        'and 3 more), 17 dropped by rule '
+        f'({", ".join(report.dropped[:5])} and 12 more)'
     )
 
 
@@ -222,7 +223,7 @@ def test_forgive_by_pattern():
         'patch_embed.norm.weight',
     ]
     assert report.unexpected == ['layers.9.extra', 'patch_embed.norm.weight']
-    assert 'without use' in report.summary()
+    assert 'not used' in report.summary()
 
 
 def test_unknown_format(tmp_path):

@@ -1,0 +1,34 @@
+"""Parts of messages that all folders share."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def first_few(
+    items: Iterable[Any], limit: int = 5, separator: str = ', '
+) -> str:
+    """Return the first items as text, and how many more there are.
+
+    Args:
+        items: Names, ids or other things with a short text.
+        limit: Number of items to show.
+        separator: Text between two items.
+
+    Returns:
+        Such as 'a, b', or 'a, b, c, d, e and 7 more'.
+    """
+    items = list(items)
+    text = separator.join(map(str, items[:limit]))
+    more = len(items) - limit
+    return f'{text} and {more} more' if more > 0 else text
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to a mistyped one, or None.
+
+    Capitals and spaces at the ends do not count.
+    """
+    plain = {str(other).strip().casefold(): other for other in known}
+    close = get_close_matches(name.strip().casefold(), plain, n=1)
+    return plain[close[0]] if close else None

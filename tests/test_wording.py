@@ -1,0 +1,23 @@
+import pytest
+
+from swin_dense.wording import did_you_mean, first_few
+
+
+@pytest.mark.parametrize(
+    'count, text',
+    [(0, ''), (1, '0'), (3, '0, 1, 2'), (4, '0, 1, 2 and 1 more')],
+)
+def test_first_few_shows_a_limited_number(count, text):
+    assert first_few(range(count), 3) == text
+
+
+def test_first_few_takes_another_separator():
+    assert first_few('abcdefg', separator='; ') == 'a; b; c; d; e and 2 more'
+
+
+@pytest.mark.parametrize(
+    'name, closest',
+    [('windw_size', 'window_size'), (' ARCH', 'arch'), ('momentum', None)],
+)
+def test_did_you_mean_finds_the_closest_name(name, closest):
+    assert did_you_mean(name, ['arch', 'window_size']) == closest
