@@ -19,7 +19,7 @@ from swin_dense.checkpoints.files.write import (
     check_destination,
     write_checkpoint,
 )
-from swin_dense.checkpoints.layouts.targets import TARGETS
+from swin_dense.checkpoints.layouts.export import TARGETS
 from swin_dense.checkpoints.layouts.translate import describe_choice
 from swin_dense.engine import cli
 from swin_dense.version import __version__

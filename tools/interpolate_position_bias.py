@@ -115,7 +115,7 @@ def interpolate(args: argparse.Namespace) -> int:
         raise
     except ValueError as error:
         raise CheckpointError(f'{args.src}: {error}') from error
-    print(f'{args.src}: {resized.source.source}')
+    print(f'{args.src}: {resized.source.recognised}')
     print(format_table(resized))
     metadata = {
         **resized.metadata,

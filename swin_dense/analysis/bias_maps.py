@@ -83,7 +83,7 @@ def _map(resized: Resized, attention: str, head: int | None) -> BiasMap:
 
 def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
     """Biases `(2h - 1, 2w - 1, heads)` of both windows."""
-    weights = resized.source.state_dict
+    weights = resized.source.weights
     target = tuple(resized.metadata['window'])
     if attention + LOG_MLP in weights:
         unit = resized.windows[attention]

@@ -1,4 +1,4 @@
-"""Making a backbone's weights fit a model of another window or rank."""
+"""Adapt a backbone's weights to a model of another window or rank."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import BackboneFile
-from swin_dense.checkpoints.native import FAMILIES, family, last_norm, renamed
+from swin_dense.checkpoints.native import (
+    FAMILIES,
+    family,
+    last_norm,
+    replace_prefix,
+)
 from swin_dense.checkpoints.position import (
     PATCH,
     TABLE,
@@ -17,7 +22,7 @@ from swin_dense.checkpoints.position import (
     inflate,
 )
 from swin_dense.checkpoints.pretrained_windows import (
-    fit_coordinates,
+    choose_pretrained_windows,
     pretrained_windows,
 )
 from swin_dense.checkpoints.windows import find_window
@@ -27,171 +32,167 @@ _FAMILIES = {**FAMILIES, 'v1': 'Swin V1 for images'}
 
 
 class AdaptedWeights(NamedTuple):
-    """Weights that fit the model as far as its window is concerned.
+    """Weights whose position biases and embeddings fit a model.
 
     Attributes:
-        state_dict: Native names and values, also of what the model does not
-            have.
-        resized: Native names of what was changed.
-        notes: What was done, in a line each.
-        coordinates: Attention modules of the model that have to normalise
-            their log coordinates by another window than they do.
+        state_dict: Native names and values, including those that the model
+            does not have.
+        resized: Native names of the tensors that were resized.
+        notes: A line for each kind of change.
+        pretrained_windows: Pretrained window to set in each attention module
+            of a Swin V2, in tokens per axis.
     """
 
     state_dict: StateDict
     resized: list[str]
     notes: list[str]
-    coordinates: dict[str, Grid]
+    pretrained_windows: dict[str, Grid]
 
 
-def fit_backbone(
+def adapt_backbone(
     model: nn.Module,
-    converted: BackboneFile,
-    stored: Mapping[str, Tensor],
-    recorded: Mapping[str, Any],
+    file: BackboneFile,
     *,
     method: str = 'bicubic',
     source_window: Grid | None = None,
     inflating: bool = False,
 ) -> AdaptedWeights:
-    """Transfer position biases and embeddings to a model.
+    """Adapt position biases and embeddings of a checkpoint to a model.
 
-    V1 tables and absolute embeddings are resized. V2 has none to resize: its
-    network is evaluated for the new window, but must go on to see the
-    coordinates that it was trained with, so the model learns from the file by
-    which window they are divided, unless it was told so itself.
+    The bias tables of V1 and absolute embeddings are resized. The log-MLP of
+    V2 computes the bias of any window, but must go on to see the coordinates
+    that it was trained with. So its pretrained window is taken from the
+    checkpoint, unless the model was given one.
 
     Args:
         model: Backbone with native names.
-        converted: The backbone of the file.
-        stored: All tensors of the file under its own names; buffers among
-            them tell windows.
-        recorded: What the tools of this package wrote into the file.
-        method: How bias tables are resized: `bicubic` or `geometric`.
-        source_window: Window of the file's tables, where it does not say.
-        inflating: Whether weights for images may become weights for clips.
+        file: Backbone of the checkpoint.
+        method: Method to resize bias tables: `bicubic` or `geometric`.
+        source_window: Window of the bias tables in the checkpoint, in tokens
+            per axis, if the checkpoint does not record it.
+        inflating: If true, weights for images may become weights for clips.
 
     Raises:
-        ValueError: If the file is of another member of the family than the
-            model, or its window cannot be told.
+        ValueError: If the checkpoint is of another member of the family than
+            the model, or its window cannot be found.
     """
-    own = model.state_dict()
-    weights = converted.state_dict
+    model_state = model.state_dict()
+    weights = file.weights
     notes = []
-    inflates = check_family(weights, own, inflating)
+    inflates = needs_inflation(weights, model_state, inflating)
     modules: dict[str, Any] = dict(model.named_modules())
-    expected: dict[str, Grid] = {
+    model_windows: dict[str, Grid] = {
         name: modules[name.rpartition('.')[0]].window_size
-        for name in own
+        for name in model_state
         if name.endswith(TABLE)
     }
-    given = {
+    expected = {
         name: window[1:] if inflates else window
-        for name, window in expected.items()
+        for name, window in model_windows.items()
     }
-    windows = source_windows(converted, stored, recorded, source_window, given)
+    windows = source_windows(file, source_window, expected)
     if inflates:
-        depth = next(iter(expected.values()))[0]
-        patch = own[PATCH].shape[2]
-        weights = inflate(weights, depth, patch)
-        places = {name: name for name in weights}
-        places = renamed(places, 'norm.', last_norm(places))
-        weights = {places[name]: value for name, value in weights.items()}
+        depth = next(iter(model_windows.values()))[0]
+        patch_depth = model_state[PATCH].shape[2]
+        weights = inflate(weights, depth, patch_depth)
+        # The norm of a classifier becomes that of the last output.
+        names = {name: name for name in weights}
+        names = replace_prefix(names, 'norm.', last_norm(names))
+        weights = {names[name]: value for name, value in weights.items()}
         windows = {name: (depth, *window) for name, window in windows.items()}
         notes.append(
             f'inflated from images: bias tables repeated for {2 * depth - 1} '
-            f'offsets in time, patch embedding spread over {patch} frames'
+            f'offsets in time, patch embedding spread over {patch_depth} '
+            'frames'
         )
-    fitted: StateDict = {}
+    adapted: StateDict = {}
     resized: list[str] = []
     changes: Counter[Resize] = Counter()
     for name, value in weights.items():
-        if name in own:
+        if name in model_state:
             value, change = fit_position(
                 model, name, value, method, windows.get(name)
             )
             if change:
                 changes[change] += 1
                 resized.append(name)
-        fitted[name] = value
+        adapted[name] = value
     for change, count in changes.items():
         blocks = f' in {count} blocks' if count > 1 else ''
         notes.append(f'{change.what}{blocks}, {change.method}')
-    coordinates, told = fit_coordinates(
-        model, pretrained_windows(converted, stored, recorded), recorded
+    chosen, window_notes = choose_pretrained_windows(
+        model, pretrained_windows(file), file.recorded
     )
-    return AdaptedWeights(fitted, resized, notes + told, coordinates)
+    return AdaptedWeights(adapted, resized, notes + window_notes, chosen)
 
 
 def source_windows(
-    converted: BackboneFile,
-    stored: Mapping[str, Tensor],
-    recorded: Mapping[str, Any],
-    given: Grid | None = None,
+    file: BackboneFile,
+    source_window: Grid | None = None,
     expected: Mapping[str, Grid] | None = None,
 ) -> dict[str, Grid]:
-    """The window of each bias table of a file.
+    """Return the window of each bias table of a checkpoint.
 
     Args:
-        converted: The backbone of the file.
-        stored: All tensors of the file under its own names.
-        recorded: What the tools of this package wrote into the file.
-        given: The window, where the caller knows.
-        expected: Windows by native name to decide for where several fit.
+        file: Backbone of the checkpoint.
+        source_window: Window in tokens per axis, if the caller knows it.
+        expected: Windows by native name that decide if several fit.
 
     Returns:
-        Native names and windows in tokens.
+        Window in tokens per axis by native name of the table.
 
     Raises:
-        ValueError: If a window cannot be told.
+        ValueError: If a window cannot be found, see `find_window`.
     """
-    axes = 3 if family(converted.state_dict) == 'video' else 2
-    known = given or recorded.get('window')
+    axes = 3 if family(file.weights) == 'video' else 2
+    known = source_window or file.recorded.get('window')
     windows = {}
-    for name, value in converted.state_dict.items():
-        if name.endswith(TABLE):
-            index = converted.origin[name].replace(
-                TABLE, 'relative_position_index'
-            )
-            windows[name] = (
-                tuple(known)
-                if known
-                else find_window(
-                    len(value),
-                    axes,
-                    stored.get(index),
-                    (expected or {}).get(name),
-                )
-            )
+    for name, table in file.weights.items():
+        if not name.endswith(TABLE):
+            continue
+        if known:
+            windows[name] = tuple(known)
+            continue
+        index_name = file.origin[name].replace(
+            TABLE, 'relative_position_index'
+        )
+        windows[name] = find_window(
+            len(table),
+            axes,
+            file.stored.get(index_name),
+            (expected or {}).get(name),
+        )
     return windows
 
 
-def check_family(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], inflating: bool
+def needs_inflation(
+    weights: Mapping[str, Tensor],
+    model_state: Mapping[str, Tensor],
+    inflating: bool,
 ) -> bool:
-    """Whether weights have to be inflated for a model.
+    """Return True if weights for images have to be inflated for a model.
 
     Args:
-        weights: Native names and values of the file.
-        own: Of the model.
-        inflating: Whether they may be.
+        weights: Native names and values of the checkpoint.
+        model_state: State_dict of the model.
+        inflating: If true, inflation is allowed.
 
     Raises:
-        ValueError: If the file is of another member of the family than the
-            model, and cannot or may not be turned into it.
+        ValueError: If the checkpoint is of another member of the family than
+            the model, and inflation is impossible or not allowed.
     """
-    theirs, mine = family(weights), family(own)
-    if theirs == mine:
+    in_file, in_model = family(weights), family(model_state)
+    if in_file == in_model:
         return False
-    text = f'holds {_FAMILIES[theirs]}, the model is {_FAMILIES[mine]}'
-    if (theirs, mine) == ('v1', 'video'):
+    problem = f'holds {_FAMILIES[in_file]}, the model is {_FAMILIES[in_model]}'
+    if (in_file, in_model) == ('v1', 'video'):
         if inflating:
             return True
         raise ValueError(
-            f'{text}: to repeat the weights in time, load them with '
+            f'{problem}: to repeat the weights in time, load them with '
             'inflate=True (SwinTransformer3D: pretrained2d=True)'
         )
     raise ValueError(
-        f'{text}: their weights cannot be turned into each other. Take a '
-        f'file of {_FAMILIES[mine]}, or a model of {_FAMILIES[theirs]}'
+        f'{problem}: their weights cannot be turned into each other. Take a '
+        f'file of {_FAMILIES[in_model]}, or a model of {_FAMILIES[in_file]}'
     )

@@ -1,8 +1,9 @@
-"""Heads for another number, or another order, of classes.
+"""Fit heads to another number, or another order, of classes.
 
-Of a layer that scores classes, the first axis runs over classes: C of them,
-or C and the background last; once for each prior box where a head is dense,
-prior by prior. Regressors of boxes have 4 rows for each class, class by class.
+The rows (first axis) of a layer that scores classes are C classes, perhaps
+followed by the background. In a dense head these rows repeat for each prior
+box, prior by prior. The layer that regresses boxes has 4 rows for each class,
+class by class.
 """
 
 import re
@@ -16,11 +17,11 @@ from swin_dense.checkpoints.class_names import class_heads
 from swin_dense.checkpoints.report import Shape
 from swin_dense.wording import first_few
 
-# Number of classes in the file and in the model.
+# Number of classes in the checkpoint and in the model.
 Counts = tuple[int, int]
 
-# What the hosts call layers with a row per class. Needed only where the
-# number of classes is the same, so that shapes do not tell.
+# The hosts' names of layers with a row per class. Needed only if the numbers
+# of classes are equal, when shapes do not show these layers.
 _SCORES = re.compile(
     r'(.*\.)?(fc_cls|fc_reg|fc_mask_iou|conv_logits|conv_seg|'
     r'\w+_cls|cls_branches\.\d+|cls_embed|label_embedding)'
@@ -30,13 +31,13 @@ _BY_CLASS = re.compile(r'(.*\.)?fc_reg\.(weight|bias)$')
 
 
 class ClassRows(NamedTuple):
-    """How classes lie on the first axis of a model's parameter.
+    """Order of the classes on the first axis of a model's parameter.
 
     Attributes:
-        classes: How many the model has.
-        background: 1 if a row for the background follows theirs, else 0.
+        classes: Number of classes of the model.
+        background: 1 if a row for the background follows the classes, else 0.
         repeats: Rows per class.
-        by_class: Whether the rows of one class are neighbours.
+        by_class: If true, the rows of a class are neighbours.
     """
 
     classes: int
@@ -45,26 +46,31 @@ class ClassRows(NamedTuple):
     by_class: bool
 
     def classes_of(self, rows: int) -> int | None:
-        """The number of classes for which the layer has so many rows."""
+        """Return the number of classes that a number of rows implies.
+
+        Returns:
+            None if the rows fit no number of classes.
+        """
         classes, rest = divmod(rows, self.repeats)
         classes -= self.background
         return classes if not rest and classes > 0 else None
 
     def grid(self, value: Tensor) -> Tensor:
-        """A view `(classes and background, repeats, ...)`."""
+        """Return a view `(classes + background, repeats, ...)`."""
         if self.by_class:
             return value.unflatten(0, (-1, self.repeats))
+        # (repeats, classes, ...), then (classes, repeats, ...)
         return value.unflatten(0, (self.repeats, -1)).transpose(0, 1)
 
 
 @dataclass
 class FittedHeads:
-    """What becomes of the layers that depend on the classes.
+    """Values of the layers that depend on the classes.
 
     Attributes:
-        copied: Values for the model, with the rows of classes it shares.
+        copied: Values for the model, with the rows of shared classes copied.
         fresh: Names of parameters that keep the model's initial values.
-        notes: A line for each change of the number of classes.
+        notes: A line for each pair of numbers of classes.
     """
 
     copied: dict[str, Tensor] = field(default_factory=dict)
@@ -74,42 +80,42 @@ class FittedHeads:
 
 def fit_heads(
     model: nn.Module,
-    given: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
     trained: Sequence[str] = (),
     classes: Sequence[str] = (),
 ) -> FittedHeads:
     """Fit the heads of a checkpoint to a model for other classes.
 
-    Where names are given and the counts are theirs, the rows of classes of
-    the same name are copied, and the background's; the rows of other classes
-    are the model's initial ones. Elsewhere a layer keeps all of its initial
-    values if the number of classes differs.
+    If class names are given, and a layer has as many classes as there are
+    names, the rows of classes with the same name and of the background are
+    copied; the rows of other classes keep the model's initial values. Any
+    other layer keeps all initial values if the numbers of classes differ.
 
     Args:
-        model: Its heads know their `num_classes`; it is not changed.
-        given: Names and values of the checkpoint, in the model's names.
-        trained: Names of its classes in order, if rows shall be copied.
-        classes: Names of the model's classes in order.
+        model: Model whose heads have `num_classes`; it is not changed.
+        weights: State_dict of the checkpoint under the model's names.
+        trained: Class names of the checkpoint in order, to copy rows.
+        classes: Class names of the model in order.
     """
-    own = model.state_dict()
-    both = {
-        name: (tuple(given[name].shape), tuple(own[name].shape))
-        for name in own
-        if name in given
+    model_state = model.state_dict()
+    shapes = {
+        name: (tuple(weights[name].shape), tuple(model_state[name].shape))
+        for name in model_state
+        if name in weights
     }
     fitted = FittedHeads()
     for counts, layers in _changes(
-        model, both, list(trained) != list(classes)
+        model, shapes, list(trained) != list(classes)
     ).items():
         if counts == (len(trained), len(classes)):
             shared = [name for name in classes if name in trained]
-            for name, layout in layers.items():
-                fitted.copied[name] = value = own[name].clone()
-                mine, theirs = layout.grid(value), layout.grid(given[name])
+            for name, rows in layers.items():
+                fitted.copied[name] = value = model_state[name].clone()
+                target, source = rows.grid(value), rows.grid(weights[name])
                 for label in shared:
-                    mine[classes.index(label)] = theirs[trained.index(label)]
-                if layout.background:
-                    mine[-1] = theirs[-1]
+                    target[classes.index(label)] = source[trained.index(label)]
+                if rows.background:
+                    target[-1] = source[-1]
             fitted.notes.append(
                 f'{_copying(counts, shared, classes)}: {_names(layers)}'
             )
@@ -125,22 +131,22 @@ def fit_heads(
 def explain_counts(
     model: nn.Module, shapes: Mapping[str, tuple[Shape, Shape]]
 ) -> list[str]:
-    """Say so where shapes differ because the numbers of classes do.
+    """Explain shapes that differ because the numbers of classes differ.
 
     Args:
-        model: Its heads know their `num_classes`.
-        shapes: Shape in the file and in the model of each tensor that
-            differs.
+        model: Model whose heads have `num_classes`.
+        shapes: Shape in the checkpoint and in the model of each tensor whose
+            shapes differ.
 
     Returns:
-        A sentence for each pair of numbers.
+        A sentence for each pair of numbers of classes.
     """
     return [
-        f'The checkpoint has {theirs} classes, the model {mine} '
-        f'({first_few(list(layers))}). Set num_classes to {theirs}; or train: '
+        f'The checkpoint has {in_file} classes, the model {in_model} '
+        f'({first_few(layers)}). Set num_classes to {in_file}; or train: '
         'with load_from=FILE in its config, tools/train.py starts from a '
         'checkpoint of other classes.'
-        for (theirs, mine), layers in _changes(model, shapes).items()
+        for (in_file, in_model), layers in _changes(model, shapes).items()
     ]
 
 
@@ -149,42 +155,49 @@ def _changes(
     shapes: Mapping[str, tuple[Shape, Shape]],
     same_count: bool = False,
 ) -> dict[Counts, dict[str, ClassRows]]:
-    """The layers that have other classes in the file than in the model.
+    """Return the parameters that have other classes in the checkpoint.
 
     Args:
-        model: Its heads know their `num_classes`.
-        shapes: Shape in the file and in the model of each tensor in both.
-        same_count: Whether to include layers for as many classes.
+        model: Model whose heads have `num_classes`.
+        shapes: Shape in the checkpoint and in the model of each tensor.
+        same_count: If true, layers for the same number of classes are
+            included.
+
+    Returns:
+        Parameters by their numbers of classes.
     """
     heads = dict(class_heads(model))
     changes: dict[Counts, dict[str, ClassRows]] = {}
-    for name, (theirs, mine) in shapes.items():
+    for name, (in_file, in_model) in shapes.items():
         head = _innermost(heads, name)
         if (
             head is None
-            or not mine
-            or theirs[1:] != mine[1:]
-            or (theirs == mine and not (same_count and _SCORES.match(name)))
+            or not in_model
+            or in_file[1:] != in_model[1:]
+            or (
+                in_file == in_model
+                and not (same_count and _SCORES.match(name))
+            )
         ):
             continue
-        layout = _layout(head, name, mine[0])
-        count = layout.classes_of(theirs[0]) if layout else None
-        if layout and count:
-            counts = (count, layout.classes)
-            changes.setdefault(counts, {})[name] = layout
+        rows = _class_rows(head, name, in_model[0])
+        count = rows.classes_of(in_file[0]) if rows else None
+        if rows and count:
+            counts = (count, rows.classes)
+            changes.setdefault(counts, {})[name] = rows
     return changes
 
 
 def _innermost(heads: Mapping[str, nn.Module], name: str) -> nn.Module | None:
-    """The head around a parameter; the model as a whole is none."""
+    """Return the innermost head that contains a parameter, or None."""
     path = name.rpartition('.')[0]
     while path and path not in heads:
         path = path.rpartition('.')[0]
     return heads[path] if path else None
 
 
-def _layout(head: nn.Module, name: str, rows: int) -> ClassRows | None:
-    """The layout of a head's parameter, None where it has no classes."""
+def _class_rows(head: nn.Module, name: str, rows: int) -> ClassRows | None:
+    """Return the order of classes in a head's parameter; None without any."""
     classes: int = head.num_classes  # type: ignore[assignment]
     if _BY_CLASS.match(name):
         repeats, rest = divmod(rows, classes)
@@ -200,7 +213,7 @@ def _layout(head: nn.Module, name: str, rows: int) -> ClassRows | None:
 def _copying(
     counts: Counts, shared: Sequence[str], classes: Sequence[str]
 ) -> str:
-    """What is copied for which classes, and what is not."""
+    """Describe which classes have their rows copied, and which have not."""
     fresh = [name for name in classes if name not in shared]
     note = f'{counts[0]} -> {counts[1]} classes: rows of {len(shared)} copied'
     note += f' ({first_few(shared)})' if shared else ''
@@ -212,5 +225,5 @@ def _copying(
 
 
 def _names(parameters: Mapping[str, ClassRows]) -> str:
-    """The layers that parameters belong to, each once."""
+    """Return the names of the layers that parameters belong to."""
     return ', '.join(dict.fromkeys(n.rpartition('.')[0] for n in parameters))

@@ -1,4 +1,4 @@
-"""The classes of a checkpoint and of a model: their names, their heads."""
+"""Class names of a checkpoint and of a model, and the heads that use them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,52 +9,52 @@ from torch import nn
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.wording import first_few
 
-# Parts whose count is not that of the data set's classes (proposals are object
-# or not, and HTC's semantic branch has classes of its own), or that repeat the
-# count of a head (mmseg's segmentors).
+# Modules whose `num_classes` is not that of the data set (a proposal is object
+# or not, and HTC's semantic branch has other classes), or repeats that of a
+# head (mmseg's segmentors).
 _EXEMPT = {'RPNHead', 'FusedSemanticHead', 'VGG', 'EncoderDecoder'}
 
 
 def class_heads(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The parts of a model that know a number of classes of the data set.
+    """Yield the modules of a model that have the data set's `num_classes`.
 
     A model that reads text has none: its numbers are those of tokens.
 
     Yields:
-        Path in the model and part; an outer part comes before an inner one.
+        Name in the model and module; outer modules before inner ones.
     """
     if reads_text(model):
         return
     for path, module in model.named_modules():
         count = getattr(module, 'num_classes', None)
-        kinds = {kind.__name__ for kind in type(module).__mro__}
+        class_names = {cls.__name__ for cls in type(module).__mro__}
         if (
             isinstance(count, int)
             and not path.endswith('rpn_head')
-            and not kinds & _EXEMPT
+            and not class_names & _EXEMPT
         ):
             yield path, module
 
 
 def reads_text(model: nn.Module) -> bool:
-    """Return whether a model is given the names of its classes as text.
+    """Return True if a model takes the names of its classes as text.
 
-    So are GLIP and Grounding DINO: any classes will do, in any order.
+    GLIP and Grounding DINO do; they work with any classes in any order.
     """
     return hasattr(getattr(model, 'module', model), 'language_model')
 
 
 def stored_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:
-    """The class names that OpenMMLab stored in a checkpoint, if any."""
+    """Return the class names that OpenMMLab stored in a checkpoint."""
     meta = checkpoint.get('meta')
     return class_names(meta) if isinstance(meta, Mapping) else None
 
 
 def class_names(meta: Mapping[str, Any]) -> list[str] | None:
-    """Class names in meta data, or None.
+    """Return the class names in metadata, or None.
 
-    mmengine keeps them under `dataset_meta`; mmdet 2 and mmseg 0 wrote them
-    in capitals and outside of it.
+    mmengine stores them as `classes` under `dataset_meta`; mmdet 2 and mmseg
+    0 stored them as `CLASSES` at the top.
     """
     for inner in (meta.get('dataset_meta') or {}, meta):
         for key in ('classes', 'CLASSES'):
@@ -73,18 +73,19 @@ def check_names(
     label: str = 'the checkpoint',
     strict: bool = True,
 ) -> None:
-    """Check that label i means the same in a checkpoint and elsewhere.
+    """Check that a label means the same class in a checkpoint and elsewhere.
 
     Args:
-        trained: Names that the checkpoint was trained on, in order.
-        classes: Names elsewhere, in order.
-        source: Where those are from, for the message.
-        label: The checkpoint, for the message.
-        strict: Whether other names are an error; if not, they are a warning,
-            while a name with another index remains an error.
+        trained: Class names of the checkpoint in order.
+        classes: Class names of a data set or model in order.
+        source: Name of the data set or model, for the message.
+        label: Name of the checkpoint, for the message.
+        strict: If true, other names are an error; else they are a warning. A
+            name with another index is an error in both cases.
 
     Raises:
-        CheckpointError: Another order, or another set of names.
+        CheckpointError: If the order differs, or if `strict` and the names
+            differ.
     """
     trained, classes = list(trained), list(classes)
     if trained == classes:
@@ -98,9 +99,10 @@ def check_names(
     if moved and (not strict or set(trained) == set(classes)):
         raise CheckpointError(
             f'{label} has its classes in another order, so labels would be '
-            f'swapped: {first_few(moved)}. Give the classes in its order, '
-            f'metainfo=dict(classes={trained}); to train on in yours, let '
-            'tools/train.py --copy-classes move them by name'
+            f'swapped: {first_few(moved)}. Give the classes in the order of '
+            f'the checkpoint, metainfo=dict(classes={trained}); or, to train '
+            'on in another order, use tools/train.py --copy-classes, which '
+            'moves them by name'
         )
     if strict:
         raise CheckpointError(

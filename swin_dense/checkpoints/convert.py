@@ -1,4 +1,4 @@
-"""Whole files from one source's names to another's."""
+"""Convert checkpoints to the names and layout of another source."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,43 +12,39 @@ from swin_dense.checkpoints.backbone_settings import (
     known_windows,
 )
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.identify import describe
-from swin_dense.checkpoints.layouts.recognise import is_output_norm
-from swin_dense.checkpoints.layouts.targets import export, unsupported_names
+from swin_dense.checkpoints.layouts.export import (
+    export,
+    source_of,
+    unsupported_names,
+)
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import (
     CLASSIFIER,
     BackboneFile,
-    convert,
-    extract_state_dict,
+    read_backbone,
 )
+from swin_dense.checkpoints.native import is_output_norm
 from swin_dense.checkpoints.report import LoadReport, mismatch_error
 
+# Kinds of models that have necks and heads.
 _WHOLE = ('detector', 'segmentor', 'recognizer')
-# Where the names of their necks and heads go on to mean something.
-_HOSTS = ('official', 'mmdet', 'mmseg', 'mmaction')
 _SHOWN = 4  # kinds of names in a list
-_PREFIX = 'backbone.'
-# Who expects this prefix of a backbone by itself, too.
-_PREFIXED = ('mmdet', 'mmseg', 'mmpretrain')
-# Under which key readers of a target look for the weights of a backbone or
-# classifier; None for a file that is a state_dict itself.
-_WRAPPERS = dict(official='model', torchvision=None, huggingface=None)
 
 
 @dataclass
 class Conversion:
-    """A converted checkpoint, and what became of the tensors.
+    """A converted checkpoint.
 
     Attributes:
-        checkpoint: What to write.
-        weights: The state_dict in it.
-        metadata: What to record about it.
-        report: The five lists. Those of the backbone that are loaded, missing
-            or unexpected have native names, all others those of the source.
-        arch: The variant, for people.
+        checkpoint: Checkpoint to write.
+        weights: State_dict in the checkpoint.
+        metadata: Metadata to record in the checkpoint.
+        report: The five lists. Parameters of the backbone that are loaded,
+            missing or unexpected have native names, all others the names of
+            the source.
+        arch: Description of the variant.
     """
 
     checkpoint: Mapping[str, Any]
@@ -67,90 +63,90 @@ def convert_checkpoint(
     allow_nonfinite: Sequence[str] = (),
     weights: str | None = None,
 ) -> Conversion:
-    """Give a checkpoint the names and layout of another implementation.
+    """Give a checkpoint the names and layout of another source.
 
-    A classifier keeps its norm and head. A detector, segmentor or recognizer
-    keeps everything outside of its backbone, by the same names, where the
-    target is one of the frameworks that know these; elsewhere that is
-    dropped. `meta` is kept; optimizer states and the like are left behind.
+    A classifier keeps its norm and head. The neck and heads of a detector,
+    segmentor or recognizer are kept under the same names if the target knows
+    these names, and dropped otherwise. `meta` is kept; optimizer states and
+    the like are dropped.
 
     Args:
-        checkpoint: As `read_checkpoint` returns it.
-        target: One of `formats.TARGETS`.
-        label: What errors call it.
-        forgive: Patterns as of `fnmatch` for native names that may be missing
-            or unexpected. What is unexpected is never written.
-        allow_nonfinite: Patterns likewise for names that may hold NaN or
-            infinite numbers.
-        weights: Where the checkpoint has the weights, see
-        `extract_state_dict`.
+        checkpoint: Checkpoint as `read_checkpoint` returns it.
+        target: One of `export.TARGETS`.
+        label: Name of the checkpoint in errors.
+        forgive: Patterns of `fnmatch` for native names that may be missing or
+            unexpected. Unexpected tensors are never written.
+        allow_nonfinite: Patterns of `fnmatch` for names that may hold NaN or
+            infinite values.
+        weights: Key of the weights in the checkpoint, see
+            `extract_state_dict`.
 
     Raises:
-        CheckpointError: If the format is unknown, the target has no such
-            model, numbers are of another kind, NaN or infinite, or tensors
-            are missing or unexpected. The last has the five lists as its
-            `report`.
+        CheckpointError: If the source is unknown; if the target has no such
+            model; if weights are not floating-point or not finite; or if
+            tensors are missing or unexpected. In the last case the error has
+            a `report` with the five lists.
     """
     try:
-        state_dict = extract_state_dict(checkpoint, weights)
-        converted = convert(state_dict, keep=CLASSIFIER)
+        file = read_backbone(checkpoint, keep=CLASSIFIER, weights=weights)
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
-    source, recorded = converted.source, metadata_of(checkpoint)
-    windows = known_windows(converted, state_dict, recorded)
-    report = LoadReport(str(source), label, dropped=converted.dropped)
-    missing, unexpected = _compare(converted.state_dict, windows.get('window'))
+    recognised, windows = file.recognised, known_windows(file)
+    described = f'{label} ({recognised})'
+    report = LoadReport(str(recognised), label, dropped=list(file.dropped))
+    missing, unexpected = _compare(file.weights, windows.get('window'))
     report.missing, report.unexpected = missing, unexpected
-    report.loaded = [
-        name for name in converted.state_dict if name not in unexpected
-    ]
-    arch = describe(converted.state_dict) or 'a Swin'
-    _refuse(report, arch, forgive)
+    report.loaded = [name for name in file.weights if name not in unexpected]
+    arch = describe(file.weights) or 'a Swin'
+    _check_complete(report, arch, forgive)
     check_numbers(
-        converted.state_dict,
-        f'{label} ({source})',
+        file.weights,
+        described,
         allow_nonfinite=allow_nonfinite,
-        origin=converted.origin,
+        origin=file.origin,
     )
     try:
-        exported = _export(converted, report, target)
+        exported = _export(file, report, target)
     except ValueError as error:
-        raise CheckpointError(f'{label} ({source}): {error}') from error
-    whole = source.kind in _WHOLE and target in _HOSTS
-    if whole or target in _PREFIXED:
-        prefix = source.prefix if whole else _PREFIX
+        raise CheckpointError(f'{described}: {error}') from error
+    source = source_of(target)
+    is_whole = recognised.kind in _WHOLE and source.keeps_heads
+    prefix = recognised.prefix if is_whole else source.file_prefix
+    if prefix:
         # A classifier for mmpretrain has its head next to the backbone.
-        outside = (_PREFIX, 'head.')
+        prefixed = (source.file_prefix or prefix, 'head.')
         exported = {
-            name if name.startswith(outside) else prefix + name: value
+            name if name.startswith(prefixed) else prefix + name: value
             for name, value in exported.items()
         }
-    if whole:
-        around = {
-            name: state_dict[name]
+    if is_whole:
+        outside = {
+            name: file.stored[name]
             for name in report.dropped
-            if not name.startswith(source.prefix)
+            if not name.startswith(recognised.prefix)
         }
-        check_numbers(around, f'{label} ({source})', around, allow_nonfinite)
-        exported.update(around)
-        report.loaded += list(around)
-        report.dropped = [n for n in report.dropped if n not in around]
+        check_numbers(outside, described, outside, allow_nonfinite)
+        exported.update(outside)
+        report.loaded += list(outside)
+        report.dropped = [n for n in report.dropped if n not in outside]
     return Conversion(
-        _wrap(exported, checkpoint, target, whole),
+        _wrap(
+            exported, checkpoint, 'state_dict' if is_whole else source.wrapper
+        ),
         exported,
-        {**recorded, **windows},
+        {**file.recorded, **windows},
         report,
         arch,
     )
 
 
 def format_lists(report: LoadReport, verbose: bool = False) -> str:
-    """The five lists, for people.
+    """Return the five lists as text.
 
     Args:
         report: The report.
-        verbose: Whether to give all names, instead of the first kinds of
-            them with their counts.
+        verbose: If true, all names are listed; else the first kinds of names
+            with their counts.
     """
     lists = {
         'loaded': report.loaded,
@@ -170,13 +166,13 @@ def format_lists(report: LoadReport, verbose: bool = False) -> str:
 
 
 def _kinds(names: Sequence[str]) -> str:
-    """Names that differ in numbers alone, together."""
+    """Return the first kinds of names, which differ in numbers alone."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(re.sub(r'\b\d+\b', '*', name), []).append(name)
     texts = [
-        f'{kind} ({len(alike)})' if len(alike) > 1 else alike[0]
-        for kind, alike in kinds.items()
+        f'{kind} ({len(members)})' if len(members) > 1 else members[0]
+        for kind, members in kinds.items()
     ]
     more = [f'{len(texts) - _SHOWN} more kinds'] if len(texts) > _SHOWN else []
     return ', '.join(texts[:_SHOWN] + more)
@@ -185,30 +181,37 @@ def _kinds(names: Sequence[str]) -> str:
 def _compare(
     native: StateDict, window: Sequence[int] | None
 ) -> tuple[list[str], list[str]]:
-    """Native names that are missing in a backbone, and that it has not.
+    """Compare weights with the backbone that they are for.
 
-    Nothing is where no backbone of this package is meant. Output norms may
-    be absent, the norm and head of a classifier may be there.
+    Output norms may be absent, and the norm and head of a classifier present.
+
+    Returns:
+        Native names that are missing, and names that the backbone does not
+        have. Both are empty if this package has no such backbone.
     """
     settings = backbone_settings(native, window)
     if not settings:
         return [], []
-    own = empty_backbone(settings).state_dict()
+    expected = empty_backbone(settings).state_dict()
     missing = [
-        name for name in own if name not in native and not is_output_norm(name)
+        name
+        for name in expected
+        if name not in native and not is_output_norm(name)
     ]
     unexpected = [
         name
         for name in native
-        if name not in own
+        if name not in expected
         and name not in CLASSIFIER
         and not is_output_norm(name)
     ]
     return missing, unexpected
 
 
-def _refuse(report: LoadReport, arch: str, forgive: Sequence[str]) -> None:
-    """Raise if the backbone is not whole."""
+def _check_complete(
+    report: LoadReport, arch: str, forgive: Sequence[str]
+) -> None:
+    """Raise if tensors of the backbone are missing or unexpected."""
 
     def unforgiven(names: Sequence[str]) -> list[str]:
         return [
@@ -233,27 +236,25 @@ def _refuse(report: LoadReport, arch: str, forgive: Sequence[str]) -> None:
         raise error
 
 
-def _export(
-    converted: BackboneFile, report: LoadReport, target: str
-) -> StateDict:
-    """The loaded tensors in the names of the target.
+def _export(file: BackboneFile, report: LoadReport, target: str) -> StateDict:
+    """Return the loaded tensors under the names of the target.
 
-    It may have no place for the norms of outputs, or for those of a
-    classifier: these are dropped.
+    Norms of outputs, and the norm and head of a classifier, are dropped if
+    the target's models lack them.
     """
-    native = {name: converted.state_dict[name] for name in report.loaded}
+    native = {name: file.weights[name] for name in report.loaded}
     for name in unsupported_names(native, target):
         if name in CLASSIFIER or is_output_norm(name):
             del native[name]
             report.loaded.remove(name)
-            report.dropped.append(converted.origin.get(name, name))
+            report.dropped.append(file.origin.get(name, name))
     return export(native, target)
 
 
 def _wrap(
-    weights: StateDict, checkpoint: Mapping[str, Any], target: str, whole: bool
+    weights: StateDict, checkpoint: Mapping[str, Any], key: str | None
 ) -> Mapping[str, Any]:
-    key = 'state_dict' if whole else _WRAPPERS.get(target, 'state_dict')
+    """Return weights under a key beside `meta`, or by themselves."""
     if key is None:
         return weights
     meta = checkpoint.get('meta')

@@ -1,4 +1,4 @@
-"""Telling which member of the family a state_dict belongs to."""
+"""Identify the member and the size of the family in a state_dict."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ _V2_LETTERS = {
     ]
     + [('g', SWIN_V2_HUB_GIANT)]
 }
-_LARGEST = ('H', 'g', 'G')  # nobody says how many heads they have
+_LARGEST = ('H', 'g', 'G')  # their numbers of heads are not published
 _HEAD_CHANNELS = 32
 _BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight$')
 _HEADS = re.compile(
@@ -36,18 +36,18 @@ _EXPERTS = '._moe_layer.experts.batched_fc1_w'
 
 
 class Variant(NamedTuple):
-    """A member of the family.
+    """A member of the family and its sizes.
 
     Attributes:
-        family: See `formats.family`.
-        size: Such as 'T', or 'T/C24' where heads have 24 channels instead of
-            the usual 32; '' if it is none that was published.
+        family: Member of the family, see `native.family`.
+        size: Letter of the published size, such as 'T'; 'T/C24' if heads have
+            24 channels instead of the usual 32; '' for an unpublished size.
         embed_dims: Channels of the first stage.
         depths: Blocks per stage.
-        num_heads: Heads per stage, () where unknown.
-        window: In tokens per axis; None where the state_dict does not tell.
-        experts: Experts in a block of Swin-MoE; a file of one process has
-            only that one's.
+        num_heads: Heads per stage; () if unknown.
+        window: Window in tokens per axis; None if unknown.
+        experts: Experts in a block of Swin-MoE, of which the checkpoint of a
+            process holds only its own.
     """
 
     family: str
@@ -81,26 +81,26 @@ class Variant(NamedTuple):
 
 
 def describe(state_dict: Mapping[str, Tensor]) -> str | None:
-    """Name the variant of a backbone in native names.
+    """Describe the variant of a backbone in native names.
 
     Returns:
-        Such as 'Swin-T (embed_dims 96, depths 2-2-6-2, heads 3-6-12-24,
-        window 7)', or None where it is no Swin.
+        Text such as 'Swin-T (embed_dims 96, depths 2-2-6-2, heads 3-6-12-24,
+        window 7)', or None if the state_dict is not a Swin.
     """
     variant = identify(state_dict)
     return str(variant) if variant else None
 
 
 def identify(state_dict: Mapping[str, Tensor]) -> Variant | None:
-    """Find out the variant of a backbone in native names.
+    """Return the variant of a backbone in native names.
 
     Args:
-        state_dict: Shapes are enough. The window of V2, and that of a window
-            that is not square, is known where recomputed buffers are
-            included: see `formats.EVERYTHING`.
+        state_dict: Native names and tensors, or anything with a shape. With
+            recomputed buffers (see `translate.EVERYTHING`), the window of V2
+            and windows that are not square can be found.
 
     Returns:
-        The variant, or None where it is no Swin.
+        The variant, or None if the state_dict is not a Swin.
     """
     blocks = Counter(m[1] for m in map(_BLOCK.match, state_dict) if m)
     patch = state_dict.get(PATCH)
@@ -112,12 +112,12 @@ def identify(state_dict: Mapping[str, Tensor]) -> Variant | None:
         match = _HEADS.match(name)
         if match:
             heads[int(match[1])] = _count_heads(match[2], value)
-    kind = family(state_dict)
+    member = family(state_dict)
     num_heads = tuple(heads[stage] for stage in sorted(heads))
     experts = [len(v) for k, v in state_dict.items() if k.endswith(_EXPERTS)]
     return Variant(
-        kind,
-        _size(kind, len(patch), depths, num_heads),
+        member,
+        _size(member, len(patch), depths, num_heads),
         len(patch),
         depths,
         num_heads,
@@ -127,6 +127,7 @@ def identify(state_dict: Mapping[str, Tensor]) -> Variant | None:
 
 
 def _count_heads(leaf: str, value: Tensor) -> int:
+    """Return the number of heads that a parameter of a block implies."""
     if leaf.endswith('table'):
         return value.shape[1]
     if leaf.startswith('spatial_mlp'):  # a group of rows for each head
@@ -135,16 +136,18 @@ def _count_heads(leaf: str, value: Tensor) -> int:
 
 
 def _size(
-    kind: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...]
+    member: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...]
 ) -> str:
-    size = (_V2_LETTERS if kind == 'v2' else _LETTERS).get((width, depths), '')
+    """Return `Variant.size`."""
+    letters = _V2_LETTERS if member == 'v2' else _LETTERS
+    size = letters.get((width, depths), '')
     channels = width // heads[0] if heads else _HEAD_CHANNELS
-    usual = channels == _HEAD_CHANNELS or size in _LARGEST
-    return size if usual or not size else f'{size}/C{channels}'
+    is_usual = channels == _HEAD_CHANNELS or size in _LARGEST
+    return size if is_usual or not size else f'{size}/C{channels}'
 
 
 def _window(state_dict: Mapping[str, Tensor], axes: int) -> Grid | None:
-    """The window, from whatever tells it."""
+    """Return the window that the first block implies; None if unknown."""
     path = 'layers.0.blocks.0.'
     mixer = state_dict.get(f'{path}spatial_mlp.weight')
     table = state_dict.get(f'{path}attn.relative_position_bias_table')
@@ -165,4 +168,5 @@ def _window(state_dict: Mapping[str, Tensor], axes: int) -> Grid | None:
 
 
 def _dashed(numbers: Iterable[int]) -> str:
+    """Return numbers as text, such as '2-2-6-2'."""
     return '-'.join(map(str, numbers))

@@ -1,4 +1,4 @@
-"""What a checkpoint file is, without a model to load it into."""
+"""Describe a checkpoint file, without a model to load it into."""
 
 import os
 import re
@@ -19,15 +19,13 @@ from swin_dense.checkpoints.backbone_settings import (
 from swin_dense.checkpoints.class_names import stored_classes
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.download import name_hash, sha256
-from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.files.read import local_file, read_checkpoint
 from swin_dense.checkpoints.files.sniff import is_archive, is_safetensors
 from swin_dense.checkpoints.identify import describe
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import (
     BackboneFile,
-    convert,
-    extract_state_dict,
+    read_backbone,
 )
 from swin_dense.checkpoints.native import RECOMPUTED, family
 from swin_dense.wording import first_few
@@ -35,7 +33,7 @@ from swin_dense.wording import first_few
 Info = dict[str, Any]
 
 _SHOWN = ('meta', 'epoch', 'iter')
-# Layers whose outputs are classes, and how many of these are background.
+# Layers whose outputs are classes, and the number of outputs for background.
 _HEADS = (
     ('head.weight', 0),
     ('head.fc.weight', 0),
@@ -50,32 +48,29 @@ _SIZE_IN_NAME = re.compile(r'(?:_|-|img|to)(\d{3})(?:px)?(?=[_.-])')
 
 
 def inspect_checkpoint(source: str | os.PathLike) -> Info:
-    """Find out what a checkpoint file is. Nothing of it is executed.
+    """Describe a checkpoint file. No code in the file is executed.
 
     Args:
         source: Path or address.
 
     Returns:
-        Plain values, ready for JSON; see `format_info`. What cannot be known
-        is None.
+        Plain values, ready for JSON; see `format_info`. Unknown values are
+        None.
 
     Raises:
-        CheckpointError: If it cannot be read, or is no Swin in a known
-            format.
+        CheckpointError: If the file cannot be read, or has no Swin of a known
+            source.
     """
     path = local_file(source)
     checkpoint = read_checkpoint(path, mmap=True)
-    state_dict = extract_state_dict(checkpoint)
     try:
-        converted = convert(state_dict)
+        file = read_backbone(checkpoint)
     except ValueError as error:
         raise CheckpointError(f'{path} is {error}') from error
-    native, recorded = converted.state_dict, metadata_of(checkpoint)
-    windows = known_windows(converted, state_dict, recorded)
-    window, window_from = _window(path, windows, state_dict, checkpoint)
-    pixels, pixels_from = _resolution(
-        path, converted, state_dict, checkpoint, window
-    )
+    native, state_dict = file.weights, file.stored
+    windows = known_windows(file)
+    window, window_from = _window(path, windows, file, checkpoint)
+    pixels, pixels_from = _resolution(path, file, checkpoint, window)
     settings = backbone_settings(native, window)
     sizes = windows.get('pretrained_window_sizes')
     if settings and sizes:
@@ -89,7 +84,7 @@ def inspect_checkpoint(source: str | os.PathLike) -> Info:
         bytes=path.stat().st_size,
         sha256=digest,
         hash_in_name=digest.startswith(expected) if expected else None,
-        source=str(converted.source),
+        source=str(file.recognised),
         family=family(native),
         arch=describe(native),
         window=window,
@@ -104,13 +99,13 @@ def inspect_checkpoint(source: str | os.PathLike) -> Info:
         backbone_parameters=sum(v.numel() for v in native.values()),
         dtypes=dict(types),
         besides=_besides(checkpoint),
-        metadata=recorded,
+        metadata=file.recorded,
         backbone=settings,
     )
 
 
 def format_info(info: Info) -> str:
-    """The same for people."""
+    """Return the result of `inspect_checkpoint` as text."""
     lines = [info['file']]
 
     def add(label: str, text: Any, how: str | None = None) -> None:
@@ -177,19 +172,18 @@ def format_info(info: Info) -> str:
 def _window(
     path: Path,
     windows: Mapping[str, Any],
-    state_dict: StateDict,
+    file: BackboneFile,
     checkpoint: Mapping[str, Any],
 ) -> tuple[list[int] | None, str]:
-    """The window in tokens, and how it is known."""
+    """Return the window in tokens, and where it was found."""
     if 'window' in windows:
         return windows['window'], 'bias tables'
-    for name, value in state_dict.items():
+    for name, value in file.stored.items():
         if name.endswith('.relative_coords_table'):  # (1, 2h - 1, 2w - 1, 2)
             sides = [(side + 1) // 2 for side in value.shape[1:3]]
             return sides, 'coordinates that it holds'
-    recorded = metadata_of(checkpoint).get('window')
-    if recorded:
-        return list(recorded), 'recorded'
+    if file.recorded.get('window'):
+        return list(file.recorded['window']), 'recorded'
     config = _model_config(checkpoint)
     if isinstance(config.get('WINDOW_SIZE'), int):
         return [config['WINDOW_SIZE']] * 2, 'its config'
@@ -201,25 +195,24 @@ def _window(
 
 def _resolution(
     path: Path,
-    converted: BackboneFile,
-    state_dict: StateDict,
+    file: BackboneFile,
     checkpoint: Mapping[str, Any],
     window: list[int] | None,
 ) -> tuple[list | None, str]:
-    """Height and width of the images in pixels, and how they are known."""
-    native = converted.state_dict
-    embedded = image_size(native)
-    if embedded:
-        return list(embedded), 'absolute embedding'
+    """Return the image size in pixels, and where it was found."""
+    native = file.weights
+    size = image_size(native)
+    if size:
+        return list(size), 'absolute embedding'
     data = _section(checkpoint.get('config'), 'DATA')
     if isinstance(data.get('IMG_SIZE'), int):
         return [data['IMG_SIZE']] * 2, 'its config'
     patch = native['patch_embed.proj.weight']
     shifted = 'layers.0.blocks.1.norm1.weight'
-    if window and patch.ndim == 4 and shifted in converted.origin:
-        # One mask for each window of the map of the first stage.
-        theirs = converted.origin[shifted].rpartition('norm1.')[0]
-        mask = state_dict.get(f'{theirs}attn_mask')
+    if window and patch.ndim == 4 and shifted in file.origin:
+        # The first stage has a mask for each window of its map.
+        block = file.origin[shifted].rpartition('norm1.')[0]
+        mask = file.stored.get(f'{block}attn_mask')
         if mask is not None and isqrt(len(mask)) ** 2 == len(mask):
             side = isqrt(len(mask)) * patch.shape[-1]
             return [side * tokens for tokens in window], 'attention mask'
@@ -230,7 +223,7 @@ def _resolution(
 
 
 def _progress(checkpoint: Mapping[str, Any]) -> Info:
-    """How far the training was."""
+    """Return the epoch and the iteration of the training, if stored."""
     meta = _section(checkpoint, 'meta')
     epoch = meta.get('epoch', checkpoint.get('epoch'))
     iteration = meta.get('iter', checkpoint.get('iter'))
@@ -243,6 +236,7 @@ def _progress(checkpoint: Mapping[str, Any]) -> Info:
 def _classes(
     checkpoint: Mapping[str, Any], state_dict: StateDict
 ) -> Info | None:
+    """Return number and names of the classes, and where they were found."""
     names = stored_classes(checkpoint)
     if names:
         return dict(count=len(names), names=names, how='meta data')
@@ -254,10 +248,10 @@ def _classes(
 
 
 def _besides(checkpoint: Mapping[str, Any]) -> dict[str, str]:
-    """What is in the file next to the weights that are read."""
+    """Outline the entries of a checkpoint other than the weights read."""
     if all(map(torch.is_tensor, checkpoint.values())):
         return {}
-    used = (
+    weights_key = (
         'state_dict'
         if isinstance(checkpoint.get('state_dict'), Mapping)
         else 'model'
@@ -265,11 +259,12 @@ def _besides(checkpoint: Mapping[str, Any]) -> dict[str, str]:
     return {
         str(key): _outline(value)
         for key, value in checkpoint.items()
-        if key not in (used, *_SHOWN)
+        if key not in (weights_key, *_SHOWN)
     }
 
 
 def _outline(value: Any) -> str:
+    """Return a few words on an entry: its size, or its text."""
     tensors = _tensors(value)
     if tensors:
         size = sum(v.numel() * v.element_size() for v in tensors)
@@ -281,6 +276,7 @@ def _outline(value: Any) -> str:
 
 
 def _tensors(value: Any) -> list[Tensor]:
+    """Return all tensors in nested lists and mappings."""
     if torch.is_tensor(value):
         return [value]
     if isinstance(value, Mapping):
@@ -291,29 +287,32 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _container(path: Path) -> str:
+    """Return the name of the file format."""
     if is_safetensors(path):
         return 'safetensors'
     return 'torch.save' if is_archive(path) else 'torch.save before 1.6'
 
 
 def _model_config(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of the Swin in the config of an official file."""
+    """Return the settings of the Swin from an official checkpoint's config."""
     model = _section(checkpoint.get('config'), 'MODEL')
     kind = str(model.get('TYPE', '')).upper()
     return _section(model, kind)
 
 
 def _section(mapping: Any, key: str) -> Mapping[str, Any]:
-    found = mapping.get(key) if isinstance(mapping, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    """Return the mapping under a key; {} if there is none."""
+    section = mapping.get(key) if isinstance(mapping, Mapping) else None
+    return section if isinstance(section, Mapping) else {}
 
 
 def _by(sizes: list[int]) -> str:
+    """Return sizes as text, such as '8 x 7 x 7'."""
     return ' x '.join(map(str, sizes))
 
 
 def _call(arguments: Mapping[str, Any]) -> str:
-    """A config as Python writes it."""
+    """Return a config as Python source."""
     inside = ', '.join(
         f'{key}={_call(value) if isinstance(value, Mapping) else repr(value)}'
         for key, value in arguments.items()

@@ -1,10 +1,10 @@
-"""Interpolation of position tables, as one matrix for each axis.
+"""Interpolate position tables by one matrix for each axis.
 
-Both methods are separable, so that a table of any number of axes is resized
-by one matrix after the other. Everything is computed in float64.
+Both methods are separable, so a table of any number of axes is multiplied by
+one matrix after the other. Everything is computed in float64.
 
-Sizes are numbers of grid points of an axis. Along each axis of a bias table
-these are the offsets -(M - 1) ... M - 1 of a window of M tokens.
+Sizes are numbers of grid points. The grid points of an axis of a bias table
+are the offsets -(M - 1) ... M - 1 in a window of M tokens.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,15 @@ def resize_grid(grid: Tensor, size: tuple[int, ...], method: str) -> Tensor:
     """Resize the first axes of a tensor; an axis of equal size is kept.
 
     Args:
-        grid: `(*axes, C)`.
+        grid: Grid `(*old size, C)`.
         size: New number of grid points of each axis.
         method: One of `METHODS`.
 
     Returns:
-        `(*size, C)` in the same type.
+        Grid `(*size, C)` in the same type.
 
     Raises:
-        ValueError: If there is no such method.
+        ValueError: If the method is not in `METHODS`.
     """
     if method not in METHODS:
         raise ValueError(
@@ -38,20 +38,25 @@ def resize_grid(grid: Tensor, size: tuple[int, ...], method: str) -> Tensor:
     for axis, (source, target) in enumerate(zip(grid.shape, size)):
         if source != target:
             matrix = METHODS[method](source, target).to(grid.device)
+            # (target, other axes, C), then the axis back in its place
             resized = torch.tensordot(matrix, resized, ([1], [axis]))
             resized = resized.movedim(0, axis)
     return resized.contiguous().to(grid.dtype)
 
 
 def bicubic_matrix(source: int, target: int) -> Tensor:
-    """Cubic convolution as of `F.interpolate`, which the official code uses.
+    """Return the matrix of bicubic `F.interpolate`, as in the official code.
 
     Grid points are centres of cells, and the cells are stretched to fill the
-    same extent: offset d takes the value at `d * source / target`. Outside of
-    the source its border goes on.
+    same extent: offset d takes the value at `d * source / target`. Values
+    outside of the source are those at its border.
+
+    Args:
+        source: Old number of grid points.
+        target: New number of grid points.
 
     Returns:
-        `(target, source)` in float64.
+        Matrix `(target, source)` in float64.
     """
     values = torch.eye(source, dtype=torch.float64)[None, None]
     return F.interpolate(
@@ -60,17 +65,21 @@ def bicubic_matrix(source: int, target: int) -> Tensor:
 
 
 def geometric_matrix(source: int, target: int) -> Tensor:
-    """Cubic spline through positions in geometric progression.
+    """Return the matrix of a spline through geometrically spaced positions.
 
-    The source's values are moved outwards, each step longer than the one
-    before by the same ratio, such that the first keeps its distance of 1 and
-    the last comes to the target's border. The spline through them (continuous
-    third derivative at the second and the last but one) is read at the
-    target's offsets. BEiT introduced this; the loader that fine-tunes SimMIM
-    does it for Swin.
+    The old values are moved outwards to `geometric_positions`: each step from
+    the centre is longer than the step before by the same ratio, the first
+    step has length 1, and the last one ends at the border of the target. The
+    cubic spline through these positions (not-a-knot) is evaluated at the new
+    offsets. The method comes from BEiT; the official code that fine-tunes
+    SimMIM uses it for Swin.
+
+    Args:
+        source: Old number of grid points.
+        target: New number of grid points.
 
     Returns:
-        `(target, source)` in float64.
+        Matrix `(target, source)` in float64.
     """
     offsets = torch.arange(target, dtype=torch.float64) - target // 2
     return _spline_matrix(geometric_positions(source, target), offsets)
@@ -82,23 +91,24 @@ METHODS: dict[str, Callable[[int, int], Tensor]] = dict(
 
 
 def geometric_positions(source: int, target: int) -> Tensor:
-    """Where `geometric_matrix` puts the source's values, in target's offsets.
+    """Return the positions of the old values for `geometric_matrix`.
 
-    A ratio below 1 would bring values closer than tokens are: for a smaller
-    target it is 1, which cuts the border off. (The official loader looks for
-    the ratio between 1.01 and 1.5, and to 1e-6.)
+    The ratio is at least 1, since values must not come closer than tokens
+    are. For a smaller target it is 1, which cuts off the border. (The
+    official code searches the ratio between 1.01 and 1.5, to 1e-6.)
 
     Args:
-        source: Odd number of grid points.
-        target: Odd number of grid points.
+        source: Old number of grid points, odd.
+        target: New number of grid points, odd.
 
     Returns:
-        `(source,)` positions, symmetric around 0, in float64.
+        Positions `(source,)` in units of the new offsets, symmetric around 0,
+        in float64.
     """
     steps, reach = source // 2, target // 2
     low, high = 1.0, float(max(reach, 1))
     powers = torch.arange(steps, dtype=torch.float64)
-    # Halving an interval down to the spacing of float64.
+    # Bisection, down to the spacing of float64.
     for _ in range(64):
         ratio = (low + high) / 2
         if (ratio**powers).sum() > reach:
@@ -110,10 +120,18 @@ def geometric_positions(source: int, target: int) -> Tensor:
 
 
 def _spline_matrix(positions: Tensor, points: Tensor) -> Tensor:
-    """Values at `points` of the spline through values at `positions`.
+    """Return the matrix of a spline, from values at positions to points.
 
-    Cubic and not-a-knot; of lower degree where there are fewer values than
-    four. Outside of the positions the border goes on.
+    The spline is cubic and not-a-knot, or of lower degree if there are fewer
+    than four values. Points outside of the positions take the value at the
+    border.
+
+    Args:
+        positions: Positions `(S,)` of the known values, rising.
+        points: Points `(T,)` to evaluate the spline at.
+
+    Returns:
+        Matrix `(T, S)`.
     """
     count = len(positions)
     if count == 1:
@@ -129,18 +147,18 @@ def _spline_matrix(positions: Tensor, points: Tensor) -> Tensor:
 
 
 def _b_splines(points: Tensor, knots: Tensor, degree: int) -> Tensor:
-    """All B-splines of a degree at the points, by the Cox-de Boor recursion.
+    """Evaluate all B-splines of a degree by the Cox-de Boor recursion.
 
     Args:
-        points: `(P,)` within the knots.
-        knots: `(K,)`, not falling.
-        degree: Of the polynomials.
+        points: Points `(P,)` within the knots.
+        knots: Knots `(K,)`, in rising order; knots may repeat.
+        degree: Degree of the polynomials.
 
     Returns:
-        `(P, K - degree - 1)`.
+        Values `(P, K - degree - 1)`.
     """
-    x = points[:, None]
-    # The interval of a point; the last knot belongs to the one before it.
+    x = points[:, None]  # (P, 1)
+    # The interval of each point; the last knot belongs to the last interval.
     interval = torch.searchsorted(knots, points, right=True) - 1
     interval = interval.clamp(max=len(knots) - degree - 2)
     splines = F.one_hot(interval, len(knots) - 1).double()
@@ -149,7 +167,7 @@ def _b_splines(points: Tensor, knots: Tensor, degree: int) -> Tensor:
         share = (x - knots[:-k]) / width.where(width > 0, torch.inf)
         rising = share * splines
         falling = (1 - share) * splines
-        # An interval without width has no spline: its share is 0, not 1.
+        # A spline over an interval without width is 0.
         falling = falling.where(width > 0, 0)
         splines = rising[:, :-1] + falling[:, 1:]
     return splines

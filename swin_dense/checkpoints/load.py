@@ -1,6 +1,6 @@
 """Strict loading of backbones and whole models, with a report.
 
-Nothing is changed in the model unless everything fits.
+The model is not changed unless everything fits.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from torch import nn
 
-from swin_dense.checkpoints.adapt import fit_backbone
+from swin_dense.checkpoints.adapt import adapt_backbone
 from swin_dense.checkpoints.class_heads import (
     FittedHeads,
     explain_counts,
@@ -28,20 +28,19 @@ from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.identify import describe
-from swin_dense.checkpoints.layouts.recognise import is_output_norm
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import (
-    convert,
     describe_choice,
     extract_state_dict,
     lora_problem,
+    read_backbone,
     rename_backbone,
 )
-from swin_dense.checkpoints.native import RECOMPUTED, family
+from swin_dense.checkpoints.native import RECOMPUTED, family, is_output_norm
 from swin_dense.checkpoints.pretrained_windows import (
-    fit_coordinates,
-    set_coordinates,
-    windows_for,
+    choose_pretrained_windows,
+    pretrained_windows_for,
+    set_pretrained_windows,
 )
 from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
 
@@ -61,86 +60,90 @@ def load_backbone(
 ) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
 
-    Bias tables and absolute embeddings are resized to the model. Dropped by
-    rule are buffers that are recomputed, a classifier's own norm and head,
-    everything outside the backbone, and norms of outputs that the model does
-    not put out. Output norms may be missing in files of classifiers and
-    recognizers, and in files that have none: they start fresh, as in the
-    official code. Inflation takes a classifier's norm for the last output.
+    Bias tables and absolute embeddings are resized to the model. These
+    tensors are dropped by rule: buffers that are recomputed, the norm and head
+    of a classifier, everything outside of the backbone, and norms of outputs
+    that the model does not have. Output norms may be missing in checkpoints
+    of classifiers and recognizers, and in checkpoints without any: the norms
+    of the model then keep their initial values, as in the official code.
+    Inflation takes the norm of a classifier for that of the last output.
 
     Args:
         model: Backbone with native parameter names.
-        source: Path, address, checkpoint or state_dict in any known format.
-        forgive: Patterns as of `fnmatch` (`layers.3.*`) for native names that
+        source: Path, address, checkpoint or state_dict of any known source.
+        forgive: Patterns of `fnmatch` (`layers.3.*`) for native names that
             may be missing, unexpected or of another shape.
-        inflate: Whether weights for images may go into a model for clips; by
-            default what the model's `pretrained2d` says, else not.
-        method: How bias tables are resized: `bicubic` or `geometric`.
-        source_window: Window of the file's bias tables in tokens per axis.
-            Needed where it is not square and the file has no buffers.
-        allow_nonfinite: Patterns likewise for native names that may hold NaN
-            or infinite numbers.
+        inflate: If true, weights for images may go into a model for clips. By
+            default the model's attribute `pretrained2d`, else false.
+        method: Method to resize bias tables: `bicubic` or `geometric`.
+        source_window: Window of the bias tables in the checkpoint, in tokens
+            per axis. Required if it is not square and the checkpoint has no
+            buffers.
+        allow_nonfinite: Patterns of `fnmatch` for native names that may hold
+            NaN or infinite values.
 
     Returns:
         The report; its summary is logged.
 
     Raises:
-        CheckpointError: If the source cannot be read, its format is unknown,
-            it is of another member of the family than the model, anything is
-            missing, unexpected or of another shape, or numbers are of another
-            kind, NaN or infinite.
+        CheckpointError: If the source cannot be read or is unknown; if it is
+            of another member of the family than the model; if a tensor is
+            missing, unexpected or of another shape; or if weights are not
+            floating-point or not finite.
     """
     label, checkpoint = _open(source)
-    own = model.state_dict()
-    stored = extract_state_dict(checkpoint)
+    model_state = model.state_dict()
     if inflate is None:
         inflate = getattr(model, 'pretrained2d', False)
-    inflate = inflate and family(own) == 'video'
-    # Inflation makes a classifier's norm that of the last output.
-    keep = (*own, 'norm.weight', 'norm.bias') if inflate else own
+    inflate = inflate and family(model_state) == 'video'
+    keep = list(model_state)
+    if inflate:  # the norm of a classifier becomes that of the last output
+        keep += ['norm.weight', 'norm.bias']
     try:
-        converted = convert(stored, keep=keep)
+        file = read_backbone(checkpoint, keep=frozenset(keep))
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
     try:
-        fitted = fit_backbone(
+        adapted = adapt_backbone(
             model,
-            converted,
-            stored,
-            metadata_of(checkpoint),
+            file,
             method=method,
             source_window=source_window,
             inflating=inflate,
         )
     except ValueError as error:
         raise CheckpointError(f'{label}: {error}') from error
-    report = LoadReport(str(converted.source), label)
-    report.resized, report.notes = fitted.resized, fitted.notes
-    report.dropped = converted.dropped
-    given: StateDict = {}
-    for name, value in fitted.state_dict.items():
-        if name not in own and is_output_norm(name):
-            report.dropped.append(converted.origin[name])
+    report = LoadReport(str(file.recognised), label)
+    report.resized, report.notes = adapted.resized, adapted.notes
+    report.dropped = list(file.dropped)
+    weights: StateDict = {}
+    for name, value in adapted.state_dict.items():
+        if name not in model_state and is_output_norm(name):
+            report.dropped.append(file.origin[name])
         else:
-            given[name] = value
-    fresh_norms = converted.source.kind in (
+            weights[name] = value
+    norms_may_be_missing = file.recognised.kind in (
         'classifier',
         'recognizer',
-    ) or not any(map(is_output_norm, converted.state_dict))
+    ) or not any(map(is_output_norm, file.weights))
 
-    def forgiven(name: str) -> bool:
-        return _matches(name, forgive) or fresh_norms and is_output_norm(name)
+    def is_forgiven(name: str) -> bool:
+        return (
+            _matches(name, forgive)
+            or norms_may_be_missing
+            and is_output_norm(name)
+        )
 
     _load(
         model,
-        given,
+        weights,
         report,
-        forgiven,
-        hints=lambda shapes, lacking: _guess(converted.state_dict, own),
-        origin=converted.origin,
+        is_forgiven,
+        hints=lambda *_: _describe_both(file.weights, model_state),
+        origin=file.origin,
         allow_nonfinite=allow_nonfinite,
     )
-    set_coordinates(model, fitted.coordinates)
+    set_pretrained_windows(model, adapted.pretrained_windows)
     return report
 
 
@@ -154,39 +157,40 @@ def load_model(
     label: str | None = None,
     allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
-    """Load a whole model: every tensor must be there and fit.
+    """Load a whole model; every tensor must be present and fit.
 
-    A backbone in other names than the model's is renamed; nothing is resized.
-    Where the file says which windows a Swin V2 was trained with, the model
-    reads offsets in units of these, unless it was told others.
+    If the backbone has the names of another source, it is renamed. Nothing is
+    resized. If the checkpoint records or implies the pretrained windows of a
+    Swin V2, the model uses them, unless it was given others.
 
     Args:
-        model: Detector, segmentor, ...
+        model: Detector, segmentor or another whole model.
         source: Path, address, checkpoint or state_dict.
-        classes: Names of the classes the model is used with, in order; by
-            default those of `model.dataset_meta`, if any. A name that has
-            another index in the checkpoint is an error, since labels would be
-            swapped; other names are a warning.
-        other_classes: What to do with a checkpoint of other classes.
-            'refuse': another number is an error. 'reinitialise', to fine-tune
-            the model: layers that depend on the number keep their initial
-            values. 'copy', likewise: but rows of classes of the same name are
-            copied to where they belong here.
-        forgive: Patterns as of `fnmatch` for names that may be missing,
+        classes: Class names that the model is used with, in order; by default
+            those of `model.dataset_meta`, if any. A name that has another
+            index in the checkpoint is an error, since labels would be
+            swapped. Names that the checkpoint does not have are a warning.
+        other_classes: Treatment of a checkpoint of other classes. 'refuse':
+            another number of classes is an error. 'reinitialise', for
+            fine-tuning: layers that depend on the number of classes keep
+            their initial values. 'copy', for fine-tuning: rows of classes
+            with the same name are copied, other rows keep their initial
+            values.
+        forgive: Patterns of `fnmatch` for names that may be missing,
             unexpected or of another shape.
-        label: What log and errors call the source; by default its path.
-        allow_nonfinite: Patterns likewise for names that may hold NaN or
-            infinite numbers.
+        label: Name of the source in log and errors; by default its path.
+        allow_nonfinite: Patterns of `fnmatch` for names that may hold NaN or
+            infinite values.
 
     Returns:
-        The report; its summary is logged. Layers with copied rows are among
-        the resized; those that keep initial values are missing in the model's
-        names and dropped in the file's.
+        The report; its summary is logged. Layers with copied rows are listed
+        as resized. Layers that keep initial values are listed as missing, by
+        the model's names, and as dropped, by the checkpoint's.
 
     Raises:
-        CheckpointError: If the source cannot be read, or does not fit; if
-            rows are to be copied, but one side does not name its classes.
-        ValueError: If `other_classes` is none of the three.
+        CheckpointError: If the source cannot be read or does not fit; or, to
+            copy rows, if checkpoint or model do not name their classes.
+        ValueError: If `other_classes` has another value.
     """
     if other_classes not in ('refuse', 'reinitialise', 'copy'):
         raise ValueError(
@@ -195,95 +199,98 @@ def load_model(
         )
     path, checkpoint = _open(source)
     label = label or path
-    own = model.state_dict()
+    model_state = model.state_dict()
     stored = extract_state_dict(checkpoint)
-    problem = lora_problem(stored, own)
+    problem = lora_problem(stored, model_state)
     if problem:
         raise CheckpointError(f'{label} is {problem}')
     recorded = metadata_of(checkpoint)
-    coordinates, told = fit_coordinates(
-        model, windows_for(model, stored, recorded), recorded
+    windows, window_notes = choose_pretrained_windows(
+        model, pretrained_windows_for(model, stored, recorded), recorded
     )
     recomputed = [
-        name for name in stored if RECOMPUTED.search(name) and name not in own
+        name
+        for name in stored
+        if RECOMPUTED.search(name) and name not in model_state
     ]
     for name in recomputed:
         del stored[name]
-    given, source_format = rename_backbone(stored, own)
+    weights, source_format = rename_backbone(stored, model_state)
     report = LoadReport(source_format, label, dropped=recomputed)
     trained = None if reads_text(model) else stored_classes(checkpoint)
     if classes is None:
         classes = class_names(
             {'dataset_meta': getattr(model, 'dataset_meta', None)}
         )
-    names = _both(label, trained, classes) if other_classes == 'copy' else ()
-    heads = fit_heads(model, given, *names)
+    if other_classes == 'copy':
+        if not trained or not classes:
+            unnamed = 'the data set' if trained else label
+            raise CheckpointError(
+                f'{unnamed} does not name its classes, so rows of {label} '
+                'cannot be copied by name: leave copy_classes out'
+            )
+        heads = fit_heads(model, weights, trained, classes)
+    else:
+        heads = fit_heads(model, weights)
     if trained and classes and not heads.notes:
         check_names(trained, classes, label=label, strict=False)
     if other_classes == 'refuse':
         heads = FittedHeads()
-    report.resized, report.notes = list(heads.copied), heads.notes + told
+    report.resized = list(heads.copied)
+    report.notes = heads.notes + window_notes
     report.dropped += heads.fresh
-    given = {
+    weights = {
         name: heads.copied.get(name, value)
-        for name, value in given.items()
+        for name, value in weights.items()
         if name not in heads.fresh
     }
 
-    def forgiven(name: str) -> bool:
+    def is_forgiven(name: str) -> bool:
         return (
             _matches(name, forgive)
             or name in heads.fresh
             or bool(RECOMPUTED.search(name))
         )
 
-    def hints(shapes: Shapes, lacking: Sequence[str]) -> list[str]:
-        found = explain_counts(model, shapes)
-        if lacking and all(
-            is_output_norm(_in_backbone(name)) for name in lacking
+    def hints(shapes: Shapes, missing: Sequence[str]) -> list[str]:
+        sentences = explain_counts(model, shapes)
+        if missing and all(
+            is_output_norm(_in_backbone(name)) for name in missing
         ):
-            found.append(
+            sentences.append(
                 'Only norms of outputs are missing: the file has those of '
-                f'{_norms(given)}, the model of {_norms(own)}. Set '
+                f'{_norms(weights)}, the model of {_norms(model_state)}. Set '
                 'backbone.out_indices to the outputs that the file has, or '
                 'give it as backbone.init_cfg, where new norms may start.'
             )
         elif source_format.endswith((' classifier', ' backbone')):
-            found.append(
+            sentences.append(
                 'It holds a backbone only: give it as backbone.init_cfg='
                 "dict(type='Pretrained', checkpoint=...) in the config."
             )
         try:
-            theirs, mine = convert(given), convert(own)
-        except ValueError:  # one of them is no Swin
-            return found
-        return found + _guess(theirs.state_dict, mine.state_dict)
+            in_file, in_model = map(read_backbone, (weights, model_state))
+        except ValueError:  # one of the two is not a Swin
+            return sentences
+        return sentences + _describe_both(in_file.weights, in_model.weights)
 
     _load(
-        model, given, report, forgiven, hints, allow_nonfinite=allow_nonfinite
+        model,
+        weights,
+        report,
+        is_forgiven,
+        hints,
+        allow_nonfinite=allow_nonfinite,
     )
-    set_coordinates(model, coordinates)
+    set_pretrained_windows(model, windows)
     return report
 
 
-def _both(
-    label: str, trained: list[str] | None, classes: Sequence[str] | None
-) -> tuple[list[str], Sequence[str]]:
-    """The names of both sides' classes, or an error."""
-    if not trained or not classes:
-        unnamed = 'the data set' if trained else label
-        raise CheckpointError(
-            f'{unnamed} does not name its classes, so rows of {label} cannot '
-            'be copied by name: leave copy_classes out'
-        )
-    return trained, classes
-
-
 def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
-    """What to call the source, and its content."""
+    """Return a name for the source, and its content."""
     if isinstance(source, Mapping):
         return 'the given state_dict', source
-    # What is taken is copied into the model.
+    # Mapped, since loading copies the tensors that it needs into the model.
     checkpoint = read_checkpoint(source, mmap=True, without=TRAINING_STATE)
     choice = describe_choice(checkpoint)
     if choice:
@@ -292,6 +299,7 @@ def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return True if a name matches one of the patterns of `fnmatch`."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -300,75 +308,87 @@ def _in_backbone(name: str) -> str:
     return name.removeprefix('backbone.')
 
 
-def _norms(state: Iterable[str]) -> str:
-    """Return the outputs that have norms, for a message."""
+def _norms(state_dict: Iterable[str]) -> str:
+    """Return the numbers of the outputs that have norms, as text."""
     numbers = sorted(
         _in_backbone(name).removeprefix('norm').partition('.')[0]
-        for name in state
+        for name in state_dict
         if is_output_norm(_in_backbone(name)) and name.endswith('.weight')
     )
     return ', '.join(numbers) or 'none'
 
 
-def _guess(theirs: StateDict, mine: StateDict) -> list[str]:
-    """A sentence on which variants do not fit each other."""
-    looks, model = describe(theirs), describe(mine)
-    if looks is None or model is None or looks == model:
+def _describe_both(in_file: StateDict, in_model: StateDict) -> list[str]:
+    """Describe the variants of checkpoint and model if they differ.
+
+    Returns:
+        A list of one sentence, or [].
+    """
+    variant, expected = describe(in_file), describe(in_model)
+    if variant is None or expected is None or variant == expected:
         return []
-    return [f'It looks like {looks}, the model is {model}.']
+    return [f'It looks like {variant}, the model is {expected}.']
 
 
 def _load(
     model: nn.Module,
-    given: StateDict,
+    weights: StateDict,
     report: LoadReport,
-    forgiven: Callable[[str], bool],
+    is_forgiven: Callable[[str], bool],
     hints: Callable[[Shapes, Sequence[str]], list[str]],
     origin: Mapping[str, str] | None = None,
     allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
-    """Fill the lists of the report and the model, or raise."""
-    own = model.state_dict()
-    shapes = {
-        name: (tuple(value.shape), tuple(own[name].shape))
-        for name, value in given.items()
-        if name in own and value.shape != own[name].shape
-    }
-    fits = {
-        name: value
-        for name, value in given.items()
-        if name in own and name not in shapes
-    }
-    missing = [name for name in own if name not in given]
-    unexpected = [name for name in given if name not in own]
+    """Load weights into a model and fill the report, or raise.
 
-    def theirs(names: Iterable[str]) -> list[str]:
+    Args:
+        model: Model to load into.
+        weights: State_dict under the model's names.
+        report: Report whose lists are filled.
+        is_forgiven: Function that returns True for a name that may be
+            missing, unexpected or of another shape.
+        hints: Function that returns sentences on the likely cause, from the
+            shapes that differ and the names that are missing.
+        origin: Names in the checkpoint, for errors and report.
+        allow_nonfinite: See `check_numbers`.
+    """
+    model_state = model.state_dict()
+    shapes = {
+        name: (tuple(value.shape), tuple(model_state[name].shape))
+        for name, value in weights.items()
+        if name in model_state and value.shape != model_state[name].shape
+    }
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in model_state and name not in shapes
+    }
+    missing = [name for name in model_state if name not in weights]
+    unexpected = [name for name in weights if name not in model_state]
+
+    def in_checkpoint(names: Iterable[str]) -> list[str]:
         return [(origin or {}).get(name, name) for name in names]
 
     def unforgiven(names: Iterable[str]) -> list[str]:
-        return [name for name in names if not forgiven(name)]
+        return [name for name in names if not is_forgiven(name)]
 
-    wrong = {name: shapes[name] for name in unforgiven(shapes)}
-    lacking, extra = unforgiven(missing), unforgiven(unexpected)
-    if lacking or extra or wrong:
+    described = f'{report.label} ({report.source_format})'
+    wrong_shapes = {name: shapes[name] for name in unforgiven(shapes)}
+    wrong_missing = unforgiven(missing)
+    wrong_unexpected = unforgiven(unexpected)
+    if wrong_missing or wrong_unexpected or wrong_shapes:
         raise mismatch_error(
-            f'{report.label} ({report.source_format})',
-            len(own),
-            lacking,
-            theirs(extra),
-            wrong,
-            hints(wrong, lacking),
+            described,
+            len(model_state),
+            wrong_missing,
+            in_checkpoint(wrong_unexpected),
+            wrong_shapes,
+            hints(wrong_shapes, wrong_missing),
         )
-    check_numbers(
-        fits,
-        f'{report.label} ({report.source_format})',
-        own,
-        allow_nonfinite,
-        origin,
-    )
-    report.loaded = [name for name in fits if name not in report.resized]
+    check_numbers(fitting, described, model_state, allow_nonfinite, origin)
+    report.loaded = [name for name in fitting if name not in report.resized]
     report.missing = missing + list(shapes)
-    report.unexpected = theirs([*unexpected, *shapes])
-    model.load_state_dict(fits, strict=False)
+    report.unexpected = in_checkpoint([*unexpected, *shapes])
+    model.load_state_dict(fitting, strict=False)
     MMLogger.get_current_instance().info(report.summary())
     return report

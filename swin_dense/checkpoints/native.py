@@ -1,4 +1,4 @@
-"""From the names of one source to native ones and back, step by step."""
+"""Native parameter names, and the translation of source names to them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,8 +9,8 @@ from torch import Tensor
 from swin_dense.checkpoints.layouts.layout import Layout
 from swin_dense.checkpoints.layouts.tensors import StateDict
 
-# Computed anew by every model from its own window and image size; the last is
-# that of a language model.
+# Buffers that every model computes from its own window and image size. The
+# last one is of a language model.
 RECOMPUTED = re.compile(
     r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
     r'embeddings\.position_ids)$'
@@ -19,10 +19,15 @@ FAMILIES = dict(
     v1='Swin', v2='Swin V2', video='Video Swin', mlp='Swin-MLP', moe='Swin-MoE'
 )
 _STAGE = re.compile(r'layers\.(\d+)\.')
+_OUTPUT_NORM = re.compile(r'norm\d+\.')
 
 
 def family(native: Mapping[str, Any]) -> str:
-    """Which kind of Swin a backbone in native names is.
+    """Return which member of the family a backbone is.
+
+    Args:
+        native: Backbone in native names. The names of other sources differ in
+            ways that do not matter here.
 
     Returns:
         'v1', 'v2', 'video', 'mlp' or 'moe'.
@@ -34,58 +39,79 @@ def family(native: Mapping[str, Any]) -> str:
         return 'v2'
     if any('.spatial_mlp.' in name for name in native):
         return 'mlp'
-    # Their dense baselines have the position bias of Swin-MoE, too.
-    moe = any('._moe_layer.' in name or '.cpb_mlp.' in name for name in native)
-    return 'moe' if moe else 'v1'
+    # The dense baselines of Swin-MoE have its position bias, too.
+    is_moe = any(
+        '._moe_layer.' in name or '.cpb_mlp.' in name for name in native
+    )
+    return 'moe' if is_moe else 'v1'
+
+
+def is_output_norm(name: str) -> bool:
+    """Return True if a native name belongs to the norm of an output."""
+    return _OUTPUT_NORM.match(name) is not None
 
 
 def native_names(
     state_dict: Iterable[str], layout: Layout, prefix: str
 ) -> dict[str, str]:
-    """Native name of each name that belongs to the backbone.
+    """Return the native name of each name that belongs to the backbone.
 
     Args:
-        state_dict: All names.
-        layout: Of the backbone.
-        prefix: Of the backbone. Its classifier may be in it or next to it.
+        state_dict: All names of a checkpoint.
+        layout: Layout of the backbone.
+        prefix: Prefix of the backbone's names. The head of a classifier may
+            be inside or next to the backbone.
     """
     above = prefix_above(prefix)
-    own = {}
+    native_of = {}
     for name in state_dict:
         if name.startswith(prefix):
-            own[name] = layout.to_native(name[len(prefix) :])
+            native_of[name] = layout.to_native(name[len(prefix) :])
         for start in (prefix, above):
             rest = name[len(start) :] if name.startswith(start) else ''
-            for native, theirs in layout.outside_renames:
-                if rest.startswith(theirs):
-                    own[name] = native + rest[len(theirs) :]
+            for native, source in layout.outside_renames:
+                if rest.startswith(source):
+                    native_of[name] = native + rest[len(source) :]
     if layout.final_norm:
-        return renamed(own, 'norm.', last_norm(own.values()))
-    return own
+        return replace_prefix(
+            native_of, 'norm.', last_norm(native_of.values())
+        )
+    return native_of
 
 
 def prefix_above(prefix: str) -> str:
-    """The prefix of what is next to a backbone."""
+    """Return the prefix of the module that contains the backbone."""
     head, dot, _ = prefix[:-1].rpartition('.')
     return head + dot
 
 
 def decode(
-    state_dict: Mapping[str, Tensor], own: Mapping[str, str], layout: Layout
+    state_dict: Mapping[str, Tensor],
+    native_of: Mapping[str, str],
+    layout: Layout,
+    source: str,
 ) -> tuple[StateDict, dict[str, str]]:
-    """Native tensors, and where they are from.
+    """Return the tensors of a backbone under native names.
 
     Args:
-        state_dict: Theirs.
-        own: Native name for each of their names that counts.
-        layout: Theirs.
+        state_dict: State_dict of a checkpoint.
+        native_of: Native name of each name that belongs to the backbone.
+        layout: Layout of the backbone.
+        source: Name of the source, for the error.
+
+    Returns:
+        The native state_dict, and the name in the checkpoint of each native
+        name, except for tensors that are made of several.
+
+    Raises:
+        ValueError: If two names stand for the same tensor.
     """
     origin: dict[str, str] = {}
-    for theirs, native in own.items():
-        if origin.setdefault(native, theirs) != theirs:
+    for name, native in native_of.items():
+        if origin.setdefault(native, name) != name:
             raise ValueError(
-                f'a {layout.name} checkpoint with {origin[native]} and '
-                f'{theirs}, which both stand for {native}: leave one out'
+                f'a {source} checkpoint with {origin[native]} and '
+                f'{name}, which both stand for {native}: leave one out'
             )
     weights = {native: state_dict[name] for native, name in origin.items()}
     for change in layout.to_native_values:
@@ -94,14 +120,20 @@ def decode(
 
 
 def encode(weights: StateDict, layout: Layout, prefix: str) -> StateDict:
-    """Their names and tensors of native ones."""
+    """Return native tensors under the names of a layout.
+
+    Args:
+        weights: Backbone in native names.
+        layout: Layout of the target.
+        prefix: Prefix for the names of the backbone.
+    """
     for change in layout.from_native_values:
         weights = change(weights)
     result = {}
     for name, value in weights.items():
-        for native, theirs in layout.outside_renames:
+        for native, source in layout.outside_renames:
             if name.startswith(native):
-                name = theirs + name[len(native) :]
+                name = source + name[len(native) :]
                 break
         else:
             name = prefix + layout.from_native(name)
@@ -110,14 +142,16 @@ def encode(weights: StateDict, layout: Layout, prefix: str) -> StateDict:
 
 
 def last_norm(natives: Iterable[str]) -> str:
-    """Start of the names of the norm of the last output."""
+    """Return the prefix of the last output's norm, such as 'norm3.'."""
     stages = [int(m[1]) for m in map(_STAGE.match, natives) if m]
     return f'norm{max(stages, default=0)}.'
 
 
-def renamed(own: Mapping[str, str], old: str, new: str) -> dict[str, str]:
-    """The values that start with `old` start with `new`."""
+def replace_prefix(
+    names: Mapping[str, str], old: str, new: str
+) -> dict[str, str]:
+    """Return a mapping whose values start with `new` instead of `old`."""
     return {
         key: new + name[len(old) :] if name.startswith(old) else name
-        for key, name in own.items()
+        for key, name in names.items()
     }

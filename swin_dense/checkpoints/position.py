@@ -1,9 +1,9 @@
-"""Position biases and embeddings for other windows and image sizes.
+"""Resize position biases and embeddings to other windows and image sizes.
 
-Both are resized on the stored grid, bicubically as the official code does or
-by positions in geometric progression, and computed in float64.
+Both are resized on the stored grid, bicubically as in the official code or by
+positions in geometric progression, and computed in float64.
 
-M is the window, N the number of tokens, C channels.
+Letters in shapes: M window, N tokens, C channels.
 """
 
 from math import isqrt, prod
@@ -22,7 +22,12 @@ PATCH = 'patch_embed.proj.weight'
 
 
 class Resize(NamedTuple):
-    """What was resized from what to what, and by which method."""
+    """A resizing of a tensor.
+
+    Attributes:
+        what: Kind of tensor and both sizes, as text.
+        method: `bicubic` or `geometric`.
+    """
 
     what: str
     method: str
@@ -36,21 +41,21 @@ def resize_bias_table(
 ) -> Tensor:
     """Resize a table of relative position biases (Swin V1 and video).
 
-    Each head is resized alone, and one axis after the other: for images this
+    Each head is resized separately, one axis after the other. For images this
     is the official bicubic interpolation. For clips the official code resizes
-    height and width alone; time is resized here in the same way.
+    height and width only; here time is resized in the same way.
 
     Args:
-        table: `(rows, heads)`, one row per offset of the source window: the
-            product of 2M - 1 over its axes.
-        source_window: Window of the table in tokens, M for a square or one
+        table: Table `(rows, heads)`, one row per offset of the source window:
+            the product of 2M - 1 over its axes.
+        source_window: Window of the table in tokens: M for a square, or one
             number per axis.
-        target_window: Window that it is wanted for.
+        target_window: New window in tokens.
         method: `bicubic` or `geometric`.
 
     Returns:
-        The table for the target window, in the same type; the table itself
-        where the windows are equal.
+        Table `(new rows, heads)` for the target window, in the same type; the
+        table itself if the windows are equal.
 
     Raises:
         ValueError: If the table has not as many rows as the source window
@@ -70,35 +75,36 @@ def resize_bias_table(
         )
     if source == target:
         return table
-    grid = table.unflatten(0, source)
-    return resize_grid(grid, target, method).flatten(0, -2)
+    grid = table.unflatten(0, source)  # (*source, heads)
+    grid = resize_grid(grid, target, method)  # (*target, heads)
+    return grid.flatten(0, -2)  # (prod(target), heads)
 
 
 def resize_absolute_embedding(
     embedding: Tensor, target_grid: Grid, source_grid: Grid | None = None
 ) -> Tensor:
-    """Resize an absolute position embedding, bicubically.
+    """Resize an absolute position embedding bicubically.
 
     Args:
-        embedding: `(1, N, C)`, or `(1, C, h, w)` as in the official dense
-            code.
-        target_grid: Grid (height, width) that it is wanted for, in tokens.
-        source_grid: Grid that `(1, N, C)` was made for; by default the
-            target's where N fits, else a square.
+        embedding: Embedding `(1, N, C)`, or `(1, C, h, w)` as in the official
+            dense code.
+        target_grid: New grid (height, width), in tokens.
+        source_grid: Grid of an embedding `(1, N, C)`; by default the target
+            grid if N fits it, else a square.
 
     Returns:
-        `(1, N, C)` for the target grid, in the same type.
+        Embedding `(1, N, C)` for the target grid, in the same type.
 
     Raises:
-        ValueError: If N does not make the source grid.
+        ValueError: If N is not the number of tokens of the source grid.
     """
     if embedding.ndim == 4:
         source_grid = tuple(embedding.shape[2:])
-        embedding = embedding.flatten(2).transpose(1, 2)
+        embedding = embedding.flatten(2).transpose(1, 2)  # (1, N, C)
     tokens = embedding.shape[1]
     if source_grid is None:
         fits = tokens == prod(target_grid)
-        source_grid = target_grid if fits else (isqrt(tokens), isqrt(tokens))
+        source_grid = target_grid if fits else embedding_grid(embedding)
     if embedding.ndim != 3 or prod(source_grid) != tokens:
         raise ValueError(
             f'an absolute embedding (1, N, C) for {source_grid} tokens has '
@@ -107,33 +113,49 @@ def resize_absolute_embedding(
         )
     if tuple(source_grid) == tuple(target_grid):
         return embedding
-    grid = embedding[0].unflatten(0, source_grid)
-    return resize_grid(grid, target_grid, 'bicubic').flatten(0, 1)[None]
+    grid = embedding[0].unflatten(0, source_grid)  # (h, w, C)
+    grid = resize_grid(grid, target_grid, 'bicubic')
+    return grid.flatten(0, 1)[None]  # (1, N, C)
+
+
+def embedding_grid(embedding: Tensor) -> Grid:
+    """Return the grid (height, width) of an absolute embedding, in tokens.
+
+    Args:
+        embedding: Embedding `(1, C, h, w)` as in the official dense code, or
+            `(1, N, C)`, whose grid is taken for a square.
+    """
+    if embedding.ndim == 4:
+        return tuple(embedding.shape[2:])
+    side = isqrt(embedding.shape[1])
+    return side, side
 
 
 def inflate(
     state_dict: dict[str, Tensor], depth: int, patch_depth: int
 ) -> dict[str, Tensor]:
-    """Make weights for clips of weights for images (Video Swin, section 3.3).
+    """Turn weights for images into weights for clips.
 
-    A clip of equal frames then gives what the image gave: each step in time
-    has the bias of none, and the patch embedding averages over frames.
+    Video Swin paper, section 3.3. A clip of equal frames then has the
+    features of the image: all offsets in time have the bias of offset 0, and
+    the patch embedding averages over frames.
 
     Args:
-        state_dict: A V1 backbone for images, in native names.
+        state_dict: Swin V1 backbone for images, in native names.
         depth: Window in time, in tokens.
         patch_depth: Patch in time, in frames.
 
     Returns:
-        The backbone for clips, with windows of `(depth, h, w)`.
+        State_dict of the backbone for clips, with windows `(depth, h, w)`.
     """
     inflated = {}
     for name, value in state_dict.items():
         if name == PATCH:
+            # (C, 3, p, p), then (C, 3, patch_depth, p, p)
             value = value[:, :, None].expand(-1, -1, patch_depth, -1, -1)
             value = value / patch_depth
         elif name.endswith(TABLE):
-            value = value.repeat(2 * depth - 1, 1)
+            value = value.repeat(2 * depth - 1, 1)  # (rows, heads)
         inflated[name] = value
     return inflated
 
@@ -145,29 +167,29 @@ def fit_position(
     method: str = 'bicubic',
     source_window: Grid | None = None,
 ) -> tuple[Tensor, Resize | None]:
-    """Resize a value of a checkpoint if it depends on window or image size.
+    """Resize a tensor of a checkpoint if it depends on window or image size.
 
     Args:
-        model: Backbone; its parts say what window or grid they have.
-        name: Native name that exists in the model.
-        value: What the checkpoint has under it.
-        method: How bias tables are resized: `bicubic` or `geometric`.
-        source_window: Window of a bias table; by default what
-            `find_window` makes of its rows.
+        model: Backbone, whose modules have the new windows and grid.
+        name: Native name of a parameter of the model.
+        value: Tensor of that name in the checkpoint.
+        method: Method to resize bias tables: `bicubic` or `geometric`.
+        source_window: Window of a bias table, in tokens per axis; by default
+            the one that `find_window` derives from its rows.
 
     Returns:
-        The value for the model, and what was resized, if anything. The value
-        as it is where nothing has to be done, or can be: another number of
-        heads or channels is left for the caller to find.
+        The tensor for the model, and the resizing, or None if the tensor is
+        unchanged. A tensor of another number of heads or channels is not
+        changed either: the caller will find that it does not fit.
 
     Raises:
-        ValueError: If the table fits no window, or several.
+        ValueError: If a bias table fits no window, or several.
     """
     path, _, leaf = name.rpartition('.')
-    part: Any = model.get_submodule(path)
-    own = getattr(part, leaf)
-    if leaf == TABLE and value.shape[1:] == own.shape[1:]:
-        target = tuple(part.window_size)
+    module: Any = model.get_submodule(path)
+    parameter = getattr(module, leaf)
+    if leaf == TABLE and value.shape[1:] == parameter.shape[1:]:
+        target = tuple(module.window_size)
         if source_window is None:
             source_window = find_window(
                 len(value), len(target), expected=target
@@ -180,14 +202,14 @@ def fit_position(
             resize_bias_table(value, source, target, method),
             Resize(f'bias tables {change}', method),
         )
-    if leaf == EMBEDDING and value.shape != own.shape:
-        stored = value.flatten(2).mT if value.ndim == 4 else value
-        side = isqrt(stored.shape[1])
-        source = tuple(value.shape[2:]) if value.ndim == 4 else (side, side)
-        target = part.pretrain_grid
-        if stored.shape[1:] != (prod(source), own.shape[2]):
+    if leaf == EMBEDDING and value.shape != parameter.shape:
+        # (1, N, C)
+        embedding = value.flatten(2).mT if value.ndim == 4 else value
+        source = embedding_grid(value)
+        target = module.pretrain_grid
+        if embedding.shape[1:] != (prod(source), parameter.shape[2]):
             return value, None
-        resized = resize_absolute_embedding(stored, target, source)
+        resized = resize_absolute_embedding(embedding, target, source)
         if source == target:
             return resized, None
         change = _change(source, target)
@@ -196,11 +218,11 @@ def fit_position(
 
 
 def _change(source: Grid, target: Grid) -> str:
-    """Both sizes."""
+    """Return both sizes as text."""
     return f'{format_size(source)} -> {format_size(target)}'
 
 
 def _offsets(window: IntOrGrid) -> Grid:
-    """Relative offsets per axis of a window."""
+    """Return the number of relative offsets on each axis of a window."""
     axes = (window, window) if isinstance(window, int) else tuple(window)
     return tuple(2 * size - 1 for size in axes)

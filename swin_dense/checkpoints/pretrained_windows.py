@@ -1,11 +1,13 @@
-"""By which window Swin V2 divides the offsets that its log-MLP sees.
+"""The pretrained window of Swin V2.
 
-It belongs to the weights, but is no tensor. Official files tell it by a
-buffer; checkpoints of this package record it in their metadata:
+The log-MLP sees each offset divided by this window, so weights are only
+correct together with it. It is not a parameter. Official checkpoints imply it
+by a buffer (`relative_coords_table`); checkpoints of this package record it
+in their metadata:
 
-- `pretrained_window_sizes`: per stage; 0 where offsets are divided by the
-  window in use, which shrinks to small maps;
-- `window_sizes`: per stage, the nominal window of the model that was trained.
+- `pretrained_window_sizes`: per stage; 0 if offsets are divided by the window
+  in use, which shrinks to small maps;
+- `window_sizes`: per stage, the nominal window of the trained model.
 """
 
 import re
@@ -24,55 +26,65 @@ _STAGE = re.compile(r'(?:^|\.)layers\.(\d+)\.blocks\.\d+\.attn$')
 
 
 def stage_number(path: str) -> int:
-    """The stage of an attention module, by its name in any model."""
-    found = _STAGE.search(path)
-    assert found, path
-    return int(found[1])
+    """Return the stage of an attention module from its name in any model."""
+    match = _STAGE.search(path)
+    assert match, path
+    return int(match[1])
 
 
-def pretrained_windows(
-    converted: BackboneFile,
-    stored: Mapping[str, Tensor],
-    recorded: Mapping[str, Any],
-) -> dict[str, Grid]:
-    """The window that divides the offsets in each block of a file.
+def pretrained_windows(file: BackboneFile) -> dict[str, Grid]:
+    """Return the pretrained window of each attention module of a checkpoint.
 
     Args:
-        converted: The backbone of the file.
-        stored: All tensors of the file under its own names.
-        recorded: What this package recorded in the file.
+        file: Backbone of the checkpoint.
 
     Returns:
-        Native names of the attention modules and windows in tokens, 0 for the
-        window in use, as far as the file tells.
+        Window in tokens per axis by native name of the module; 0 for the
+        window in use. Modules whose window is not recorded are left out.
     """
     parents = {
-        name[: -len(LOG_MLP)]: converted.origin[name].rsplit('.', 3)[0]
-        for name in converted.state_dict
+        name[: -len(LOG_MLP)]: file.origin[name].rsplit('.', 3)[0]
+        for name in file.weights
         if name.endswith(LOG_MLP)
     }
-    return _windows(parents, stored, recorded)
+    return _windows(parents, file.stored, file.recorded)
 
 
-def windows_for(
+def pretrained_windows_for(
     model: nn.Module, stored: Mapping[str, Tensor], recorded: Mapping[str, Any]
 ) -> dict[str, Grid]:
-    """The same for a model whose names are those of the file."""
+    """Return the pretrained windows of a whole model from a checkpoint.
+
+    Args:
+        model: Model with the parameter names of the checkpoint.
+        stored: All tensors of the checkpoint.
+        recorded: Metadata that this package recorded in it.
+
+    Returns:
+        See `pretrained_windows`; by names in the model.
+    """
     return _windows(
         {path: path for path in _attentions(model)}, stored, recorded
     )
 
 
 def recorded_windows(recorded: Mapping[str, Any]) -> dict[int, Grid]:
-    """The window of each stage of the model that was trained, if recorded."""
-    return _by_number(recorded.get('window_sizes'))
+    """Return the nominal window of each stage of the trained model.
+
+    Args:
+        recorded: Metadata that this package recorded in a checkpoint.
+
+    Returns:
+        Window in tokens per axis by stage; {} if it is not recorded.
+    """
+    return _by_stage(recorded.get('window_sizes'))
 
 
 def first_per_stage(windows: Mapping[str, Grid]) -> tuple[Grid, ...]:
-    """The window of the first block of each stage.
+    """Return the window of the first block of each stage.
 
     Args:
-        windows: By name of the attention module.
+        windows: Windows by name of the attention module.
     """
     stages: dict[int, Grid] = {}
     for path, window in windows.items():
@@ -81,96 +93,106 @@ def first_per_stage(windows: Mapping[str, Grid]) -> tuple[Grid, ...]:
 
 
 def window_record(model: nn.Module) -> dict[str, Any]:
-    """What a checkpoint of a model has to record, if anything."""
-    parts = _attentions(model)
-    if not parts:
+    """Return the windows that a checkpoint of a model has to record.
+
+    Returns:
+        `window_sizes` and `pretrained_window_sizes`, a list for each stage;
+        {} if the model has no Swin V2.
+    """
+    attentions = _attentions(model)
+    if not attentions:
         return {}
     return {
         key: [
             list(window)
             for window in first_per_stage(
-                {path: getattr(part, name) for path, part in parts.items()}
+                {
+                    path: getattr(attention, attribute)
+                    for path, attention in attentions.items()
+                }
             )
         ]
-        for key, name in (
+        for key, attribute in (
             ('window_sizes', 'window_size'),
             ('pretrained_window_sizes', 'pretrained_window_size'),
         )
     }
 
 
-def fit_coordinates(
+def choose_pretrained_windows(
     model: nn.Module, windows: Mapping[str, Grid], recorded: Mapping[str, Any]
 ) -> tuple[dict[str, Grid], list[str]]:
-    """What blocks of a model must learn of a file.
+    """Choose the pretrained window of each attention module of a model.
 
-    What the model was told stays, whatever the file says.
+    A window that the caller gave to the model is kept.
 
     Args:
         model: Backbone, or a whole model.
-        windows: The window that divides offsets in the file, by the model's
-            names; 0 for the window in use.
-        recorded: What this package recorded in the file.
+        windows: Pretrained windows of the checkpoint by names in the model; 0
+            for the window in use.
+        recorded: Metadata that this package recorded in the checkpoint.
 
     Returns:
-        For `set_coordinates`, and notes on it, a line each.
+        Windows to set by `set_pretrained_windows`, and a line for each kind of
+        change.
     """
-    trained = recorded_windows(recorded)
-    coordinates = {}
+    nominal = recorded_windows(recorded)
+    chosen = {}
     notes: Counter[str] = Counter()
-    for path, part in _attentions(model).items():
+    for path, attention in _attentions(model).items():
         if path not in windows:
             continue
-        told, own = tuple(part.pretrained_window_size), tuple(part.window_size)
-        unit: Grid | None = windows[path]
-        if unit is not None and not any(unit):
-            unit = trained.get(stage_number(path))
-        if part.cpb_mlp.window_was_given:
-            if unit and told != unit:
+        in_model = tuple(attention.pretrained_window_size)
+        window = tuple(attention.window_size)
+        in_file: Grid | None = windows[path]
+        if in_file is not None and not any(in_file):
+            in_file = nominal.get(stage_number(path))
+        if attention.cpb_mlp.window_was_given:
+            if in_file and in_model != in_file:
                 notes[
                     'log-MLP reads offsets in units of '
-                    f'{format_size(told)} windows as the model says, though '
-                    'the '
-                    f'file is of {format_size(unit)}'
+                    f'{format_size(in_model)} windows as the model says, '
+                    f'though the file is of {format_size(in_file)}'
                 ] += 1
-        elif unit and unit != own:
-            coordinates[path] = unit
+        elif in_file and in_file != window:
+            chosen[path] = in_file
             notes[
-                f'log-MLP of {format_size(unit)} windows evaluated for '
-                f'{format_size(own)}'
+                f'log-MLP of {format_size(in_file)} windows evaluated for '
+                f'{format_size(window)}'
             ] += 1
         else:
-            coordinates[path] = windows[path]
+            chosen[path] = windows[path]
     lines = [f'{note} in {count} blocks' for note, count in notes.items()]
-    if coordinates and notes:
+    if chosen and notes:
         lines.append(
-            f'pretrained_window_sizes={first_per_stage(coordinates)} was read '
-            'from '
+            f'pretrained_window_sizes={first_per_stage(chosen)} was read from '
             'the file; checkpoints of DenseRunner go on to record it, for '
             'any other runner write it into the config'
         )
-    return coordinates, lines
+    return chosen, lines
 
 
-def set_coordinates(model: nn.Module, coordinates: Mapping[str, Grid]) -> None:
-    """Let blocks divide offsets by other windows.
+def set_pretrained_windows(
+    model: nn.Module, windows: Mapping[str, Grid]
+) -> None:
+    """Set the pretrained windows of attention modules.
 
     Args:
-        model: Whose weights have just been loaded: no table of biases of its
-            own is older.
-        coordinates: What `fit_coordinates` found.
+        model: Model whose weights were loaded just before, so that no module
+            keeps a table of biases.
+        windows: Windows that `choose_pretrained_windows` returned.
     """
-    for path, window in coordinates.items():
+    for path, window in windows.items():
         bias: Any = model.get_submodule(f'{path}.cpb_mlp')
         bias.pretrained_window_size = window
 
 
 def _attentions(model: nn.Module) -> dict[str, Any]:
-    """The attention modules that have a log-MLP."""
+    """Return the attention modules of Swin V2 by name."""
     return {
-        path: part
-        for path, part in model.named_modules()
-        if _STAGE.search(path) and hasattr(part, 'pretrained_window_size')
+        path: module
+        for path, module in model.named_modules()
+        if _STAGE.search(path) and hasattr(module, 'pretrained_window_size')
     }
 
 
@@ -179,18 +201,24 @@ def _windows(
     stored: Mapping[str, Tensor],
     recorded: Mapping[str, Any],
 ) -> dict[str, Grid]:
-    """What divides offsets, by the names that stand for those of the file."""
-    known = _by_number(recorded.get('pretrained_window_sizes'))
+    """Return the pretrained window of each attention module.
+
+    Args:
+        parents: Name in the checkpoint of each module by the wanted name.
+        stored: All tensors of the checkpoint.
+        recorded: Metadata of the checkpoint; it wins over buffers.
+    """
+    by_stage = _by_stage(recorded.get('pretrained_window_sizes'))
     windows = {}
-    for path, theirs in parents.items():
-        table = stored.get(f'{theirs}.relative_coords_table')
-        if stage_number(path) in known:
-            windows[path] = known[stage_number(path)]
+    for path, parent in parents.items():
+        table = stored.get(f'{parent}.relative_coords_table')
+        if stage_number(path) in by_stage:
+            windows[path] = by_stage[stage_number(path)]
         elif table is not None:
             windows[path] = normalising_window(table)
     return windows
 
 
-def _by_number(windows: Any) -> dict[int, Grid]:
-    """A recorded list as windows by stage."""
+def _by_stage(windows: Any) -> dict[int, Grid]:
+    """Return a recorded list of windows as a mapping from stage to window."""
     return {stage: tuple(window) for stage, window in enumerate(windows or ())}

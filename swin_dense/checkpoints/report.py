@@ -1,4 +1,4 @@
-"""The report of a loaded checkpoint, and the error for one that does not fit."""
+"""The report of a loaded checkpoint, and the error if it does not fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.wording import first_few
 
 Shape = tuple[int, ...]
+_SHOWN = 3  # names in a list
 
 
 @dataclass
@@ -45,17 +46,17 @@ class LoadReport:
         if self.missing:
             counts.append(
                 f'{len(self.missing)} keep their initial values '
-                f'({first_few(self.missing)})'
+                f'({first_few(self.missing, _SHOWN)})'
             )
         if self.unexpected:
             counts.append(
                 f'{len(self.unexpected)} of the file not used '
-                f'({first_few(self.unexpected)})'
+                f'({first_few(self.unexpected, _SHOWN)})'
             )
         if self.dropped:
             counts.append(
                 f'{len(self.dropped)} dropped by rule '
-                f'({first_few(self.dropped)})'
+                f'({first_few(self.dropped, _SHOWN)})'
             )
         line = f'{self.label} ({self.source_format}): {", ".join(counts)}'
         return '; '.join([line, *self.notes])
@@ -84,12 +85,12 @@ def mismatch_error(
     if missing:
         problems.append(
             f'{len(missing)} of {num_tensors} tensors of the model are not '
-            f'in the file ({first_few(missing)})'
+            f'in the file ({first_few(missing, _SHOWN)})'
         )
     if unexpected:
         problems.append(
             f'{len(unexpected)} of the file are not in the model '
-            f'({first_few(unexpected)})'
+            f'({first_few(unexpected, _SHOWN)})'
         )
     if shapes:
         lines = [
@@ -98,7 +99,7 @@ def mismatch_error(
         ]
         problems.append(
             f'{len(shapes)} have another shape '
-            f'({first_few(lines, separator="; ")})'
+            f'({first_few(lines, _SHOWN, "; ")})'
         )
     text = f'{label} is not for this model: {"; ".join(problems)}.'
     return CheckpointError(' '.join([text, *hints]))

@@ -1,4 +1,4 @@
-"""A whole checkpoint for another window, under the names that it has."""
+"""Resize a whole checkpoint to another window, keeping its names."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,17 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from swin_dense.checkpoints.adapt import source_windows
-from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.finite import check_numbers
 from swin_dense.checkpoints.layouts.translate import (
     BackboneFile,
-    convert,
-    extract_state_dict,
+    read_backbone,
 )
 from swin_dense.checkpoints.native import RECOMPUTED, family
 from swin_dense.checkpoints.position import (
     EMBEDDING,
     PATCH,
     TABLE,
+    embedding_grid,
     resize_absolute_embedding,
     resize_bias_table,
 )
@@ -35,10 +34,10 @@ from swin_dense.ops.grid import Grid
 
 INDEX = 'relative_position_index'
 COORDINATES = 'relative_coords_table'
-# Tokens. A larger window is more likely meant in pixels: the largest that the
-# papers use is 56.
+# Tokens. A larger window is probably given in pixels: the largest window in
+# the papers is 56.
 _LARGEST = 128
-# The state of a training run belongs to tensors of the old sizes.
+# Keys of the state of a training run, which is for tensors of the old sizes.
 _TRAINING = (
     'optimizer',
     'lr_scheduler',
@@ -51,13 +50,13 @@ _TRAINING = (
 
 
 class ResizedTensor(NamedTuple):
-    """One tensor that depends on the window or the image size.
+    """A tensor that depends on the window or the image size.
 
     Attributes:
-        name: As the file calls it.
+        name: Name in the checkpoint.
         heads: Attention heads; 0 for an absolute embedding.
-        before: Window in tokens, or grid of an embedding.
-        after: The same after the transfer.
+        before: Old window in tokens, or old grid of an embedding.
+        after: New window, or new grid.
     """
 
     name: str
@@ -70,14 +69,16 @@ class Resized(NamedTuple):
     """A checkpoint for another window.
 
     Attributes:
-        checkpoint: Of the same layout as the source.
-        rows: What was resized or, of Swin V2, is evaluated anew.
-        left_out: Names of buffers and training state that no longer fit.
-        metadata: To be recorded: `window`, `from_windows`, `method`, and of
-            Swin V2 `pretrained_window_sizes`.
-        source: The backbone of the source.
-        windows: Before the transfer, by native name of the table, or of the
-            attention module in Swin V2, where it is what normalises offsets.
+        checkpoint: Checkpoint in the layout of the source.
+        rows: Tensors that were resized, or log-MLPs of Swin V2, which compute
+            the bias of the new window.
+        left_out: Names of buffers and keys of training state that no longer
+            fit.
+        metadata: Metadata to record: `window`, `from_windows`, `method`, and
+            for Swin V2 `pretrained_window_sizes`.
+        source: Backbone of the source.
+        windows: Old windows by native name of the table. For Swin V2,
+            pretrained windows by native name of the attention module.
     """
 
     checkpoint: Mapping[str, Any]
@@ -98,46 +99,42 @@ def resize_checkpoint(
     label: str = 'the checkpoint',
     allow_nonfinite: Sequence[str] = (),
 ) -> Resized:
-    """Transfer a backbone, or the one inside a whole model, to a window.
+    """Resize a backbone, or the one inside a whole model, to another window.
 
-    Bias tables are resized. Swin V2 has none: it is recorded by which window
-    its offsets are divided, which a model for the new window has to know.
-    Buffers that say the window are made for the new one; masks, which also
-    depend on the image, are left out, since every model makes its own.
+    Bias tables are resized. Swin V2 has none: its pretrained windows are
+    recorded, which a model for the new window needs. Buffers that depend on
+    the window are replaced by those of the new one. Masks, which also depend
+    on the image size, are left out, since every model computes its own.
 
     Args:
-        checkpoint: In any known format.
+        checkpoint: Checkpoint of any known source.
         window: New window in tokens: one number for images, or one per axis.
-        method: How tables are resized: `bicubic` or `geometric`.
-        source_window: Window of the file, where it does not say.
-        image_size: Size in pixels that the weights are for, one number or
-            height and width. An absolute embedding is resized to it, and a
-            window beyond the last map is refused.
-        label: What errors call the checkpoint.
-        allow_nonfinite: Patterns as of `fnmatch` for native names that may
-            hold NaN or infinite numbers.
+        method: Method to resize tables: `bicubic` or `geometric`.
+        source_window: Window of the checkpoint in tokens, if it does not
+            record one.
+        image_size: Image size in pixels for the new checkpoint: one number,
+            or height and width. An absolute embedding is resized to it, and a
+            window larger than the last map is refused.
+        label: Name of the checkpoint in errors.
+        allow_nonfinite: Patterns of `fnmatch` for native names that may hold
+            NaN or infinite values.
 
     Returns:
-        The new checkpoint, which shares all other tensors with the given one,
-        and what was done.
+        The new checkpoint, which shares all other tensors with the source,
+        and a record of the changes.
 
     Raises:
-        CheckpointError: If numbers are of another kind, NaN or infinite.
-        ValueError: If the format is not known, the window makes no sense or
-            that of the file cannot be told.
+        CheckpointError: If weights are not floating-point or not finite.
+        ValueError: If the source is unknown, the new window is impossible, or
+            the window of the checkpoint is unknown.
     """
-    stored = extract_state_dict(checkpoint)
-    converted = convert(stored)
-    weights = converted.state_dict
+    file = read_backbone(checkpoint)
+    weights = file.weights
     check_numbers(
-        weights,
-        label,
-        allow_nonfinite=allow_nonfinite,
-        origin=converted.origin,
+        weights, label, allow_nonfinite=allow_nonfinite, origin=file.origin
     )
     target = _check_window(weights, window, image_size)
-    recorded = metadata_of(checkpoint)
-    given = (
+    source = (
         None
         if source_window is None
         else _per_axis(source_window, len(target), 'source_window')
@@ -146,48 +143,46 @@ def resize_checkpoint(
     rows = []
     metadata: dict[str, Any] = dict(method=method, window=list(target))
 
-    windows = source_windows(converted, stored, recorded, given)
+    windows = source_windows(file, source)
     for name, before in windows.items():
-        theirs = converted.origin[name]
-        table = weights[name]
-        rows.append(ResizedTensor(theirs, table.shape[1], before, target))
-        changed[theirs] = resize_bias_table(table, before, target, method)
-        changed[theirs.replace(TABLE, INDEX)] = relative_index(target)
+        stored_name, table = file.origin[name], weights[name]
+        rows.append(ResizedTensor(stored_name, table.shape[1], before, target))
+        changed[stored_name] = resize_bias_table(table, before, target, method)
+        changed[stored_name.replace(TABLE, INDEX)] = relative_index(target)
     if any(name.endswith(LOG_MLP) for name in weights):
-        windows = _units(converted, stored, recorded, given)
+        windows = _log_mlp_windows(file, source)
         metadata['method'] = 'log-MLP'
         metadata['pretrained_window_sizes'] = [
             list(window) for window in first_per_stage(windows)
         ]
         for path, before in windows.items():
-            theirs = converted.origin[path + LOG_MLP]
-            parent = theirs.rsplit('.', 3)[0]
+            stored_name = file.origin[path + LOG_MLP]
+            parent = stored_name.rsplit('.', 3)[0]
             heads = len(weights[f'{path}.cpb_mlp.2.weight'])
-            rows.append(ResizedTensor(theirs, heads, before, target))
+            rows.append(ResizedTensor(stored_name, heads, before, target))
             changed[f'{parent}.{INDEX}'] = relative_index(target)
-            changed[f'{parent}.{COORDINATES}'] = log_coordinates(
-                target, before
-            ).unflatten(0, [2 * w - 1 for w in target])
+            coordinates = log_coordinates(target, before)
+            # (2h - 1, 2w - 1, 2)
+            changed[f'{parent}.{COORDINATES}'] = coordinates.unflatten(
+                0, [2 * w - 1 for w in target]
+            )
     if not rows:
         raise ValueError('has no position biases that depend on a window')
     if image_size is not None and EMBEDDING in weights:
-        rows.append(_resize_embedding(converted, stored, image_size, changed))
+        rows.append(_resize_embedding(file, image_size, changed))
     metadata['from_windows'] = [
         list(w) for w in dict.fromkeys(windows.values())
     ]
 
-    prefix = converted.source.prefix
     left_out = [
         name
-        for name in stored
-        if name.startswith(prefix)
+        for name in file.stored
+        if name.startswith(file.recognised.prefix)
         and RECOMPUTED.search(name)
         and name not in changed
     ]
-    result, training = _replace(checkpoint, stored, changed, left_out)
-    return Resized(
-        result, rows, left_out + training, metadata, converted, windows
-    )
+    result, training = _replace(checkpoint, file.stored, changed, left_out)
+    return Resized(result, rows, left_out + training, metadata, file, windows)
 
 
 def _check_window(
@@ -195,20 +190,20 @@ def _check_window(
     window: Sequence[int],
     image_size: Sequence[int] | None,
 ) -> Grid:
-    """The new window per axis, if it makes sense."""
-    kind = family(weights)
-    if kind == 'mlp':
+    """Return the new window per axis, or raise if it is impossible."""
+    member = family(weights)
+    if member == 'mlp':
         raise ValueError(
             'is a Swin-MLP: its weights mix the tokens of windows of one '
             'size, and there is no transfer to another'
         )
-    if len(window) == 3 and kind != 'video':
+    if len(window) == 3 and member != 'video':
         raise ValueError(
             f'is for images, got the window {tuple(window)} of three axes: '
             'give one or two numbers; a model for clips takes the file as it '
             'is and repeats it in time (pretrained2d=True)'
         )
-    target = _per_axis(window, 3 if kind == 'video' else 2, 'window')
+    target = _per_axis(window, 3 if member == 'video' else 2, 'window')
     if min(target[-2:]) < 2 or max(target) > _LARGEST:
         raise ValueError(
             f'window must be between 2 and {_LARGEST} tokens, got {target}: '
@@ -228,73 +223,77 @@ def _check_window(
     return target
 
 
-def _per_axis(numbers: Sequence[int], axes: int, what: str) -> Grid:
+def _per_axis(numbers: Sequence[int], axes: int, argument: str) -> Grid:
+    """Return a positive number for each axis, or raise."""
     values = tuple(numbers)
     if len(values) == 1 and axes == 2:
         values *= 2
     if len(values) != axes or min(values) < 1:
-        wanted = (
+        expected = (
             'time, height and width'
             if axes == 3
-            else ('one positive number or two, height and width')
+            else 'one positive number or two, height and width'
         )
         raise ValueError(
-            f'{what} must be {wanted} for these weights, got {values}'
+            f'{argument} must be {expected} for these weights, got {values}'
         )
     return values
 
 
-def _units(
-    converted: BackboneFile,
-    stored: Mapping[str, Tensor],
-    recorded: Mapping[str, Any],
-    given: Grid | None,
+def _log_mlp_windows(
+    file: BackboneFile, source: Grid | None
 ) -> dict[str, Grid]:
-    """The window that normalises offsets, per attention module of V2."""
-    told = pretrained_windows(converted, stored, recorded)
-    trained = recorded_windows(recorded)
-    units = {}
-    for name in converted.state_dict:
+    """Return the pretrained window of each attention module of Swin V2.
+
+    Args:
+        file: Backbone of the checkpoint.
+        source: Window that the caller gave, in tokens per axis.
+
+    Raises:
+        ValueError: If a window is unknown.
+    """
+    pretrained = pretrained_windows(file)
+    nominal = recorded_windows(file.recorded)
+    windows = {}
+    for name in file.weights:
         if not name.endswith(LOG_MLP):
             continue
         path = name[: -len(LOG_MLP)]
-        parent = converted.origin[name].rsplit('.', 3)[0]
-        index = stored.get(f'{parent}.{INDEX}')
-        unit = given or told.get(path)
-        if unit is not None and not any(unit):  # the window in use
-            unit = trained.get(stage_number(path))
-        if unit is None and index is not None:
+        parent = file.origin[name].rsplit('.', 3)[0]
+        index = file.stored.get(f'{parent}.{INDEX}')
+        window = source or pretrained.get(path)
+        if window is not None and not any(window):  # the window in use
+            window = nominal.get(stage_number(path))
+        if window is None and index is not None:
             side = isqrt(isqrt(index.numel()))
-            unit = (side, side)
-        if unit is None:
+            window = (side, side)
+        if window is None:
             raise ValueError(
                 'is a Swin V2 that does not say with which window it was '
                 'trained: give source_window (--from-window on the command '
                 'line)'
             )
-        units[path] = unit
-    return units
+        windows[path] = window
+    return windows
 
 
 def _resize_embedding(
-    converted: BackboneFile,
-    stored: Mapping[str, Tensor],
+    file: BackboneFile,
     image_size: Sequence[int],
     changed: dict[str, Tensor],
 ) -> ResizedTensor:
-    """Resize the absolute embedding, keeping the layout it is stored in."""
-    name = converted.origin[EMBEDDING]
-    value = stored[name]
-    patch = converted.state_dict[PATCH].shape[-1]
+    """Resize the absolute embedding, keeping the order of its axes."""
+    name = file.origin[EMBEDDING]
+    value = file.stored[name]
+    patch = file.weights[PATCH].shape[-1]
     height, width = _per_axis(image_size, 2, 'image_size')
     grid = (height // patch, width // patch)
-    side = isqrt(value.shape[1])
-    before = tuple(value.shape[2:]) if value.ndim == 4 else (side, side)
+    before = embedding_grid(value)
     resized = resize_absolute_embedding(
         value, grid, None if value.ndim == 4 else before
     )
     if value.ndim == 4:
-        resized = resized.mT.unflatten(2, grid).contiguous()
+        resized = resized.mT.unflatten(2, grid).contiguous()  # (1, C, h, w)
     changed[name] = resized
     return ResizedTensor(name, 0, before, grid)
 
@@ -305,10 +304,16 @@ def _replace(
     changed: Mapping[str, Tensor],
     left_out: Sequence[str],
 ) -> tuple[Mapping[str, Any], list[str]]:
-    """A copy of the checkpoint, whatever its wrappers, with other tensors.
+    """Return a copy of a checkpoint with other tensors, in the same wrappers.
+
+    Args:
+        checkpoint: Checkpoint to copy.
+        stored: All tensors of the checkpoint by name.
+        changed: New tensors by name.
+        left_out: Names of tensors to leave out.
 
     Returns:
-        The copy, and what was left out as it belongs to a training run.
+        The copy, and the keys of training state that were left out.
     """
     new: dict[int, Tensor | None] = {
         id(stored[name]): None for name in left_out
@@ -316,24 +321,24 @@ def _replace(
     for name, value in changed.items():
         if name in stored:
             old = stored[name]
-            # Buffers are stored flat, or with an axis of one in front.
+            # Buffers are stored flat, or with leading axes of size 1.
             shape = [-1] if old.ndim == 1 else [1] * (old.ndim - value.ndim)
             shape += [] if old.ndim == 1 else list(value.shape)
             new[id(old)] = value.to(old.dtype).reshape(shape)
 
-    def renew(mapping: Mapping[str, Any]) -> Any:
-        renewed: Any = copy.copy(mapping)
+    def with_new(mapping: Mapping[str, Any]) -> Any:
+        result: Any = copy.copy(mapping)
         for key, value in mapping.items():
             if id(value) in new:
-                renewed[key] = new[id(value)]
-                if renewed[key] is None:
-                    del renewed[key]
-        return renewed
+                result[key] = new[id(value)]
+                if result[key] is None:
+                    del result[key]
+        return result
 
-    result = renew(checkpoint)
+    result = with_new(checkpoint)
     for key in ('state_dict', 'model'):
         if isinstance(result.get(key), Mapping):
-            result[key] = renew(result[key])
+            result[key] = with_new(result[key])
     training = [key for key in _TRAINING if key in result]
     for key in training:
         del result[key]

@@ -1,7 +1,7 @@
-"""Which window the position biases of a file were made for.
+"""Find the window that the position biases of a checkpoint were made for.
 
-The rows of a table are a product, which several windows share. Files that
-keep the buffers of their model tell more.
+Several windows can have bias tables of the same number of rows. Checkpoints
+that keep the buffers of their model decide between them.
 """
 
 from functools import lru_cache
@@ -12,23 +12,19 @@ from torch import Tensor
 
 from swin_dense.ops import relative_index
 from swin_dense.ops.grid import Grid, format_size
+from swin_dense.wording import first_few
 
 _LISTED = 6  # windows in an error
 
 
-def table_window(rows: int) -> int | None:
-    """The square window that a bias table of so many rows belongs to.
-
-    Returns:
-        M where there are `(2M - 1) ** 2` rows, else None.
-    """
-    side = isqrt(rows)
-    return (side + 1) // 2 if side**2 == rows and side % 2 else None
-
-
 @lru_cache(maxsize=64)
 def possible_windows(rows: int, axes: int) -> tuple[Grid, ...]:
-    """All windows whose bias table has so many rows."""
+    """Return all windows whose bias table has a given number of rows.
+
+    Args:
+        rows: Number of rows of the table.
+        axes: Number of axes of the window.
+    """
     if axes == 1:
         return (((rows + 1) // 2,),) if rows % 2 else ()
     return tuple(
@@ -45,77 +41,75 @@ def find_window(
     index: Tensor | None = None,
     expected: Grid | None = None,
 ) -> Grid:
-    """The window that a bias table was made for.
+    """Return the window that a bias table was made for.
 
     Args:
-        rows: Rows of the table.
+        rows: Number of rows of the table.
         axes: 2 for images, 3 for clips.
-        index: The buffer `relative_position_index` beside the table, `(N, N)`
-            or flat, if the file has it: it is decisive.
-        expected: Where there is no index and equal height and width do not
-            settle it, this window is taken if it fits, or the one that has
-            its number of frames.
+        index: Buffer `relative_position_index` beside the table, `(N, N)` or
+            flat, if the checkpoint has it. It decides.
+        expected: Window that decides if there is no index, and not exactly
+            one window has the same height and width. If it does not fit, its
+            number of frames decides.
 
     Returns:
         Window in tokens per axis.
 
     Raises:
-        ValueError: If the rows fit no window, or several and nothing tells
-            which.
+        ValueError: If the rows fit no window, or several that nothing decides
+            between.
     """
     windows = possible_windows(rows, axes)
-    found: list[Grid] = []
+    matches: list[Grid] = []
     if index is not None:
         tokens = isqrt(index.numel())
-        found = [window for window in windows if prod(window) == tokens]
-        if len(found) > 1:
-            found = [
+        matches = [window for window in windows if prod(window) == tokens]
+        if len(matches) > 1:
+            matches = [
                 window
-                for window in found
+                for window in matches
                 if torch.equal(
                     index.flatten().long().cpu(),
                     relative_index(window).flatten(),
                 )
             ]
-    if not found:
-        found = [window for window in windows if window[-1] == window[-2]]
-    if len(found) > 1:  # a single token per frame is no use of Swin
-        found = [window for window in found if window[-1] > 1]
-    if len(found) != 1 and expected in windows:
+    if not matches:
+        matches = [window for window in windows if window[-1] == window[-2]]
+    if len(matches) > 1:  # nobody trains with one token per frame
+        matches = [window for window in matches if window[-1] > 1]
+    if len(matches) != 1 and expected in windows:
         return expected
-    if len(found) > 1 and expected:
-        found = [
-            window for window in found if window[0] == expected[0]
-        ] or found
-    if len(found) == 1:
-        return found[0]
-    options = found or windows
+    if len(matches) > 1 and expected:
+        matches = [
+            window for window in matches if window[0] == expected[0]
+        ] or matches
+    if len(matches) == 1:
+        return matches[0]
+    options = matches or windows
     if not options:
         raise ValueError(
             f'a bias table of {rows} rows fits no window of {axes} axes, '
             'since a window of M tokens has 2M - 1 offsets on each'
         )
-    listed = ', '.join(map(format_size, options[:_LISTED]))
-    more = ', ...' if len(options) > _LISTED else ''
+    sizes = first_few(map(format_size, options), _LISTED)
     raise ValueError(
-        f'a bias table of {rows} rows may be for windows of {listed}{more} '
-        'tokens, and the file does not say which: give source_window '
+        f'a bias table of {rows} rows may be for a window of {sizes} (in '
+        'tokens), and the file does not say which: give source_window '
         '(--from-window on the command line)'
     )
 
 
 def normalising_window(coordinates: Tensor) -> Grid:
-    """The window that normalises the log coordinates of Swin V2.
+    """Return the pretrained window of Swin V2 that log coordinates imply.
 
     Args:
-        coordinates: The buffer `relative_coords_table`,
-            `(1, 2h - 1, 2w - 1, 2)`. Its largest offset, M - 1, was divided
-            by the pretrained window less 1, times 8, and became
-            `log2(1 + offset) / log2(8)`.
+        coordinates: Buffer `relative_coords_table`,
+            `(1, 2h - 1, 2w - 1, 2)`. An offset `d` was scaled to
+            `d / (pretrained window - 1) * 8`, and stored as
+            `log2(1 + d) / log2(8)` (paper, equation 4).
 
     Returns:
-        The pretrained window (h, w): the table's own where the weights were
-        trained with it from the start. 1 on an axis with one token.
+        Pretrained window (h, w) in tokens; 1 on an axis with one token.
     """
     corner = coordinates[0, -1, -1].double()
     largest = (8**corner - 1) / 8

@@ -3,6 +3,7 @@
 import torch
 
 from swin_dense.backbones import SwinTransformer
+from swin_dense.checkpoints.layouts.translate import read_backbone
 
 DEPTHS = dict(
     tiny=(2, 2, 6, 2),
@@ -31,6 +32,12 @@ def randomise(state_dict: dict) -> dict:
 def native(arch: str = 'tiny', **kwargs) -> dict:
     """Random weights under native names, norms of all outputs included."""
     return randomise(build(arch, **kwargs).state_dict())
+
+
+def to_native(checkpoint: dict) -> tuple[dict, str]:
+    """Return the backbone in native names, and what it was recognised as."""
+    file = read_backbone(checkpoint)
+    return file.weights, str(file.recognised)
 
 
 def classifier(arch: str = 'tiny', window: int = 7, **kwargs) -> dict:

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from helpers.reference import assert_close, randomize
+from helpers.state_dicts import to_native
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
-from swin_dense.checkpoints.layouts.translate import to_mmdet, to_native
+from swin_dense.checkpoints.layouts.export import export
 
 mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 
@@ -29,7 +30,7 @@ def make_pair(dtype, **kwargs):
     ours = randomize(SwinTransformer(**kwargs).to(dtype))
     theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
     missing, unexpected = theirs.load_state_dict(
-        to_mmdet(ours.state_dict()), strict=False
+        export(ours.state_dict(), 'mmdet'), strict=False
     )
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)

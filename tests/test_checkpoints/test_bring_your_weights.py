@@ -16,10 +16,10 @@ from swin_dense.checkpoints.backbone_settings import (
     empty_backbone,
 )
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.layouts.targets import TARGETS, export
+from swin_dense.checkpoints.layouts.export import TARGETS, export
 from swin_dense.checkpoints.layouts.translate import (
-    convert,
     extract_state_dict,
+    read_backbone,
 )
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.registry import MODELS
@@ -202,7 +202,7 @@ def test_row(name, tmp_path):
     assert backbone == f'`{cls.__name__}`'
     assert report.source_format == recognised
     stored = extract_state_dict(torch.load(path))
-    assert called == f'`{convert(stored).origin[REDUCTION]}`'
+    assert called == f'`{read_backbone(stored).origin[REDUCTION]}`'
     examples = re.findall('`(.+?)`', left_out)
     assert examples and set(examples) <= set(report.dropped)
 
@@ -231,11 +231,11 @@ def test_arch(name, arch):
         window_size=WINDOWS[cls][0],
     )
     weights = empty_backbone(settings).state_dict()
-    found = convert(extract_state_dict(make(weights)))
-    assert str(found.source) == ROWS[name][0]
+    found = read_backbone(extract_state_dict(make(weights)))
+    assert str(found.recognised) == ROWS[name][0]
     window = WINDOWS[cls][0]
     window = (window, window) if isinstance(window, int) else window
-    assert backbone_settings(found.state_dict, window) == settings
+    assert backbone_settings(found.weights, window) == settings
 
 
 @pytest.mark.parametrize('name', ['Microsoft Swin-MLP', 'Microsoft Swin-MoE'])
@@ -253,11 +253,11 @@ def test_members_without_a_backbone(name):
         elif 'layers.2.blocks.1.mlp' in key:
             del weights[key]
             weights['layers.2.blocks.1.mlp._moe_layer.gates.0.w'] = empty(3)
-    found = convert(extract_state_dict(dict(model=weights)))
+    found = read_backbone(extract_state_dict(dict(model=weights)))
     recognised, _, _, called, _ = ROWS[name]
-    assert str(found.source) == recognised
+    assert str(found.recognised) == recognised
     assert called == f'`{found.origin[REDUCTION]}`'
-    assert backbone_settings(found.state_dict) == {}
+    assert backbone_settings(found.weights) == {}
     with pytest.raises(CheckpointError, match=name.partition(' ')[2]):
         load_backbone(narrow(V1, 7), dict(model=weights))
 

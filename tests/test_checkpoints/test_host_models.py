@@ -13,7 +13,7 @@ from swin_dense.backbones import (
     SwinTransformer3D,
     SwinTransformerV2,
 )
-from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.checkpoints.load import load_backbone
 
 # Values are of order 5, so 1e-5 leaves a few units in the last place of

@@ -6,7 +6,7 @@ import torch
 from helpers.layouts import FAMILIES, PUBLISHED, shapes
 from helpers.state_dicts import native
 from swin_dense.checkpoints.identify import describe, identify
-from swin_dense.checkpoints.layouts.translate import EVERYTHING, convert
+from swin_dense.checkpoints.layouts.translate import EVERYTHING, read_backbone
 from swin_dense.ops import relative_index
 
 
@@ -54,10 +54,10 @@ def test_a_window_that_is_not_square():
 
 def test_buffers_come_with_everything():
     weights = shapes(PUBLISHED['Swin V2-T'], buffers=True)
-    converted = convert(weights, keep=EVERYTHING)
+    converted = read_backbone(weights, keep=EVERYTHING)
     assert converted.dropped == []
-    assert describe(converted.state_dict).endswith('window 8)')
-    assert 'window' not in describe(convert(weights).state_dict)
+    assert describe(converted.weights).endswith('window 8)')
+    assert 'window' not in describe(read_backbone(weights).weights)
 
 
 def test_every_family_is_published():

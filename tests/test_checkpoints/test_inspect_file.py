@@ -10,7 +10,7 @@ from swin_dense.checkpoints.backbone_settings import (
     image_size,
 )
 from swin_dense.checkpoints.inspect_file import inspect_checkpoint
-from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN, SWIN_V2
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.window_files import TABLE, model, weights
-from swin_dense.checkpoints.layouts.targets import TARGETS, export
+from swin_dense.checkpoints.layouts.export import TARGETS, export
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.checkpoints.position import (
     resize_absolute_embedding,

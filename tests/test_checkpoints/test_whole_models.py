@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from swin_dense.checkpoints.errors import CheckpointError
-from swin_dense.checkpoints.layouts.translate import convert
+from swin_dense.checkpoints.layouts.translate import read_backbone
 from swin_dense.checkpoints.load import load_model
 
 pytest.importorskip('mmdet', reason='the host is mmdet')
@@ -83,7 +83,7 @@ def averaged(state):
 
 def official(state):
     """As the official code of mmdet 2's days stores, with its buffers."""
-    backbone = convert(state).state_dict
+    backbone = read_backbone(state).weights
     result = {f'backbone.{name}': value for name, value in backbone.items()}
     for name in [n for n in result if n.endswith('bias_table')]:
         index = name.replace('bias_table', 'index')

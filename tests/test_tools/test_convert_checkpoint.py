@@ -22,7 +22,7 @@ from swin_dense.backbones import (
 from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.checkpoints.files.write import write_checkpoint
-from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.checkpoints.layouts.translate import extract_state_dict
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.ops import log_coordinates

@@ -15,7 +15,7 @@ from helpers.swin_files import (
     write_payload,
 )
 from swin_dense.checkpoints.inspect_file import inspect_checkpoint
-from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.registry import MODELS
 
 

@@ -8,7 +8,7 @@ import torch
 from helpers.command_line import CONFIG, error_of, run
 from helpers.swin_files import classifier, random_swin, write_payload
 from swin_dense.backbones import SwinTransformer3D
-from swin_dense.checkpoints.layouts.targets import export
+from swin_dense.checkpoints.layouts.export import export
 
 TINY = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2))
 V2 = (

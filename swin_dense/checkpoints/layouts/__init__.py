@@ -1,1 +1,1 @@
-"""How each source names the parameters of Swin models."""
+"""The parameter names that each source of checkpoints uses."""

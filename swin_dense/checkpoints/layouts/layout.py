@@ -1,4 +1,4 @@
-"""How a source names parameters, and how names are translated."""
+"""The parameter names of a source, and their translation."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from functools import cache
 
 from swin_dense.checkpoints.layouts.tensors import StateDict
 
-Pairs = tuple[tuple[str, str], ...]
+# Pairs of native name and source name.
+Renames = tuple[tuple[str, str], ...]
 TensorChange = Callable[[StateDict], StateDict]
 _BLOCK = 'layers.{}.blocks.{}.'
 _MERGING = 'layers.{}.downsample.'
@@ -15,56 +16,62 @@ _MERGING = 'layers.{}.downsample.'
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to name the parts of a backbone.
+    """The names that a source gives to the parameters of a backbone.
 
-    In `renames` and the like, the first of two strings is native, the second
-    theirs. Of several pairs that fit, the first is taken.
+    Native names are those of the official Microsoft code; *source names* are
+    those of this layout. A rename is a pair of prefixes: the native one, then
+    the source's. If several renames fit a name, the first one is applied.
 
     Attributes:
-        name: How reports call it.
-        block: Start of the names in a block, with `{}` for the number of the
-            stage and the number of the block.
-        merging: Start of the names in a patch merging, with `{}` for the
-            stage.
-        block_stage: Factor and offset that make their number of a stage.
-        merging_stage: The same for the merging that ends a native stage; with
-            offset 1 it begins their next stage.
-        renames: Starts of names that differ, outside of blocks.
-        block_renames: Starts of what follows `block`.
-        outside_renames: Starts of names that belong to the backbone here and
-            are next to it there.
-        unsupported: Pattern of native names that have no place in their
-            models; `norm0.`, `norm1.` are of outputs, `norm.` and `head.` of a
-            classifier, `norm3.` in a block is the extra norm of huge ones.
-        final_norm: Whether the norm of the last output is called `norm.`.
-        to_native_values: Functions that make the native tensors.
-        from_native_values: The way back.
+        block: Prefix of the names in a block, with `{}` for the number of the
+            stage and `{}` for that of the block.
+        merging: Prefix of the names in a patch merging, with `{}` for the
+            number of the stage.
+        block_stage: Factor and offset that turn a native stage number into
+            the number in `block`.
+        merging_stage: Factor and offset that turn the number of the stage
+            that a merging ends into the number in `merging`. The offset is 1
+            if mergings begin the next stage instead.
+        renames: Renames outside of blocks.
+        block_renames: Renames of the part of a name that follows `block`.
+        outside_renames: Renames of parameters that belong to the native
+            backbone, but are next to the backbone in the source.
+        unsupported: Pattern of native names that the source's models do not
+            have. `norm0.`, `norm1.`, ... are norms of outputs; `norm.` and
+            `head.` are those of a classifier; `norm3.` in a block is the
+            extra norm of the largest sizes.
+        final_norm: If true, the norm of the last output is called `norm.`.
+        numbers_classifier_norm: If true, the norm of a classifier is called
+            as that of the last output, such as `norm3.`.
+        to_native_values: Functions that turn the source's tensors into native
+            ones, under native names.
+        from_native_values: The inverse of `to_native_values`.
     """
 
-    name: str
     block: str = _BLOCK
     merging: str = _MERGING
     block_stage: tuple[int, int] = (1, 0)
     merging_stage: tuple[int, int] = (1, 0)
-    renames: Pairs = ()
-    block_renames: Pairs = ()
-    outside_renames: Pairs = ()
+    renames: Renames = ()
+    block_renames: Renames = ()
+    outside_renames: Renames = ()
     unsupported: str = 'mask_token$'
     final_norm: bool = False
+    numbers_classifier_norm: bool = False
     to_native_values: tuple[TensorChange, ...] = ()
     from_native_values: tuple[TensorChange, ...] = ()
 
     def to_native(self, name: str) -> str:
-        """The native name of one of theirs."""
-        for native, theirs in self.renames:
-            if name.startswith(theirs):
-                return native + name[len(theirs) :]
+        """Return the native name of a source name."""
+        for native, source in self.renames:
+            if name.startswith(source):
+                return native + name[len(source) :]
         match = _pattern(self.block).match(name)
         if match:
             leaf = match[3]
-            for native, theirs in self.block_renames:
-                if leaf.startswith(theirs):
-                    leaf = native + leaf[len(theirs) :]
+            for native, source in self.block_renames:
+                if leaf.startswith(source):
+                    leaf = native + leaf[len(source) :]
                     break
             stage = _undo(self.block_stage, match[1])
             return _BLOCK.format(stage, match[2]) + leaf
@@ -75,16 +82,16 @@ class Layout:
         return name
 
     def from_native(self, name: str) -> str:
-        """Their name of a native one."""
-        for native, theirs in self.renames:
+        """Return the source name of a native name."""
+        for native, source in self.renames:
             if name.startswith(native):
-                return theirs + name[len(native) :]
+                return source + name[len(native) :]
         match = _pattern(_BLOCK).match(name)
         if match:
             leaf = match[3]
-            for native, theirs in self.block_renames:
+            for native, source in self.block_renames:
                 if leaf.startswith(native):
-                    leaf = theirs + leaf[len(native) :]
+                    leaf = source + leaf[len(native) :]
                     break
             stage = _apply(self.block_stage, match[1])
             return self.block.format(stage, match[2]) + leaf
@@ -97,14 +104,17 @@ class Layout:
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
+    """Return a pattern of names that begin as `block` or `merging` say."""
     return re.compile(re.escape(template).replace(r'\{\}', r'(\d+)') + '(.+)')
 
 
 def _apply(change: tuple[int, int], stage: str) -> str:
+    """Return the source's number of a native stage."""
     factor, offset = change
     return str(factor * int(stage) + offset)
 
 
-def _undo(change: tuple[int, int], theirs: str) -> str:
+def _undo(change: tuple[int, int], stage: str) -> str:
+    """Return the native number of a stage of the source."""
     factor, offset = change
-    return str((int(theirs) - offset) // factor)
+    return str((int(stage) - offset) // factor)

@@ -1,7 +1,7 @@
-"""What sources do differently to the tensors of a Swin.
+"""Translate the tensors that sources store in another form.
 
-Every function takes a backbone under native names, as far as names go, and
-returns a new one; tensors that need no change are shared. C channels.
+Every function takes a backbone whose names are native already, and returns a
+new one; tensors that need no change are shared. C stands for channels.
 """
 
 import re
@@ -21,16 +21,16 @@ _V2_BIAS = re.compile(r'(.+\.attn\.)([qv])_bias$')
 def to_unfold(weights: StateDict) -> StateDict:
     """Reorder the 4C inputs of patch mergings to those of `nn.Unfold`.
 
-    Of four neighbours (row, column) the official code concatenates all
-    channels of (0, 0), then of (1, 0), (0, 1) and (1, 1); Unfold goes through
-    (0, 0), (0, 1), (1, 0), (1, 1) within each channel.
+    The official code concatenates all channels of neighbour (row, column) =
+    (0, 0), then all of (1, 0), (0, 1) and (1, 1). `nn.Unfold` has the four
+    neighbours (0, 0), (0, 1), (1, 0), (1, 1) of each channel side by side.
     """
     return _reordered(
         weights,
         lambda x: (
-            x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
+            x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]  # (..., 4, C)
             .transpose(-1, -2)
-            .flatten(-2)
+            .flatten(-2)  # (..., 4C)
         ),
     )
 
@@ -40,9 +40,9 @@ def from_unfold(weights: StateDict) -> StateDict:
     return _reordered(
         weights,
         lambda x: (
-            x.unflatten(-1, (-1, 4))
+            x.unflatten(-1, (-1, 4))  # (..., C, 4)
             .transpose(-1, -2)[..., [0, 2, 1, 3], :]
-            .flatten(-2)
+            .flatten(-2)  # (..., 4C)
         ),
     )
 
@@ -50,6 +50,7 @@ def from_unfold(weights: StateDict) -> StateDict:
 def _reordered(
     weights: StateDict, order: Callable[[Tensor], Tensor]
 ) -> StateDict:
+    """Apply a function to the last axis of mergings and of their norms."""
     out = dict(weights)
     for name, value in weights.items():
         match = _REDUCTION.match(name)
@@ -58,14 +59,14 @@ def _reordered(
         out[name] = order(value)
         for leaf in ('norm.weight', 'norm.bias'):
             norm = weights.get(match[1] + leaf)
-            # The norm of V2 comes after the reduction, with 2C channels.
+            # The norm of V2 follows the reduction and has 2C channels.
             if norm is not None and len(norm) == value.shape[1]:
                 out[match[1] + leaf] = order(norm)
     return out
 
 
 def join_qkv(weights: StateDict) -> StateDict:
-    """Make `qkv` of `q`, `k` and `v`; the biases of V2 stay apart."""
+    """Concatenate `q`, `k` and `v` to `qkv`; V2 keeps separate biases."""
     out = {}
     for name, value in weights.items():
         match = _PART.match(name)
@@ -73,15 +74,15 @@ def join_qkv(weights: StateDict) -> StateDict:
             out[name] = value
             continue
         path, part, leaf = match.groups()
-        three = [f'{path}{each}.{leaf}' for each in 'qkv']
+        parts = [f'{path}{letter}.{leaf}' for letter in 'qkv']
         if leaf == 'bias' and _is_v2(weights, path):
             out[f'{path}{part}_bias'] = value
-        elif not all(each in weights for each in three):
-            out[name] = value  # for the loader to complain about
+        elif not all(name in weights for name in parts):
+            out[name] = value  # the loader will report it as unexpected
         elif part == 'q':
             out[f'{path}qkv.{leaf}'] = torch.cat(
-                [weights[each] for each in three]
-            )
+                [weights[name] for name in parts]
+            )  # (3C, ...)
     return out
 
 
@@ -92,7 +93,7 @@ def split_qkv(weights: StateDict) -> StateDict:
         whole, bias = _WHOLE.match(name), _V2_BIAS.match(name)
         if whole:
             for part, rows in zip('qkv', value.chunk(3)):
-                # A file must not hold three views of one storage.
+                # Views would store the whole tensor three times.
                 out[f'{whole[1]}{part}.{whole[2]}'] = rows.clone()
         elif bias:
             out[f'{bias[1]}{bias[2]}.bias'] = value
@@ -102,10 +103,10 @@ def split_qkv(weights: StateDict) -> StateDict:
 
 
 def split_bias(weights: StateDict) -> StateDict:
-    """Make `q_bias` and `v_bias` of V2's `qkv.bias`.
+    """Split the `qkv.bias` of V2 into `q_bias` and `v_bias`.
 
-    The key's third goes: it has no effect, torchvision sets it to 0 in every
-    forward pass.
+    The bias of keys is dropped: torchvision sets it to 0 in every forward
+    pass.
     """
     out = {}
     for name, value in weights.items():
@@ -120,7 +121,7 @@ def split_bias(weights: StateDict) -> StateDict:
 
 
 def join_bias(weights: StateDict) -> StateDict:
-    """Undo `split_bias`, with zeros for the key."""
+    """Undo `split_bias`, with zeros for keys."""
     out = {}
     for name, value in weights.items():
         bias = _V2_BIAS.match(name)
@@ -134,5 +135,5 @@ def join_bias(weights: StateDict) -> StateDict:
 
 
 def _is_v2(weights: StateDict, path: str) -> bool:
-    """Whether an attention is that of V2."""
+    """Return True if the attention at a path is that of V2."""
     return f'{path}logit_scale' in weights

@@ -1,27 +1,19 @@
-"""Backbones of any source in native names, and back.
+"""Read the backbone of a checkpoint of any source, in native names.
 
-All functions are pure: dictionaries in, dictionaries out. `known` has
-the names, `tensors` the differences in tensors, `recognise` tells who uses
-which.
+All functions are pure: dictionaries in, dictionaries and records out.
 """
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.layouts import known as names
-from swin_dense.checkpoints.layouts.recognise import (
-    Source,
-    recognise,
-)
-from swin_dense.checkpoints.layouts.targets import (
-    export,
-    target_names,
-)
+from swin_dense.checkpoints.files.metadata import metadata_of
+from swin_dense.checkpoints.layouts.export import target_names
+from swin_dense.checkpoints.layouts.recognise import Recognised, recognise
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.native import (
     RECOMPUTED,
@@ -29,15 +21,15 @@ from swin_dense.checkpoints.native import (
     encode,
     last_norm,
     native_names,
-    renamed,
+    replace_prefix,
 )
 
-# Names of averaged weights (EMA) beside the raw ones, in files of timm and of
-# Microsoft's style. mmengine's `ema_state_dict` is the raw weights.
+# Keys of averaged weights (EMA) beside the raw ones, in checkpoints of timm
+# and in Microsoft's style. mmengine's `ema_state_dict` holds raw weights.
 AVERAGED = ('state_dict_ema', 'model_ema')
 _LORA = re.compile(r'(^|[._])lora_|\.lora\.')
-_LEFT_OUT = re.compile(r'norm\.|head\.|mask_token$')
-# A classifier's own norm and head, for `keep`.
+_DROPPED = re.compile(r'norm\.|head\.|mask_token$')
+# Native names of the norm and head of a classifier, for `keep`.
 CLASSIFIER = ('norm.weight', 'norm.bias', 'head.weight', 'head.bias')
 
 
@@ -51,46 +43,54 @@ class _Everything:
 EVERYTHING = _Everything()
 
 
-class BackboneFile(NamedTuple):
-    """A backbone in native names.
+@dataclass(frozen=True)
+class BackboneFile:
+    """The backbone in a checkpoint, and all that the checkpoint says of it.
 
     Attributes:
-        state_dict: Native names and values.
-        origin: The source's name for each native one, except for those made
-            of several.
-        dropped: The source's names that were left out by rule: buffers that
-            are recomputed, the classifier's own head and norm, the mask token
-            of pretraining, everything outside the backbone.
-        source: What the source is.
+        weights: State_dict of the backbone in native names.
+        origin: Name in the checkpoint of each native name, except for tensors
+            that are made of several.
+        dropped: Names in the checkpoint that a rule leaves out: buffers that
+            are recomputed, the norm and head of a classifier, the mask token
+            of pretraining, everything outside of the backbone.
+        recognised: Source, kind of model and prefix.
+        stored: All tensors of the checkpoint under its own names. Buffers
+            among them imply windows.
+        recorded: Metadata that `write_checkpoint` recorded.
     """
 
-    state_dict: StateDict
+    weights: StateDict
     origin: dict[str, str]
     dropped: list[str]
-    source: Source
+    recognised: Recognised
+    stored: StateDict
+    recorded: dict[str, Any]
 
 
 def extract_state_dict(
     checkpoint: Mapping[str, Any], weights: str | None = None
 ) -> StateDict:
-    """Return the state_dict inside a checkpoint, without wrappers' prefixes.
+    """Return the state_dict inside a checkpoint.
 
-    Looks under `state_dict` (OpenMMLab) and `model` (Microsoft), then for
-    averaged weights; a bare state_dict is taken as it is. The prefix `module.`
-    of data parallel models goes; what is no tensor goes.
+    It is looked for under `state_dict` (OpenMMLab) and `model` (Microsoft),
+    then under the keys of averaged weights; else the checkpoint itself is the
+    state_dict. The prefix `module.` of data parallel models is removed.
+    Entries that are no tensors are left out.
 
     Args:
-        checkpoint: As `read_checkpoint` returns it.
-        weights: Where to look instead, such as `state_dict_ema`.
+        checkpoint: Checkpoint as `read_checkpoint` returns it.
+        weights: Key of the state_dict to take instead, such as
+            `state_dict_ema`.
 
     Raises:
-        ValueError: If there is nothing by the name `weights`.
+        ValueError: If the checkpoint has no dictionary under `weights`.
     """
     key = weights or _weights_key(checkpoint)
     inner: Any = checkpoint if key is None else checkpoint.get(key)
     if not isinstance(inner, Mapping):
-        found = [k for k, v in checkpoint.items() if isinstance(v, Mapping)]
-        raise ValueError(f'a checkpoint without {key!r}: it holds {found}')
+        keys = [k for k, v in checkpoint.items() if isinstance(v, Mapping)]
+        raise ValueError(f'a checkpoint without {key!r}: it holds {keys}')
     state_dict = {k: v for k, v in inner.items() if torch.is_tensor(v)}
     if state_dict and all(k.startswith('module.') for k in state_dict):
         state_dict = {k[len('module.') :]: v for k, v in state_dict.items()}
@@ -98,7 +98,7 @@ def extract_state_dict(
 
 
 def _weights_key(checkpoint: Mapping[str, Any]) -> str | None:
-    """Return where a checkpoint has its weights; None for a state_dict."""
+    """Return the key of the weights; None if there is no wrapper."""
     for key in ('state_dict', 'model', *AVERAGED):
         if isinstance(checkpoint.get(key), Mapping):
             return key
@@ -106,142 +106,137 @@ def _weights_key(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 def describe_choice(checkpoint: Mapping[str, Any]) -> str:
-    """Say which weights `extract_state_dict` takes where there are averaged
-    ones, too.
+    """Describe which weights are taken if there are averaged ones, too.
+
+    Returns:
+        A sentence; '' if the checkpoint has no second set of weights.
     """
-    taken = _weights_key(checkpoint)
-    others = [
+    chosen = _weights_key(checkpoint)
+    averaged = [
         key
         for key in AVERAGED
-        if key != taken and isinstance(checkpoint.get(key), Mapping)
+        if key != chosen and isinstance(checkpoint.get(key), Mapping)
     ]
-    if not others:
+    if not averaged:
         return ''
     return (
-        f'the weights under {taken!r} are taken; the file also holds '
-        f'{others[0]!r}, averaged over the training (EMA). '
+        f'the weights under {chosen!r} are taken; the file also holds '
+        f'{averaged[0]!r}, averaged over the training (EMA). '
         'tools/convert_checkpoint.py SRC DST --to official --weights '
-        f'{others[0]} writes a file of these'
+        f'{averaged[0]} writes a file of these'
     )
 
 
 def lora_problem(
     state_dict: Mapping[str, Any], known: Container[str] = ()
 ) -> str | None:
-    """Say that a state_dict has low-rank updates beside its weights (LoRA).
+    """Describe the problem if a state_dict has unmerged LoRA updates.
 
     Args:
-        state_dict: Of a file.
-        known: Names of a model, which may have such parameters itself.
+        state_dict: State_dict of a checkpoint.
+        known: Parameter names of a model, which may have such updates itself.
 
     Returns:
-        A phrase to follow "is", or None.
+        Text to follow "FILE is", or None if there are no updates.
     """
-    names_ = [n for n in state_dict if _LORA.search(n) and n not in known]
-    if not names_:
+    updates = [n for n in state_dict if _LORA.search(n) and n not in known]
+    if not updates:
         return None
     return (
-        f'an unmerged LoRA checkpoint: {len(names_)} tensors such as '
-        f'{names_[0]!r} are low-rank updates of others. Merge it first: '
+        f'an unmerged LoRA checkpoint: {len(updates)} tensors such as '
+        f'{updates[0]!r} are low-rank updates of others. Merge it first: '
         'load it with the library that trained it, add the updates to the '
         'weights (merge_and_unload() in PEFT), and save the model'
     )
 
 
-def convert(
-    state_dict: StateDict, keep: Container[str] = (), prefix: str | None = None
+def read_backbone(
+    checkpoint: Mapping[str, Any],
+    keep: Container[str] = (),
+    prefix: str | None = None,
+    weights: str | None = None,
 ) -> BackboneFile:
-    """Take the backbone out of a state_dict, in native names.
+    """Return the backbone of a checkpoint in native names.
 
     Args:
-        state_dict: Of any known format, see `extract_state_dict`.
-        keep: Native names that are not dropped by rule, such as `CLASSIFIER`
-            or `EVERYTHING`. What is outside the backbone goes anyway.
-        prefix: See `recognise`.
+        checkpoint: Checkpoint or state_dict of any known source.
+        keep: Native names that no rule drops, such as `CLASSIFIER` or
+            `EVERYTHING`. Tensors outside of the backbone are dropped anyway.
+        prefix: Prefix of the backbone's names, see `recognise`.
+        weights: Key of the state_dict, see `extract_state_dict`.
 
     Raises:
-        ValueError: If the format is not known, there are several backbones,
-            or two names stand for one tensor.
+        ValueError: If the source is not known, there are several backbones,
+            or two names in the checkpoint stand for the same tensor.
     """
-    problem = lora_problem(state_dict)
+    stored = extract_state_dict(checkpoint, weights)
+    problem = lora_problem(stored)
     if problem:
         raise ValueError(problem)
-    source = recognise(state_dict, prefix)
-    layout = source.layout
-    own = native_names(state_dict, layout, source.prefix)
-    if source.kind == 'classifier' and layout in names.BY_MMPRETRAIN:
-        own = renamed(own, last_norm(own.values()), 'norm.')
-    weights, origin = decode(state_dict, own, layout)
-    result = BackboneFile({}, origin, [], source)
-    for name, value in weights.items():
-        if name in keep or not _is_dropped(name):
-            result.state_dict[name] = value
-    result.dropped.extend(
-        theirs
-        for theirs in state_dict
-        if theirs not in own
-        or own[theirs] not in keep
-        and _is_dropped(own[theirs])
+    recognised = recognise(stored, prefix)
+    source, layout, kind, prefix = recognised
+    native_of = native_names(stored, layout, prefix)
+    if kind == 'classifier' and layout.numbers_classifier_norm:
+        last = last_norm(native_of.values())
+        native_of = replace_prefix(native_of, last, 'norm.')
+    native, origin = decode(stored, native_of, layout, source.name)
+
+    def is_kept(name: str) -> bool:
+        return name in keep or not (
+            RECOMPUTED.search(name) or _DROPPED.match(name)
+        )
+
+    return BackboneFile(
+        weights={k: v for k, v in native.items() if is_kept(k)},
+        origin=origin,
+        dropped=[
+            name
+            for name in stored
+            if name not in native_of or not is_kept(native_of[name])
+        ],
+        recognised=recognised,
+        stored=stored,
+        recorded=metadata_of(checkpoint),
     )
-    return result
-
-
-def to_native(state_dict: StateDict) -> tuple[StateDict, str]:
-    """The backbone of a state_dict in native names, and the format's name.
-
-    Raises:
-        ValueError: If the format is not known.
-    """
-    converted = convert(state_dict)
-    return converted.state_dict, str(converted.source)
-
-
-def to_mmdet(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """A native backbone in the names of mmdet and mmseg."""
-    return export(state_dict, 'mmdet')
 
 
 def rename_backbone(
-    state_dict: Mapping[str, Tensor], own: Mapping[str, Any]
+    state_dict: Mapping[str, Tensor], model_state: Mapping[str, Any]
 ) -> tuple[StateDict, str]:
-    """Give the backbone inside a whole model the names of another one.
+    """Give the backbone of a whole model the names that another model uses.
 
     Args:
-        state_dict: Of a whole model.
-        own: State_dict of the model that is to take it.
+        state_dict: State_dict of a whole model.
+        model_state: State_dict of the model to load it into.
 
     Returns:
-        The state_dict with the backbone's names and values as in `own`, and
-        the format's name. Nothing changes where one of the two is no Swin, or
-        their backbones do not sit at the same place.
+        The state_dict with names and values of the backbone as in the model,
+        and a description of its source. The state_dict is unchanged if either
+        has no Swin, or if their backbones have different prefixes.
     """
     try:
-        source = recognise(state_dict)
+        in_file = recognise(state_dict)
     except ValueError:
         return dict(state_dict), 'no Swin'
     try:
-        target = recognise(own)
+        in_model = recognise(model_state)
     except ValueError:
-        return dict(state_dict), str(source)
-    if source.layout is target.layout or source.prefix != target.prefix:
-        return dict(state_dict), str(source)
-    prefix = source.prefix
-    inside = native_names(
+        return dict(state_dict), str(in_file)
+    same_names = in_file[:2] == in_model[:2]  # source and layout
+    if same_names or in_file.prefix != in_model.prefix:
+        return dict(state_dict), str(in_file)
+    prefix, layout = in_file.prefix, in_file.layout
+    native_of = native_names(
         (name for name in state_dict if name.startswith(prefix)),
-        replace(source.layout, outside_renames=()),
+        replace(layout, outside_renames=()),
         prefix,
     )
-    weights, _ = decode(state_dict, inside, source.layout)
-    theirs = target_names(weights, target.layout)
-    ours = encode(
-        {theirs[name]: weights[name] for name in weights},
-        replace(target.layout, outside_renames=()),
+    native, _ = decode(state_dict, native_of, layout, in_file.source.name)
+    names = target_names(native, in_model.layout)
+    renamed = encode(
+        {names[name]: native[name] for name in native},
+        replace(in_model.layout, outside_renames=()),
         prefix,
     )
-    rest = {k: v for k, v in state_dict.items() if k not in inside}
-    return {**ours, **rest}, str(source)
-
-
-def _is_dropped(native: str) -> bool:
-    """Whether a rule leaves this native name out of a backbone."""
-    return bool(RECOMPUTED.search(native) or _LEFT_OUT.match(native))
+    rest = {k: v for k, v in state_dict.items() if k not in native_of}
+    return {**renamed, **rest}, str(in_file)

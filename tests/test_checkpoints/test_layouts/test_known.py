@@ -4,16 +4,20 @@ import pytest
 import torch
 
 from helpers.layouts import PUBLISHED, weights
-from swin_dense.checkpoints.layouts.recognise import recognise
-from swin_dense.checkpoints.layouts.targets import (
+from helpers.state_dicts import to_native
+from swin_dense.checkpoints.convert import convert_checkpoint
+from swin_dense.checkpoints.layouts import known
+from swin_dense.checkpoints.layouts.export import (
     TARGETS,
     export,
     unsupported_names,
 )
+from swin_dense.checkpoints.layouts.layout import Layout
+from swin_dense.checkpoints.layouts.recognise import recognise
+from swin_dense.checkpoints.layouts.source import Source
 from swin_dense.checkpoints.layouts.translate import (
     CLASSIFIER,
-    convert,
-    to_native,
+    read_backbone,
 )
 from swin_dense.checkpoints.native import family
 
@@ -64,22 +68,22 @@ def test_there_and_back(target, name):
     if (target in DENSE or kind == 'video') and not without:
         native = weights(name, norms=last)
         theirs = export(native, target)
-        back = convert(theirs)
-        assert_same(back.state_dict, native)
+        back = read_backbone(theirs)
+        assert_same(back.weights, native)
         assert back.dropped == []
-        assert_same(export(back.state_dict, target), theirs)
+        assert_same(export(back.weights, target), theirs)
         if target != 'mmpretrain' or kind == 'v2':
-            assert back.source.layout.name == REPORTED[target]
-        assert back.source.kind == 'backbone'
+            assert back.recognised.source.name == REPORTED[target]
+        assert back.recognised.kind == 'backbone'
     if target in CLASSIFIERS and kind != 'video':
         native = weights(name, classes=5)
         theirs = export(native, target)
-        back = convert(theirs, keep=CLASSIFIER)
-        assert_same(back.state_dict, native)
-        assert_same(export(back.state_dict, target), theirs)
-        assert str(back.source) == f'{REPORTED[target]} classifier'
-        bare = convert(theirs)
-        assert set(native) - set(bare.state_dict) == set(CLASSIFIER)
+        back = read_backbone(theirs, keep=CLASSIFIER)
+        assert_same(back.weights, native)
+        assert_same(export(back.weights, target), theirs)
+        assert str(back.recognised) == f'{REPORTED[target]} classifier'
+        bare = read_backbone(theirs)
+        assert set(native) - set(bare.weights) == set(CLASSIFIER)
         assert len(bare.dropped) == len(CLASSIFIER)
     plain = weights(name, scale=16)
     theirs = export(plain, target)
@@ -93,15 +97,15 @@ def test_video_classifier_of_torchvision():
     native['head.weight'] = torch.randn(5, len(native['norm3.weight']))
     theirs = export(native, 'torchvision')
     assert str(recognise(theirs)) == 'torchvision classifier'
-    assert_same(convert(theirs, keep=CLASSIFIER).state_dict, native)
+    assert_same(read_backbone(theirs, keep=CLASSIFIER).weights, native)
 
 
 def test_absolute_embedding():
     native = weights('Swin-T', classes=5)
     native['absolute_pos_embed'] = torch.randn(1, 9, 12)
     for target in ('official', 'mmpretrain', 'huggingface'):
-        back = convert(export(native, target), keep=CLASSIFIER)
-        assert_same(back.state_dict, native)
+        back = read_backbone(export(native, target), keep=CLASSIFIER)
+        assert_same(back.weights, native)
     assert unsupported_names(native, 'timm') == ['absolute_pos_embed']
 
 
@@ -414,7 +418,7 @@ def test_what_has_no_place_is_refused(target, name, arguments, lost):
     ) in str(error.value)
     kept = {k: v for k, v in native.items() if k not in lost}
     assert_same(
-        convert(export(kept, target), keep=CLASSIFIER).state_dict, kept
+        read_backbone(export(kept, target), keep=CLASSIFIER).weights, kept
     )
 
 
@@ -430,3 +434,33 @@ def test_buffers_are_not_exported():
     native = weights('Swin V2-T', buffers=True)
     theirs = export(native, 'timm')
     assert not any('relative' in name or 'mask' in name for name in theirs)
+
+
+def test_a_source_is_one_entry(monkeypatch):
+    layout = Layout(
+        block='tower.{}.{}.',
+        merging='tower.{}.pool.',
+        renames=(('patch_embed.', 'stem.'),),
+        block_renames=(('attn.', 'msa.'),),
+        unsupported='head\\.',
+    )
+    source = Source(
+        'Tower',
+        marker=r'tower\.\d+\.\d+\.msa\.relative_position_bias_table',
+        layouts=dict(v1=layout),
+        targets=('tower',),
+        file_prefix='body.',
+        wrapper='weights',
+    )
+    monkeypatch.setattr(known, 'KNOWN', (*known.KNOWN, source))
+    native = weights('Swin-T', norms=range(4))
+    named = export(native, 'tower')
+    assert 'tower.2.5.msa.qkv.weight' in named and 'stem.norm.bias' in named
+    body = {f'body.{name}': value for name, value in named.items()}
+    file = read_backbone(body)
+    assert str(file.recognised) == 'Tower backbone'
+    assert_same(file.weights, native)
+    converted = convert_checkpoint(dict(model=native), 'tower')
+    assert_same(converted.checkpoint['weights'], body)
+    with pytest.raises(ValueError, match='Known are the names of: .*Tower;'):
+        recognise(dict(weight=torch.ones(1)))

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from helpers.layouts import weights
+from helpers.state_dicts import to_native
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.checkpoints.layouts.recognise import recognise
-from swin_dense.checkpoints.layouts.targets import export
 from swin_dense.checkpoints.layouts.translate import (
     EVERYTHING,
-    convert,
     extract_state_dict,
-    to_native,
+    read_backbone,
 )
 
 NORM_AND_HEAD = ['norm.weight', 'norm.bias', 'head.weight', 'head.bias']
@@ -341,9 +341,9 @@ SOURCES = {
 def test_sources(name):
     reported, checkpoint, expected = SOURCES[name]
     state_dict = extract_state_dict(checkpoint)
-    converted = convert(state_dict)
-    assert str(converted.source) == reported
-    got = converted.state_dict
+    converted = read_backbone(state_dict)
+    assert str(converted.recognised) == reported
+    got = converted.weights
     assert sorted(got) == sorted(expected)
     for key, value in expected.items():
         assert torch.equal(got[key], value), key
@@ -359,23 +359,23 @@ def test_sources(name):
 
 
 def test_what_is_dropped():
-    assert convert(V1_CLASSIFIER).dropped == [
+    assert read_backbone(V1_CLASSIFIER).dropped == [
         *buffers(V1_CLASSIFIER),
         *NORM_AND_HEAD,
     ]
-    assert convert(V1_CLASSIFIER, keep=EVERYTHING).dropped == []
-    dropped = convert(SOURCES['MoBY'][1]['model']).dropped
+    assert read_backbone(V1_CLASSIFIER, keep=EVERYTHING).dropped == []
+    dropped = read_backbone(SOURCES['MoBY'][1]['model']).dropped
     assert [n for n in dropped if not n.startswith('encoder_k.')] == [
         'encoder.norm.weight',
         *CONTRASTIVE,
     ]
-    assert convert(SOURCES['Hugging Face SimMIM'][1]).dropped == [
+    assert read_backbone(SOURCES['Hugging Face SimMIM'][1]).dropped == [
         'swin.embeddings.mask_token',
         'swin.layernorm.weight',
         'decoder.0.weight',
     ]
     # The only norm of a video model is that of its output.
-    video = convert(SOURCES['official video'][1]['state_dict'])
+    video = read_backbone(SOURCES['official video'][1]['state_dict'])
     assert video.dropped == ['cls_head.fc_cls.bias']
     assert video.origin['norm3.weight'] == 'backbone.norm.weight'
 
@@ -418,32 +418,32 @@ def test_several_backbones(first, second):
         '{k[len(prefix):]: v for k, v in state_dict.items() if '
         'k.startswith(prefix)}'
     )
-    assert list(convert(both, prefix=second).state_dict) == list(V1_DENSE)
+    assert list(read_backbone(both, prefix=second).weights) == list(V1_DENSE)
     with pytest.raises(
         ValueError, match="Swin under 'neck.': it holds, their"
     ):
-        convert(both, prefix='neck.')
+        read_backbone(both, prefix='neck.')
 
 
 def test_averaged_weights_beside_the_model():
     # mmcv 1 kept them as buffers of other names, timm and others elsewhere.
     ema = {f'ema_backbone_{k.replace(".", "_")}': v for k, v in V1.items()}
     state_dict = under('backbone.', V1_DENSE, 'bbox_head.bias', *ema)
-    converted = convert(
+    converted = read_backbone(
         extract_state_dict({'state_dict': state_dict, 'ema': 0})
     )
-    assert list(converted.state_dict) == list(V1_DENSE)
+    assert list(converted.weights) == list(V1_DENSE)
     assert converted.dropped == ['bbox_head.bias', *ema]
     checkpoint = {'model': V1_DENSE, 'model_ema': {'layers': torch.ones(1)}}
     assert extract_state_dict(checkpoint) == V1_DENSE
     averaged = under('module.', V1_DENSE, 'n_averaged')
-    assert convert(averaged).dropped == ['n_averaged']
+    assert read_backbone(averaged).dropped == ['n_averaged']
 
 
 def test_two_names_for_one_tensor():
     both = export(V1, 'huggingface')
     with pytest.raises(ValueError, match='both stand for layers.0.blocks.0.'):
-        convert({**both, **in_transformers_5(both)})
+        read_backbone({**both, **in_transformers_5(both)})
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,11 @@
 import torch
 from torch import nn
 
-from helpers.state_dicts import classifier, detector, native
+from helpers.state_dicts import classifier, detector, native, to_native
+from swin_dense.checkpoints.layouts.export import export
 from swin_dense.checkpoints.layouts.translate import (
     extract_state_dict,
     rename_backbone,
-    to_mmdet,
-    to_native,
 )
 
 
@@ -38,7 +37,7 @@ def test_merging_computes_the_same_after_conversion():
     official = torch.cat(slices, 1).flatten(2).mT
     unfolded = nn.functional.unfold(x, 2, stride=2).mT
     torch.testing.assert_close(
-        merge(unfolded, to_mmdet(weights)), merge(official, weights)
+        merge(unfolded, export(weights, 'mmdet')), merge(official, weights)
     )
     assert (official - unfolded).abs().max() > 1
 
@@ -80,7 +79,9 @@ def test_rename_goes_both_ways():
     ours = detector(native())['state_dict']
     theirs = {k: v for k, v in ours.items() if not k.startswith('backbone.')}
     backbone = {k[9:]: v for k, v in ours.items() if k.startswith('backbone.')}
-    theirs.update({f'backbone.{k}': v for k, v in to_mmdet(backbone).items()})
+    theirs.update(
+        {f'backbone.{k}': v for k, v in export(backbone, 'mmdet').items()}
+    )
     assert rename_backbone(theirs, ours)[1] == 'mmdet/mmseg detector'
     back, forth = (
         rename_backbone(theirs, ours)[0],
