@@ -32,9 +32,9 @@ def test_window_that_is_no_square_must_be_given_without_buffers():
     with pytest.raises(CheckpointError) as error:
         load_backbone(network, file)
     assert str(error.value) == (
-        'the given state_dict: a bias table of 45 rows may be for windows of '
-        '1x23, 2x8, 3x5, 5x3, 8x2, 23x1 tokens, and the file does not say '
-        'which: give source_window (--from-window on the command line)'
+        'the given state_dict: a bias table of 45 rows may be for a window of '
+        '1x23, 2x8, 3x5, 5x3, 8x2, 23x1 (in tokens), and the file does not '
+        'say which: give source_window (--from-window on the command line)'
     )
     report = load_backbone(network, file, source_window=(3, 5))
     assert report.notes == ['bias tables 5x9 -> 13x13 in 8 blocks, bicubic']

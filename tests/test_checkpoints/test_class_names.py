@@ -45,8 +45,8 @@ def test_another_order(strict):
     assert str(error.value).startswith(
         'a.pth has its classes in another order, so labels would be swapped: '
         "'dog' is 1 in the checkpoint and 0 in the test set, 'cat' is 0 in "
-        'the checkpoint and 1 in the test set. Give the classes in its order, '
-        "metainfo=dict(classes=['cat', 'dog'])"
+        'the checkpoint and 1 in the test set. Give the classes in the order '
+        "of the checkpoint, metainfo=dict(classes=['cat', 'dog'])"
     )
 
 

@@ -1,1 +1,1 @@
-"""Checkpoint files: read as data, written atomically, downloaded once."""
+"""Checkpoint files: read as data, write atomically, download once."""

@@ -1,7 +1,7 @@
-"""The two kinds of files that torch.save has written.
+"""Open the two kinds of files that torch.save writes.
 
-Since PyTorch 1.6 a checkpoint is a zip archive of a pickle and one record for
-each storage; before, the storages simply followed the pickles.
+Since PyTorch 1.6 a checkpoint is a zip archive of a pickle and a record for
+each storage. Before, the storages followed the pickles in a plain file.
 """
 
 import io
@@ -25,12 +25,12 @@ _COUNT = struct.Struct('<q')
 
 
 class Content(NamedTuple):
-    """What a file of torch.save holds.
+    """The content of a file of torch.save.
 
     Attributes:
         tree: The pickle as data, see `parse_pickle`.
         storages: One record for each storage, named by its key.
-        swapped: Whether numbers have the other byte order than here.
+        swapped: True if numbers have another byte order than this machine.
     """
 
     tree: Any
@@ -39,7 +39,7 @@ class Content(NamedTuple):
 
 
 def max_bytes(path: Path) -> float:
-    """Return how much memory the content of a file may take, in bytes."""
+    """Return the most memory that the content of a file may take, in bytes."""
     default = max(4 * path.stat().st_size, 1 << 28)
     return limit('MAX_UNPACKED_GB', default / 2**30) * 2**30
 
@@ -48,9 +48,9 @@ def open_archive(path: Path, file: IO[bytes]) -> Content:
     """Read the directory and the pickle of a zip archive.
 
     Raises:
-        LimitError: If it would unpack to too much.
+        LimitError: If the content would take too much memory.
         UnpicklingError: If the pickle names anything that is not allowed.
-        MalformedError, zipfile.BadZipFile: If it is damaged.
+        MalformedError, zipfile.BadZipFile: If the file is damaged.
     """
     archive = zipfile.ZipFile(file)
     entries = archive.infolist()
@@ -95,9 +95,9 @@ def open_legacy(path: Path, file: IO[bytes]) -> Content:
 
     Raises:
         UnpicklingError: If a pickle names anything that is not allowed.
-        MalformedError: If it is damaged.
+        MalformedError: If the file is damaged.
     """
-    # Mapped, since a length that the file states could be any.
+    # Mapped, since the file may state any length.
     content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     for expected in _LEGACY_START:
         if parse_pickle(content, ALLOWED) != expected:
@@ -134,7 +134,7 @@ def open_legacy(path: Path, file: IO[bytes]) -> Content:
 
 
 def _locate(file: IO[bytes], entry: zipfile.ZipInfo) -> Record:
-    """Find the content of an entry, behind its local header."""
+    """Return the position of an entry's content, behind its local header."""
     name = entry.filename
     if entry.flag_bits & _ENCRYPTED:
         raise MalformedError(f'its record {name} is encrypted')

@@ -1,4 +1,4 @@
-"""Fetching checkpoints: once, and completely or not at all."""
+"""Download checkpoints once, and completely or not at all."""
 
 import hashlib
 import os
@@ -27,13 +27,13 @@ _LONGEST_NAME = 150
 
 
 class _Fetched(NamedTuple):
-    """What came from an address.
+    """The content that a server sent.
 
     Attributes:
         sha256: Hash of the content.
-        size: Bytes that came.
-        announced: Bytes that the server announced, if it did.
-        is_complete: Whether the protocol says that this is all.
+        size: Number of bytes.
+        announced: Number of bytes that the server announced, or None.
+        is_complete: True if the protocol shows that nothing is missing.
     """
 
     sha256: str
@@ -45,29 +45,29 @@ class _Fetched(NamedTuple):
 def download(
     address: str, check: Callable[[Path], object] | None = None
 ) -> Path:
-    """Fetch a file into torch's hub folder, unless it is there already.
+    """Download a file into torch's hub folder, unless it is there already.
 
     A file whose name ends in a hash is shared with torch.hub and mmengine. Any
-    other goes into a folder for its address. Its content must have the hash
-    that is published (`published.SHA256`); if none is, that of the first
-    download, which is recorded beside it (`FILE.sha256`). A file that was
-    damaged since is fetched again.
+    other file goes into a folder for its address. The content must have the
+    published hash (`published.SHA256`), or else the hash of the first
+    download, which is recorded beside the file (`FILE.sha256`). A file that
+    was damaged since then is downloaded again.
 
-    In distributed runs the first process fetches, the others wait for it.
-    Processes that know nothing of each other may fetch the same file at once:
-    each puts a complete one in place.
+    In distributed runs the first process downloads and the others wait for
+    it. Independent processes may download the same file at the same time:
+    each puts a complete file in place.
 
     Args:
-        address: Such as https://host/name.pth. If the name ends in a hash
-            (`name-0123abcd.pth`), the content must have it.
-        check: Reads a file, or raises `CheckpointError`. It is called where
-            neither server nor hash say whether what came is complete.
+        address: Address such as https://host/name.pth. If the name ends in a
+            hash (`name-0123abcd.pth`), the content must have it.
+        check: Function that reads a file, or raises `CheckpointError`. It is
+            called if neither server nor hash show that the file is complete.
 
     Returns:
         Path of the file.
 
     Raises:
-        CheckpointError: If it cannot be had, ends early, has another hash,
+        CheckpointError: If the download fails, ends early, has another hash,
             is a web page, redirects to another scheme, or exceeds the limits
             of time (`SWIN_DENSE_DOWNLOAD_MINUTES`) or size
             (`SWIN_DENSE_MAX_DOWNLOAD_GB`).
@@ -83,7 +83,7 @@ def download(
 
 
 def cached_path(address: str) -> Path:
-    """Where the file of an address is kept."""
+    """Return the path in torch's hub folder for the file of an address."""
     folder = Path(get_dir(), 'checkpoints')
     name = re.split(r'[/\\]', unquote(urlsplit(address).path))[-1]
     name = re.sub(r'[^\w.+-]', '_', name)[-_LONGEST_NAME:].lstrip('.')
@@ -93,13 +93,13 @@ def cached_path(address: str) -> Path:
 
 
 def name_hash(name: str) -> str:
-    """The hash that a file name ends in, '' where there is none."""
+    """Return the hash that a file name ends in; '' if there is none."""
     match = _HASH.search(name)
     return match[1] if match else ''
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file's content, as hexadecimal digits."""
+    """Return the sha256 of a file's content, as hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while chunk := file.read(_CHUNK):
@@ -110,15 +110,15 @@ def sha256(path: Path) -> str:
 def _fetch(
     address: str, path: Path, check: Callable[[Path], object] | None
 ) -> None:
-    """Have the right file at a path."""
+    """Download a file to a path, unless the right file is there."""
     record = path.with_name(f'{path.name}.sha256')
     in_name = name_hash(path.name)
-    expected, says = SHA256.get(address, in_name), 'as is known of it'
+    expected, origin = SHA256.get(address, in_name), 'the known hash'
     if not expected and record.is_file():
         expected = record.read_text(errors='replace')[:64]
-        says = (
-            f'as it did when it first came. If its maker has replaced it, '
-            f'delete {record}'
+        origin = (
+            'the hash of the first download. If the publisher has replaced '
+            f'the file, delete {record}'
         )
     if path.exists():
         digest = sha256(path)
@@ -127,28 +127,29 @@ def _fetch(
                 _record(record, digest, path.name)
             return
         MMLogger.get_current_instance().warning(
-            f'{path} does not have the hash {expected}: fetching it anew'
+            f'{path} does not have the hash {expected}: downloading it again'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as partial:
-            came = _copy(address, partial)
-            if came.announced not in (None, came.size):
+            content = _copy(address, partial)
+            if content.announced not in (None, content.size):
                 raise ValueError(
-                    f'it ended after {came.size} of {came.announced} bytes'
+                    f'it ended after {content.size} of {content.announced} '
+                    'bytes'
                 )
-            other = explain_other(partial)
-            if other:
-                raise ValueError(f'what comes {other}')
-            if not came.sha256.startswith(expected):
+            problem = explain_other(partial)
+            if problem:
+                raise ValueError(f'the content {problem}')
+            if not content.sha256.startswith(expected):
                 raise ValueError(
-                    f'its sha256 is {came.sha256}, which does '
-                    f'not begin with {expected}, {says}'
+                    f'its sha256 is {content.sha256}, which does '
+                    f'not begin with {expected}, {origin}'
                 )
-            if check and not (came.is_complete or expected):
+            if check and not (content.is_complete or expected):
                 check(partial)
         if not in_name:
-            _record(record, came.sha256, path.name)
+            _record(record, content.sha256, path.name)
     except (OSError, HTTPException, ValueError) as error:
         raise CheckpointError(
             f'cannot download {address}: {error}. Download it by other means '
@@ -157,14 +158,14 @@ def _fetch(
 
 
 def _record(record: Path, digest: str, name: str) -> None:
-    """Write down a hash, in the format of `sha256sum`, if it is new."""
+    """Record a hash in the format of `sha256sum`, unless there is one."""
     if not record.is_file():
         with replacing(record) as partial:
             partial.write_text(f'{digest}  {name}\n')
 
 
 def _copy(address: str, target: Path) -> _Fetched:
-    """Write what is at an address."""
+    """Copy the content of an address to a file."""
     digest, size = hashlib.sha256(), 0
     most = limit('MAX_DOWNLOAD_GB', _GIGABYTES) * 2**30
     with open_address(address) as response, open(target, 'wb') as file:

@@ -1,4 +1,4 @@
-"""Opening an address: by its own scheme, and within a total time."""
+"""Open an address by its own scheme only, and within a total time."""
 
 import http.client
 import socket
@@ -24,16 +24,16 @@ _MINUTES = 180
 
 @contextmanager
 def open_address(address: str) -> Iterator[http.client.HTTPResponse]:
-    """Open what is at an address that starts with http:// or https://.
+    """Open an address that starts with http:// or https://.
 
-    Redirections are followed within the scheme. Everything until the context
-    ends counts for the total time, names and headers included.
+    Redirections are followed within the scheme. The total time includes
+    everything until the context ends, such as name look-up and headers.
 
     Yields:
-        The response, to be read.
+        The response to read.
 
     Raises:
-        OSError, HTTPException: If it cannot be had.
+        OSError, HTTPException: If the connection fails.
         LimitError: If it takes longer than `SWIN_DENSE_DOWNLOAD_MINUTES`.
         ValueError: If it redirects to another scheme.
     """
@@ -64,7 +64,7 @@ def open_address(address: str) -> Iterator[http.client.HTTPResponse]:
 
 
 def _expire(expired: threading.Event, sockets: list[socket.socket]) -> None:
-    """End all that waits for a byte."""
+    """Shut down all sockets, so that no reader waits any longer."""
     expired.set()
     for opened in sockets:
         try:
@@ -74,7 +74,7 @@ def _expire(expired: threading.Event, sockets: list[socket.socket]) -> None:
 
 
 class _SameScheme(HTTPRedirectHandler):
-    """Follows redirections within the scheme, until the time is over."""
+    """Follow redirections within the scheme, until the time is over."""
 
     def __init__(self, expired: threading.Event) -> None:
         self._expired = expired
@@ -89,19 +89,19 @@ class _SameScheme(HTTPRedirectHandler):
         newurl: str,
     ) -> Request | None:
         """Return the request for the new address."""
-        fp.close()  # or it would be read to its end, however far that is
+        fp.close()  # otherwise urllib reads the body, however long it is
         if urlsplit(newurl).scheme != urlsplit(req.full_url).scheme:
             raise ValueError(
-                f'it redirects to {newurl}, and no other scheme than that of '
-                'the address is followed: give the address that you trust'
+                f'it redirects to {newurl}, and only redirections within the '
+                'scheme are followed: give the address that you trust'
             )
         if self._expired.is_set():
             raise ValueError
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-class _Kept:
-    """Remembers the sockets of connections."""
+class _SocketList:
+    """Append the socket of each connection to a list."""
 
     def __init__(self, *args: Any, sockets: list, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -113,11 +113,11 @@ class _Kept:
         self._sockets.append(self.sock)  # type: ignore[attr-defined]
 
 
-class _Connection(_Kept, http.client.HTTPConnection):
+class _Connection(_SocketList, http.client.HTTPConnection):
     pass
 
 
-class _SecureConnection(_Kept, http.client.HTTPSConnection):
+class _SecureConnection(_SocketList, http.client.HTTPSConnection):
     pass
 
 

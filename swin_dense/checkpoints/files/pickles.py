@@ -1,7 +1,7 @@
-"""Reading a pickle as data: nothing that it names is looked up or called.
+"""Read a pickle as data, without importing or calling what it names.
 
 A checkpoint of torch.save describes its content by a pickle, a small program
-that would import and call what it names. `parse_pickle` decodes the
+that would import modules and call functions. `parse_pickle` decodes the
 instructions with the standard library's `pickletools` and keeps each call as
 a record. `restore` then decides which records stand for a value.
 """
@@ -44,13 +44,13 @@ class Stored(NamedTuple):
 
 
 class Call:
-    """A call that a pickle asks for.
+    """A call in a pickle, which is not executed.
 
     Attributes:
-        name: Name of the function or class.
-        arguments: Its arguments.
-        state: State that the result would get, or None.
-        items: Entries that the result would get as a dictionary.
+        name: Full name of the function or class.
+        arguments: Arguments of the call.
+        state: State to set in the result, or None.
+        items: Entries to set in the result, if it is a dictionary.
     """
 
     __slots__ = ('name', 'arguments', 'state', 'items')
@@ -70,19 +70,20 @@ def parse_pickle(
     """Decode the next pickle of a file.
 
     Args:
-        file: Open at the first instruction; left after the last.
+        file: File at the first instruction of the pickle. Afterwards it is
+            behind the last.
         allowed: Full names that the pickle may mention.
-        stored: A list that gets all references to storages.
+        stored: List to which all references to storages are appended.
 
     Returns:
         Numbers, strings, None, lists, tuples and dictionaries; `Global`,
         `Call` and `Stored` in place of anything else.
 
     Raises:
-        UnpicklingError: If it names anything that is not allowed.
+        UnpicklingError: If the pickle names anything that is not allowed.
         LimitError: If it has too many instructions.
-        MalformedError: If it is malformed or needs another instruction than
-            torch.save writes.
+        MalformedError: If it is malformed, or has an instruction that
+            torch.save does not write.
     """
     maximum = limit('MAX_CHECKPOINT_ENTRIES', _MAX_OPERATIONS)
     machine = _Machine(allowed, [] if stored is None else stored)
@@ -104,7 +105,7 @@ def parse_pickle(
 
 
 class _Machine:
-    """The stack of a pickle."""
+    """A stack machine that decodes instructions without side effects."""
 
     def __init__(self, allowed: Container[str], stored: list[Stored]) -> None:
         self._allowed = allowed
@@ -183,7 +184,7 @@ class _Machine:
     def _reduce(self, _: Any) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if type(function) is not Global or type(arguments) is not tuple:
-            raise MalformedError('it calls what is no function')
+            raise MalformedError('it calls something that is not a function')
         self._stack.append(Call(function.name, arguments))
 
     _newobj = _reduce
@@ -192,8 +193,8 @@ class _Machine:
         state, target = self._stack.pop(), self._stack[-1]
         if type(target) is not Call or target.state is not None:
             raise MalformedError(
-                'it sets the state of an object that has none, or has it '
-                'already'
+                'it sets the state of an object that has none, or whose '
+                'state is set already'
             )
         target.state = state
 
@@ -205,17 +206,19 @@ class _Machine:
     def _target_list(self) -> list[Any]:
         target = self._stack[-1]
         if type(target) is not list:
-            raise MalformedError('it appends to what is no list')
+            raise MalformedError('it appends to something that is not a list')
         return target
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         entries = target.items if type(target) is Call else target
         if type(entries) is not dict or len(items) % 2:
-            raise MalformedError('it sets entries of what is no dictionary')
+            raise MalformedError(
+                'it sets entries of something that is not a dictionary'
+            )
         for key, value in zip(items[::2], items[1::2]):
-            # Hashing nested tuples, or integers chosen to collide, can take
-            # any time.
+            # Hashing nested tuples, or integers that are chosen to collide,
+            # can take for ever.
             if type(key) not in _KEY_TYPES or (
                 type(key) is int and abs(key) >= _LARGEST_KEY
             ):
@@ -226,7 +229,7 @@ class _Machine:
 
 
 def _decode(text: str) -> str:
-    """Decode a byte string as UTF-8 where it is."""
+    """Return a byte string decoded as UTF-8 if possible, else as latin-1."""
     try:
         return text.encode('latin-1').decode()
     except UnicodeDecodeError:

@@ -1,9 +1,9 @@
-"""SHA-256 of published checkpoints, by the address of each.
+"""SHA-256 of published checkpoints by address.
 
-Only hashes that are known go here: from the publisher, or from several who
-downloaded the file independently. Any other file is trusted when it is first
-fetched, see `download`. To add one, take what `tools/inspect_checkpoint.py`
-prints and compare it with at least one other source.
+Only confirmed hashes belong here: from the publisher, or from several
+independent downloads. Any other file is trusted at its first download, see
+`download`. To add a hash, run `tools/inspect_checkpoint.py` on the file and
+compare the result with at least one other source.
 """
 
 _RELEASES = 'https://github.com/SwinTransformer/storage/releases/download/'

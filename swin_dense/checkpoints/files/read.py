@@ -1,4 +1,4 @@
-"""Reading checkpoint files: never executes anything, explains what fails."""
+"""Read checkpoint files without executing code, and explain failures."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from swin_dense.checkpoints.files.sniff import (
 )
 from swin_dense.limits import LimitError
 
-# Of a training run, what nobody needs who wants its weights alone.
+# Keys of the state of a training run, which is not needed to use the weights.
 TRAINING_STATE = (
     'optimizer',
     'param_schedulers',
@@ -57,10 +57,10 @@ def read_checkpoint(
     check: bool = True,
     without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Read a checkpoint: a file of torch.save, or safetensors.
+    """Read a checkpoint of torch.save or safetensors.
 
-    Which of the two a file is, its content tells, whatever its name. A file
-    of torch.save is read as data: dense tensors, arrays and numbers of numpy,
+    The content decides which of the two a file is, not its name. A file of
+    torch.save is read as data: dense tensors, arrays and numbers of numpy,
     mmengine's histories, plain values and containers of these.
 
     Args:
@@ -68,25 +68,26 @@ def read_checkpoint(
             A download is kept in torch's hub folder, see `download`.
         map_location: Device for the tensors, as in `torch.load`; for
             safetensors a device or its name.
-        mmap: Whether to leave the tensors in the file until they are used.
-            Saves memory where they are copied or only looked at; the file
-            must not be changed in the meantime. Compressed records are read
-            whole.
-        check: Whether to compare checksums of tensors that are left in the
-            file, which reads through them once. Others are always compared.
-            Only zip archives, as PyTorch writes them since 1.6, have any.
-        without: Top-level entries to leave out, which are not checked then.
+        mmap: If true, tensors stay in the file until they are used. This
+            saves memory if they are copied or only inspected. The file must
+            not change in the meantime. Compressed records are read at once.
+        check: If true, checksums of tensors that stay in the file are
+            compared, which reads through them once. Checksums of other
+            tensors are always compared. Only zip archives, as PyTorch writes
+            them since 1.6, have checksums.
+        without: Top-level keys to leave out; their checksums are not
+            compared.
 
     Returns:
-        The dictionary that was stored. Of safetensors, one of `state_dict`
-        and `meta`, the latter being the metadata of its header.
+        The stored dictionary. For safetensors, a dictionary of `state_dict`
+        and `meta`, the metadata in the header.
 
     Raises:
-        CheckpointError: If there is no such file, it cannot be read to its
-            end, is damaged, holds no dictionary, takes more memory than the
-            limits allow, or holds anything that only code could restore. The
-            last is refused before any of it is executed.
-        ImportError: If it is safetensors and that package is not installed.
+        CheckpointError: If the file does not exist, is truncated or damaged,
+            holds no dictionary, would take more memory than the limits allow,
+            or holds an object that only code can restore. No such code is
+            executed.
+        ImportError: If the file is safetensors and that package is missing.
     """
     return _read_file(local_file(source), map_location, mmap, check, without)
 
@@ -99,9 +100,9 @@ def _read_file(
     without: Collection[str] = (),
 ) -> dict:
     """Read a file; see `read_checkpoint`."""
-    other = explain_other(path)
-    if other:
-        raise CheckpointError(f'{path} {other}')
+    problem = explain_other(path)
+    if problem:
+        raise CheckpointError(f'{path} {problem}')
     if is_safetensors(path):
         return _read_safetensors(path, map_location, mmap)
     checkpoint = _load(path, map_location, mmap, check, without)
@@ -115,10 +116,13 @@ def _read_file(
 
 
 def local_file(source: str | os.PathLike) -> Path:
-    """The file of a path or address, downloaded where needed.
+    """Return the path of a local file or of a downloaded address.
+
+    Args:
+        source: Path, or address starting with http://, https:// or file://.
 
     Raises:
-        CheckpointError: If there is none, or it cannot be downloaded.
+        CheckpointError: If there is no file, or the download fails.
     """
     source = os.fspath(source)
     if re.match(r'https?://', source):
@@ -157,6 +161,7 @@ def _load(
     check: bool,
     without: Collection[str],
 ) -> Any:
+    """Read a file of torch.save; see `read_checkpoint`."""
     open_content = open_archive if is_archive(path) else open_legacy
     try:
         with open(path, 'rb') as file:
@@ -183,6 +188,7 @@ def _load(
 def _read_safetensors(
     path: Path, map_location: MapLocation, mmap: bool
 ) -> dict[str, Any]:
+    """Read a safetensors file; see `read_checkpoint`."""
     try:
         from safetensors import safe_open
     except ImportError as error:
@@ -200,7 +206,7 @@ def _read_safetensors(
         with safe_open(path, framework='pt') as file:
             meta = file.metadata() or {}
             for name in file.keys():
-                value = file.get_tensor(name)  # stays in the file
+                value = file.get_tensor(name)  # mapped, not read
                 state_dict[name] = value.to(device, copy=not mmap)
     except MemoryError:
         raise
@@ -210,35 +216,36 @@ def _read_safetensors(
 
 
 def _decode(header: dict[str, str]) -> dict[str, Any]:
-    """The metadata of a header; under `meta`, it may hold JSON of ours."""
+    """Return the metadata of a header, with the JSON under `meta` decoded."""
     meta: dict[str, Any] = dict(header)
     try:
-        ours = json.loads(meta.get('meta', ''))
+        written = json.loads(meta.get('meta', ''))
     except (ValueError, RecursionError):
         return meta
-    if isinstance(ours, dict):
+    if isinstance(written, dict):
         del meta['meta']
-        meta.update(ours)
+        meta.update(written)
     return meta
 
 
 def _refusal(path: Path, name: str) -> str:
-    """Explain why a file that names something else than data is refused."""
+    """Return the error for a file that names a function or class."""
     if name in _NOT_DENSE:
         return (
             f'{path} is refused: it holds {_NOT_DENSE[name]} ({name}), '
-            'and only dense ones are read. Have its maker save the '
-            'weights as such'
+            'and only dense ones are read. Ask its publisher for dense '
+            'weights'
         )
     return (
-        f'{path} is refused: besides weights it holds {name}, which '
-        'would take running code to restore. Nothing of it was executed. '
-        'If you trust its maker, have them save the weights alone: '
+        f'{path} is refused: besides weights it holds {name}, which only '
+        'running code could restore. None of it was executed. If you trust '
+        'the publisher, ask for the weights alone: '
         'torch.save(model.state_dict(), FILE)'
     )
 
 
 def _unreadable(path: Path, error: Exception) -> str:
+    """Return the error for a file that cannot be decoded."""
     detail = str(error).strip().split('\n')[0] or 'unexpected end of file'
     if not isinstance(error, MalformedError):
         detail = f'{type(error).__name__}: {detail}'

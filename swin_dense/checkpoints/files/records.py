@@ -1,4 +1,4 @@
-"""The storages of a checkpoint file: where they lie, and reading them."""
+"""Read the storages of a checkpoint file."""
 
 import zipfile
 import zlib
@@ -16,13 +16,13 @@ _CHUNK = 1 << 20  # bytes
 
 
 class Record(NamedTuple):
-    """A stretch of a file.
+    """The position of a record in a file.
 
     Attributes:
-        offset: Where it starts, in bytes.
-        size: Bytes of its content.
-        crc: Its CRC-32, where the file has one.
-        packed: Its entry of the zip archive, if it is compressed.
+        offset: First byte.
+        size: Size of the content in bytes.
+        crc: CRC-32 of the content, or None if the file has none.
+        packed: Entry of the zip archive if the record is compressed, or None.
     """
 
     offset: int
@@ -35,9 +35,9 @@ class RecordFile:
     """A file that consists of records.
 
     Args:
-        file: Open for reading.
-        records: Its records by name.
-        archive: The zip archive that has the compressed ones.
+        file: File open for reading.
+        records: Records by name.
+        archive: The file as a zip archive, to read compressed records.
     """
 
     def __init__(
@@ -51,38 +51,44 @@ class RecordFile:
         self._archive = archive
 
     def read(self, name: str) -> torch.Tensor:
-        """Return the content of a record in memory of its own, uint8.
+        """Return the content of a record as a new uint8 tensor.
 
         Raises:
-            MalformedError: If it ends early, or does not have its checksum.
+            MalformedError: If the record ends early, or its checksum differs.
         """
         content = torch.empty(self.records[name].size, dtype=torch.uint8)
         self._scan(name, content.numpy().data)
         return content
 
     def check(self, name: str) -> None:
-        """Compare a record with its checksum, if it has one.
+        """Compare the checksum of a record, if it has one.
 
         Raises:
-            MalformedError: If it ends early, or does not have its checksum.
+            MalformedError: If the record ends early, or its checksum differs.
         """
         if self.records[name].crc is not None:
             self._scan(name, None)
 
     def _scan(self, name: str, content: memoryview | None) -> None:
-        """Read through a record, into a buffer of its size if there is any."""
+        """Read a record and compare its checksum.
+
+        Args:
+            name: Name of the record.
+            content: Buffer of the record's size to read into; None to read
+                chunk by chunk without keeping the content.
+        """
         record = self.records[name]
         if record.packed and self._archive:
             file = self._archive.open(record.packed)
         else:
             file = self._file
             file.seek(record.offset)
-        passing = memoryview(bytearray(_CHUNK)) if content is None else content
+        buffer = memoryview(bytearray(_CHUNK)) if content is None else content
         crc = 0
         for start in range(0, record.size, _CHUNK):
             count = min(_CHUNK, record.size - start)
             position = 0 if content is None else start
-            chunk = passing[position : position + count]
+            chunk = buffer[position : position + count]
             if _fill(file, chunk) < count:
                 raise MalformedError(f'it ends within its record {name}')
             crc = zlib.crc32(chunk, crc)
@@ -97,12 +103,13 @@ class Storages:
     """The storages of a file, each loaded once.
 
     Args:
-        path: The file.
-        file: Its records; those of storages are named by their keys.
-        map_location: Where to put them, as in `torch.load`.
-        mmap: Whether to leave them in the file where that is possible.
-        check: Whether to compare the checksums of those left in the file.
-        swapped: Whether numbers have the other byte order than here.
+        path: Path of the file.
+        file: Records of the file; a storage is named by its key.
+        map_location: Device for the storages, as in `torch.load`.
+        mmap: If true, storages stay in the file if possible.
+        check: If true, checksums of storages that stay in the file are
+            compared.
+        swapped: True if numbers have another byte order than this machine.
     """
 
     def __init__(
@@ -127,8 +134,8 @@ class Storages:
         """Return a storage of exactly `numel` elements of `dtype`.
 
         Raises:
-            MalformedError: If there is no such storage, it has another size,
-                or it does not have its checksum.
+            MalformedError: If there is no such storage, or its size or
+                checksum differs.
         """
         record = self._file.records.get(key)
         if record is None:
@@ -150,7 +157,7 @@ class Storages:
     def _map(
         self, key: str, record: Record, itemsize: int
     ) -> torch.UntypedStorage | None:
-        """Return a storage that stays in the file, or None."""
+        """Return a storage that stays in the file; None if impossible."""
         end = record.offset + record.size
         if (
             self._mapped is None
@@ -167,7 +174,7 @@ class Storages:
     def _place(
         self, storage: torch.UntypedStorage, location: str
     ) -> torch.UntypedStorage:
-        """Move a storage to its device."""
+        """Return a storage on the device that `map_location` chooses."""
         target = self._map_location
         if isinstance(target, Mapping):
             target = target.get(location)
@@ -183,22 +190,22 @@ class Storages:
             content = torch.empty(0, dtype=torch.uint8).set_(storage)
             return content.to(device).untyped_storage()
         except (RuntimeError, AssertionError) as error:
-            wanted = location if target is None else target
+            name = location if target is None else target
             raise DeviceError(
-                f'its tensors belong on {wanted}, which is not here: read it '
-                'with map_location="cpu"'
+                f'its tensors belong on {name}, which this machine lacks: '
+                'read it with map_location="cpu"'
             ) from error
 
 
 def _map_file(path: Path) -> Any:
-    """Return a file as a storage whose changes stay in memory."""
+    """Map a file as a storage; changes of it do not reach the file."""
     return torch.UntypedStorage.from_file(
         str(path), False, path.stat().st_size
     )
 
 
 def _fill(file: IO[bytes], buffer: memoryview) -> int:
-    """Read into a buffer, and return how many bytes there were."""
+    """Read into a buffer, and return the number of bytes read."""
     position = 0
     while position < len(buffer):
         count = file.readinto(buffer[position:])  # type: ignore[attr-defined]

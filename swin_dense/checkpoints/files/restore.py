@@ -1,8 +1,8 @@
-"""Values of a pickle that was read as data.
+"""Restore the values of a pickle that was read as data.
 
-Every record of a call is either one of the few below, with arguments that are
-checked, or an error. Tensors, arrays and histories are built afresh, each
-once: no object of the process is touched.
+Only the few calls below are restored, after a check of their arguments; any
+other call is an error. Tensors, arrays and histories are new objects: no
+existing object of the process is changed.
 """
 
 from collections import Counter, OrderedDict
@@ -25,7 +25,7 @@ _PLAIN = (str, int, float, bool, bytes, type(None))
 _HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 _ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
 _ANNEALING = ('_annealing_cos', '_annealing_linear')
-# Attributes that PyTorch and this package keep at a bare state_dict.
+# Attributes that PyTorch and this package set at a bare state_dict.
 _ATTRIBUTES = ('_metadata', 'swin_dense')
 _NUMBER_TYPES = 'b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16'.split()
 _DTYPES = {
@@ -59,7 +59,7 @@ _STORAGE_TYPES['torch.storage.UntypedStorage'] = torch.uint8
 
 
 class Storages(Protocol):
-    """Where the storages of a checkpoint are."""
+    """The storages of a checkpoint; see `records.Storages`."""
 
     def load(
         self, key: str, dtype: torch.dtype, numel: int, location: str
@@ -68,12 +68,12 @@ class Storages(Protocol):
 
 
 class Restorer:
-    """Turns what `parse_pickle` returns into values.
+    """Turn the result of `parse_pickle` into values.
 
     Args:
-        storages: Where the numbers of tensors are.
-        max_bytes: Bytes that tensors and arrays may come to, each counted as
-            often as it is mentioned.
+        storages: Storages of the tensors.
+        max_bytes: Total size that tensors and arrays may have. One that
+            occurs several times is counted each time.
     """
 
     def __init__(self, storages: Storages, max_bytes: float) -> None:
@@ -85,8 +85,8 @@ class Restorer:
         """Return the value of a node.
 
         Raises:
-            LimitError: If values are nested too deeply, are too many, or
-                take too much memory.
+            LimitError: If there are too many values, or they are nested too
+                deeply or take too much memory.
             MalformedError: If a record cannot be restored.
         """
         self._values_left -= 1
@@ -108,10 +108,11 @@ class Restorer:
             return self._call(node, depth + 1)
         if kind is Global and node.name in _DTYPES:
             return _DTYPES[node.name]
-        what = node.name if kind is Global else 'a storage'
-        raise MalformedError(f'it has {what} where a value is expected')
+        name = node.name if kind is Global else 'a storage'
+        raise MalformedError(f'it has {name} where a value is expected')
 
     def _call(self, node: Call, depth: int) -> Any:
+        """Return the value of a call."""
         try:
             return _BUILDERS[node.name](self, node, depth)
         except (LimitError, MalformedError):
@@ -123,17 +124,18 @@ class Restorer:
             ) from error
 
     def _spend(self, size: int) -> None:
+        """Count `size` bytes, and raise if the limit is exceeded."""
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise LimitError(
-                'its tensors and arrays come to more memory than a file of '
+                'its tensors and arrays take more memory than a file of '
                 'its size may take. ' + advice('MAX_UNPACKED_GB')
             )
 
     def _tensor(self, node: Call, depth: int) -> Tensor:
         stored, offset, size, stride, *rest = node.arguments
-        # Gradients and hooks are no part of a weight; the type of version 3,
-        # and metadata of views, come after them.
+        # `rest` holds a flag for gradients and hooks, which are ignored, then
+        # in version 3 the type, then metadata of views.
         dtype = None
         if node.name.endswith('v3'):
             dtype = _DTYPES[rest[2].name]
@@ -200,14 +202,13 @@ class Restorer:
         if node.state is None:
             return np.dtype(code)
         _, order, subtype, names, fields, _, _, *flags = node.state
-        # Flags could have numbers taken for pointers.
+        # Flags could make numpy take numbers for pointers.
         if subtype or names or fields or any(flags) or order not in '<>=|':
             raise MalformedError('it has an array of records or objects')
         return np.dtype(order + code)
 
     def _history(self, node: Call, depth: int) -> HistoryBuffer:
-        # Statistics that the file names are left out: mmengine would put
-        # them into its class.
+        # Statistics are left out, since mmengine would set them in its class.
         state = {
             name: self.value(node.state[name], depth)
             for name in ('_log_history', '_count_history', 'max_length')
@@ -237,7 +238,7 @@ class Restorer:
                 f'it has the attribute {name!r} of {owner!r} '
                 'where a value is expected'
             )
-        # Rare, and the import would make this package heavy.
+        # Imported here, since it is rarely needed and slow.
         from mmengine.optim.scheduler import OneCycleParamScheduler
 
         return getattr(OneCycleParamScheduler, name)
@@ -333,7 +334,7 @@ _BUILDERS: dict[str, Callable[[Restorer, Call, int], Any]] = {
 for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
     _BUILDERS[f'{_module}._reconstruct'] = Restorer._array
     _BUILDERS[f'{_module}.scalar'] = Restorer._scalar
-# All that a checkpoint may name.
+# Full names that a checkpoint may mention.
 ALLOWED = frozenset(
     {*_BUILDERS, *_DTYPES, *_STORAGE_TYPES, 'numpy.ndarray', _ONE_CYCLE}
 )
@@ -343,7 +344,7 @@ def storage_size(stored: Stored) -> tuple[str, int, int]:
     """Return the key of a storage, its length, and the bytes of a number.
 
     Raises:
-        MalformedError: If the reference describes none.
+        MalformedError: If the reference does not describe a storage.
     """
     key, dtype, numel, _ = _describe(stored)
     return key, numel, dtype.itemsize
@@ -365,13 +366,14 @@ def _describe(stored: Any) -> tuple[str, torch.dtype, int, str]:
 
 
 def _numbers(content: bytes, dtype: np.dtype) -> np.ndarray:
-    """Return numbers in memory of their own and this machine's byte order."""
+    """Return a new array in this machine's byte order."""
     if dtype == bool:
         return np.frombuffer(content, np.uint8) != 0
     return np.frombuffer(content, dtype).astype(dtype.newbyteorder('='))
 
 
 def _check_size(size: Any, kind: type) -> None:
+    """Raise unless a shape is a tuple of a few non-negative integers."""
     if (
         kind is not tuple
         or len(size) > _MAX_DIMENSIONS
@@ -398,6 +400,7 @@ def _check_layout(offset: Any, size: Any, stride: Any, numel: int) -> None:
 
 
 def _count(size: Sequence[int]) -> int:
+    """Return the number of elements of a shape, as an exact integer."""
     product = 1
     for side in size:
         product *= side

@@ -1,18 +1,19 @@
-"""Telling by its first bytes what kind of file one is, whatever its name."""
+"""Recognise the kind of a file by its first bytes."""
 
 import re
 import zipfile
 from pathlib import Path
 
+from swin_dense.wording import first_few
+
 _HEAD = 1024  # bytes
 _ZIP = b'PK\x03\x04'
-# What the start of a file says, and what to do about such a file.
+# The start of files that are not checkpoints, and text that follows "FILE ".
 _OTHERS = (
     (
         re.compile(rb'\s*<(!doctype html|html|head|!--|\?xml)', re.I),
         'is a web page, no checkpoint: the address was that of a page about '
-        'the '
-        'file, or of a log-in. Use the address of its download button (on '
+        'the file, or of a log-in. Use the address of its download button (on '
         'Hugging Face .../resolve/..., on GitHub .../releases/download/...)',
     ),
     (
@@ -22,20 +23,19 @@ _OTHERS = (
     ),
     (
         re.compile(rb'\x1f\x8b'),
-        'is compressed by gzip: unpack it (gzip -d, or '
-        'tar -xzf) and give the checkpoint inside',
+        'is compressed by gzip: unpack it (gzip -d, or tar -xzf) and give the '
+        'checkpoint inside',
     ),
     (
         re.compile(rb'(?s).{257}ustar'),
-        'is a tar archive: unpack it (tar -xf) '
-        'and give the checkpoint inside. If it is itself a checkpoint, of '
-        'PyTorch before 0.2, have its maker save it with a newer one',
+        'is a tar archive: unpack it (tar -xf) and give the checkpoint '
+        'inside. If it is itself a checkpoint of PyTorch before 0.2, ask its '
+        'publisher for one of a newer PyTorch',
     ),
     (
         re.compile(rb'\x89HDF'),
         'is an HDF5 file, of Keras or TensorFlow: only files of torch.save '
-        'and '
-        'safetensors are read',
+        'and safetensors are read',
     ),
     (
         re.compile(rb'\s*\{\s*"'),
@@ -46,19 +46,23 @@ _OTHERS = (
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file starts as safetensors do: a length, then JSON."""
+    """Return True if a file starts as safetensors do: a length, then JSON."""
     head = _head(path)
     length = int.from_bytes(head[:8], 'little')
     return head[8:9] == b'{' and length < 1 << 40
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is of the kind that PyTorch writes since 1.6."""
+    """Return True if a file is an archive, as PyTorch writes since 1.6."""
     return _head(path).startswith(_ZIP)
 
 
 def explain_other(path: Path) -> str:
-    """What a file is that is no checkpoint, and what to do; else nothing."""
+    """Explain why a file is not a checkpoint, and what to do about it.
+
+    Returns:
+        Text to follow the file's name; '' if it may be a checkpoint.
+    """
     head = _head(path)
     for start, text in _OTHERS:
         if start.match(head):
@@ -67,26 +71,27 @@ def explain_other(path: Path) -> str:
 
 
 def _explain_archive(path: Path) -> str:
+    """Explain why a zip archive is not a checkpoint; see `explain_other`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:  # a broken one can fail anywhere: reading says so
+    except Exception:  # the reader reports a broken archive
         return ''
     leaves = {name.rpartition('/')[2] for name in names}
     if 'constants.pkl' in leaves:
         return (
-            'is a TorchScript program, no checkpoint: have its maker save '
+            'is a TorchScript program, no checkpoint: ask its publisher for '
             'the weights alone, torch.save(model.state_dict(), FILE)'
         )
     if 'data.pkl' in leaves:
         return ''
-    inside = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
     return (
-        f'is a zip archive of {len(names)} files ({inside}): unpack it '
-        'and give the checkpoint inside'
+        f'is a zip archive of {len(names)} files ({first_few(names, 3)}): '
+        'unpack it and give the checkpoint inside'
     )
 
 
 def _head(path: Path) -> bytes:
+    """Return the first bytes of a file."""
     with open(path, 'rb') as file:
         return file.read(_HEAD)

@@ -1,4 +1,4 @@
-"""Writing checkpoints: complete or not at all, and with their origin."""
+"""Write checkpoints atomically, with metadata on their origin."""
 
 import json
 import os
@@ -21,26 +21,31 @@ _SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors')
 def check_destination(
     path: str | os.PathLike, force: bool, source: Path | None = None
 ) -> Path:
-    """Refuse, before any work, a file that must not or cannot be written.
+    """Check, before any work, that a file can and may be written.
 
     Args:
-        path: The file.
-        force: Whether it may replace one that exists.
-        source: A file that it must not replace anyway.
+        path: The file to write.
+        force: If true, an existing file may be replaced.
+        source: A file that must not be replaced in any case.
+
+    Returns:
+        The path, with `~` expanded.
 
     Raises:
-        CheckpointError: If the file exists and `force` is not given, is the
-            source or no place for a file, or has a suffix of no checkpoint.
-        ImportError: If safetensors is wanted and not installed.
+        CheckpointError: If the file exists and `force` is false; if it is the
+            source; if its folder does not exist; or if its suffix is not that
+            of a checkpoint.
+        ImportError: If safetensors are to be written and the package is
+            missing.
     """
     path = Path(path).expanduser()
     if path.is_dir() or not path.parent.is_dir():
-        what = (
+        problem = (
             'is a folder'
             if path.is_dir()
-            else (f'cannot be written: there is no folder {path.parent}')
+            else f'cannot be written: there is no folder {path.parent}'
         )
-        raise CheckpointError(f'{path} {what}; give the path of a new file')
+        raise CheckpointError(f'{path} {problem}; give the path of a new file')
     if path.suffix not in _SUFFIXES:
         raise CheckpointError(
             f'{path}: the suffix decides how a checkpoint is written; end the '
@@ -63,21 +68,22 @@ def write_checkpoint(
     metadata: Mapping[str, Any],
     force: bool = False,
 ) -> None:
-    """Write a checkpoint as safetensors or by PyTorch, as the suffix says.
+    """Write a checkpoint by safetensors or torch.save, by its suffix.
 
     Args:
         path: The file; its folder must exist.
         checkpoint: A state_dict, or a dictionary with one under `state_dict`
-            or `model`. Of the latter, safetensors keeps the tensors, and of
-            `meta` what JSON can hold.
-        metadata: Where the weights come from and what was done to them, in
-            numbers, strings, lists and dictionaries; see `metadata_of`. A
-            bare state_dict stays bare.
-        force: Whether to replace a file that exists.
+            or `model`. Safetensors keep only the tensors of the state_dict,
+            and the values in `meta` that JSON can hold.
+        metadata: Origin and changes of the weights, in numbers, strings,
+            lists and dictionaries; see `metadata_of`. A state_dict without
+            wrapper gets it as an attribute.
+        force: If true, an existing file is replaced.
 
     Raises:
         CheckpointError: See `check_destination`.
-        ImportError: If safetensors is wanted and not installed.
+        ImportError: If safetensors are to be written and the package is
+            missing.
     """
     path = check_destination(path, force)
     if path.suffix == '.safetensors':
@@ -87,8 +93,8 @@ def write_checkpoint(
         with replacing(path) as partial:
             _safetensors()(tensors, partial, metadata=header)
         return
-    # Into an open file: by a path, torch.save would store its name, and equal
-    # weights would have another hash each time.
+    # Given a path, torch.save would store its name, so that equal weights
+    # would have another hash each time.
     with replacing(path) as partial, open(partial, 'wb') as file:
         torch.save(_with_metadata(checkpoint, metadata), file)
 
@@ -96,7 +102,7 @@ def write_checkpoint(
 def _with_metadata(
     checkpoint: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """A shallow copy of the checkpoint that carries the metadata."""
+    """Return a shallow copy of a checkpoint that has the metadata."""
     if not all(map(torch.is_tensor, checkpoint.values())):
         meta = {**_meta_of(checkpoint), _KEY: dict(metadata)}
         copy = {
@@ -104,8 +110,8 @@ def _with_metadata(
             for name, value in checkpoint.items()
         }
         return {**copy, 'meta': meta}
-    # A further entry would be an unexpected weight to whoever loads it;
-    # PyTorch itself keeps the versions of modules in such an attribute.
+    # An entry would be an unexpected weight to every loader. PyTorch itself
+    # keeps the versions of modules in an attribute.
     bare = OrderedDict(_independent(checkpoint))
     vars(bare).update(
         vars(checkpoint) if isinstance(checkpoint, OrderedDict) else {},
@@ -115,6 +121,7 @@ def _with_metadata(
 
 
 def _is_state_dict(value: Any) -> bool:
+    """Return True for a mapping with tensors."""
     return isinstance(value, Mapping) and any(
         map(torch.is_tensor, value.values())
     )
@@ -123,11 +130,11 @@ def _is_state_dict(value: Any) -> bool:
 def _independent(
     tensors: Mapping[str, Any], shared: bool = True
 ) -> dict[str, Any]:
-    """Copy the tensors that are parts of others, which would be stored whole.
+    """Clone tensors that are views, whose base would be stored whole.
 
     Args:
-        tensors: Names and tensors; anything else is kept.
-        shared: Whether several names may stand for one tensor.
+        tensors: Names and tensors; values of other types are kept.
+        shared: If true, several names may have the same tensor.
     """
     known: set[int] = set()
     result = {}
@@ -145,12 +152,13 @@ def _independent(
 
 
 def _is_whole(value: Tensor) -> bool:
+    """Return True if a tensor fills its storage in order."""
     size = value.numel() * value.element_size()
     return value.is_contiguous() and value.untyped_storage().nbytes() == size
 
 
 def _plain(value: Any) -> Any:
-    """The part of a structure that JSON can hold; None stands for the rest."""
+    """Return the values that JSON can hold; None in place of others."""
     if isinstance(value, Mapping):
         plain = {str(key): _plain(entry) for key, entry in value.items()}
         return {
@@ -162,6 +170,7 @@ def _plain(value: Any) -> Any:
 
 
 def _safetensors() -> Any:
+    """Return `save_file` of safetensors, or raise if it is missing."""
     try:
         from safetensors.torch import save_file
     except ImportError as error:

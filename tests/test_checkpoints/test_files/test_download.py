@@ -148,7 +148,7 @@ def test_broken_download_is_not_used(server, tmp_path):
 def test_web_page_is_not_kept(server, tmp_path):
     served, address = server
     (served / 'a-01234567.pth').write_text('<!DOCTYPE html><html>Log in')
-    with pytest.raises(CheckpointError, match='what comes is a web page'):
+    with pytest.raises(CheckpointError, match='the content is a web page'):
         read_checkpoint(f'{address}/a-01234567.pth')
     assert cached(tmp_path) == []
 
@@ -287,7 +287,7 @@ def test_damaged_file_is_fetched_anew(server, tmp_path, logged):
         assert read_checkpoint(f'{address}/a.pth').keys() == CONTENT.keys()
         assert path.read_bytes() == (served / 'a.pth').read_bytes()
     assert len(Quiet.requests) == 3
-    assert 'fetching it anew' in logged.text
+    assert 'downloading it again' in logged.text
 
 
 def test_file_that_was_replaced_on_the_server(server):
@@ -298,7 +298,9 @@ def test_file_that_was_replaced_on_the_server(server):
     assert read_checkpoint(f'{address}/a.pth').keys() == CONTENT.keys()
     path = cached_path(f'{address}/a.pth')
     damage(path)
-    with pytest.raises(CheckpointError, match='as it did when it first came'):
+    with pytest.raises(
+        CheckpointError, match='the hash of the first download'
+    ):
         read_checkpoint(f'{address}/a.pth')
     path.with_name('a.pth.sha256').unlink()
     path.unlink()

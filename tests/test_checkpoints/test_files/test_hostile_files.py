@@ -110,8 +110,14 @@ def test_hand_made_files_are_read_right(tmp_path):
         (Pickle().put([]).raw(b'}b'), 'sets the state'),
         (call(ORDERED).raw(b'}}b0'), 'sets|instruction'),
         (call(ORDERED).put({}).raw(b'b').put({}).raw(b'b'), 'has it already'),
-        (Pickle().put('f', ()).raw(b'R'), 'calls what is no function'),
-        (Pickle().put((), 1).raw(b'a'), 'appends to what is no list'),
+        (
+            Pickle().put('f', ()).raw(b'R'),
+            'calls something that is not a function',
+        ),
+        (
+            Pickle().put((), 1).raw(b'a'),
+            'appends to something that is not a list',
+        ),
         (Pickle().put((), 1, 1).raw(b's'), 'no dictionary'),
         (Pickle().put({}, (1,), 1).raw(b's'), 'tuple as key'),
         (Pickle().put({}, 1 << 64, 1).raw(b's'), 'int as key'),
