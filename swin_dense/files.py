@@ -1,4 +1,4 @@
-"""Reading files whatever they are; writing files completely or not at all."""
+"""Read regular files only, and write files atomically."""
 
 import codecs
 import errno
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _SUFFIX = '.partial'
-# Letters of a file's name that an unfinished copy of it shows: with all of
-# them, a name that just fits would become too long.
-_SHOWN = 40
+# Bytes of a file's name that are part of the name of its unfinished copy. With
+# all of them, the name could become too long for the file system.
+_NAME_BYTES = 40
 _KINDS = (
     (stat.S_ISDIR, 'a folder'),
     (stat.S_ISFIFO, 'a named pipe'),
@@ -33,11 +33,11 @@ _REASONS = {
 
 
 class UnreadableFileError(ValueError):
-    """A path does not lead to a file that can be read.
+    """A path does not lead to a readable file.
 
     Attributes:
         path: The path.
-        reason: Why, to follow the path in a sentence.
+        reason: The problem, as text to follow the path.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -50,17 +50,18 @@ class UnreadableFileError(ValueError):
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file to read its bytes, and refuse all else.
+    """Open a regular file to read its bytes; refuse anything else.
 
     A named pipe would keep its reader waiting, and a device such as
     /dev/zero has no end.
 
     Raises:
-        UnreadableFileError: If the path leads to no file, to something else,
-            or to a file that is empty or may not be read.
+        UnreadableFileError: If the path does not exist, is not a regular file
+            (a folder, pipe, socket or device), or leads to a file that is
+            empty or may not be read.
     """
     try:
-        # Opening alone can change the state of some devices.
+        # Checked first, since opening alone changes the state of some devices.
         _check_regular(path, os.stat(path))
         descriptor = os.open(
             path,
@@ -72,7 +73,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     except OSError as error:
         raise UnreadableFileError(path, _reason(path, error)) from None
     try:
-        # Something else may have come into its place.
+        # Checked again, since the path may lead elsewhere by now.
         _check_regular(path, os.fstat(file.fileno()))
     except UnreadableFileError:
         file.close()
@@ -81,20 +82,20 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file in UTF-8, or UTF-16 where a byte order mark says so.
+    """Read a text file in UTF-8, or in UTF-16 if it has a byte order mark.
 
     Raises:
-        UnreadableFileError: If it cannot be opened, see `open_regular`, or is
-            no text.
+        UnreadableFileError: If the file cannot be opened, see `open_regular`,
+            or is not text.
     """
     with open_regular(path) as file:
         content = file.read()
     try:
-        marked = len(content) > 2 and content[:2] in (
+        is_utf16 = len(content) > 2 and content[:2] in (
             codecs.BOM_UTF16_LE,
             codecs.BOM_UTF16_BE,
         )
-        return content.decode('utf-16' if marked else 'utf-8-sig')
+        return content.decode('utf-16' if is_utf16 else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise UnreadableFileError(
             path, f'is not a text file ({error})'
@@ -105,8 +106,8 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UnreadableFileError: If it cannot be opened, see `open_regular`, or is
-            no JSON, or is nested deeper than Python's parser follows.
+        UnreadableFileError: If the file cannot be opened, see `open_regular`,
+            is not JSON, or is nested too deeply for Python's parser.
     """
     try:
         return json.loads(read_text(path))
@@ -125,6 +126,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def _check_regular(path: str | Path, state: os.stat_result) -> None:
+    """Raise unless the state is that of a regular file with content."""
     for is_kind, kind in _KINDS:
         if is_kind(state.st_mode):
             raise UnreadableFileError(path, f'is {kind}, not a file')
@@ -133,7 +135,7 @@ def _check_regular(path: str | Path, state: os.stat_result) -> None:
 
 
 def _reason(path: str | Path, error: OSError) -> str:
-    """Describe why a path could not be opened."""
+    """Return why a path could not be opened, as text to follow the path."""
     if error.errno == errno.ENOENT and os.path.islink(path):
         return 'is a link to a file that does not exist'
     reason = _REASONS.get(error.errno or 0)
@@ -142,20 +144,20 @@ def _reason(path: str | Path, error: OSError) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file beside its place and move it there when all is on disk.
+    """Write a file atomically: into a temporary file, which is then renamed.
 
-    Whatever was at the path stays intact until then. An exception, Ctrl-C
-    included, removes the unfinished file; one that was killed leaves it, see
-    `remove_leftovers`.
+    A file that was at the path stays intact until the new one is on disk. An
+    exception, also that of Ctrl-C, removes the temporary file. A killed
+    process leaves it, see `remove_leftovers`.
 
     Args:
-        path: Where the file is to appear.
+        path: Path of the finished file.
 
     Yields:
-        Path to write to, in the same folder.
+        Path of the temporary file, in the same folder.
     """
-    shown = os.fsencode(path.name)[:_SHOWN].decode(errors='ignore')
-    name = f'.{shown}.{uuid.uuid4().hex[:8]}{_SUFFIX}'
+    start = os.fsencode(path.name)[:_NAME_BYTES].decode(errors='ignore')
+    name = f'.{start}.{uuid.uuid4().hex[:8]}{_SUFFIX}'
     partial = path.with_name(name)
     try:
         yield partial
@@ -168,7 +170,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> list[Path]:
-    """Delete what killed processes left unfinished in a folder."""
+    """Delete the temporary files that killed processes left in a folder.
+
+    Returns:
+        Paths of the deleted files.
+    """
     leftovers = sorted(folder.glob(f'.*{_SUFFIX}'))
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -176,7 +182,7 @@ def remove_leftovers(folder: Path) -> list[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold what was written to a file or folder."""
+    """Write a file or folder from the system's buffers to disk."""
     if os.name == 'nt' and path.is_dir():  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,7 @@
-"""Limits on what a file or a server may cost, each an environment variable."""
+"""Limits on the memory and time that a file or server may take.
+
+Each limit can be set by an environment variable.
+"""
 
 import math
 import os
@@ -7,19 +10,18 @@ _PREFIX = 'SWIN_DENSE_'
 
 
 class LimitError(ValueError):
-    """Something asks for more than a limit allows."""
+    """A file or server takes more than a limit allows."""
 
 
 def limit(name: str, default: float) -> float:
-    """Return a limit: the environment variable's value, else the default.
+    """Return a limit from its environment variable, or the default.
 
     Args:
         name: Name of the variable without its prefix `SWIN_DENSE_`.
-        default: Value where the variable is not set.
+        default: Limit if the variable is not set.
 
     Raises:
-        ValueError: If the variable is set to something else than a positive
-            number.
+        ValueError: If the variable is not a positive number.
     """
     text = os.environ.get(_PREFIX + name)
     if text is None:
@@ -39,6 +41,6 @@ def limit(name: str, default: float) -> float:
 def advice(name: str) -> str:
     """Return a sentence on how to raise a limit."""
     return (
-        f'If you trust its maker, raise the limit: set the environment '
+        f'If you trust its publisher, raise the limit: set the environment '
         f'variable {_PREFIX}{name}'
     )

@@ -1,9 +1,9 @@
-"""Registries of scope `swin_dense`: children of mmengine's root registries.
+"""Registries of scope `swin_dense`, children of mmengine's root registries.
 
-A config of any OpenMMLab host that says `type='swin_dense.X'` makes mmengine
-import this module, and asking for X imports the module that defines it. No
-`custom_imports` is needed, and a host is imported only for what builds on it:
-detection runs where mmsegmentation is not installed.
+If a config of any OpenMMLab host has `type='swin_dense.X'`, mmengine imports
+this module, and the registry imports the module that defines X. So configs
+need no `custom_imports`, and a host is imported only for types that build on
+it: detection runs without mmsegmentation.
 """
 
 from importlib import import_module
@@ -23,12 +23,12 @@ SCOPE = 'swin_dense'
 
 
 class _LazyRegistry(Registry):
-    """A registry that imports a type's module when the type is asked for.
+    """A registry that imports the module of a type when it is looked up.
 
     Args:
+        args: Arguments of mmengine's Registry.
         modules_by_type: Module below this package by name of the type.
-
-    Other arguments are those of mmengine's Registry.
+        kwargs: Arguments of mmengine's Registry.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class _LazyRegistry(Registry):
         self._modules_by_type = modules_by_type
 
     def get(self, key: str) -> Any | None:
-        """The type registered as `key`, with or without its scope."""
+        """Return the type registered as `key`, with or without its scope."""
         module = self._modules_by_type.get(key.removeprefix(f'{SCOPE}.'))
         if module is not None:
             import_module(f'{SCOPE}.{module}')
@@ -48,13 +48,13 @@ class _LazyRegistry(Registry):
 def _child(
     name: str, root: Registry, *locations: str, **modules_by_type: str
 ) -> Registry:
-    """A registry of this scope below one of mmengine's roots.
+    """Return a registry of this scope, the child of a root registry.
 
     Args:
-        name: Of the registry.
-        root: mmengine's.
-        locations: Modules to import whatever is asked for.
-        modules_by_type: Modules to import for one type each.
+        name: Name of the registry.
+        root: Root registry of mmengine.
+        locations: Modules to import at the first look-up of any type.
+        modules_by_type: Module to import at a look-up, by name of the type.
     """
     return _LazyRegistry(
         name,

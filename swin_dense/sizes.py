@@ -1,7 +1,7 @@
-"""Sizes of the published members of the family: data alone, no imports.
+"""Sizes of the published members of the family: data only, no imports.
 
 Keys: `embed_dims`, channels of the first stage; `depths`, blocks of each
-stage; `num_heads`, attention heads of each stage; and where a size has it,
+stage; `num_heads`, attention heads of each stage; for some sizes
 `extra_norm_every_n_blocks`, the blocks from one extra norm to the next.
 """
 
@@ -19,7 +19,7 @@ SWIN: dict[str, dict] = {
     ),
 }
 
-# Swin V2 paper, section 3.5, which leaves out the heads of the two largest.
+# Swin V2 paper, section 3.5. It does not give the heads of the two largest.
 SWIN_V2: dict[str, dict] = {
     **SWIN,
     'huge': dict(
@@ -37,5 +37,5 @@ SWIN_V2: dict[str, dict] = {
 }
 
 # The "giant" of the official model hub, 1.06 billion parameters: smaller than
-# the paper's, and published without its heads.
+# the giant of the paper, and published without its number of heads.
 SWIN_V2_HUB_GIANT: dict = dict(embed_dims=448, depths=(2, 2, 18, 2))

@@ -1,3 +1,3 @@
-"""The version, in one place for the package and its metadata."""
+"""The version of the package, which setup.cfg reads."""
 
 __version__ = '0.1.0'
