@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.data.image_files import read_image
 from swin_dense.data.video_reader import Video
 from swin_dense.detection.predictor import DetectionPredictor
@@ -158,11 +158,15 @@ def train(cfg: Config, processes: int) -> None:
 
 
 def is_finished(cfg: Config) -> bool:
-    """Whether the last checkpoint is that of the end of the training."""
-    checkpoint = find_latest(Path(cfg.work_dir))
-    if checkpoint is None:
+    """Return True if the last checkpoint ends the training."""
+    path = find_latest(Path(cfg.work_dir))
+    if path is None:
         return False
-    meta = read_checkpoint(checkpoint)['meta']
+    # Mapped, since only the metadata is needed.
+    checkpoint = read_checkpoint(
+        path, mmap=True, check=False, without=TRAINING_STATE
+    )
+    meta = checkpoint['meta']
     plan = cfg.train_cfg
     return meta.get('iter', 0) >= plan.get('max_iters', float('inf')) or (
         meta.get('epoch', 0) >= plan.get('max_epochs', float('inf'))

@@ -12,6 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import local_file
 from swin_dense.engine.cfg_options import apply_options, nearest
 from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
@@ -180,17 +181,30 @@ def enable_result_files(
 
 
 def find_checkpoint(source: str) -> str:
-    """Check early that a checkpoint exists; addresses are taken as they are.
+    """Check early that a checkpoint exists.
+
+    Args:
+        source: Path, or address starting with http://, https:// or file://.
+
+    Returns:
+        The path with `~` expanded, or the address, which is not opened.
 
     Raises:
-        CheckpointError: If there is no such file.
+        CheckpointError: If there is no such file, or it is an address of
+            another scheme.
     """
-    if '://' in source or Path(source).is_file():
+    if source.startswith(('http://', 'https://')):
         return source
-    folder = Path(source).parent
-    names = [str(file) for file in folder.glob('*.pth')]
-    hint = nearest(source, names) if names else f'{folder} holds no .pth file'
-    raise CheckpointError(f'checkpoint {source} does not exist; {hint}')
+    path = Path(source).expanduser()
+    if '://' in source or path.exists():
+        return str(local_file(source))
+    names = [str(file) for file in path.parent.glob('*.pth')]
+    hint = (
+        nearest(str(path), names)
+        if names
+        else f'{path.parent} holds no .pth file'
+    )
+    raise CheckpointError(f'checkpoint {path} does not exist; {hint}')
 
 
 def build_runner(cfg: Config) -> Runner:

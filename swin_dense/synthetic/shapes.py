@@ -5,9 +5,7 @@ What they show is described in `swin_dense.synthetic.scenes`.
 H and W are the height and width of an image in pixels.
 """
 
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from swin_dense.files import replacing
 from swin_dense.synthetic.generate_once import generate_once
 from swin_dense.synthetic.scenes import (
     draw_scenes,
@@ -234,8 +233,5 @@ def _copy(source: Path, target: Path) -> None:
     if target.exists() and target.read_bytes() == source.read_bytes():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix='.tmp')
-    os.close(handle)
-    shutil.copyfile(source, temporary)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)
+    with replacing(target) as partial:
+        shutil.copyfile(source, partial)

@@ -6,7 +6,11 @@ from mmengine.config import Config
 
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.engine import launch
-from swin_dense.engine.launch import apply_command_line, load_config
+from swin_dense.engine.launch import (
+    apply_command_line,
+    find_checkpoint,
+    load_config,
+)
 
 
 @pytest.fixture
@@ -151,3 +155,20 @@ def test_batch_is_compared_with_the_reference(
 def test_configs_without_training_are_fine(monkeypatch):
     on(monkeypatch, 'cpu')
     assert launch._fit_to_machine(Config(dict(model=dict()))) == []
+
+
+def test_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    path = tmp_path / 'a.pth'
+    path.touch()
+    assert find_checkpoint('~/a.pth') == str(path)
+    assert find_checkpoint(f'file://{path}') == str(path)
+    with pytest.raises(CheckpointError, match=f'did you mean {path}'):
+        find_checkpoint('~/b.pth')
+
+
+def test_addresses_of_checkpoints():
+    address = 'https://example.org/a.pth'
+    assert find_checkpoint(address) == address
+    with pytest.raises(CheckpointError, match='only paths and addresses'):
+        find_checkpoint('s3://bucket/a.pth')

@@ -296,3 +296,18 @@ def test_impossible_parameters(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         generate_coco(tmp_path, {'train': 1}, **wrong)
     assert os.listdir(tmp_path) == []
+
+
+def test_an_interrupted_copy_leaves_the_old_file(tmp_path, monkeypatch):
+    files = generate_coco(tmp_path, dict(train=1), **SMALL)
+    files['train'].write_text('old')
+
+    def interrupt(source, target):
+        target.write_text('ne')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, 'copyfile', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        generate_coco(tmp_path, dict(train=1), **SMALL)
+    assert files['train'].read_text() == 'old'
+    assert list(files['train'].parent.iterdir()) == [files['train']]
