@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.reference import randomize
+from helpers.models import randomize
 
 MODEL_CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
 MMDET_CONFIGS = Path(mmdet.__file__).parent / '.mim' / 'configs'

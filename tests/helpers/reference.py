@@ -6,27 +6,6 @@ import numpy as np
 import torch
 
 
-def randomize(module: torch.nn.Module) -> torch.nn.Module:
-    """Full-rank weights, biases away from 0, norm weights away from 1.
-
-    At the scale of an initialisation (0.02) a wrong bias index or a missing
-    mask would hide below any tolerance.
-    """
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn_like(parameter)
-            if 'table' in name or 'absolute' in name:
-                parameter.copy_(noise)
-            elif 'logit_scale' in name:
-                parameter.copy_(2 + 0.3 * noise)
-            elif parameter.ndim > 1:
-                parameter.copy_(noise * parameter[0].numel() ** -0.5)
-            else:
-                is_scale = 'norm' in name and name.endswith('weight')
-                parameter.copy_(is_scale + 0.3 * noise)
-    return module
-
-
 def window_attention(x, attention, window, shift, masked=False):
     """Shifted window attention of one map, token by token.
 

@@ -22,7 +22,7 @@ def build(arch: str = 'tiny', **kwargs) -> SwinTransformer:
     return SwinTransformer(**{**arguments, **kwargs})
 
 
-def randomise(state_dict: dict) -> dict:
+def random_like(state_dict: dict) -> dict:
     """The same names with full-rank random values."""
     return {
         name: torch.randn_like(value) for name, value in state_dict.items()
@@ -31,7 +31,7 @@ def randomise(state_dict: dict) -> dict:
 
 def native(arch: str = 'tiny', **kwargs) -> dict:
     """Random weights under native names, norms of all outputs included."""
-    return randomise(build(arch, **kwargs).state_dict())
+    return random_like(build(arch, **kwargs).state_dict())
 
 
 def to_native(checkpoint: dict) -> tuple[dict, str]:
@@ -77,3 +77,10 @@ def segmentor(backbone: dict) -> dict:
     state_dict['decode_head.conv_seg.bias'] = torch.randn(3)
     state_dict['auxiliary_head.conv_seg.bias'] = torch.randn(3)
     return {'meta': {'iter': 160000}, 'state_dict': state_dict}
+
+
+def assert_same(actual: dict, expected: dict) -> None:
+    """Check that names, their order and values are equal."""
+    assert list(actual) == list(expected)
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name

@@ -19,7 +19,7 @@ def random_swin(window: int = 7, **kwargs) -> SwinTransformer:
     return model.eval()
 
 
-def classifier(model: SwinTransformer) -> dict:
+def classifier_file(model: SwinTransformer) -> dict:
     """The file of the official classification code around a backbone."""
     weights = {
         name: value
@@ -44,7 +44,7 @@ def classifier(model: SwinTransformer) -> dict:
     )
 
 
-def detector(backbone: dict) -> dict:
+def detector_file(backbone: dict) -> dict:
     """The file of a detector around the state_dict of a backbone."""
     weights = {f'backbone.{name}': value for name, value in backbone.items()}
     weights['neck.lateral_convs.0.conv.weight'] = torch.randn(4, 8, 1, 1)

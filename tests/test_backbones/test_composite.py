@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
-from helpers.swin_files import classifier, random_swin
+from helpers.models import randomize
+from helpers.reference import assert_close
+from helpers.swin_files import classifier_file, random_swin
 from swin_dense.backbones import (
     CompositeBackbone,
     SwinTransformer,
@@ -14,7 +15,7 @@ from swin_dense.backbones import (
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.load import load_model
 
-NARROW = dict(
+V1 = dict(
     type='swin_dense.SwinTransformer',
     embed_dims=8,
     depths=(2, 1, 2, 1),
@@ -22,7 +23,7 @@ NARROW = dict(
     window_size=4,
     drop_path_rate=0.0,
 )
-WIDE = dict(NARROW, embed_dims=16)
+WIDE = dict(V1, embed_dims=16)
 V2 = dict(
     type='swin_dense.SwinTransformerV2',
     arch=dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4)),
@@ -37,16 +38,16 @@ CLIPS = dict(
     drop_path_rate=0.0,
 )
 PAIRS = dict(
-    alike=(NARROW, NARROW),
-    v1_helps_v2=(NARROW, V2),
-    v2_helps_v1=(V2, NARROW),
-    wide_helps_narrow=(WIDE, NARROW),
-    narrow_helps_wide=(NARROW, WIDE),
-    other_patches=(dict(NARROW, patch_size=2), NARROW),
+    alike=(V1, V1),
+    v1_helps_v2=(V1, V2),
+    v2_helps_v1=(V2, V1),
+    wide_helps_narrow=(WIDE, V1),
+    narrow_helps_wide=(V1, WIDE),
+    other_patches=(dict(V1, patch_size=2), V1),
 )
 
 
-def make(assistant=NARROW, lead=NARROW, **changes):
+def make_composite(assistant=V1, lead=V1, **changes):
     return randomize(
         CompositeBackbone([dict(assistant, **changes), dict(lead, **changes)])
     )
@@ -95,7 +96,7 @@ def by_hand(model, x):
 @pytest.mark.parametrize('pair', PAIRS)
 @pytest.mark.parametrize('size', [(37, 50)])
 def test_composition_by_hand(pair, size):
-    model = make(*PAIRS[pair]).eval()
+    model = make_composite(*PAIRS[pair]).eval()
     x = torch.randn(2, 3, *size)
     for found, expected in zip(model.forward_both(x), by_hand(model, x)):
         assert len(found) == len(expected) == 4
@@ -108,7 +109,7 @@ def test_composition_by_hand(pair, size):
 @torch.no_grad()
 @pytest.mark.parametrize('size', [(1, 1), (4, 4), (5, 31), (64, 100)])
 def test_outputs_are_as_declared(size):
-    model = make(NARROW, dict(NARROW, out_indices=(1, 3))).eval()
+    model = make_composite(V1, dict(V1, out_indices=(1, 3))).eval()
     assert model.channels == (16, 64)
     assert model.strides == (8, 32)
     for outputs in model.forward_both(torch.randn(2, 3, *size)):
@@ -120,7 +121,7 @@ def test_outputs_are_as_declared(size):
 
 @torch.no_grad()
 def test_clips():
-    model = make(CLIPS, CLIPS).eval()
+    model = make_composite(CLIPS, CLIPS).eval()
     outputs = model(torch.randn(1, 3, 4, 32, 40))
     assert [tuple(out.shape[1:]) for out in outputs] == [
         (8, 2, 8, 10),
@@ -175,7 +176,7 @@ def test_official_names():
 
 def test_files_of_the_official_code_load():
     """They hold buffers that are computed here."""
-    source, model = make(), make()
+    source, model = make_composite(), make_composite()
     weights = dict(source.state_dict())
     for module in ('0', '1'):
         weights[
@@ -190,7 +191,7 @@ def test_files_of_the_official_code_load():
 
 def test_wide_start():
     """Nothing but the map of the same level is added at first."""
-    model = CompositeBackbone([NARROW, NARROW])
+    model = CompositeBackbone([V1, V1])
     model.init_weights()
     levels = [torch.randn(1, 8 * 2**i, 8 // 2**i, 8 // 2**i) for i in range(4)]
     for index, level in enumerate(levels):
@@ -205,7 +206,7 @@ def test_clips_start_from_weights_for_images(tmp_path):
     """The lead, which has no patches to see it by, is inflated, too."""
     backbone = random_swin(window=4, **SMALL)
     path = tmp_path / 'swin.pth'
-    torch.save(classifier(backbone), path)
+    torch.save(classifier_file(backbone), path)
     model = CompositeBackbone(
         [dict(CLIPS, arch=SMALL)] * 2,
         init_cfg=dict(type='Pretrained', checkpoint=str(path)),
@@ -226,7 +227,7 @@ def file(tmp_path):
     """A classifier as the official code writes it."""
     backbone = random_swin(window=4, **SMALL)
     path = tmp_path / 'swin.pth'
-    torch.save(classifier(backbone), path)
+    torch.save(classifier_file(backbone), path)
     return backbone, path
 
 
@@ -268,7 +269,7 @@ def test_own_weights_of_each(file, tmp_path):
     _, path = file
     other = random_swin(window=4, **SMALL)
     second = tmp_path / 'other.pth'
-    torch.save(classifier(other), second)
+    torch.save(classifier_file(other), second)
     model = pretrained(
         path,
         {},
@@ -295,7 +296,7 @@ def test_file_of_another_size(file):
 
 
 def test_every_parameter_gets_a_gradient_from_the_lead_alone():
-    model = make()
+    model = make_composite()
     sum(
         out.square().sum() for out in model(torch.randn(2, 3, 60, 70))
     ).backward()
@@ -304,7 +305,7 @@ def test_every_parameter_gets_a_gradient_from_the_lead_alone():
 
 
 def test_checkpointing_changes_nothing():
-    plain, saving = make(), make(with_cp=True)
+    plain, saving = make_composite(), make_composite(with_cp=True)
     saving.load_state_dict(plain.state_dict())
     x = torch.randn(1, 3, 50, 66)
     for model in (plain, saving):
@@ -317,8 +318,8 @@ def test_checkpointing_changes_nothing():
 
 
 def test_freezing():
-    model = make(
-        dict(NARROW, frozen_stages=2), dict(NARROW, frozen_stages=1)
+    model = make_composite(
+        dict(V1, frozen_stages=2), dict(V1, frozen_stages=1)
     ).train()
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     assert {
@@ -338,7 +339,7 @@ def test_freezing():
 
 
 def test_drop_path_and_dropout_in_training_only():
-    model = make(drop_path_rate=0.5, drop_rate=0.1)
+    model = make_composite(drop_path_rate=0.5, drop_rate=0.1)
     x = torch.randn(2, 3, 64, 64)
     assert not torch.equal(model(x)[-1], model(x)[-1])
     model.eval()
@@ -346,40 +347,42 @@ def test_drop_path_and_dropout_in_training_only():
 
 
 def test_position_embedding_comes_with_the_tokens():
-    model = make(use_abs_pos_embed=True, pretrain_img_size=32)
+    model = make_composite(use_abs_pos_embed=True, pretrain_img_size=32)
     names = [name for name in model.state_dict() if 'absolute' in name]
     assert names == ['cb_modules.0.absolute_pos_embed']
-    apart = make(WIDE, NARROW, use_abs_pos_embed=True, pretrain_img_size=32)
+    apart = make_composite(
+        WIDE, V1, use_abs_pos_embed=True, pretrain_img_size=32
+    )
     assert sum('absolute' in name for name in apart.state_dict()) == 2
 
 
 def test_classes():
-    assert isinstance(make(V2, V2).cb_modules[1], SwinTransformerV2)
-    assert isinstance(make(CLIPS, CLIPS).cb_modules[0], SwinTransformer3D)
+    assert isinstance(make_composite(V2, V2).cb_modules[1], SwinTransformerV2)
+    assert isinstance(
+        make_composite(CLIPS, CLIPS).cb_modules[0], SwinTransformer3D
+    )
 
 
 def test_v2_of_two_windows_that_are_told():
     told = dict(V2, pretrained_window_sizes=[8] * 4)
-    make(told, dict(told, window_size=16))
+    make_composite(told, dict(told, window_size=16))
 
 
 @pytest.mark.parametrize(
     'backbones, message',
     [
-        ([NARROW], 'an assistant and a lead, got 1'),
-        ([NARROW] * 3, 'got 3'),
-        ([NARROW, CLIPS], 'both be for images'),
+        ([V1], 'an assistant and a lead, got 1'),
+        ([V1] * 3, 'got 3'),
+        ([V1, CLIPS], 'both be for images'),
         (
             [
-                NARROW,
-                dict(
-                    NARROW, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1)
-                ),
+                V1,
+                dict(V1, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1)),
             ],
             'as many stages, got 4 and 2',
         ),
         ([V2, dict(V2, window_size=16)], 'pretrained_window_sizes in both'),
-        ([NARROW, dict(type='mmdet.ResNet', depth=18)], 'of this package'),
+        ([V1, dict(type='mmdet.ResNet', depth=18)], 'of this package'),
     ],
 )
 def test_pairs_that_do_not_fit(backbones, message):

@@ -14,13 +14,13 @@ from swin_dense.backbones import (
     SwinTransformerV2,
 )
 
-NARROW = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
+TWO_STAGES = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 MODELS = {
-    'V1': (SwinTransformer, NARROW, (3, 50, 66)),
-    'V2': (SwinTransformerV2, dict(arch=NARROW), (3, 50, 66)),
+    'V1': (SwinTransformer, TWO_STAGES, (3, 50, 66)),
+    'V2': (SwinTransformerV2, dict(arch=TWO_STAGES), (3, 50, 66)),
     'video': (
         SwinTransformer3D,
-        dict(arch=NARROW, window_size=(2, 7, 7)),
+        dict(arch=TWO_STAGES, window_size=(2, 7, 7)),
         (3, 5, 50, 66),
     ),
 }
@@ -87,7 +87,7 @@ def test_a_second_pass_only_computes(device, sets, name, train):
 
 
 def test_the_cache_is_bounded_and_stays_at_home():
-    model = SwinTransformer(**NARROW, out_indices=(0, 1)).eval()
+    model = SwinTransformer(**TWO_STAGES, out_indices=(0, 1)).eval()
     with torch.no_grad():
         for size in range(8, 140, 4):
             model(torch.zeros(1, 3, size, 40))

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
+from helpers.models import EVEN, randomize
+from helpers.reference import assert_close
 from helpers.state_dicts import to_native
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
@@ -14,7 +15,6 @@ mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 # Values are of order 5, so 1e-5 leaves a few units in the last place of
 # float32 per layer.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-NARROW = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 
 
 @pytest.fixture(params=kernels.available(), autouse=True)
@@ -26,7 +26,7 @@ def each_kernels(request):
 
 def make_pair(dtype, **kwargs):
     """Ours and mmdet's with the same random weights."""
-    kwargs = {**NARROW, 'drop_path_rate': 0.0, **kwargs}
+    kwargs = {**EVEN, 'drop_path_rate': 0.0, **kwargs}
     ours = randomize(SwinTransformer(**kwargs).to(dtype))
     theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
     missing, unexpected = theirs.load_state_dict(

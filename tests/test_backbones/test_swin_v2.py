@@ -1,28 +1,25 @@
-import copy
 import io
-import pickle
 import threading
+from functools import partial
 from math import log
 
 import pytest
 import torch
 from mmengine.registry import MODELS
 
-from helpers.models import NARROW
-from helpers.reference import assert_close, randomize
+from helpers.models import NARROW, count_tables, randomize
+from helpers.models import make as make_backbone
+from helpers.reference import assert_close
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
 from swin_dense.layers import (
     CosineAttention,
-    LogPositionBias,
     SwinBlock,
     WindowAttentionBase,
 )
 from swin_dense.ops import WindowLayout
 
-
-def make(arch=None, **kwargs):
-    return randomize(SwinTransformerV2(arch or NARROW, **kwargs))
+make = partial(make_backbone, SwinTransformerV2)
 
 
 def attentions(model):
@@ -364,19 +361,6 @@ def test_freezing_counts_as_the_host():
     assert all(p.requires_grad for p in make().parameters())
 
 
-def count_tables(monkeypatch):
-    """A list that grows with each table that is computed."""
-    computed = []
-    compute = LogPositionBias._compute
-
-    def counted(self, window, cache):
-        computed.append(window)
-        return compute(self, window, cache)
-
-    monkeypatch.setattr(LogPositionBias, '_compute', counted)
-    return computed
-
-
 def test_table_is_computed_once_per_forward_then_kept(monkeypatch):
     computed = count_tables(monkeypatch)
     model = make()
@@ -396,56 +380,6 @@ def test_table_is_computed_once_per_forward_then_kept(monkeypatch):
     model.requires_grad_(False)
     model(x)
     assert len(computed) == 18
-
-
-@pytest.mark.parametrize(
-    'change',
-    [
-        lambda m: m[2].weight.mul_(2),
-        lambda m: m.load_state_dict(
-            {name: 2 * value for name, value in m.state_dict().items()}
-        ),
-        lambda m: m.load_state_dict(
-            {name: 2 * value for name, value in m.state_dict().items()},
-            assign=True,
-        ),
-        lambda m: setattr(m[2], 'weight', torch.nn.Parameter(2 * m[2].weight)),
-        lambda m: (m[2].weight.data.mul_(2), m.eval()),
-        lambda m: m.double(),
-        lambda m: setattr(m[2].weight, 'data', 2 * m[2].weight),
-    ],
-)
-def test_change_of_the_weights_is_noticed(change):
-    bias = randomize(LogPositionBias((4, 4), 2)).eval()
-    with torch.no_grad():
-        before = bias((4, 4))
-        assert bias((4, 4)) is before
-        change(bias)
-        after = bias((4, 4))
-        assert after is not before
-        bias.train()
-        assert torch.equal(bias((4, 4)), after)
-
-
-def test_tables_of_few_windows_are_kept(monkeypatch):
-    computed = count_tables(monkeypatch)
-    bias = randomize(LogPositionBias((20, 20), 2)).eval()
-    with torch.no_grad():
-        for size in (*range(1, 15), 14, 13):
-            bias((size, size))
-    assert len(computed) == 14
-    assert len(bias._tables.tables) == 8
-
-
-def test_tables_do_not_leave_with_the_model():
-    bias = randomize(LogPositionBias((4, 4), 2)).eval()
-    with torch.no_grad():
-        table = bias((4, 4))
-        assert set(bias.state_dict()) == {'0.weight', '0.bias', '2.weight'}
-        for other in (copy.deepcopy(bias), pickle.loads(pickle.dumps(bias))):
-            assert other._tables is None
-            assert torch.equal(other((4, 4)), table)
-        assert bias((4, 4)) is table
 
 
 def test_table_of_inference_mode_serves_gradients():

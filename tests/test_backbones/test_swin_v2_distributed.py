@@ -11,20 +11,18 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from helpers.models import NARROW
+from helpers.models import make
+from swin_dense.backbones import SwinTransformerV2
 
 STEPS = 2
 # Sums of float64 in another order.
 TOLERANCE = 1e-10
 
 
-def make(**kwargs):
-    from helpers.reference import randomize
-    from swin_dense.backbones import SwinTransformerV2
-
+def make_trainable(**kwargs):
     torch.manual_seed(0)
-    model = SwinTransformerV2(NARROW, drop_path_rate=0.0, **kwargs)
-    return randomize(model).double().train()
+    model = make(SwinTransformerV2, drop_path_rate=0.0, **kwargs)
+    return model.double().train()
 
 
 def adamw(parameters):
@@ -99,7 +97,7 @@ def work(rank, port, folder):
         ('zero', saving, DistributedDataParallel, zero),
         ('shard', saving, shard, adamw),
     ):
-        model = wrap(make(**kwargs))
+        model = wrap(make_trainable(**kwargs))
         optimizer = optimize(model.parameters())
         train(model, optimizer, mine)
         state = {
@@ -130,7 +128,7 @@ def results(tmp_path_factory):
 )
 @pytest.mark.parametrize('name', ['ddp', 'frozen', 'zero', 'shard'])
 def test_two_processes_train_as_one(results, name):
-    model = make(frozen_stages=1 if name == 'frozen' else -1)
+    model = make_trainable(frozen_stages=1 if name == 'frozen' else -1)
     start = copy.deepcopy(model.state_dict())
     optimizer = adamw(model.parameters())
     train(model, optimizer, results['images'], group=2)

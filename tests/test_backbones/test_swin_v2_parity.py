@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
+from helpers.models import EVEN, randomize
+from helpers.reference import assert_close
 from helpers.v2_peers import hugging_face, mmpretrain
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformerV2
@@ -11,7 +12,6 @@ from swin_dense.backbones import SwinTransformerV2
 # Values are of order 5, so 1e-5 leaves a few units in the last place of
 # float32 per layer.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-NARROW = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 # Window, pretrained windows, image: maps of 64, 32, 16, 8 for 256 pixels.
 SETTINGS = {
     'window 8, equal to the last map': (8, 0, 256),
@@ -32,9 +32,9 @@ def each_kernels(request):
         yield
 
 
-def make(dtype, arch=None, **kwargs):
+def make_v2(dtype, arch=None, **kwargs):
     return randomize(
-        SwinTransformerV2(arch or NARROW, **kwargs).to(dtype)
+        SwinTransformerV2(arch or EVEN, **kwargs).to(dtype)
     ).eval()
 
 
@@ -63,7 +63,9 @@ def compare(ours, theirs, x):
 @pytest.mark.parametrize('setting', SETTINGS)
 def test_hugging_face(setting, dtype):
     window, pretrained, size = SETTINGS[setting]
-    ours = make(dtype, window_size=window, pretrained_window_sizes=pretrained)
+    ours = make_v2(
+        dtype, window_size=window, pretrained_window_sizes=pretrained
+    )
     compare(
         ours,
         hugging_face(ours, (size, size)),
@@ -75,7 +77,7 @@ def test_hugging_face(setting, dtype):
 @pytest.mark.parametrize('window', [7, 15])
 def test_hugging_face_sees_padding(window, dtype):
     # Just below the maps of 8 and 16 tokens, which are padded then.
-    ours = make(dtype, window_size=window, mask_padding=False)
+    ours = make_v2(dtype, window_size=window, mask_padding=False)
     compare(
         ours,
         hugging_face(ours, (256, 256)),
@@ -85,7 +87,7 @@ def test_hugging_face_sees_padding(window, dtype):
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_hugging_face_tiny(dtype):
-    ours = make(dtype, 'tiny')
+    ours = make_v2(dtype, 'tiny')
     compare(
         ours,
         hugging_face(ours, (256, 256)),
@@ -116,7 +118,7 @@ def test_mmpretrain(kwargs, size, dtype):
         extra_norm_every_n_blocks=0,
     )
     kwargs = dict(drop_path_rate=0.0, out_indices=(0, 1, 2), **kwargs)
-    ours = make(dtype, arch, **kwargs)
+    ours = make_v2(dtype, arch, **kwargs)
     compare(
         ours,
         mmpretrain(ours, arch=arch, **kwargs),
@@ -159,9 +161,9 @@ def test_mmpretrain_arguments(kwargs):
         **kwargs,
     }
     extra_norm = kwargs.pop('extra_norm_every_n_blocks', 0)
-    arch = dict(NARROW, extra_norm_every_n_blocks=extra_norm)
+    arch = dict(EVEN, extra_norm_every_n_blocks=extra_norm)
     resizes = kwargs.get('use_abs_pos_embed')
     dtype = torch.float32 if resizes else torch.float64
-    ours = make(dtype, arch, mask_padding=False, **kwargs)
+    ours = make_v2(dtype, arch, mask_padding=False, **kwargs)
     x = torch.randn(2, kwargs.get('in_channels', 3), 90, 117, dtype=dtype)
     compare(ours, mmpretrain(ours, arch=arch, **kwargs), x)

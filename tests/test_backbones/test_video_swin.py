@@ -1,15 +1,16 @@
+from functools import partial
+
 import pytest
 import torch
 from mmengine.registry import MODELS
 
-from helpers.models import NARROW
-from helpers.reference import assert_close, randomize, window_attention
+from helpers.models import NARROW, randomize
+from helpers.models import make as make_backbone
+from helpers.reference import assert_close, window_attention
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 
-
-def make(arch=None, **kwargs):
-    return randomize(SwinTransformer3D(arch or NARROW, **kwargs))
+make = partial(make_backbone, SwinTransformer3D)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer3D
 
@@ -18,7 +19,7 @@ from mmaction.registry import MODELS  # noqa: E402
 
 # As for the network for images.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-NARROW = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 4))
+SIZES = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 4))
 ALL = (0, 1, 2, 3)
 
 
@@ -35,7 +36,7 @@ def make_pair(dtype, arch=None, **kwargs):
     # frames; ours 5e-6.
     torch.manual_seed(1)
     kwargs = {'drop_path_rate': 0.0, 'out_indices': ALL, **kwargs}
-    kwargs['arch'] = arch or NARROW
+    kwargs['arch'] = arch or SIZES
     ours = randomize(SwinTransformer3D(**kwargs).to(dtype))
     theirs = mmaction_backbones.SwinTransformer3D(**kwargs).to(dtype)
     missing, unexpected = theirs.load_state_dict(
@@ -195,7 +196,7 @@ def recipe():
     path = Path(mmaction.__file__).parent / '.mim/configs/_base_/models'
     model = Config.fromfile(path / 'swin_tiny.py').model
     model._scope_ = 'mmaction'  # what default_scope does in a whole config
-    model.backbone.arch = NARROW
+    model.backbone.arch = SIZES
     model.cls_head.update(in_channels=64, num_classes=5)
     return model
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.swin_files import classifier, random_swin
+from helpers.swin_files import classifier_file, random_swin
 from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
@@ -23,7 +23,7 @@ def model():
 
 def averaged(model, key='state_dict_ema', raw='model'):
     """A file with weights, and twice these as averaged ones."""
-    weights = classifier(model)['model']
+    weights = classifier_file(model)['model']
     twice = {
         name: value * 2 if value.is_floating_point() else value
         for name, value in weights.items()
@@ -96,7 +96,7 @@ def lora(weights, style):
 @pytest.mark.parametrize('style', ['peft', 'mmpretrain'])
 def test_unmerged_updates_are_to_be_merged(model, tmp_path, style):
     path = tmp_path / 'swin_patch4_window7_224.pth'
-    file = dict(model=lora(classifier(model)['model'], style))
+    file = dict(model=lora(classifier_file(model)['model'], style))
     torch.save(file, path)
     message = 'is an unmerged LoRA checkpoint: .* Merge it first'
     for attempt in (

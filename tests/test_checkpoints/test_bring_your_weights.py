@@ -26,7 +26,7 @@ from swin_dense.registry import MODELS
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'bring_your_weights.md'
 V1, V2, VIDEO = SwinTransformer, SwinTransformerV2, SwinTransformer3D
-NARROW = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
+SIZES = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
 REDUCTION = 'layers.2.downsample.reduction.weight'
 WINDOWS = {V1: (7, 5), V2: (8, 6), VIDEO: ((8, 7, 7), (4, 5, 5))}
 
@@ -52,7 +52,7 @@ def empty(*shape):
     return torch.zeros(*shape)
 
 
-def classifier(native):
+def with_head(native):
     """A backbone in native names with norm and head instead of outputs'."""
     channels = len(native['norm3.weight'])
     device = native['norm3.weight'].device
@@ -65,7 +65,7 @@ def classifier(native):
 
 def official(native):
     """With the buffers of the official code."""
-    weights = classifier(native)
+    weights = with_head(native)
     for name in list(weights):
         if name.endswith('attn.qkv.weight') and native[name].ndim == 2:
             path = name.rpartition('.qkv.')[0]
@@ -101,7 +101,7 @@ def beside_an_encoder(*others):
     """The network of a self-supervised method."""
 
     def make(native):
-        weights = classifier(native)
+        weights = with_head(native)
         weights = {
             f'encoder.{k}': v
             for k, v in weights.items()
@@ -126,7 +126,7 @@ def renamed(target, wrapper=None):
     """A classifier in the names of a target."""
 
     def make(native):
-        weights = export(classifier(native), target)
+        weights = export(with_head(native), target)
         return {wrapper: weights} if wrapper else weights
 
     return make
@@ -172,7 +172,7 @@ FILES = {
 
 
 def narrow(cls, window):
-    sizes = NARROW if cls is V1 else dict(arch=NARROW)
+    sizes = SIZES if cls is V1 else dict(arch=SIZES)
     return cls(**sizes, window_size=window)
 
 
@@ -240,7 +240,7 @@ def test_arch(name, arch):
 
 @pytest.mark.parametrize('name', ['Microsoft Swin-MLP', 'Microsoft Swin-MoE'])
 def test_members_without_a_backbone(name):
-    weights = classifier(native(V1))
+    weights = with_head(native(V1))
     for key in list(weights):
         if '.attn.' in key and 'MLP' in name:
             del weights[key]
@@ -271,7 +271,7 @@ def test_targets():
         for name, cls in members.items():
             weights = native(cls)
             if cls is not VIDEO and target not in ('mmdet', 'mmseg'):
-                weights = classifier(weights)
+                weights = with_head(weights)
             if known == 'all' or name in known.split(', '):
                 assert export(weights, target)
             else:
@@ -287,6 +287,6 @@ def test_config_of_the_page(tmp_path):
     config = eval(code)
     path = tmp_path / config['init_cfg']['checkpoint']
     torch.save(official(native(V1)), path)
-    config.update(NARROW, arch=None)
+    config.update(SIZES, arch=None)
     config['init_cfg']['checkpoint'] = str(path)
     MODELS.build(config).init_weights()

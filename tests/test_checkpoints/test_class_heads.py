@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.state_dicts import randomise
+from helpers.state_dicts import random_like
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.load import load_model
 
@@ -76,7 +76,7 @@ def dense(classes, sigmoid=True):
 
 def file_of(model, classes=OLD):
     meta = dict(dataset_meta=dict(classes=classes)) if classes else {}
-    return dict(state_dict=randomise(model.state_dict()), meta=meta)
+    return dict(state_dict=random_like(model.state_dict()), meta=meta)
 
 
 def load(model, file, how, classes=NEW):

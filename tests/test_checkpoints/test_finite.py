@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from helpers.swin_files import SIZES, classifier, random_swin
+from helpers.swin_files import SIZES, classifier_file, random_swin
 from swin_dense.backbones import SwinTransformer
 from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.errors import CheckpointError
@@ -19,7 +19,7 @@ BAD = [torch.nan, torch.inf, -torch.inf]
 
 def broken(number):
     """The checkpoint of a classifier, one number of which is given."""
-    checkpoint = classifier(random_swin())
+    checkpoint = classifier_file(random_swin())
     checkpoint['model'][NAME][3, 5] = number
     return checkpoint
 
@@ -71,7 +71,7 @@ def test_backbones_of_a_config(tmp_path):
 
 
 def test_integers_for_floating_parameters():
-    checkpoint = classifier(random_swin())
+    checkpoint = classifier_file(random_swin())
     checkpoint['model'][NAME] = checkpoint['model'][NAME].long()
     model = SwinTransformer(**SIZES)
     with pytest.raises(CheckpointError, match=f'{NAME}: torch.int64 in the '):

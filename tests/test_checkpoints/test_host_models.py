@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
+from helpers.models import randomize
 from helpers.placeholders import partly
-from helpers.reference import assert_close, randomize
+from helpers.reference import assert_close
 from swin_dense.backbones import (
     SwinTransformer,
     SwinTransformer3D,

@@ -5,17 +5,17 @@ import re
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
+from helpers.models import NARROW, randomize
+from helpers.reference import assert_close
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.checkpoints.position import resize_bias_table
 
-NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 1, 2, 4))
 TABLE = 'layers.2.blocks.1.attn.relative_position_bias_table'
 
 
-def make(**kwargs):
+def build(**kwargs):
     return SwinTransformer3D(NARROW, **kwargs)
 
 
@@ -49,7 +49,7 @@ def mmaction(state_dict):
     }
 
 
-def classifier(state_dict):
+def image_classifier(state_dict):
     """An official file of ImageNet."""
     head = {'head.weight': torch.randn(10, 64), 'head.bias': torch.randn(10)}
     return {'model': official(state_dict, '', **head)}
@@ -57,8 +57,8 @@ def classifier(state_dict):
 
 @pytest.mark.parametrize('layout', [recognizer, mmaction, dict])
 def test_layouts(layout):
-    source = randomize(make())
-    report = load_backbone(model := make(), layout(source.state_dict()))
+    source = randomize(build())
+    report = load_backbone(model := build(), layout(source.state_dict()))
     for name, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
     assert len(report.loaded) == len(source.state_dict())
@@ -67,19 +67,21 @@ def test_layouts(layout):
 
 @pytest.mark.parametrize('layout', [recognizer, mmaction])
 def test_norms_of_further_outputs_start_fresh(layout):
-    source = randomize(make())
-    model = make(out_indices=(0, 3))
+    source = randomize(build())
+    model = build(out_indices=(0, 3))
     report = load_backbone(model, layout(source.state_dict()))
     assert report.missing == ['norm0.weight', 'norm0.bias']
     assert torch.equal(model.norm3.bias, source.norm3.bias)
-    report = load_backbone(make(out_indices=(1,)), layout(source.state_dict()))
+    report = load_backbone(
+        build(out_indices=(1,)), layout(source.state_dict())
+    )
     assert report.missing == ['norm1.weight', 'norm1.bias']
     assert {name.split('.')[-1] for name in report.dropped} >= {'bias'}
 
 
 def test_longer_window():
-    source = randomize(make())
-    model = make(window_size=(16, 7, 7))
+    source = randomize(build())
+    model = build(window_size=(16, 7, 7))
     report = load_backbone(model, recognizer(source.state_dict()))
     tables = [name for name in source.state_dict() if 'table' in name]
     assert sorted(report.resized) == sorted(tables)
@@ -103,8 +105,8 @@ def test_longer_window():
 
 def test_inflation():
     image = randomize(SwinTransformer(**NARROW, out_indices=(3,))).eval()
-    model = make().eval()
-    report = load_backbone(model, classifier(image.state_dict()))
+    model = build().eval()
+    report = load_backbone(model, image_classifier(image.state_dict()))
     assert not report.missing
     assert torch.equal(model.norm3.weight, image.norm3.weight)
     assert 'inflated from images' in report.summary()
@@ -118,8 +120,8 @@ def test_inflation():
 
 def test_inflation_to_another_window():
     image = randomize(SwinTransformer(**NARROW, window_size=12))
-    model = make(window_size=(4, 7, 7))
-    report = load_backbone(model, classifier(image.state_dict()))
+    model = build(window_size=(4, 7, 7))
+    report = load_backbone(model, image_classifier(image.state_dict()))
     assert 'inflated' in report.summary()
     assert '7x23x23 -> 7x13x13' in report.summary()
     flat = resize_bias_table(image.state_dict()[TABLE], 12, 7)
@@ -133,7 +135,7 @@ def test_inflation_is_that_of_mmaction2(tmp_path):
     )
     image = randomize(SwinTransformer(**NARROW, window_size=5))
     path = str(tmp_path / 'image.pth')
-    torch.save(classifier(image.state_dict()), path)
+    torch.save(image_classifier(image.state_dict()), path)
     arguments = dict(arch=NARROW, pretrained=path, window_size=(4, 7, 7))
     theirs = backbones.SwinTransformer3D(**arguments)
     ours = SwinTransformer3D(**arguments)
@@ -144,23 +146,25 @@ def test_inflation_is_that_of_mmaction2(tmp_path):
 
 
 def test_a_network_for_clips_is_loaded_as_it_is(tmp_path):
-    source = randomize(make())
+    source = randomize(build())
     path = str(tmp_path / 'video.pth')
     torch.save(recognizer(source.state_dict()), path)
     for pretrained2d in (True, False):
-        model = make(pretrained=path, pretrained2d=pretrained2d)
+        model = build(pretrained=path, pretrained2d=pretrained2d)
         model.init_weights()
         assert torch.equal(model.norm3.weight, source.norm3.weight)
 
 
 def test_images_as_clips_and_clips_as_images():
-    image, video = SwinTransformer(**NARROW), make()
+    image, video = SwinTransformer(**NARROW), build()
     with pytest.raises(
         CheckpointError,
         match='holds Swin V1 for images, the model is Video Swin: .*'
         'pretrained2d=True',
     ):
-        load_backbone(make(pretrained2d=False), classifier(image.state_dict()))
+        load_backbone(
+            build(pretrained2d=False), image_classifier(image.state_dict())
+        )
     with pytest.raises(
         CheckpointError,
         match='holds Video Swin, the model is Swin V1 for images',

@@ -18,7 +18,7 @@ from helpers.detectors import (
     settings,
     write_image,
 )
-from helpers.reference import randomize
+from helpers.models import randomize
 from swin_dense.detection.tta import DetTTAModel
 
 

@@ -5,7 +5,8 @@ import torch
 from mmdet.models.necks import FPN
 from mmengine.registry import MODELS as ROOT_MODELS
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.detection.global_attention import (
     GlobalAttention,
     GlobalAttentionFPN,

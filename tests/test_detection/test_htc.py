@@ -15,7 +15,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from helpers.htc import narrow
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.checkpoints.load import load_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

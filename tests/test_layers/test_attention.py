@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize, window_attention
+from helpers.models import randomize
+from helpers.reference import assert_close, window_attention
 from swin_dense.kernels import choose
 from swin_dense.layers import FeedForward, SwinBlock, WindowAttention
 from swin_dense.ops import WindowLayout

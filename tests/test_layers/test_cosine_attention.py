@@ -6,17 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.reference import (
-    assert_close,
-    log_bias,
-    randomize,
-    window_attention,
-)
+from helpers.models import randomize
+from helpers.reference import assert_close, log_bias, window_attention
 from swin_dense.kernels import choose, plain, use
 from swin_dense.layers import (
     CosineAttention,
     FeedForward,
-    PatchMerging,
     SwinBlock,
     WindowAttention,
 )
@@ -246,13 +241,3 @@ def test_sequential_equals_plain(cls, dtype, monkeypatch):
     for one, other in zip(*results):
         scale = max(1.0, other.abs().max().item())
         assert_close(one / scale, other / scale, tolerance)
-
-
-def test_merging_norms_afterwards():
-    merging = randomize(PatchMerging(4, post_norm=True)).double()
-    x = torch.randn(2, 5, 6, 4, dtype=torch.float64)
-    assert merging.norm.weight.shape == (8,)
-    merging.norm, norm = torch.nn.Identity(), merging.norm
-    expected = norm(merging(x))
-    merging.norm = norm
-    assert_close(merging(x), expected, EXACT)

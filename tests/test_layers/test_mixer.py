@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.pyramid_config import (
     PyramidConfig,

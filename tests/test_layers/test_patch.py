@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.layers import PatchEmbed, PatchMerging
 
 
@@ -42,3 +43,13 @@ def test_merging_leaves_time_alone():
     clip = torch.randn(2, 3, 4, 6, 4)
     frames = torch.stack([merging(frame) for frame in clip.unbind(1)], 1)
     assert_close(merging(clip), frames, 1e-6)
+
+
+def test_merging_norms_afterwards():
+    merging = randomize(PatchMerging(4, post_norm=True)).double()
+    x = torch.randn(2, 5, 6, 4, dtype=torch.float64)
+    assert merging.norm.weight.shape == (8,)
+    merging.norm, norm = torch.nn.Identity(), merging.norm
+    expected = norm(merging(x))
+    merging.norm = norm
+    assert_close(merging(x), expected, 1e-12)

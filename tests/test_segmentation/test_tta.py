@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
 from helpers.ade import write_ade
-from helpers.reference import randomize
+from helpers.models import randomize
 from swin_dense.engine.tta_config import add_tta
 from swin_dense.segmentation.tta import SegTTAModel
 

@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.checkpoints.load import load_model
 
 pytest.importorskip('mmseg', reason='the segmentor is of mmseg')

@@ -9,8 +9,8 @@ from mmengine.config import ConfigDict
 from helpers.command_line import error_of, run
 from helpers.swin_files import (
     CLASSES,
-    classifier,
-    detector,
+    classifier_file,
+    detector_file,
     random_swin,
     write_payload,
 )
@@ -46,7 +46,7 @@ def model():
 @pytest.fixture
 def source(model, tmp_path):
     path = tmp_path / 'swin_patch4_window7_224.pth'
-    torch.save(classifier(model), path)
+    torch.save(classifier_file(model), path)
     return path
 
 
@@ -152,7 +152,7 @@ def test_printed_lists(source, tmp_path, capsys):
 def test_whole_model_keeps_its_heads(model, tmp_path, target):
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
     back = tmp_path / 'c.pth'
-    content = detector(export(model.state_dict(), 'mmdet'))
+    content = detector_file(export(model.state_dict(), 'mmdet'))
     torch.save(content, source)
     assert convert(source, path, '--to', target) == 0
     assert convert(path, back, '--to', 'mmdet') == 0
@@ -167,7 +167,7 @@ def test_whole_model_keeps_its_heads(model, tmp_path, target):
 
 def test_heads_that_a_target_does_not_know(model, tmp_path, capsys):
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
-    torch.save(detector(model.state_dict()), source)
+    torch.save(detector_file(model.state_dict()), source)
     assert convert(source, path, '--to', 'timm') == 0
     out = capsys.readouterr().out
     # Three tensors around the backbone, and four norms of outputs.

@@ -9,8 +9,8 @@ import torch
 from helpers.command_line import run
 from helpers.swin_files import (
     CLASSES,
-    classifier,
-    detector,
+    classifier_file,
+    detector_file,
     random_swin,
     write_payload,
 )
@@ -27,7 +27,7 @@ def inspect(path, tmp_path):
 
 def test_classifier(tmp_path, capsys):
     path = tmp_path / 'mine.pth'
-    torch.save(classifier(random_swin()), path)
+    torch.save(classifier_file(random_swin()), path)
     info = inspect(path, tmp_path)
     assert info['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert info['source'] == 'Microsoft classifier'
@@ -61,7 +61,9 @@ def test_classifier(tmp_path, capsys):
 
 def test_detector(tmp_path, capsys):
     path = tmp_path / 'mine.pth'
-    torch.save(detector(export(random_swin(5).state_dict(), 'mmdet')), path)
+    torch.save(
+        detector_file(export(random_swin(5).state_dict(), 'mmdet')), path
+    )
     info = inspect(path, tmp_path)
     assert info['source'] == 'mmdet/mmseg detector'
     assert info['window'] == [5, 5]
@@ -75,7 +77,7 @@ def test_detector(tmp_path, capsys):
 
 def test_classes_by_the_shape_of_the_head(tmp_path):
     path = tmp_path / 'mine.pth'
-    content = detector(random_swin().state_dict())
+    content = detector_file(random_swin().state_dict())
     del content['meta']
     torch.save(content, path)
     assert inspect_checkpoint(path)['classes']['count'] == 3
@@ -103,7 +105,7 @@ def test_guesses_are_labelled(tmp_path, name, pixels):
 
 def test_official_config(tmp_path):
     path = tmp_path / 'swin_384.pth'
-    content = classifier(random_swin())
+    content = classifier_file(random_swin())
     content['config'] = dict(DATA=dict(IMG_SIZE=256))
     torch.save(content, path)
     info = inspect_checkpoint(path)

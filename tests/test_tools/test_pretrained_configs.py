@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.command_line import CONFIG, error_of, run
-from helpers.swin_files import classifier, random_swin, write_payload
+from helpers.swin_files import classifier_file, random_swin, write_payload
 from swin_dense.backbones import SwinTransformer3D
 from swin_dense.checkpoints.layouts.export import export
 
@@ -43,7 +43,7 @@ def train(tmp_path, *args) -> int:
 @pytest.mark.parametrize('layout', ['official', 'timm', 'huggingface'])
 def test_log_shows_the_report(tmp_path, capsys, layout):
     weights = random_swin(7, **TINY)
-    content = classifier(weights)
+    content = classifier_file(weights)
     if layout != 'official':
         content = export(content['model'], layout)
     source = tmp_path / 'swin.pth'
@@ -79,7 +79,7 @@ def test_checkpoint_that_does_not_fit(
     tmp_path, capsys, kind, backbone, message
 ):
     source, trace = tmp_path / 'swin.pth', None
-    torch.save(classifier(random_swin(**TINY)), source)
+    torch.save(classifier_file(random_swin(**TINY)), source)
     if kind == 'video':
         torch.save(SwinTransformer3D(TINY).state_dict(), source)
     elif kind == 'unknown':
@@ -100,7 +100,7 @@ def test_checkpoint_that_does_not_fit(
 
 def test_images_into_clips_without_inflation(tmp_path):
     source = tmp_path / 'swin.pth'
-    torch.save(classifier(random_swin(**TINY)), source)
+    torch.save(classifier_file(random_swin(**TINY)), source)
     settings = dict(
         arch=TINY,
         window_size=(2, 7, 7),

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from helpers.clips import moving_square
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 from swin_dense.data.video_reader import Video
 from swin_dense.data.video_writer import write_video

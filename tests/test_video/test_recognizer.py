@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 
 pytest.importorskip('mmaction', reason='the model is of mmaction2')
 

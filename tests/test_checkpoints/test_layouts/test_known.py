@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.layouts import PUBLISHED, weights
-from helpers.state_dicts import to_native
+from helpers.state_dicts import assert_same, to_native
 from swin_dense.checkpoints.convert import convert_checkpoint
 from swin_dense.checkpoints.layouts import known
 from swin_dense.checkpoints.layouts.export import (
@@ -19,7 +19,6 @@ from swin_dense.checkpoints.layouts.translate import (
     CLASSIFIER,
     read_backbone,
 )
-from swin_dense.checkpoints.native import family
 
 HAS = {
     'official': ('v1', 'v2', 'video', 'mlp', 'moe'),
@@ -52,12 +51,6 @@ PAIRS = [
         model.extra_norm and target in ('timm', 'torchvision', 'huggingface')
     )
 ]
-
-
-def assert_same(actual, expected):
-    assert list(actual) == list(expected)
-    for name, value in expected.items():
-        assert torch.equal(actual[name], value), name
 
 
 @pytest.mark.parametrize('target, name', PAIRS)
@@ -311,129 +304,6 @@ def test_backbone_of_hugging_face():
     ]
     assert 'embeddings.norm.weight' in theirs
     assert not any(name.startswith('swin.') for name in theirs)
-
-
-def test_queries_keys_and_values_in_their_order():
-    native = weights('Swin-T')
-    theirs = export(native, 'huggingface')
-    for leaf in ('weight', 'bias'):
-        parts = [
-            theirs[f'{HF_BLOCK}attention.self.{part}.{leaf}']
-            for part in ('query', 'key', 'value')
-        ]
-        assert torch.equal(torch.cat(parts), native[f'{BLOCK}attn.qkv.{leaf}'])
-        # As a file format wants it: no two tensors share their memory.
-        pointers = {part.untyped_storage().data_ptr() for part in parts}
-        assert len(pointers) == 3
-    v2 = export(weights('Swin V2-T'), 'huggingface')
-    assert f'{HF2_BLOCK}attention.self.query.bias' in v2
-    assert f'{HF2_BLOCK}attention.self.key.bias' not in v2
-
-
-def test_bias_of_the_key_is_zero_and_goes():
-    native = weights('Swin V2-T')
-    theirs = export(native, 'torchvision')
-    bias = theirs['features.5.5.attn.qkv.bias']
-    query, key, value = bias.chunk(3)
-    assert torch.equal(query, native[f'{BLOCK}attn.q_bias'])
-    assert torch.equal(value, native[f'{BLOCK}attn.v_bias'])
-    assert not key.any()
-    # Should training have moved it: torchvision does not use it.
-    key.fill_(3)
-    assert_same(to_native(theirs)[0], native)
-
-
-def test_merging_of_v2_is_reordered_before_its_norm():
-    native = weights('Swin V2-T')
-    theirs = export(native, 'mmpretrain')
-    for name, same in (('norm.weight', True), ('reduction.weight', False)):
-        assert (
-            torch.equal(
-                theirs[f'stages.2.downsample.{name}'],
-                native[f'{MERGING}{name}'],
-            )
-            is same
-        )
-
-
-@pytest.mark.parametrize('target', TARGETS)
-@pytest.mark.parametrize(
-    'name', ['Swin-T', 'Swin V2-T', 'Video Swin-T', 'Swin-MLP-B', 'Swin-MoE-S']
-)
-def test_targets_without_such_models(target, name):
-    native = weights(name, scale=16)
-    kind = PUBLISHED[name].family
-    assert family(native) == kind
-    if kind in HAS[target]:
-        assert unsupported_names(native, target) == []
-        return
-    possible = ', '.join(each for each in TARGETS if kind in HAS[each])
-    with pytest.raises(ValueError) as error:
-        export(native, target)
-    assert str(error.value) == (
-        f'{target} has no {name.rpartition("-")[0]} ({kind}): expected one '
-        f'of {possible}'
-    )
-
-
-def test_unknown_target():
-    with pytest.raises(
-        ValueError,
-        match="no target 'keras': expected one of official, mmdet, ",
-    ):
-        export(weights('Swin-T', scale=16), 'keras')
-
-
-@pytest.mark.parametrize(
-    'target, name, arguments, lost',
-    [
-        ('timm', 'Swin-T', dict(norms=(2, 3)), ['norm2', 'norm3']),
-        ('torchvision', 'Video Swin-T', dict(norms=(2, 3)), ['norm2']),
-        ('official', 'Video Swin-T', dict(norms=(0, 3)), ['norm0']),
-        ('mmdet', 'Swin-T', dict(classes=2), ['norm', 'head']),
-        (
-            'mmaction',
-            'Video Swin-T',
-            dict(norms=(3,), classes=2),
-            ['norm', 'head'],
-        ),
-        ('huggingface', 'Swin V2-T', dict(norms=(3,)), ['norm3']),
-        (
-            'huggingface',
-            'Swin V2-H',
-            {},
-            [f'layers.2.blocks.{i}.norm3' for i in (5, 11, 17)],
-        ),
-    ],
-)
-def test_what_has_no_place_is_refused(target, name, arguments, lost):
-    native = weights(name, scale=16, **arguments)
-    lost = [f'{each}.{leaf}' for each in lost for leaf in ('weight', 'bias')]
-    assert unsupported_names(native, target) == lost
-    with pytest.raises(ValueError) as error:
-        export(native, target)
-    assert (
-        f'has no place for {len(lost)} of {len(native)} tensors: '
-        f'{lost[0]}, {lost[1]}'
-    ) in str(error.value)
-    kept = {k: v for k, v in native.items() if k not in lost}
-    assert_same(
-        read_backbone(export(kept, target), keep=CLASSIFIER).weights, kept
-    )
-
-
-def test_two_final_norms_for_mmpretrain():
-    native = weights('Swin-T', norms=(3,), classes=2)
-    assert unsupported_names(native, 'mmpretrain') == [
-        'norm.weight',
-        'norm.bias',
-    ]
-
-
-def test_buffers_are_not_exported():
-    native = weights('Swin V2-T', buffers=True)
-    theirs = export(native, 'timm')
-    assert not any('relative' in name or 'mask' in name for name in theirs)
 
 
 def test_a_source_is_one_entry(monkeypatch):

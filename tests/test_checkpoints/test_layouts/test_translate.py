@@ -1,45 +1,19 @@
 """What is converted, what is dropped, what is refused."""
 
 import torch
-from torch import nn
 
-from helpers.state_dicts import classifier, detector, native, to_native
+from helpers.state_dicts import (
+    assert_same,
+    classifier,
+    detector,
+    native,
+    to_native,
+)
 from swin_dense.checkpoints.layouts.export import export
 from swin_dense.checkpoints.layouts.translate import (
     extract_state_dict,
     rename_backbone,
 )
-
-
-def assert_same(actual, expected):
-    assert list(actual) == list(expected)
-    for name, value in expected.items():
-        assert torch.equal(actual[name], value), name
-
-
-def test_merging_computes_the_same_after_conversion():
-    # The official code concatenates slices, mmdet unfolds: same function.
-    c = 6
-    x = torch.randn(2, c, 8, 6, dtype=torch.float64)
-    weights = {
-        'layers.0.downsample.norm.weight': torch.randn(4 * c),
-        'layers.0.downsample.norm.bias': torch.randn(4 * c),
-        'layers.0.downsample.reduction.weight': torch.randn(2 * c, 4 * c),
-    }
-    weights = {name: value.double() for name, value in weights.items()}
-
-    def merge(tokens, state_dict):
-        norm, bias, reduction = state_dict.values()
-        tokens = nn.functional.layer_norm(tokens, (4 * c,), norm, bias)
-        return tokens @ reduction.T
-
-    slices = [x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)]
-    official = torch.cat(slices, 1).flatten(2).mT
-    unfolded = nn.functional.unfold(x, 2, stride=2).mT
-    torch.testing.assert_close(
-        merge(unfolded, export(weights, 'mmdet')), merge(official, weights)
-    )
-    assert (official - unfolded).abs().max() > 1
 
 
 def test_classifier_loses_head_norm_and_buffers():
