@@ -1,4 +1,4 @@
-"""Reading files whatever they are, and writing them whole."""
+"""Only regular files are read, and files are written atomically."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from swin_dense.files import (
 
 
 def test_only_files_are_opened(tmp_path):
-    """A named pipe would hang, a device would never end."""
+    """A named pipe would block, and a device would never end."""
     for path, reason in write_hostile_paths(tmp_path, '.x').items():
         for read in (open_regular, read_text, read_json):
             with pytest.raises(UnreadableFileError) as caught:
@@ -80,7 +80,7 @@ def test_any_name_is_read_and_written(tmp_path, name):
         (b'[' + b'9' * 10_000 + b']', 'is not a JSON file'),
     ],
 )
-def test_what_is_no_json(tmp_path, content, reason):
+def test_damaged_json(tmp_path, content, reason):
     path = tmp_path / 'bad.json'
     path.write_bytes(content)
     with pytest.raises(UnreadableFileError, match=reason) as caught:

@@ -1,4 +1,4 @@
-"""Paths that lead to no file that can be read, each in its own way."""
+"""Paths that do not lead to a readable file, of every kind."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ REASONS: dict[str, str] = {
 
 
 def write_hostile_paths(folder: Path, suffix: str) -> dict[Path, str]:
-    """Make a path of each kind; returns why it cannot be read, by path."""
+    """Create a path of each kind; return the error of each path."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f'{kind}{suffix}' for kind in REASONS}
     os.mkfifo(paths['pipe'])

@@ -1,4 +1,4 @@
-"""Running a test with every set of kernels."""
+"""Run a test with every set of kernels."""
 
 from contextlib import contextmanager
 

@@ -9,7 +9,7 @@ _TINY, _SMALL = (2, 2, 6, 2), (2, 2, 18, 2)
 
 
 class Model(NamedTuple):
-    """A published model; `scale` divides its channels."""
+    """A published model; its channels are divided by `scale`."""
 
     family: str
     width: int
@@ -55,13 +55,14 @@ PUBLISHED = {
 
 
 def shapes(model, buffers=False, norms=(), classes=0):
-    """A backbone without storage.
+    """Return the shapes of a backbone, as tensors on the meta device.
 
     Args:
-        model: Of `PUBLISHED`.
-        buffers: Whether with what is computed from the window.
-        norms: Outputs that have a norm.
-        classes: Of a classifier, whose norm it has as well.
+        model: A value of `PUBLISHED`.
+        buffers: If true, buffers computed from the window are included.
+        norms: Numbers of the outputs that have a norm.
+        classes: Number of classes; if not 0, a classifier's norm and head
+            are included.
     """
     sizes = _embedding(model)
     last = model.width * 8 // model.scale
@@ -88,7 +89,7 @@ def shapes(model, buffers=False, norms=(), classes=0):
 
 
 def weights(name, scale=8, **kwargs):
-    """A published model of random values and fewer channels."""
+    """Return random weights of a published model with fewer channels."""
     generator = torch.Generator().manual_seed(0)
     return {
         key: torch.randn(value.shape, generator=generator)
@@ -113,7 +114,7 @@ def _norm(path, channels):
 
 
 def _block(model, stage, block, c, buffers):
-    """Names and shapes in a block."""
+    """Yield names and shapes of the parameters in a block."""
     heads, tokens, offsets = model.heads[stage], 1, 1
     for size in model.window:
         tokens, offsets = tokens * size, offsets * (2 * size - 1)

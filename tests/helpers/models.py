@@ -30,7 +30,7 @@ def make(cls, arch=None, **kwargs) -> nn.Module:
 
 
 def randomize(module: torch.nn.Module) -> torch.nn.Module:
-    """Full-rank weights, biases away from 0, norm weights away from 1.
+    """Draw full-rank weights, biases other than 0, and norms other than 1.
 
     At the scale of an initialisation (0.02) a wrong bias index or a missing
     mask would hide below any tolerance.

@@ -1,4 +1,4 @@
-"""Checkpoints whose pickle is written by hand, as no honest tool would."""
+"""Checkpoints with a hand-written pickle, as no honest tool writes them."""
 
 import io
 import struct
@@ -60,24 +60,24 @@ class Pickle:
 
 
 def name(module, function):
-    """A pickle that only names something."""
+    """Return a pickle that only names a function or class."""
     return Pickle().name(module, function)
 
 
 def call(function, *arguments):
-    """A pickle that calls something."""
+    """Return a pickle that calls a function."""
     return Pickle().call(function, *arguments)
 
 
 def storage(numel, key='0', kind=FLOATS, location='cpu'):
-    """A pickle that refers to a storage."""
+    """Return a pickle that refers to a storage."""
     return (
         Pickle().put(('storage', name(*kind), key, location, numel)).raw(b'Q')
     )
 
 
 def tensor(size, stride, offset=0, numel=4, function=REBUILD, **kwargs):
-    """A pickle that describes a tensor."""
+    """Return a pickle that describes a tensor."""
     return call(
         function,
         storage(numel, **kwargs),

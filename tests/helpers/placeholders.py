@@ -1,4 +1,4 @@
-"""Importing a package of which only some parts can be had here."""
+"""Import a package whose requirements are only partly installed."""
 
 import importlib.metadata
 import sys
@@ -47,7 +47,7 @@ def partly(module):
 
 
 class Placeholders(MetaPathFinder, Loader):
-    """While it is entered, these modules import and hold nothing.
+    """A context in which these modules can be imported, and are empty.
 
     Whatever is asked of them is an empty class. Afterwards they are gone, so
     that no one else takes them for the real ones. Those that were imported
@@ -68,7 +68,7 @@ class Placeholders(MetaPathFinder, Loader):
                 del sys.modules[name]
 
     def covers(self, name):
-        """Whether a module, or a package that it is in, is one of these."""
+        """Return True if a module, or a package above it, is covered."""
         return any(
             name == mine or name.startswith(f'{mine}.') for mine in self.names
         )

@@ -7,7 +7,7 @@ import torch
 
 
 def window_attention(x, attention, window, shift, masked=False):
-    """Shifted window attention of one map, token by token.
+    """Compute shifted window attention of one map, token by token.
 
     Args:
         x: Map `(*grid, C)` after the norm, not padded.
@@ -74,7 +74,7 @@ def window_attention(x, attention, window, shift, masked=False):
 
 
 def table_bias(attention, offset, window):
-    """Bias per head of an offset between two tokens, from a table (V1)."""
+    """Return the bias per head of an offset, from the table of V1."""
     row = 0
     for o, t in zip(offset, attention.window_size):
         row = row * (2 * t - 1) + o + t - 1
@@ -82,7 +82,7 @@ def table_bias(attention, offset, window):
 
 
 def log_bias(attention, offset, window):
-    """The same from the network of Swin V2."""
+    """Return the bias per head of an offset, from the log-MLP of V2."""
     first, _, last = attention.cpb_mlp
     unit = [
         pretrained or w
@@ -98,7 +98,7 @@ def log_bias(attention, offset, window):
 
 
 def assert_close(actual, expected, tolerance):
-    """Compare two tensors; the message has the worst element."""
+    """Compare two tensors; the message names the worst element."""
     assert actual.shape == expected.shape
     error = (actual - expected).abs()
     worst = np.unravel_index(int(error.argmax()), error.shape)

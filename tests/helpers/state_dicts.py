@@ -1,4 +1,4 @@
-"""State dicts as the sources publish them, with random weights."""
+"""State_dicts as the sources publish them, with random weights."""
 
 import torch
 
@@ -15,7 +15,7 @@ WIDTHS = dict(tiny=8, small=8, base=16, large=24)
 
 
 def build(arch: str = 'tiny', **kwargs) -> SwinTransformer:
-    """A backbone of an architecture's depths and of little width."""
+    """Build a backbone of published depths and few channels."""
     arguments = dict(
         embed_dims=WIDTHS[arch], depths=DEPTHS[arch], num_heads=(1, 2, 4, 8)
     )
@@ -23,14 +23,14 @@ def build(arch: str = 'tiny', **kwargs) -> SwinTransformer:
 
 
 def random_like(state_dict: dict) -> dict:
-    """The same names with full-rank random values."""
+    """Return random values of full rank under the same names."""
     return {
         name: torch.randn_like(value) for name, value in state_dict.items()
     }
 
 
 def native(arch: str = 'tiny', **kwargs) -> dict:
-    """Random weights under native names, norms of all outputs included."""
+    """Return random weights in native names, with all output norms."""
     return random_like(build(arch, **kwargs).state_dict())
 
 
@@ -41,7 +41,7 @@ def to_native(checkpoint: dict) -> tuple[dict, str]:
 
 
 def classifier(arch: str = 'tiny', window: int = 7, **kwargs) -> dict:
-    """A file of the official classification code: `{'model': ...}`."""
+    """Return a checkpoint as of the official classification code."""
     weights = native(arch, window_size=window, **kwargs)
     state_dict = {}
     for name, value in weights.items():
@@ -64,7 +64,7 @@ def classifier(arch: str = 'tiny', window: int = 7, **kwargs) -> dict:
 
 
 def detector(backbone: dict) -> dict:
-    """A detector's file around a backbone of any naming."""
+    """Return the checkpoint of a detector with this backbone."""
     state_dict = {f'backbone.{k}': v for k, v in backbone.items()}
     state_dict['neck.lateral_convs.0.conv.weight'] = torch.randn(4, 8, 1, 1)
     state_dict['rpn_head.rpn_cls.bias'] = torch.randn(3)
@@ -72,7 +72,7 @@ def detector(backbone: dict) -> dict:
 
 
 def segmentor(backbone: dict) -> dict:
-    """A segmentor's file around a backbone of any naming."""
+    """Return the checkpoint of a segmentor with this backbone."""
     state_dict = {f'backbone.{k}': v for k, v in backbone.items()}
     state_dict['decode_head.conv_seg.bias'] = torch.randn(3)
     state_dict['auxiliary_head.conv_seg.bias'] = torch.randn(3)

@@ -1,4 +1,4 @@
-"""Checkpoint files of a narrow Swin, as different sources publish them."""
+"""Checkpoints of a narrow Swin, as different sources publish them."""
 
 import pickle
 from pathlib import Path
@@ -12,7 +12,7 @@ CLASSES = ('circle', 'square', 'triangle')
 
 
 def random_swin(window: int = 7, **kwargs) -> SwinTransformer:
-    """A Swin V1 whose every tensor is random."""
+    """Return a Swin V1 with random values in every parameter."""
     model = SwinTransformer(**{**SIZES, **kwargs}, window_size=window)
     for value in model.parameters():
         value.data.normal_()
@@ -20,7 +20,7 @@ def random_swin(window: int = 7, **kwargs) -> SwinTransformer:
 
 
 def classifier_file(model: SwinTransformer) -> dict:
-    """The file of the official classification code around a backbone."""
+    """Return a checkpoint as of the official classification training."""
     weights = {
         name: value
         for name, value in model.state_dict().items()
@@ -45,7 +45,7 @@ def classifier_file(model: SwinTransformer) -> dict:
 
 
 def detector_file(backbone: dict) -> dict:
-    """The file of a detector around the state_dict of a backbone."""
+    """Return the checkpoint of a detector with this backbone."""
     weights = {f'backbone.{name}': value for name, value in backbone.items()}
     weights['neck.lateral_convs.0.conv.weight'] = torch.randn(4, 8, 1, 1)
     weights['roi_head.bbox_head.fc_cls.weight'] = torch.randn(4, 8)
@@ -57,7 +57,7 @@ def detector_file(backbone: dict) -> dict:
 
 
 class Payload:
-    """Makes a file when it is unpickled by a careless reader."""
+    """An object that creates a file if a reader unpickles it."""
 
     def __init__(self, trace: Path):
         self.trace = trace
@@ -67,7 +67,7 @@ class Payload:
 
 
 def write_payload(path: Path) -> Path:
-    """A file that runs code, and the file that shows whether it did."""
+    """Write a file with a `Payload`; return the path it would create."""
     trace = path.with_name('trace')
     path.write_bytes(pickle.dumps(dict(state_dict=Payload(trace)), protocol=2))
     return trace

@@ -1,4 +1,4 @@
-"""Other implementations of Swin V2, with the weights of ours."""
+"""Other implementations of Swin V2, with the weights of our model."""
 
 import re
 
@@ -45,7 +45,7 @@ def _load(theirs, state):
 
 
 def hugging_face(ours, image_size):
-    """Hugging Face's backbone, with our output norms: it has none.
+    """Return Hugging Face's backbone, with our output norms added.
 
     Args:
         ours: Backbone with all outputs and one window for all stages.
@@ -91,7 +91,7 @@ def hugging_face(ours, image_size):
 
 
 def mmpretrain(ours, **kwargs):
-    """The host's backbone, built with these arguments."""
+    """Build the backbone of mmpretrain with these arguments."""
     theirs = partly(CLASS_MODULE).SwinTransformerV2(**kwargs)
     state = {}
     for name, value in ours.state_dict().items():

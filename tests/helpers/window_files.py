@@ -1,4 +1,4 @@
-"""Small files of each member of the family, with the buffers that tell."""
+"""Weights of each member of the family, with the buffers of its windows."""
 
 import torch
 
@@ -17,13 +17,13 @@ CLASSES = dict(
 
 
 def model(family, **kwargs):
-    """A tiny backbone."""
+    """Build a tiny backbone."""
     sizes = SIZES if family == 'v1' else dict(arch=dict(SIZES))
     return CLASSES[family](**{**sizes, **kwargs})
 
 
 def weights(family, buffers=True, **kwargs):
-    """Random weights in native names, with the official buffers."""
+    """Return random weights in native names, with official buffers."""
     network = model(family, **kwargs)
     state_dict = {
         name: torch.randn_like(value) / 4

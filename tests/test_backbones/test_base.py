@@ -18,7 +18,7 @@ def test_drop_path_rises_linearly():
 
 
 def test_initialisation_of_mmengine():
-    """It replaces the official one where it says, and only there."""
+    """It replaces the official initialisation of the named layers only."""
     torch.manual_seed(0)
     official = SwinTransformer(**NARROW)
     larger = SwinTransformer(

@@ -1,4 +1,4 @@
-"""The composite backbone, against the composition written out by hand."""
+"""The composite backbone equals the composition written by hand."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def make_composite(assistant=V1, lead=V1, **changes):
 
 
 def by_hand(model, x):
-    """Both pyramids: stage by stage, one position of a map at a time."""
+    """Compute both pyramids by stages, one position of a map at a time."""
     assistant, lead = model.cb_modules
 
     def norm(backbone, index, tokens):
@@ -175,7 +175,7 @@ def test_official_names():
 
 
 def test_files_of_the_official_code_load():
-    """They hold buffers that are computed here."""
+    """Official checkpoints hold buffers that this package recomputes."""
     source, model = make_composite(), make_composite()
     weights = dict(source.state_dict())
     for module in ('0', '1'):
@@ -190,7 +190,7 @@ def test_files_of_the_official_code_load():
 
 
 def test_wide_start():
-    """Nothing but the map of the same level is added at first."""
+    """At first only the map of the same level is added."""
     model = CompositeBackbone([V1, V1])
     model.init_weights()
     levels = [torch.randn(1, 8 * 2**i, 8 // 2**i, 8 // 2**i) for i in range(4)]
@@ -203,7 +203,7 @@ def test_wide_start():
 
 
 def test_clips_start_from_weights_for_images(tmp_path):
-    """The lead, which has no patches to see it by, is inflated, too."""
+    """The lead is inflated too, although it has no patch embedding."""
     backbone = random_swin(window=4, **SMALL)
     path = tmp_path / 'swin.pth'
     torch.save(classifier_file(backbone), path)
@@ -224,7 +224,7 @@ SMALL = dict(embed_dims=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
 
 @pytest.fixture
 def file(tmp_path):
-    """A classifier as the official code writes it."""
+    """A classifier's checkpoint as the official code writes it."""
     backbone = random_swin(window=4, **SMALL)
     path = tmp_path / 'swin.pth'
     torch.save(classifier_file(backbone), path)

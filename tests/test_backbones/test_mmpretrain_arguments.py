@@ -9,7 +9,7 @@ from swin_dense.backbones import SwinTransformer, SwinTransformerV2
 
 @pytest.mark.parametrize('cls', [SwinTransformer, SwinTransformerV2])
 def test_who_is_asking(cls):
-    """The defaults are those of the host that the config is of."""
+    """The defaults are those of the host whose config it is."""
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
     dense = cls(arch=arch)
     assert dense.out_indices == (0, 1, 2, 3)

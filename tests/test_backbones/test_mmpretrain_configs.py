@@ -1,4 +1,4 @@
-"""mmpretrain's own Swin configs, with nothing but our type of backbone."""
+"""mmpretrain's own Swin configs work with our type of backbone."""
 
 import copy
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ QUICK = (
 
 
 def configs():
-    """Paths of the installed configs that name a Swin Transformer."""
+    """Return the installed configs that name a Swin Transformer."""
     spec = find_spec('mmpretrain')
     if spec is None:
         return []
@@ -50,7 +50,7 @@ def configs():
 
 
 def narrow(path):
-    """A model's config with narrow stages; the rest is the host's."""
+    """Return the model of a config, with narrow stages."""
     model = Config.fromfile(path).model
     if model.type != 'ImageClassifier':  # a backbone and its wrapper
         model = Config(dict(type='ImageClassifier', backbone=model.backbone))
@@ -83,7 +83,7 @@ def fill(model):
 
 
 def check(path, tmp_path):
-    """Load the host's file and compare at odd sizes and at both orders."""
+    """Load the host's checkpoint and compare outputs at odd sizes."""
     config = narrow(path)
     host = build(config)
     fill(host)
@@ -156,7 +156,7 @@ def test_v1_puts_out_maps_after_merging():
 
 
 def test_missing_norms_are_named(tmp_path):
-    """A file of the last output, for a model of all."""
+    """The checkpoint has the last output only, the model has all."""
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
     model = torch.nn.Module()
     model.backbone = SwinTransformerV2(arch=arch, out_indices=(3,))

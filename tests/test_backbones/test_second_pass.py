@@ -1,4 +1,4 @@
-"""A second forward pass of the same size makes no index and copies none."""
+"""A second forward pass of the same size creates and copies no index."""
 
 import copy
 
@@ -29,7 +29,7 @@ VIEWS = ('slice', 'select', 'view', 'detach', 'alias', 'expand', 't')
 
 
 class IndexWork(TorchDispatchMode):
-    """Lists operations that make an index, move data or wait for it."""
+    """Record operations that create an index, move data or synchronise."""
 
     def __init__(self):
         super().__init__()
@@ -62,7 +62,7 @@ def run(model, x, train):
 
 
 def work(model, x, train):
-    """Index work of a pass, and the number of operations."""
+    """Return the index work of a pass, and the number of operations."""
     with IndexWork() as mode:
         run(model, x, train)
     return mode

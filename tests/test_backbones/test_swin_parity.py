@@ -19,13 +19,13 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 @pytest.fixture(params=kernels.available(), autouse=True)
 def each_kernels(request):
-    """All sets of kernels in turn."""
+    """Run a test with each set of kernels."""
     with kernels.use(request.param):
         yield
 
 
 def make_pair(dtype, **kwargs):
-    """Ours and mmdet's with the same random weights."""
+    """Build our model and mmdet's with the same random weights."""
     kwargs = {**EVEN, 'drop_path_rate': 0.0, **kwargs}
     ours = randomize(SwinTransformer(**kwargs).to(dtype))
     theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
@@ -38,7 +38,7 @@ def make_pair(dtype, **kwargs):
 
 
 def compare(ours, theirs, x):
-    """Outputs with and without gradients, and all gradients."""
+    """Compare outputs with and without gradients, and all gradients."""
     tolerance = TOLERANCE[x.dtype]
     expected = theirs(x)
     weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]

@@ -28,7 +28,7 @@ def attentions(model):
 
 @pytest.fixture
 def plain():
-    """No chunks anywhere: what runs off the CPU."""
+    """Run a test with the plain kernels."""
     with kernels.use('plain'):
         yield
 

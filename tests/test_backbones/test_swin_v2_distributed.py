@@ -1,4 +1,4 @@
-"""Two processes train as one does, with everything that saves memory."""
+"""Two processes train as one process does, with all memory savers."""
 
 import copy
 import os
@@ -32,7 +32,7 @@ def adamw(parameters):
 
 
 def zero(parameters):
-    """The optimizer that configs name: its state is split over processes."""
+    """Return the optimizer whose state is split over processes."""
     from mmengine.optim.optimizer import ZeroRedundancyOptimizer
 
     return ZeroRedundancyOptimizer(
@@ -43,7 +43,7 @@ def zero(parameters):
 
 
 def shard(model):
-    """Parameters, gradients and optimizer state split block by block."""
+    """Split parameters, gradients and optimizer state block by block."""
     from torch.distributed.fsdp import fully_shard
 
     from swin_dense.layers import SwinBlock
@@ -55,7 +55,7 @@ def shard(model):
 
 
 def train(model, optimizer, images, group=1):
-    """Steps on the mean loss of groups of images."""
+    """Train for a few steps on the mean loss of groups of images."""
     for _ in range(STEPS):
         for image in images:
             loss = sum(out.square().mean() for out in model(image[None]))
@@ -65,7 +65,7 @@ def train(model, optimizer, images, group=1):
 
 
 def state_size(optimizer):
-    """Numbers in the state that this process keeps."""
+    """Count the numbers in the optimizer state of this process."""
     optimizer = getattr(optimizer, 'optim', optimizer)  # the part of ZeRO
     values = (v for state in optimizer.state.values() for v in state.values())
     return sum(
@@ -75,7 +75,7 @@ def state_size(optimizer):
 
 
 def work(rank, port, folder):
-    """What each of two processes does; the first writes the results."""
+    """Train in one of two processes; the first writes the results."""
     torch.set_num_threads(1)
     sys.path.insert(0, str(Path(__file__).parents[1]))
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))

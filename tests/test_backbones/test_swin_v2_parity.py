@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture(params=kernels.available(), autouse=True)
 def each_kernels(request):
-    """All sets of kernels in turn."""
+    """Run a test with each set of kernels."""
     with kernels.use(request.param):
         yield
 
@@ -39,7 +39,7 @@ def make_v2(dtype, arch=None, **kwargs):
 
 
 def compare(ours, theirs, x):
-    """Outputs with and without gradients, and the gradient of the input."""
+    """Compare outputs and the gradient of the input."""
     tolerance = TOLERANCE[x.dtype]
     x.requires_grad_()
     expected = theirs(x)

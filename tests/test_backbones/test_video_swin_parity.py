@@ -25,13 +25,13 @@ ALL = (0, 1, 2, 3)
 
 @pytest.fixture(params=kernels.available(), autouse=True)
 def each_kernels(request):
-    """All sets of kernels in turn."""
+    """Run a test with each set of kernels."""
     with kernels.use(request.param):
         yield
 
 
 def make_pair(dtype, arch=None, **kwargs):
-    """Ours and mmaction2's with the same random weights."""
+    """Build our model and mmaction2's with the same random weights."""
     # From some seeds mmaction2's own float32 is 1.4e-5 off float64, with 40
     # frames; ours 5e-6.
     torch.manual_seed(1)
@@ -48,7 +48,7 @@ def make_pair(dtype, arch=None, **kwargs):
 
 
 def stage_grids(model, size):
-    """Size in tokens of the maps in each stage."""
+    """Return the size in tokens of the maps of each stage."""
     grid = [-(-s // p) for s, p in zip(size, model.patch_size)]
     for _ in model.layers:
         yield tuple(grid)
@@ -83,7 +83,7 @@ def correct(theirs, size):
 
 
 def compare(ours, theirs, x, outputs=ALL):
-    """Outputs with and without gradients, and all gradients."""
+    """Compare outputs with and without gradients, and all gradients."""
     tolerance = TOLERANCE[x.dtype]
     choose = itemgetter(*outputs)
     expected = choose(theirs(x))
@@ -192,7 +192,7 @@ def test_swin_tiny():
 
 @pytest.fixture
 def recipe():
-    """Model of mmaction2's recipe, of less width."""
+    """Return the model of a recipe of mmaction2, with fewer channels."""
     path = Path(mmaction.__file__).parent / '.mim/configs/_base_/models'
     model = Config.fromfile(path / 'swin_tiny.py').model
     model._scope_ = 'mmaction'  # what default_scope does in a whole config

@@ -1,4 +1,4 @@
-"""Loading files of other windows, of images into clips, of other families."""
+"""Load weights of other windows, of images for clips, of other families."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Files with averaged weights beside the raw ones, or with LoRA's updates."""
+"""Checkpoints with averaged weights, or with low-rank updates (LoRA)."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def model():
 
 
 def averaged(model, key='state_dict_ema', raw='model'):
-    """A file with weights, and twice these as averaged ones."""
+    """Return a checkpoint whose averaged weights are twice the raw ones."""
     weights = classifier_file(model)['model']
     twice = {
         name: value * 2 if value.is_floating_point() else value
@@ -78,7 +78,7 @@ def test_the_tool_writes_either(model, tmp_path, capsys):
 
 
 def lora(weights, style):
-    """Weights with the names of updates as two libraries write them."""
+    """Add low-rank updates under the names that a library gives them."""
     result = {}
     for name, value in weights.items():
         if name.endswith('attn.qkv.weight'):

@@ -32,7 +32,7 @@ WINDOWS = {V1: (7, 5), V2: (8, 6), VIDEO: ((8, 7, 7), (4, 5, 5))}
 
 
 def table(first):
-    """Rows of the table of the page whose header starts with that cell."""
+    """Return the rows of the table whose header starts with a cell."""
     lines = PAGE.read_text().splitlines()
     start = next(
         i for i, line in enumerate(lines) if line.startswith(f'| {first} |')
@@ -53,7 +53,7 @@ def empty(*shape):
 
 
 def with_head(native):
-    """A backbone in native names with norm and head instead of outputs'."""
+    """Replace the norms of outputs by the norm and head of a classifier."""
     channels = len(native['norm3.weight'])
     device = native['norm3.weight'].device
     weights = {k: v for k, v in native.items() if not k.startswith('norm')}
@@ -64,7 +64,7 @@ def with_head(native):
 
 
 def official(native):
-    """With the buffers of the official code."""
+    """Return a classifier with the buffers of the official code."""
     weights = with_head(native)
     for name in list(weights):
         if name.endswith('attn.qkv.weight') and native[name].ndim == 2:
@@ -75,7 +75,7 @@ def official(native):
 
 
 def dense(target, heads):
-    """A whole model around the backbone in the names of a target."""
+    """Return a function that wraps a backbone in a whole model."""
 
     def make(native):
         around = {
@@ -98,7 +98,7 @@ def dense(target, heads):
 
 
 def beside_an_encoder(*others):
-    """The network of a self-supervised method."""
+    """Return a function that makes a self-supervised network."""
 
     def make(native):
         weights = with_head(native)
@@ -123,7 +123,7 @@ def beside_an_encoder(*others):
 
 
 def renamed(target, wrapper=None):
-    """A classifier in the names of a target."""
+    """Return a function that makes a classifier of a target."""
 
     def make(native):
         weights = export(with_head(native), target)
@@ -133,7 +133,7 @@ def renamed(target, wrapper=None):
 
 
 def video_classifier(native):
-    """torchvision's: the norm of the last output is its own."""
+    """Return the names of torchvision, with the last output's norm."""
     weights = export(native, 'torchvision')
     return {**weights, 'head.weight': empty(4, 4), 'head.bias': empty(4)}
 
@@ -223,7 +223,7 @@ def test_row(name, tmp_path):
     [(name, arch) for name in FILES for arch in ROWS[name][2].split(', ')],
 )
 def test_arch(name, arch):
-    """Recognised from shapes alone, at full size."""
+    """Full-size models are recognised from shapes alone."""
     cls, make = FILES[name]
     settings = dict(
         type=f'swin_dense.{cls.__name__}',
@@ -263,7 +263,7 @@ def test_members_without_a_backbone(name):
 
 
 def test_targets():
-    """The second table: who writes what."""
+    """The second table lists the targets of conversions."""
     rows = {row[0].strip('`'): row[1:] for row in table('`--to`')}
     assert tuple(rows) == TARGETS
     members = {'Swin': V1, 'Swin V2': V2, 'Video Swin': VIDEO}
@@ -280,7 +280,7 @@ def test_targets():
 
 
 def test_config_of_the_page(tmp_path):
-    """The first example, narrower."""
+    """The first example works, with fewer channels."""
     code = re.search(
         r'```python\nbackbone=(dict\(.+?\))\n```', PAGE.read_text(), re.DOTALL
     )[1]

@@ -1,4 +1,4 @@
-"""Detectors of other classes: which layers start afresh, which rows move.
+"""Detectors of other classes keep initial values or get copied rows.
 
 That a row was moved to the right place is shown by what the hosts' heads put
 out: the score of a class is the same under its new label.
@@ -42,7 +42,7 @@ def mask_head(classes, width=5):
 
 
 class TwoStage(nn.Module):
-    """The heads of a Mask R-CNN, or of a Cascade."""
+    """The heads of a Mask R-CNN or a Cascade Mask R-CNN."""
 
     def __init__(self, classes, stages=0, width=5):
         super().__init__()
@@ -80,7 +80,7 @@ def file_of(model, classes=OLD):
 
 
 def load(model, file, how, classes=NEW):
-    """Also the model that the file is of, for comparison."""
+    """Return a model with the weights of a checkpoint."""
     before = {k: v.clone() for k, v in model.state_dict().items()}
     return load_model(model, file, classes=classes, other_classes=how), before
 
@@ -347,7 +347,7 @@ def test_heads_of_segmentors():
 
 
 class Queries(nn.Module):
-    """The layers of DINO and Mask2Former that know the classes."""
+    """The layers of DINO and Mask2Former that depend on the classes."""
 
     def __init__(self, classes):
         super().__init__()

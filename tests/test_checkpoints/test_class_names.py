@@ -1,4 +1,4 @@
-"""Names of classes in a checkpoint and elsewhere."""
+"""Class names of a checkpoint and of a data set are compared."""
 
 import pytest
 from mmengine.logging import MMLogger

@@ -1,4 +1,4 @@
-"""Weights must be numbers of the model's kind, and finite."""
+"""Weights must be floating-point numbers, and finite."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ BAD = [torch.nan, torch.inf, -torch.inf]
 
 
 def broken(number):
-    """The checkpoint of a classifier, one number of which is given."""
+    """Return a checkpoint of which one number is replaced."""
     checkpoint = classifier_file(random_swin())
     checkpoint['model'][NAME][3, 5] = number
     return checkpoint

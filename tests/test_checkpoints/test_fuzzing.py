@@ -1,4 +1,4 @@
-"""Mutated checkpoints: each is read right, or refused within a second.
+"""Mutated checkpoints are read correctly, or refused within a second.
 
 More of them, by hand:
 
@@ -26,7 +26,7 @@ KINDS = ['zip', 'legacy', 'safetensors']
 
 
 def contents():
-    """A small checkpoint with each kind of value that is read."""
+    """Return a small checkpoint with each kind of value."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(3, 4, generator=generator)
     return dict(
@@ -86,7 +86,7 @@ def mutate(content, generator):
 
 
 def mutate_pickle(content, path, generator):
-    """Mutate the pickle in an archive, whose checksums then are right."""
+    """Mutate the pickle in an archive, and correct its checksum."""
     with zipfile.ZipFile(path) as archive:
         records = {n: archive.read(n) for n in archive.namelist()}
     name = next(n for n in records if n.endswith('data.pkl'))
@@ -97,7 +97,7 @@ def mutate_pickle(content, path, generator):
 
 
 def values(node, path=()):
-    """All tensors, arrays and plain values by their place."""
+    """Return all tensors, arrays and plain values by their path."""
     if isinstance(node, HistoryBuffer):
         node = dict(zip('ab', node.data))
     if isinstance(node, dict):
@@ -111,7 +111,7 @@ def values(node, path=()):
 
 
 def use(checkpoint):
-    """Touch every number of a checkpoint, which ends badly out of bounds."""
+    """Read every number of a checkpoint, which crashes out of bounds."""
     for _, value in values(checkpoint):
         if torch.is_tensor(value):
             assert value.numel() * value.element_size() < 1 << 20
@@ -164,7 +164,7 @@ def test_the_checkpoint_itself_is_read_right(tmp_path, kind):
 
 @pytest.mark.parametrize('mmap', [False, True])
 def test_no_changed_number_passes_in_an_archive(tmp_path, mmap):
-    """Each flipped bit of a tensor is noticed, by the checksum."""
+    """The checksum reveals each flipped bit of a tensor."""
     write(tmp_path / 'a.pth', 'zip')
     content = (tmp_path / 'a.pth').read_bytes()
     weight = contents()['state_dict']['w'].numpy().tobytes()

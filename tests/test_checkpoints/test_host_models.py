@@ -1,4 +1,4 @@
-"""The weights of other implementations give their outputs, and back."""
+"""Weights of other implementations give their outputs, in both directions."""
 
 from importlib import import_module
 
@@ -29,7 +29,7 @@ BOTH = pytest.mark.parametrize('dtype', TOLERANCE)
 
 
 def host(module):
-    """A module of a host that may be absent."""
+    """Import a module of a host, or skip the test."""
     package = module.partition('.')[0]
     pytest.importorskip(package, reason=f'{package} is not installed')
     return import_module(module)
@@ -129,7 +129,7 @@ class WithoutNorms(torch.nn.Module):
 
 
 def parts(model):
-    """The module whose state_dict is published."""
+    """Return the module whose state_dict is published."""
     return model.model if isinstance(model, WithoutNorms) else model
 
 
@@ -151,7 +151,7 @@ MODELS = [('v1', target) for target in V1] + [('v2', target) for target in V2]
 
 
 def make_pair(family, target, dtype):
-    """Ours, and theirs with random weights."""
+    """Build our model, and the host's with random weights."""
     theirs = (V1 if family == 'v1' else V2)[target]().to(dtype)
     theirs.eval()  # some return None
     arguments = dict(window_size=WINDOW, drop_path_rate=0.0)
@@ -215,7 +215,7 @@ def test_our_weights(family, target, tmp_path):
 
 
 def from_files(model, state_dict, folder):
-    """Read a state_dict as published files are read, with their names."""
+    """Load a state_dict under the names of published files."""
     safetensors = pytest.importorskip(
         'safetensors.torch', reason='safetensors is not installed'
     )

@@ -1,4 +1,4 @@
-"""Names of the members of the family, from shapes alone."""
+"""Members of the family are identified from shapes alone."""
 
 import pytest
 import torch

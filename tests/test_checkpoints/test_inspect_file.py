@@ -1,4 +1,4 @@
-"""What is found out about each member of the family."""
+"""Checkpoints of each member of the family are described."""
 
 import pytest
 import torch

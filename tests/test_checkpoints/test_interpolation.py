@@ -1,4 +1,4 @@
-"""The two methods of interpolation, each against its definition."""
+"""Both methods of interpolation equal their definitions."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_bicubic_is_that_of_pytorch(source, target):
 
 
 def official_positions(source, target):
-    """As described for the loader of SimMIM, see `geometric_positions`."""
+    """Search the ratio as the official code of SimMIM does."""
     low, high = 1.01, 1.5
     while high - low > 1e-6:
         ratio = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Strict loading, its five lists and its errors."""
+"""Strict loading: its five lists and its errors."""
 
 import re
 

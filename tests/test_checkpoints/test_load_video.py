@@ -1,4 +1,4 @@
-"""Weights of Video Swin, and of networks for images, in a video network."""
+"""Load weights of Video Swin and of models for images into Video Swin."""
 
 import re
 
@@ -20,7 +20,7 @@ def build(**kwargs):
 
 
 def official(state_dict, prefix, **heads):
-    """The layout of the official files: the last norm has no number."""
+    """Return the official layout, whose last norm has no number."""
     renamed = {
         prefix + re.sub('^norm3', 'norm', name): value
         for name, value in state_dict.items()
@@ -32,7 +32,7 @@ def official(state_dict, prefix, **heads):
 
 
 def recognizer(state_dict):
-    """An official file of Kinetics."""
+    """Return an official checkpoint of Kinetics."""
     head = {
         'cls_head.fc_cls.weight': torch.randn(4, 64),
         'cls_head.fc_cls.bias': torch.randn(4),
@@ -41,7 +41,7 @@ def recognizer(state_dict):
 
 
 def mmaction(state_dict):
-    """A file of mmaction2."""
+    """Return a checkpoint of mmaction2."""
     native = {'backbone.' + k: v for k, v in state_dict.items()}
     return {
         'meta': {},
@@ -50,7 +50,7 @@ def mmaction(state_dict):
 
 
 def image_classifier(state_dict):
-    """An official file of ImageNet."""
+    """Return an official checkpoint of ImageNet."""
     head = {'head.weight': torch.randn(10, 64), 'head.bias': torch.randn(10)}
     return {'model': official(state_dict, '', **head)}
 

@@ -1,4 +1,4 @@
-"""Resizing of bias tables and absolute embeddings."""
+"""Bias tables and absolute embeddings are resized."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def cubic(distance):
 
 
 def slow_resize(grid, height, width):
-    """Bicubic interpolation of `(h, w, C)`, value by value."""
+    """Interpolate `(h, w, C)` bicubically, value by value."""
 
     def matrix(source, target):
         weights = np.zeros((target, source))

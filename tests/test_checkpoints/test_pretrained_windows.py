@@ -1,4 +1,4 @@
-"""The windows by which Swin V2 reads offsets, on record and in models."""
+"""Pretrained windows of Swin V2 are recorded and taken over by models."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ class Whole(nn.Module):
 
 
 def checkpoint(network):
-    """What a runner saves of a model."""
+    """Return the checkpoint that a runner saves of a model."""
     state_dict = {
         name: torch.randn_like(value) / 4
         for name, value in network.state_dict().items()
@@ -34,7 +34,7 @@ def checkpoint(network):
 
 
 def units(network):
-    """The windows that divide offsets, by stage."""
+    """Return the pretrained window of each stage."""
     return tuple(
         map(tuple, window_record(network).get('pretrained_window_sizes', ()))
     )

@@ -1,4 +1,4 @@
-"""Whole checkpoints for another window, in the layout they came in."""
+"""Whole checkpoints are resized to another window in their own layout."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""A host's whole checkpoint gives its detections, box by box."""
+"""A host's whole checkpoint gives the same detections here."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 
 
 def build(backbone):
-    """A small Mask R-CNN around mmdet's backbone or ours."""
+    """Build a small Mask R-CNN with mmdet's backbone or ours."""
     cfg = Config.fromfile(RECIPE).model
     cfg.backbone.type = backbone
     cfg.backbone.pop('arch')
@@ -31,7 +31,7 @@ def build(backbone):
 
 @pytest.fixture(scope='module')
 def host():
-    """mmdet's model with full-rank random weights, and its detections."""
+    """Return mmdet's model with random weights, and its detections."""
     model = build('mmdet.SwinTransformer')
     generator = torch.Generator().manual_seed(0)
     for name, value in model.state_dict().items():
@@ -74,7 +74,7 @@ def wrapped(state):
 
 
 def averaged(state):
-    """As mmengine's EMAHook stores: the average is what counts."""
+    """Store weights as mmengine's EMAHook does: averaged ones first."""
     current = {f'module.{k}': torch.zeros_like(v) for k, v in state.items()}
     return dict(
         mmdet_3(state), ema_state_dict=dict(current, steps=torch.tensor(5))
@@ -82,7 +82,7 @@ def averaged(state):
 
 
 def official(state):
-    """As the official code of mmdet 2's days stores, with its buffers."""
+    """Store weights as the official code for mmdet 2, with its buffers."""
     backbone = read_backbone(state).weights
     result = {f'backbone.{name}': value for name, value in backbone.items()}
     for name in [n for n in result if n.endswith('bias_table')]:
@@ -144,7 +144,7 @@ def test_our_checkpoint_goes_back_into_the_host(host):
 
 
 def test_one_wrong_permutation_is_seen(host):
-    """What the comparison is worth: one merging in another order."""
+    """The comparison fails if one merging is in another order."""
     theirs, expected = host
     state = official(theirs.state_dict())
     name = 'backbone.layers.0.downsample.reduction.weight'

@@ -1,4 +1,4 @@
-"""Telling the window of a table by its rows and by buffers."""
+"""The window of a bias table is found by its rows and by buffers."""
 
 from math import prod
 
@@ -92,7 +92,7 @@ def test_an_ambiguous_window_is_an_error():
 
 
 def official_table(window, pretrained):
-    """`relative_coords_table`, by the formula of the V2 paper (equation 4)."""
+    """Return `relative_coords_table` by equation 4 of the V2 paper."""
     axes = [
         torch.arange(1.0 - size, size) / (unit - 1) * 8
         for size, unit in zip(window, pretrained)

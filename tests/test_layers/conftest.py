@@ -1,4 +1,4 @@
-"""Fixtures of the tests of layers."""
+"""Fixtures for the tests of layers."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from helpers.kernel_sets import CASES, using
 # The operator in Triton has no float64; test_kernels/ has its tests.
 @pytest.fixture(params=[case for case in CASES if case != 'triton'])
 def each_kernels(request):
-    """All sets of kernels in turn."""
+    """Run a test with each set of kernels."""
     with using(request.param):
         yield

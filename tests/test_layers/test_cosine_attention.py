@@ -1,4 +1,4 @@
-"""Attention of Swin V2, and its block, against the slow reference."""
+"""Attention and block of Swin V2 equal the slow reference."""
 
 from math import log
 
@@ -35,7 +35,7 @@ def lay_out(grid, window, shift, masked=False):
 
 
 def mix(attention, windows, window, mask=None):
-    """Attend within windows that are cut already."""
+    """Attend within windows `(n, N, C)`."""
     shared = attention.prepare(window, SizeCache())
     return attention.mix(windows, shared, mask, choose(windows))
 
@@ -57,7 +57,7 @@ def make_block(window, dim=8, heads=2, extra_norm=False, **kwargs):
 
 
 def slow_block(block, x, window, shift, masked):
-    """The block by the reference: each norm after its branch."""
+    """Compute the block by the reference, each norm after its branch."""
     mixed = torch.stack(
         [window_attention(one, block.attn, window, shift, masked) for one in x]
     )
@@ -182,7 +182,7 @@ def test_keys_have_no_bias_and_the_factor_is_clamped():
 
 
 def test_masked_keys_stay_hidden_at_the_clamp():
-    # The masked key is the only one like the query: 200 ahead of the others.
+    # Only the masked key equals the query: its logit is 200 above the other.
     attention = CosineAttention(2, (2,), 1).double()
     with torch.no_grad():
         attention.qkv.weight.copy_(
@@ -198,7 +198,7 @@ def test_masked_keys_stay_hidden_at_the_clamp():
             layer.weight.zero_()
         assert mix(attention, windows, (2,))[0, 1].tolist() == [7, 7]
         hidden = windows.clone()
-        hidden[:, 0, 0] = 1  # now the query is like the hidden key
+        hidden[:, 0, 0] = 1  # the query now equals the hidden key
         mixed = mix(attention, hidden, (2,), mask.double())
         assert mixed[0, 0].tolist() == [3, 3]
 

@@ -1,4 +1,4 @@
-"""What every mixer of windows must do, and how little a new one takes."""
+"""Every window mixer follows the contract; two new ones take few lines."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ from swin_dense.ops import SizeCache, WindowLayout
 
 
 class WindowMean(WindowMixer):
-    """The mean of what a token may see, times a weight per channel."""
+    """Average the tokens that a token may see, and scale each channel."""
 
     parameter_prefix = 'pool'
     mask_value = -100.0
@@ -49,7 +49,7 @@ class WindowMean(WindowMixer):
 
 
 class SlotMLP(WindowMixer):
-    """A linear layer over the slots of a window, as in Swin-MLP.
+    """Apply a linear layer over the slots of a window, as in Swin-MLP.
 
     It takes no masks, so windows are shifted by zeros.
     """

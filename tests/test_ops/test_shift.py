@@ -14,7 +14,7 @@ def make_mask(grid, window, shift, masked=False, **kwargs):
 
 
 def of_windows(mask):
-    """The mask of each window, `(K, N, N)`."""
+    """Return the mask of each window, `(K, N, N)`."""
     return mask.masks[mask.mask_index]
 
 
@@ -31,11 +31,11 @@ def test_no_shift_is_no_copy():
 
 def test_mask_by_hand():
     # Five tokens in windows of four, padded to eight, shifted by two:
-    # 2 3 4 . | . . 0 1, of which 0 and 1 came over the border.
+    # 2 3 4 . | . . 0 1, where 0 and 1 come from the opposite border.
     mask = of_windows(make_mask((5,), (4,), (2,)))
     assert (mask[0] == 0).all()
-    stranger = torch.tensor([0, 0, 1, 1])
-    expected = (stranger[:, None] != stranger[None]) * VALUE
+    is_wrapped = torch.tensor([0, 0, 1, 1])
+    expected = (is_wrapped[:, None] != is_wrapped[None]) * VALUE
     assert torch.equal(mask[1], expected)
 
 
@@ -88,7 +88,7 @@ def test_mask_equals_pairwise_rule(grid, window, shift, masked):
                 outside = any(b >= g for b, g in zip(key, grid))
                 hidden_query = any(a >= g for a, g in zip(query, grid))
                 if masked and hidden_query:
-                    continue  # what padding sees does not matter
+                    continue  # the result for padding is dropped
                 expected = VALUE * (strangers or masked and outside)
                 assert mask[index, q, k] == expected
 

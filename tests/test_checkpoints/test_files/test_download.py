@@ -1,4 +1,4 @@
-"""Downloads: kept, checked, never partial, safe side by side."""
+"""Downloads are kept, checked, complete, and safe in parallel."""
 
 import hashlib
 import subprocess
@@ -74,7 +74,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A server of the folder `served`, and a hub folder of its own."""
+    """Serve the folder `served`, with a temporary hub folder."""
     monkeypatch.setattr(Quiet, 'requests', [])
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
     served = tmp_path / 'served'
@@ -226,7 +226,7 @@ def damage(path):
 
 @pytest.fixture
 def second_server(server):
-    """Another server, of the same host name, with a folder of its own."""
+    """Run another server of the same host name for another folder."""
     served, _ = server
     other = served.parent / 'other'
     other.mkdir()

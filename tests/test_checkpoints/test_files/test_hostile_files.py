@@ -1,4 +1,4 @@
-"""Files made to do harm: each is refused, with its name and the reason."""
+"""Malicious files are refused, with their name and the reason."""
 
 import io
 import json
@@ -30,7 +30,7 @@ FLOATS = struct.pack('<4f', 1, 2, 3, 4)
 
 
 def refusal(path, **kwargs):
-    """The error of reading a file; it names the file and comes soon."""
+    """Return the error of reading a file; it must come within seconds."""
     start = time.monotonic()
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path, **kwargs)

@@ -1,4 +1,4 @@
-"""Reading files: friendly errors, downloads, nothing executed."""
+"""Read checkpoints without executing code; explain what fails."""
 
 import json
 import os
@@ -187,7 +187,7 @@ def test_content_that_is_no_dictionary(tmp_path):
 
 
 class Payload:
-    """Creates a file when it is unpickled by the general reader."""
+    """An object that creates a file if a reader unpickles it."""
 
     def __init__(self, call):
         self.call = call

@@ -1,4 +1,4 @@
-"""Writing files: complete, with their origin, no larger than needed."""
+"""Checkpoints are written atomically, with metadata and without waste."""
 
 import sys
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Names and layouts that export makes, and back, for every published model."""
+"""Every published model is exported to each source and read back."""
 
 import pytest
 import torch

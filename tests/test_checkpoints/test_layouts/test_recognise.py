@@ -1,4 +1,4 @@
-"""Recognition by names and shapes alone, and what is refused."""
+"""Sources are recognised by names and shapes; others are refused."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ VIDEO = weights('Video Swin-T', scale=16, norms=(3,))
 
 
 def under(prefix, state_dict, *others):
-    """A state_dict under a prefix, and other names beside it."""
+    """Put a state_dict under a prefix, with other names beside it."""
     return {
         **{f'{prefix}{name}': value for name, value in state_dict.items()},
         **{name: torch.ones(1) for name in others},
@@ -48,7 +48,7 @@ def under(prefix, state_dict, *others):
 
 
 def in_transformers_5(state_dict):
-    """The names of V1 in memory, as published ones are renamed."""
+    """Return the names that transformers 5 gives to V1 in memory."""
     out = {}
     for name, value in state_dict.items():
         for old, new in (
@@ -69,7 +69,7 @@ def in_transformers_5(state_dict):
 
 
 def in_maskformer(state_dict):
-    """The names in MaskFormer's own copy of the backbone."""
+    """Return the names of the backbone in MaskFormer."""
     out = {f'model.{k}': v for k, v in state_dict.items() if 'norms' not in k}
     for i in range(4):
         for leaf in ('weight', 'bias'):

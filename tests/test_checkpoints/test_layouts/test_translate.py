@@ -1,4 +1,4 @@
-"""What is converted, what is dropped, what is refused."""
+"""Backbones are read in native names, and renamed in whole models."""
 
 import torch
 
