@@ -9,7 +9,7 @@ from swin_dense.checkpoints.layouts.layout import Layout
 
 @dataclass(frozen=True)
 class Clues:
-    """What sources with the same parameter names are told apart by.
+    """Facts that distinguish sources with the same parameter names.
 
     Attributes:
         family: Member of the family, see `native.family`.
