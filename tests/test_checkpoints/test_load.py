@@ -13,7 +13,7 @@ from helpers.state_dicts import (
     classifier,
     detector,
     native,
-    randomise,
+    random_like,
     segmentor,
 )
 from swin_dense.backbones import SwinTransformer
@@ -273,7 +273,9 @@ class Detector(nn.Module):
 
 
 def whole(num_classes, classes=None, arch='tiny'):
-    file = {'state_dict': randomise(Detector(num_classes, arch).state_dict())}
+    file = {
+        'state_dict': random_like(Detector(num_classes, arch).state_dict())
+    }
     if classes:
         file['meta'] = {'dataset_meta': {'classes': tuple(classes)}}
     return file
@@ -336,7 +338,7 @@ def test_backbone_in_place_of_a_model():
 
 
 def test_model_that_is_no_swin():
-    state_dict = randomise(Head(3).state_dict())
+    state_dict = random_like(Head(3).state_dict())
     model = Head(3)
     load_model(model, {'state_dict': state_dict})
     assert torch.equal(model.fc_cls.weight, state_dict['fc_cls.weight'])
