@@ -109,7 +109,7 @@ def test_hand_made_files_are_read_right(tmp_path):
         ),
         (Pickle().put([]).raw(b'}b'), 'sets the state'),
         (call(ORDERED).raw(b'}}b0'), 'sets|instruction'),
-        (call(ORDERED).put({}).raw(b'b').put({}).raw(b'b'), 'has it already'),
+        (call(ORDERED).put({}).raw(b'b').put({}).raw(b'b'), 'is set already'),
         (
             Pickle().put('f', ()).raw(b'R'),
             'calls something that is not a function',
@@ -118,7 +118,7 @@ def test_hand_made_files_are_read_right(tmp_path):
             Pickle().put((), 1).raw(b'a'),
             'appends to something that is not a list',
         ),
-        (Pickle().put((), 1, 1).raw(b's'), 'no dictionary'),
+        (Pickle().put((), 1, 1).raw(b's'), 'not a dictionary'),
         (Pickle().put({}, (1,), 1).raw(b's'), 'tuple as key'),
         (Pickle().put({}, 1 << 64, 1).raw(b's'), 'int as key'),
         (Pickle().raw(b'h\x07'), 'do not fit'),
@@ -316,7 +316,7 @@ def test_state_of_an_array_is_set_once(tmp_path):
     for size in (3, 300):
         content = call(('_codecs', 'encode'), '0' * 8 * size, 'latin1')
         array.put((1, (size,), number_type, False, content)).raw(b'b')
-    assert 'has it already' in refusal(write_zip(tmp_path / 'a.pth', array))
+    assert 'is set already' in refusal(write_zip(tmp_path / 'a.pth', array))
 
 
 def nested(depth):
