@@ -67,9 +67,9 @@ def backbone_settings(
         settings['patch_size'] = pixels[0] if square else pixels
     if patch.shape[1] != 3:
         settings['in_channels'] = patch.shape[1]
-    ratio = len(native['layers.0.blocks.0.mlp.fc1.weight']) / len(patch)
-    if ratio != 4:
-        settings['mlp_ratio'] = ratio
+    hidden = native.get('layers.0.blocks.0.mlp.fc1.weight')
+    if hidden is not None and len(hidden) != 4 * len(patch):
+        settings['mlp_ratio'] = len(hidden) / len(patch)
     attention = 'layers.0.blocks.0.attn.'
     if not {f'{attention}qkv.bias', f'{attention}q_bias'} & set(native):
         settings['qkv_bias'] = False

@@ -9,7 +9,7 @@ from swin_dense.ops import WindowLayout
 class Double(WindowMixer):
     """Double each token."""
 
-    parameter_prefix = 'double'
+    parameter_prefix = 'twice'
 
     def mix(self, windows, shared, mask, kernels):
         return 2 * windows
@@ -55,5 +55,5 @@ def test_the_extra_norm_is_on_the_main_branch():
 
 def test_the_mixer_has_the_name_of_its_class():
     block = make_block()
-    assert block.mixer is block.double
+    assert block.mixer is block.twice
     assert 'mixer' not in dict(block.named_children())
