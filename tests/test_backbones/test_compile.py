@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from helpers.kernel_sets import NAMES
-from helpers.reference import assert_close, randomize
+from helpers.models import randomize
+from helpers.reference import assert_close
 from swin_dense import kernels
 from swin_dense.backbones import (
     SwinTransformer,
