@@ -208,7 +208,8 @@ def test_channels_follow_from_the_size(name):
     }
     channels = [SWIN[arch]['embed_dims'] * 2**i for i in range(4)]
     if 'neck' in model:
-        assert model.neck.in_channels == channels
+        outputs = backbone.get('out_indices', range(4))
+        assert model.neck.in_channels == [channels[i] for i in outputs]
     elif 'decode_head' in model:
         assert model.decode_head.in_channels == channels
         assert model.auxiliary_head.in_channels == channels[2]
