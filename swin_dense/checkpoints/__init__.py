@@ -1,8 +1,9 @@
 """Load, convert, inspect and resize checkpoints of Swin models.
 
-The functions are pure: they take and return state dicts, and report what
-they did. `files` reads and writes files, and runs nothing that is in them;
-`layouts` knows how each source names its parameters.
+Conversion and resizing are pure functions of dictionaries; loading changes a
+model only if everything fits. All of them report what they did. `files` reads
+and writes files without executing code, and `layouts` has an entry for each
+source of checkpoints.
 """
 
 from swin_dense.checkpoints.convert import convert_checkpoint
