@@ -231,7 +231,7 @@ def test_unknown_format(tmp_path):
         load_backbone(build(), path)
     assert re.search(
         r'file.pth is not a Swin in a known format. Its first names: '
-        r'layer1.0.conv1.weight\. Known are .*Microsoft .*mmdet/mmseg, ',
+        r'layer1.0.conv1.weight\. Known are .*Microsoft, .*mmdet/mmseg, ',
         str(error.value),
     )
 
