@@ -38,8 +38,8 @@ def weights(family, buffers=True, **kwargs):
             window
         ).clone()
         if family == 'v2':
-            told = part.pretrained_window_size
-            unit = told if any(told) else window
+            pretrained = part.pretrained_window_size
+            unit = pretrained if any(pretrained) else window
             state_dict[f'{path}.relative_coords_table'] = log_coordinates(
                 window, unit
             ).unflatten(0, [2 * w - 1 for w in window])[None]

@@ -21,7 +21,7 @@ FOLDERS = (
     'simmim/benchmarks',
     'glip',
 )
-# These two of the host refer to a variable that their base does not have.
+# These two configs of the host use a variable that their base lacks.
 BROKEN = {
     'swinv2-base-w12_8xb128_in21k-192px',
     'swinv2-large-w12_8xb128_in21k-192px',
@@ -94,7 +94,7 @@ def check(path, tmp_path):
     assert len(report.loaded) == len(ours.state_dict())
     windows = [max(stage.window_size) for stage in ours.backbone.layers]
     least = max(4 * 2**i * window for i, window in enumerate(windows))
-    # The last stage has the size of a window along an axis, or more.
+    # The map of the last stage is as large as a window on one axis.
     for size in (
         (least + 1, least + 1),
         (least, least + 71),

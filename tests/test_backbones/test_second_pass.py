@@ -24,7 +24,7 @@ MODELS = {
         (3, 5, 50, 66),
     ),
 }
-# These return parts of what is there.
+# Operations that return views.
 VIEWS = ('slice', 'select', 'view', 'detach', 'alias', 'expand', 't')
 
 
@@ -81,7 +81,7 @@ def test_a_second_pass_only_computes(device, sets, name, train):
     with kernels.use(sets):
         first = work(model, x, train)
         second = work(model, x, train)
-    assert first.found  # or this test sees nothing
+    assert first.found  # the recorder works
     assert second.found == []
     assert second.count > 50
 

@@ -167,7 +167,7 @@ def test_kernels_for_a_cpu_equal_the_plain_ones():
         assert_close(one, other, 2e-6 * other.abs().max())
 
 
-def test_masked_padding_hides_what_is_beyond_the_border():
+def test_masked_padding_is_not_seen():
     masked, plain = (make(mask_padding=m).eval() for m in (True, False))
     plain.load_state_dict(masked.state_dict())
     aligned = torch.randn(1, 3, 224, 224)

@@ -56,7 +56,7 @@ def compare(ours, theirs, x):
         {name: p.grad for name, p in theirs.named_parameters()}
     )
     for name, parameter in ours.named_parameters():
-        # A gradient may be large or small; its error is relative to it.
+        # Gradients differ in scale, so errors are relative.
         scale = max(1.0, native[name].abs().max().item())
         assert_close(parameter.grad / scale, native[name] / scale, tolerance)
 
@@ -93,7 +93,7 @@ def test_large_image(dtype):
 @pytest.mark.parametrize('window', [7, 12])
 @pytest.mark.parametrize('size', [(224, 224), (65, 97)])
 def test_absolute_embedding(dtype, size, window):
-    whole = tuple(s + -s % 4 for s in size)  # mmdet's does not interpolate
+    whole = tuple(s + -s % 4 for s in size)  # mmdet does not interpolate
     compare(
         *make_pair(
             dtype,

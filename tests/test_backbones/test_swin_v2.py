@@ -177,9 +177,7 @@ def test_kernels_agree(window, size):
     ],
 )
 @pytest.mark.parametrize('scale', [2.0, log(100)])
-def test_what_is_beyond_the_border_is_not_seen(
-    cls, kwargs, scale, monkeypatch
-):
+def test_padding_is_not_seen(cls, kwargs, scale, monkeypatch):
     sizes = dict(arch=NARROW) if cls is SwinTransformerV2 else NARROW
     model = randomize(cls(**sizes, window_size=8, **kwargs)).eval()
     for attention in attentions(model):
@@ -270,7 +268,7 @@ def test_mixed_precision_stays_finite(case, dtype):
         x.zero_()
     if 'fresh' in case:
         model.init_weights()
-        for block in model.modules():  # else nothing reaches the branches
+        for block in model.modules():  # so that branches reach the output
             if isinstance(block, SwinBlock):
                 torch.nn.init.ones_(block.norm1.weight)
     if case == 'clamp':
@@ -374,7 +372,7 @@ def test_table_is_computed_once_per_forward_then_kept(monkeypatch):
         model(x)
         model(torch.randn(2, 3, 64, 64))
         assert len(computed) == 12
-    # A gradient needs it anew, unless the weights are frozen.
+    # A gradient needs a new table, unless the weights are frozen.
     model(x)
     assert len(computed) == 18
     model.requires_grad_(False)

@@ -153,7 +153,7 @@ def test_mmpretrain(kwargs, size, dtype):
     ],
 )
 def test_mmpretrain_arguments(kwargs):
-    # It pads small maps, padding is seen, and it resizes in float32.
+    # mmpretrain pads small maps, sees padding, and resizes in float32.
     kwargs = {
         'out_indices': (0, 1, 2, 3),
         'drop_path_rate': 0.0,

@@ -152,7 +152,7 @@ def tiled(image, video, frames=2):
 @pytest.mark.parametrize('training', [False, True])
 def test_one_frame_equals_the_network_for_images(size, training):
     # Maps are larger than the window everywhere: smaller ones are padded in
-    # the network for images and shrink the window in this one.
+    # the model for images, and shrink the window in the video model.
     everywhere = dict(out_indices=(0, 1, 2, 3), drop_path_rate=0.0)
     image = randomize(SwinTransformer(**NARROW, **everywhere))
     video = tiled(image, SwinTransformer3D(NARROW, **everywhere))

@@ -17,7 +17,7 @@ mmaction = pytest.importorskip('mmaction', reason='mmaction2 is not installed')
 from mmaction.models import backbones as mmaction_backbones  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
 
-# As for the network for images.
+# See test_swin_parity.py.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 SIZES = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 4))
 ALL = (0, 1, 2, 3)
@@ -32,8 +32,8 @@ def each_kernels(request):
 
 def make_pair(dtype, arch=None, **kwargs):
     """Build our model and mmaction2's with the same random weights."""
-    # From some seeds mmaction2's own float32 is 1.4e-5 off float64, with 40
-    # frames; ours 5e-6.
+    # With some seeds and 40 frames, mmaction2's float32 result is off its
+    # float64 result by 1.4e-5; ours is off by 5e-6.
     torch.manual_seed(1)
     kwargs = {'drop_path_rate': 0.0, 'out_indices': ALL, **kwargs}
     kwargs['arch'] = arch or SIZES
@@ -99,10 +99,10 @@ def compare(ours, theirs, x, outputs=ALL):
             assert_close(out, other, tolerance)
     grads = {name: p.grad for name, p in theirs.named_parameters()}
     for name, parameter in ours.named_parameters():
-        if grads[name] is None:  # of a stage that is not compared
+        if grads[name] is None:  # a parameter of a stage that is not compared
             assert parameter.grad is None
             continue
-        # A gradient may be large or small; its error is relative to it.
+        # Gradients differ in scale, so errors are relative.
         scale = max(1.0, grads[name].abs().max().item())
         assert_close(parameter.grad / scale, grads[name] / scale, tolerance)
 
@@ -146,7 +146,7 @@ def test_class_as_it_is(dtype, size, stages):
     ours, theirs = make_pair(dtype)
     x = torch.randn(2 if size[1] < 200 else 1, 3, *size, dtype=dtype)
     compare(ours, theirs, x, range(stages))
-    if stages < len(ALL):  # there height and width shrink the window
+    if stages < len(ALL):  # height and width shrink there
         assert (ours(x)[stages] - theirs(x)[stages]).abs().max() > 0.1
 
 
@@ -195,7 +195,7 @@ def recipe():
     """Return the model of a recipe of mmaction2, with fewer channels."""
     path = Path(mmaction.__file__).parent / '.mim/configs/_base_/models'
     model = Config.fromfile(path / 'swin_tiny.py').model
-    model._scope_ = 'mmaction'  # what default_scope does in a whole config
+    model._scope_ = 'mmaction'  # as default_scope does in a whole config
     model.backbone.arch = SIZES
     model.cls_head.update(in_channels=64, num_classes=5)
     return model

@@ -26,7 +26,7 @@ def test_window_that_is_no_square_is_told_by_the_buffer():
 
 def test_window_that_is_no_square_must_be_given_without_buffers():
     file = weights('v1', buffers=False, window_size=(3, 5))
-    # The rows fit the model's window, so it is taken for that.
+    # The rows fit the model's window, so that window is assumed.
     assert load_backbone(model('v1', window_size=(3, 5)), file).notes == []
     network = model('v1', window_size=(7, 7))
     with pytest.raises(CheckpointError) as error:
@@ -76,7 +76,7 @@ def test_clips_of_another_window():
     assert report.notes == ['bias tables 3x5x5 -> 7x9x7 in 8 blocks, bicubic']
 
 
-def test_images_into_clips_give_what_images_give():
+def test_an_inflated_still_clip_equals_the_image():
     file = weights('v1', window_size=3, out_indices=(3,))
     images = model('v1', window_size=3, out_indices=(3,))
     clips = model(
@@ -155,7 +155,7 @@ def test_inflation_is_off_where_the_model_says_so():
     assert report.notes[0].startswith('inflated')
 
 
-def test_v2_learns_from_the_file_what_it_was_trained_with():
+def test_v2_takes_the_pretrained_window_of_the_checkpoint():
     file = weights('v2', window_size=4, pretrained_window_sizes=(8, 8, 8, 4))
     network = model('v2', window_size=6)
     report = load_backbone(network, file)
@@ -192,7 +192,7 @@ def test_v2_without_buffers_is_as_the_config_says():
     assert network.layers[0].blocks[0].attn.pretrained_window_size == (0, 0)
 
 
-def test_failed_loading_tells_v2_nothing():
+def test_failed_loading_changes_no_pretrained_window():
     file = weights('v2', window_size=8)
     del file['layers.3.blocks.0.norm1.weight']
     network = model('v2', window_size=6)

@@ -230,7 +230,7 @@ def test_as_many_classes_of_other_names():
     assert torch.equal(bias[:, :4], theirs.unflatten(0, (6, 5))[:, :4])
     kept = before['bbox_head.retina_cls.bias'].unflatten(0, (6, 5))
     assert torch.equal(bias[:, 4], kept[:, 4])
-    # Without the request they are taken as they are, with a warning.
+    # Without 'copy', heads are loaded unchanged, with a warning.
     report, _ = load(model, file, 'reinitialise', classes)
     assert not report.notes
     assert torch.equal(model.bbox_head.retina_cls.bias, theirs)
@@ -301,7 +301,7 @@ def test_other_heads_do_not_fit():
     cascade = file_of(TwoStage(5, stages=3))
     with pytest.raises(CheckpointError, match='are not in the file'):
         load(TwoStage(3), cascade, 'reinitialise')
-    # Regressors for all classes in one, and for each.
+    # A regressor shared by all classes, and one for each class.
     file = file_of(TwoStage(5))
     model = TwoStage(3)
     model.roi_head.bbox_head = box_head(3, agnostic=True)

@@ -59,7 +59,7 @@ def test_other_names_are_an_error():
         check_names(['cat', 'dog'], ['dog', 'cow'])
 
 
-def test_other_names_are_a_warning_to_those_who_train(monkeypatch):
+def test_other_names_are_a_warning_in_training(monkeypatch):
     lines = []
     monkeypatch.setattr(
         MMLogger.get_current_instance(), 'warning', lines.append
@@ -69,6 +69,6 @@ def test_other_names_are_a_warning_to_those_who_train(monkeypatch):
         'the checkpoint was trained for other classes: cat, dog instead of '
         'cat, cow'
     ]
-    # One of them has moved, though.
+    # A name with another index is still an error.
     with pytest.raises(CheckpointError, match="'dog' is 1 in the checkpoint"):
         check_names(['cat', 'dog'], ['dog', 'cow'], strict=False)

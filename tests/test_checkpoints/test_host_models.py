@@ -22,8 +22,8 @@ from swin_dense.checkpoints.load import load_backbone
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 DEPTHS, HEADS, WIDTH = (2, 2, 2, 2), (1, 2, 4, 8), 16
 SIZES = dict(embed_dims=WIDTH, depths=DEPTHS, num_heads=HEADS)
-# Every map is a multiple of the window and larger: there all agree on what
-# to do, without padding and with shifted windows.
+# Every map is a multiple of the window and larger, so that no package pads,
+# and all shift windows.
 IMAGE, WINDOW = 256, 4
 BOTH = pytest.mark.parametrize('dtype', TOLERANCE)
 
@@ -206,7 +206,7 @@ def test_our_weights(family, target, tmp_path):
             exported, strict=False
         )
         assert not unexpected
-        # A classifier's own, and what is made of the window.
+        # The norm and head of a classifier, and recomputed buffers.
         assert all(
             name.startswith(('norm.', 'head.')) or 'relative' in name
             for name in missing
@@ -243,7 +243,7 @@ def from_files(model, state_dict, folder):
         'SwinForMaskedImageModeling',
     ],
 )
-def test_published_names_and_those_in_memory(name, tmp_path):
+def test_names_of_published_files_and_of_modules(name, tmp_path):
     load_file = pytest.importorskip(
         'safetensors.torch', reason='safetensors is not installed'
     ).load_file

@@ -20,7 +20,7 @@ def test_published_models(name):
     assert variant.embed_dims == model.width
     assert variant.depths == model.depths
     assert variant.num_heads == model.heads
-    # Weights of V2 are for any window; its buffers tell.
+    # Only the buffers of V2 imply its window.
     if model.family in ('v2', 'moe'):
         assert variant.window is None
         assert identify(shapes(model, buffers=True)).window == model.window
@@ -52,7 +52,7 @@ def test_a_window_that_is_not_square():
     assert describe(weights).endswith('window 4x8)')
 
 
-def test_buffers_come_with_everything():
+def test_everything_includes_buffers():
     weights = shapes(PUBLISHED['Swin V2-T'], buffers=True)
     converted = read_backbone(weights, keep=EVERYTHING)
     assert converted.dropped == []

@@ -76,7 +76,7 @@ def test_renamed_files_are_described_alike(tmp_path):
     native = {
         name: value
         for name, value in weights('v2', buffers=False).items()
-        if not name.startswith('norm')  # which Hugging Face has no place for
+        if not name.startswith('norm')  # Hugging Face has no such norms
     }
     found = []
     for target in ('official', 'mmpretrain', 'huggingface'):

@@ -11,7 +11,7 @@ from swin_dense.checkpoints.interpolation import (
     resize_grid,
 )
 
-# Rounding in float64, of sums of a few dozen terms.
+# Rounding of sums of a few dozen float64 terms.
 FLOAT64 = dict(rtol=0, atol=1e-12)
 # The loaders that use it halve an interval for the ratio down to 1e-6; the
 # outermost position is a sum of eleven powers of it.

@@ -178,7 +178,7 @@ def test_swin_t_into_swin_s():
     )
 
 
-def test_small_into_tiny_fails_on_what_is_left_over():
+def test_small_into_tiny_fails_on_unexpected_blocks():
     with pytest.raises(CheckpointError) as error:
         load_backbone(build('tiny'), classifier('small'))
     text = str(error.value)

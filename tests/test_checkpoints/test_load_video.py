@@ -92,7 +92,7 @@ def test_longer_window():
         new.flatten(0, 2),
         resize_bias_table(old.flatten(0, 2), (8, 7, 7), (16, 7, 7)),
     )
-    # Space is not touched; the bias of no offset in time stays in the middle.
+    # Height and width stay, and the bias of offset 0 in time does, too.
     assert_close(new[15], old[7], 1e-5)
     assert_close(
         new.mean((1, 2)),

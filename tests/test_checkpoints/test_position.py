@@ -167,7 +167,7 @@ def test_clips_of_the_same_length_are_resized_frame_by_frame():
 @pytest.mark.parametrize('method', ['bicubic', 'geometric'])
 def test_time_alone(method):
     table = torch.randn(15, 13, 13, 2)
-    # Only time changes, and the table is the same at all times.
+    # Only time is resized, and the table is constant in time.
     table[:] = table[:1]
     resized = resize_bias_table(
         table.flatten(0, 2), (8, 7, 7), (16, 7, 7), method
@@ -193,7 +193,7 @@ def test_fit_position_by_the_window_that_is_known():
     module = torch.nn.Module()
     module.attn = WindowAttention(6, (12, 8), 3)
     name, table = 'attn.relative_position_bias_table', torch.randn(345, 3)
-    # As many rows as the model's: without more, they are taken for its own.
+    # The rows fit the model's window, so that window is assumed.
     assert fit_position(module, name, table) == (table, None)
     fitted, change = fit_position(module, name, table, source_window=(8, 12))
     assert change == ('bias tables 15x23 -> 23x15', 'bicubic')
@@ -251,7 +251,7 @@ def test_absolute_embedding_against_slow_reference():
 
 
 def test_absolute_embedding_of_the_dense_code():
-    # There it is (1, C, h, w), which also tells the grid.
+    # The official dense code has (1, C, h, w), which implies the grid.
     embedding = torch.randn(1, 5, 4, 9, dtype=torch.float64)
     tokens = embedding.flatten(2).transpose(1, 2)
     assert torch.equal(resize_absolute_embedding(embedding, (4, 9)), tokens)

@@ -65,7 +65,7 @@ def test_record():
 
 
 @pytest.mark.parametrize('load', [load_model, load_backbone])
-def test_a_model_takes_what_the_file_has_on_record(load):
+def test_a_model_takes_the_recorded_windows(load):
     trained = Whole(window_size=6, pretrained_window_sizes=SHRUNK)
     file = checkpoint(trained)
     fresh = Whole(window_size=6)

@@ -68,7 +68,7 @@ def test_layout_is_kept(wrapper):
             assert torch.equal(value, relative_index((4, 4)))
         else:
             assert value is before[name]
-    # The source is left as it is.
+    # The source is not changed.
     assert tensors(source).keys() == before.keys()
     assert all(tensors(source)[name] is before[name] for name in before)
 
@@ -76,7 +76,7 @@ def test_layout_is_kept(wrapper):
 @pytest.mark.parametrize('target', sorted({*TARGETS} - {'mmaction'}))
 def test_every_naming(target):
     file = weights('v1', buffers=False, window_size=3)
-    # Not every layout has a place for norms of the outputs.
+    # Some layouts lack the norms of outputs.
     file = {k: v for k, v in file.items() if not k.startswith('norm')}
     file = export(file, target)
     resized = resize_checkpoint(file, [5], method='geometric')
@@ -141,7 +141,7 @@ def test_absolute_embedding():
     expected = resize_absolute_embedding(value, (32, 40))
     assert torch.equal(resized.checkpoint['absolute_pos_embed'], expected)
     assert resized.rows[-1] == ('absolute_pos_embed', 0, (8, 8), (32, 40))
-    # As the official dense code has it.
+    # The layout of the official dense code.
     file['absolute_pos_embed'] = value.mT.unflatten(2, (8, 8))
     dense = resize_checkpoint(file, [4], image_size=[128, 160]).checkpoint
     assert torch.equal(
@@ -149,7 +149,7 @@ def test_absolute_embedding():
     )
 
 
-def test_v2_records_what_it_was_trained_with():
+def test_v2_records_its_pretrained_windows():
     file = weights('v2', window_size=8, pretrained_window_sizes=(8, 8, 8, 4))
     resized = resize_checkpoint(file, [12])
     assert resized.metadata == dict(

@@ -15,7 +15,7 @@ from swin_dense.checkpoints.load import load_model
 pytest.importorskip('mmdet', reason='the host is mmdet')
 
 RECIPE = Path(__file__).parents[1] / 'helpers' / 'tiny_mask_rcnn.py'
-# Of coordinates in pixels and of scores; they were seen to differ by 2e-5.
+# For coordinates in pixels and scores; differences up to 2e-5 occurred.
 TOLERANCE = 1e-4
 
 

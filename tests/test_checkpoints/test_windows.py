@@ -71,9 +71,9 @@ def test_the_expected_window_decides_between_several():
     assert find_window(345, 2, expected=(8, 12)) == (8, 12)
     assert find_window(345, 2, expected=(12, 8)) == (12, 8)
     assert find_window(1521, 3, expected=(5, 7, 7)) == (5, 7, 7)
-    # As many frames as expected.
+    # The window with the expected number of frames.
     assert find_window(1521, 3, expected=(5, 12, 12)) == (5, 7, 7)
-    # A square is taken before an unlikely window of the model.
+    # A square wins over an unlikely window of the model.
     assert find_window(169, 2, expected=(1, 85)) == (7, 7)
 
 

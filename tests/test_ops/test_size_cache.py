@@ -42,7 +42,7 @@ def test_the_least_recently_used_is_forgotten():
     assert calls == [1, 2, 3, 2] and len(cache) == 2
 
 
-def test_nothing_is_remembered_as_missing():
+def test_none_is_kept_as_a_result():
     cache, calls = SizeCache(), []
 
     def nothing(size):

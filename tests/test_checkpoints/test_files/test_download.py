@@ -127,7 +127,7 @@ def test_damaged_file_with_a_hash_is_fetched_anew(server, tmp_path):
     name = with_hash(served / 'a.pth')
     content = (served / 'a.pth').read_bytes()
     (served / name).write_bytes(content)
-    # As another program may have left it.
+    # A truncated file of another program.
     damaged = tmp_path / 'hub' / 'checkpoints' / name
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(content[:100])
@@ -247,7 +247,7 @@ def test_servers_do_not_answer_for_each_other(server, second_server, name):
     for number, (folder, address) in enumerate((server, second_server)):
         save(folder / name, {'number': number})
         assert read_checkpoint(f'{address}/{name}') == {'number': number}
-    # Nor after both are in the cache.
+    # The second time both come from the cache.
     for number, (_, address) in enumerate((server, second_server)):
         assert read_checkpoint(f'{address}/{name}') == {'number': number}
     assert len(Quiet.requests) == 2

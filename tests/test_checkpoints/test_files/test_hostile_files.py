@@ -204,7 +204,7 @@ def test_a_flipped_bit_is_noticed(tmp_path, mmap):
     text = refusal(path, mmap=mmap)
     assert 'data/0' in text or 'its record 0 ' in text
     assert 'checksum' in text
-    # What is left out is not read.
+    # Entries that are left out are not read.
     assert read_checkpoint(path, mmap=mmap, without=['state_dict']) == {}
     assert read_checkpoint(path, mmap=True, check=False)
 
@@ -335,12 +335,12 @@ def test_deep_nesting(tmp_path):
 
 
 def test_entries_that_multiply(tmp_path, monkeypatch):
-    # Each tuple holds the one before twice: 2**60 when written out.
+    # Each tuple holds the previous tuple twice: 2**60 values in all.
     doubled = Pickle().raw(b']' + b'q\x00h\x00\x86' * 60)
     monkeypatch.setenv('SWIN_DENSE_MAX_CHECKPOINT_ENTRIES', '20000')
     text = refusal(write_zip(tmp_path / 'a.pth', doubled))
     assert 'SWIN_DENSE_MAX_CHECKPOINT_ENTRIES' in text
-    # And strings, which are copied when they are encoded.
+    # Strings are copied when they are encoded.
     once = (
         Pickle()
         .name('_codecs', 'encode')

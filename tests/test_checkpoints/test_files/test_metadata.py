@@ -18,7 +18,7 @@ def test_other_values_are_no_metadata():
         assert metadata_of(checkpoint) == {}
 
 
-def test_additions_keep_what_is_recorded():
+def test_additions_keep_other_entries():
     meta = dict(epoch=1, swin_dense=dict(a=1, b=2))
     assert with_record(meta, dict(b=3)) == dict(
         epoch=1, swin_dense=dict(a=1, b=3)

@@ -86,7 +86,7 @@ def test_existing_file(path):
     assert metadata_of(read_checkpoint(path)) == ORIGIN
 
 
-def test_failure_leaves_what_was_there(path, monkeypatch):
+def test_failure_leaves_the_old_file(path, monkeypatch):
     path.write_bytes(b'precious')
 
     def fail(*args, **kwargs):

@@ -31,7 +31,7 @@ HAS = {
 @pytest.mark.parametrize(
     'name', ['Swin-T', 'Swin V2-T', 'Video Swin-T', 'Swin-MLP-B', 'Swin-MoE-S']
 )
-def test_targets_without_such_models(target, name):
+def test_targets_without_a_member_of_the_family(target, name):
     native = weights(name, scale=16)
     kind = PUBLISHED[name].family
     assert family(native) == kind
@@ -77,7 +77,7 @@ def test_unknown_target():
         ),
     ],
 )
-def test_what_has_no_place_is_refused(target, name, arguments, lost):
+def test_unsupported_tensors_are_refused(target, name, arguments, lost):
     native = weights(name, scale=16, **arguments)
     lost = [f'{each}.{leaf}' for each in lost for leaf in ('weight', 'bias')]
     assert unsupported_names(native, target) == lost

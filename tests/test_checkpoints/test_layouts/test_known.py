@@ -291,7 +291,7 @@ def test_names(target, name, pairs):
     theirs = export(native, target)
     for ours, expected in pairs:
         assert expected in theirs, expected
-        if 'downsample' not in ours:  # mmdet reorders what is in them
+        if 'downsample' not in ours:  # mmdet reorders their values
             assert torch.equal(theirs[expected], native[ours])
 
 

@@ -87,7 +87,7 @@ CONTRASTIVE = [
     'queue2',
     'queue_ptr',
 ]
-# For each source: what it is called, an example, the backbone in it.
+# For each source: its name in reports, a checkpoint, and the backbone.
 SOURCES = {
     'Microsoft V1': ('Microsoft classifier', {'model': V1_CLASSIFIER}, V1),
     'Microsoft V2': ('Microsoft classifier', {'model': V2_CLASSIFIER}, V2),
@@ -347,7 +347,7 @@ def test_sources(name):
     assert sorted(got) == sorted(expected)
     for key, value in expected.items():
         assert torch.equal(got[key], value), key
-    # Everything is taken or listed.
+    # Every tensor is kept, or listed as dropped.
     joined = sum('.qkv.' in key for key in got) if 'Hugging' in name else 0
     v2 = sum('q_bias' in key for key in got)
     extra = {'Hugging Face': 2 * joined, 'torchvision V2': -v2}
@@ -358,7 +358,7 @@ def test_sources(name):
     assert set(converted.dropped) <= set(state_dict)
 
 
-def test_what_is_dropped():
+def test_tensors_that_a_rule_drops():
     assert read_backbone(V1_CLASSIFIER).dropped == [
         *buffers(V1_CLASSIFIER),
         *NORM_AND_HEAD,

@@ -24,7 +24,7 @@ def test_queries_keys_and_values_in_their_order():
             for part in ('query', 'key', 'value')
         ]
         assert torch.equal(torch.cat(parts), native[f'{BLOCK}attn.qkv.{leaf}'])
-        # As a file format wants it: no two tensors share their memory.
+        # File formats require that no two tensors share memory.
         pointers = {part.untyped_storage().data_ptr() for part in parts}
         assert len(pointers) == 3
     v2 = export(weights('Swin V2-T'), 'huggingface')
@@ -40,7 +40,7 @@ def test_bias_of_the_key_is_zero_and_goes():
     assert torch.equal(query, native[f'{BLOCK}attn.q_bias'])
     assert torch.equal(value, native[f'{BLOCK}attn.v_bias'])
     assert not key.any()
-    # Should training have moved it: torchvision does not use it.
+    # Training may have changed it, but torchvision does not use it.
     key.fill_(3)
     assert_same(to_native(theirs)[0], native)
 
@@ -59,7 +59,7 @@ def test_merging_of_v2_is_reordered_before_its_norm():
 
 
 def test_merging_computes_the_same_after_conversion():
-    # The official code concatenates slices, mmdet unfolds: same function.
+    # The official code concatenates slices, mmdet unfolds; both are equal.
     c = 6
     x = torch.randn(2, c, 8, 6, dtype=torch.float64)
     weights = {
