@@ -1,1 +1,1 @@
-"""Images, label maps and videos as files, and words for their errors."""
+"""Read images, label maps and videos from files; messages about bad data."""

@@ -1,4 +1,4 @@
-"""Checks of image files against what the annotation file says of them."""
+"""Compare image files with the sizes in an annotation file."""
 
 import os
 from collections.abc import Iterable
@@ -15,8 +15,11 @@ from swin_dense.files import UnreadableFileError, open_regular
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Those of `paths` that do not exist; lists each folder once."""
-    listed = {}
+    """Return the paths that do not exist.
+
+    Each folder is listed once, which is faster than asking for each file.
+    """
+    listed: dict[str, set[str]] = {}
     missing = []
     for path in paths:
         folder, name = os.path.split(path)
@@ -32,14 +35,15 @@ def missing_files(paths: Iterable[str]) -> list[str]:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Return width and height of an image as it will be loaded, in pixels.
+    """Return the width and height of an image as it will be loaded, in pixels.
 
-    Reads the header and the last bytes; decodes nothing unless it must.
+    Reads the header and the last bytes; decodes the image only if these leave
+    doubt.
 
     Raises:
-        ValueError: If the path leads to no file, or the file cannot be
-            decoded, ends early or has too many pixels; the reason alone, to
-            follow the path in a sentence.
+        ValueError: If there is no file, or the file cannot be decoded, is
+            truncated or has too many pixels. The message is the reason
+            without the path.
     """
     try:
         with open_regular(path) as file:
@@ -52,17 +56,19 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def image_problem(path: str | Path, width: int, height: int) -> str | None:
-    """Say what is wrong with an image file, if anything.
+    """Describe what is wrong with an image file.
 
-    Reads the header and the last bytes; decodes nothing unless it must.
+    Reads the header and the last bytes; decodes the image only if these leave
+    doubt.
 
     Args:
-        path: The file.
-        width: Width that the annotation file gives, in pixels.
-        height: Height that it gives, in pixels.
+        path: The image file.
+        width: Width in the annotation file, in pixels.
+        height: Height in the annotation file, in pixels.
 
     Returns:
-        A sentence, or None. A size may be off by one pixel.
+        A sentence to follow the path, or None if the image can be used. A
+        difference of one pixel in a side is accepted.
     """
     try:
         with open_regular(path) as file:
@@ -74,21 +80,22 @@ def image_problem(path: str | Path, width: int, height: int) -> str | None:
 
 
 def _problem(file: BinaryIO, width: int, height: int) -> str | None:
+    """Describe what is wrong with an open image; see `image_problem`."""
     header = read_header(file)
     turn = header.turn
-    found_w, found_h = header.size
-    if abs(found_w - width) > 1 or abs(found_h - height) > 1:
+    file_width, file_height = header.size
+    if abs(file_width - width) > 1 or abs(file_height - height) > 1:
         problem = (
-            f'is {found_w}×{found_h} pixels (width × height), the '
-            f'annotation file says {width}×{height}'
+            f'is {file_width}x{file_height} pixels (width x height), the '
+            f'annotation file says {width}x{height}'
         )
-        if turn in TURNED and abs(found_h - width) <= 1:
+        if turn in TURNED and abs(file_height - width) <= 1:
             problem += (
                 f': swapped, EXIF orientation {turn}. The annotations '
                 'are of the image before it is turned; store the '
                 'file again without the tag'
             )
-        elif abs(found_h - width) <= 1 and abs(found_w - height) <= 1:
+        elif abs(file_height - width) <= 1 and abs(file_width - height) <= 1:
             problem += ': width and height are swapped'
         return problem
     if is_truncated(file, header.kind):

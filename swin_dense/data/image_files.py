@@ -1,7 +1,7 @@
-"""Reading image files, whatever their names, kinds and contents.
+"""Read image files with any name, in any format that OpenCV decodes.
 
-The bytes are read first and decoded then: OpenCV's own reader of files
-crashes on names that are not UTF-8, and waits for a named pipe for ever.
+The bytes are read first and decoded afterwards: `cv2.imread` crashes on names
+that are not UTF-8 and blocks on a named pipe.
 """
 
 import os
@@ -18,36 +18,38 @@ from PIL import Image, ImageFile
 from swin_dense.files import UnreadableFileError, open_regular
 
 EXIF_ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)
-# How a complete file of these formats ends, within its last bytes.
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+# Marker in the last `TAIL` bytes of a complete file, by format.
 ENDINGS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
 TAIL = 64
-NO_IMAGE = 'cannot be decoded: it is no image, or damaged'
+NO_IMAGE = 'cannot be decoded: it is not an image, or damaged'
 TRUNCATED = 'is truncated: its pixels end early'
-# Formats of 8 bits that OpenCV, which loads the images, reads whenever PIL
-# does; of others only decoding tells. A PNG may have 16 bits.
+# 8-bit formats that OpenCV decodes whenever PIL does, so that the header is
+# enough. Images in other formats are decoded to be sure. A PNG may have 16
+# bits; see `_is_deep_png`.
 PLAIN_KINDS = ('BMP', 'JPEG', 'MPO', 'PNG', 'WEBP')
-PNG_DEPTH = 24  # place of the byte with the bits per channel
-# OpenCV keeps the upper 8 of 16 bits: data of up to 14 bits become this dark.
+PNG_DEPTH = 24  # position of the byte with the bits per channel
+# OpenCV keeps the upper 8 of 16 bits. Sensors with 14 bits or fewer give
+# values below this one.
 DARK = 64
-# The photographs of the largest phone cameras have as many.
+# As many as the largest phone cameras take.
 MAX_PIXELS = 200_000_000
 VARIABLE = 'SWIN_DENSE_MAX_PIXELS'
-# Of a pixel in a file: four channels of 16 bits, not compressed.
+# Four uncompressed channels of 16 bits.
 MAX_BYTES_PER_PIXEL = 8
 
-# PIL keeps its settings for the whole process: whoever changes one holds the
-# lock until it is back.
+# PIL's limits are global to the process. A thread that changes one holds this
+# lock until the old value is restored.
 _pil_settings = threading.RLock()
 
 
 class ImageHeader(NamedTuple):
-    """What the first bytes of an image file say.
+    """Format, size and orientation of an image file.
 
     Attributes:
         kind: PIL's name of the format; None if PIL does not know it.
-        width: As stored, in pixels.
-        height: As stored, in pixels.
+        width: Stored width in pixels, before any rotation.
+        height: Stored height in pixels, before any rotation.
         turn: EXIF orientation, 1 to 8.
     """
 
@@ -58,20 +60,20 @@ class ImageHeader(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as OpenCV loads it, which turns it upright."""
+        """Width and height as OpenCV loads the image, turned upright."""
         if self.turn in TURNED:
             return self.height, self.width
         return self.width, self.height
 
 
 def max_pixels() -> int:
-    """Return the number of pixels that an image may have.
+    """Return the largest number of pixels that an image may have.
 
     The environment variable `SWIN_DENSE_MAX_PIXELS` replaces the default of
     200 million.
 
     Raises:
-        ValueError: If the variable is no positive whole number.
+        ValueError: If the variable is not a positive integer.
     """
     text = os.environ.get(VARIABLE, str(MAX_PIXELS))
     if not text.isdecimal() or not int(text):
@@ -83,20 +85,21 @@ def max_pixels() -> int:
 
 
 def pixel_problem(width: int, height: int) -> str | None:
-    """Say that an image has more pixels than are allowed, if it has."""
+    """Return a message if an image has more than `max_pixels` pixels."""
     limit = max_pixels()
     if width * height <= limit:
         return None
     return (
-        f'has {width}×{height} = {width * height:,} pixels; at most '
+        f'has {width}x{height} = {width * height:,} pixels; at most '
         f'{limit:,} are read, as a small file may unpack to any size. If '
-        'it may be trusted, raise the limit by the environment variable '
+        'you trust it, raise the limit by the environment variable '
         f'{VARIABLE}={width * height}'
     )
 
 
 @contextmanager
 def _without_pil_limit() -> Iterator[None]:
+    """Lift PIL's own limit of pixels while the context is open."""
     with _pil_settings:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -107,9 +110,10 @@ def _without_pil_limit() -> Iterator[None]:
 
 @contextmanager
 def open_image(file: BinaryIO) -> Iterator[Image.Image]:
-    """Open an image by PIL, whose own limit of pixels does not apply.
+    """Open an image with PIL, without PIL's own limit of pixels.
 
-    Only the header is read: check it by `pixel_problem`.
+    Only the header is read. Check its size with `pixel_problem` before
+    decoding.
 
     Raises:
         OSError: If PIL does not know the format.
@@ -121,35 +125,35 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
 
 
 def stored_values(image: Image.Image) -> np.ndarray:
-    """Decode an image of PIL, its values as they are stored.
+    """Decode a PIL image without converting its values.
 
     Returns:
-        (H, W), or (H, W, C) where pixels have several channels.
+        An array (H, W), or (H, W, C) if the image has several channels.
 
     Raises:
-        ValueError: If it has too many pixels.
-        Exception: Of nearly any type, if it cannot be decoded.
+        ValueError: If the image has more than `max_pixels` pixels.
+        Exception: Of nearly any type, if the image cannot be decoded.
     """
     problem = pixel_problem(*image.size)
     if problem:
         raise ValueError(f'it {problem}')
     if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or 0):
         return np.asarray(image)
-    with _without_pil_limit():  # some formats ask for it when they decode
+    with _without_pil_limit():  # some formats check the limit in decoding
         return np.asarray(image)
 
 
 def read_header(file: BinaryIO) -> ImageHeader:
-    """Read the header of an image; decode the image where that leaves doubt.
+    """Read the header of an image; decode it only if the header leaves doubt.
 
     Raises:
-        ValueError: If it cannot be decoded by OpenCV, has too many pixels, or
-            would be loaded as nearly black; the reason alone, to follow the
-            path in a sentence.
+        ValueError: If OpenCV cannot decode the image, or the image has too
+            many pixels or would be loaded as nearly black. The message is the
+            reason without the path.
     """
     try:
         with open_image(file) as image:
-            # Asking a PNG without the chunk would decode all of it.
+            # Without the 'exif' chunk, `getexif` would decode a whole PNG.
             tags = image.getexif() if 'exif' in image.info else {}
             header = ImageHeader(
                 image.format, *image.size, tags.get(EXIF_ORIENTATION, 1)
@@ -167,7 +171,7 @@ def read_header(file: BinaryIO) -> ImageHeader:
 
 
 def _is_deep_png(file: BinaryIO, kind: str | None) -> bool:
-    """Return True if an image is a PNG of 16 bits per channel."""
+    """Return True if an image is a PNG with 16 bits per channel."""
     if kind != 'PNG':
         return False
     file.seek(PNG_DEPTH)
@@ -175,13 +179,17 @@ def _is_deep_png(file: BinaryIO, kind: str | None) -> bool:
 
 
 def _check_decoded(file: BinaryIO, header: ImageHeader) -> None:
-    """Raise unless OpenCV loads an image as PIL shows it."""
+    """Raise a ValueError unless OpenCV and PIL agree on an image.
+
+    OpenCV must decode the same size, in 8 bits or in 16 bits that are not
+    nearly black.
+    """
     pixels = _decode(file, cv2.IMREAD_UNCHANGED, header.kind)
     height, width = pixels.shape[:2]
     if header.kind and (width, height) != (header.width, header.height):
         raise ValueError(
-            f'is a {header.kind} file of {header.width}×{header.height} pixels'
-            f', of which OpenCV loads {width}×{height}: save it as PNG or '
+            f'is a {header.kind} file of {header.width}x{header.height} pixels'
+            f', of which OpenCV loads {width}x{height}: save it as PNG or '
             'JPEG'
         )
     if pixels.dtype not in (np.uint8, np.uint16):
@@ -195,19 +203,20 @@ def _check_decoded(file: BinaryIO, header: ImageHeader) -> None:
             f'has 16 bits per channel, but no value above {most} of 65535: '
             f'OpenCV keeps the upper 8 bits, at most {most // 256} of 255, '
             'and the image would be nearly black. Scale it to 8 bits, for '
-            'instance by its range or that of the sensor'
+            'instance by its range of values or that of the sensor'
         )
 
 
 def is_truncated(file: BinaryIO, kind: str | None) -> bool:
     """Return True if the pixels of an image end early.
 
-    The end of the file tells in an instant; it is decoded only where that
-    leaves a doubt, as some cameras append data.
+    The last bytes are checked first. Without the marker of a complete file
+    the image is decoded, since some cameras append data.
 
     Args:
-        file: An open file.
-        kind: PIL's name of its format; if None, the file has been decoded.
+        file: An open image file.
+        kind: PIL's name of the format; None, for an image that has been
+            decoded already, returns False.
     """
     if kind is None:
         return False
@@ -230,26 +239,29 @@ def is_truncated(file: BinaryIO, kind: str | None) -> bool:
 
 
 def read_pixels(file: BinaryIO) -> np.ndarray:
-    """Read a photograph from an open file, see `read_image`.
+    """Read an image from an open file; see `read_image`.
 
     Raises:
-        ValueError: See `read_header`.
+        ValueError: If `read_header` raises it, or the image is truncated.
     """
     header = read_header(file)
     pixels = _decode(file)
-    # OpenCV fills what is missing of a file with grey, and says nothing.
+    # OpenCV fills the missing pixels of a truncated file with grey, silently.
     if is_truncated(file, header.kind):
         raise ValueError(TRUNCATED)
     return pixels
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a photograph as (H, W, 3), BGR, uint8, turned as EXIF says.
+    """Read an image and turn it upright by its EXIF orientation.
+
+    Returns:
+        An array (H, W, 3) in BGR, uint8.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no regular file, cannot be decoded to its end, or
-            has more pixels than `max_pixels` allows.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the path is not a regular file, the image cannot be
+            decoded to its end, or it has more than `max_pixels` pixels.
     """
     if not os.path.lexists(path):
         raise FileNotFoundError(f'image {path} does not exist')
@@ -263,14 +275,24 @@ def read_image(path: str | Path) -> np.ndarray:
 def _decode(
     file: BinaryIO, flags: int = cv2.IMREAD_COLOR, kind: str | None = None
 ) -> np.ndarray:
-    """Decode an image by OpenCV; `kind` is what PIL takes it for."""
+    """Decode an image with OpenCV.
+
+    Args:
+        file: An open image file.
+        flags: Reading mode of OpenCV.
+        kind: PIL's name of the format, for messages; None if unknown.
+
+    Raises:
+        ValueError: If the file is too large or cannot be decoded.
+    """
     size = os.fstat(file.fileno()).st_size
     limit = MAX_BYTES_PER_PIXEL * max_pixels()
     if size > limit:
         raise ValueError(
-            f'has {size:,} bytes, more than the {limit:,} that '
-            f'{max_pixels():,} pixels can need, the limit that '
-            f'{VARIABLE} sets'
+            f'has {size:,} bytes, more than the {limit:,} bytes of an '
+            f'uncompressed image of {max_pixels():,} pixels. If you trust '
+            f'it, raise the limit of pixels by the environment variable '
+            f'{VARIABLE}'
         )
     file.seek(0)
     try:

@@ -1,4 +1,4 @@
-"""Words for errors of data, and checks that all tasks share."""
+"""Parts of error messages about data, and checks that all tasks share."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,23 +9,23 @@ from swin_dense.wording import did_you_mean, first_few
 
 
 def duplicates(values: Iterable[Any]) -> list[Any]:
-    """Values that occur more than once."""
+    """Return the values that occur more than once."""
     return [value for value, n in Counter(values).items() if n > 1]
 
 
 def check_class_names(
     classes: Sequence[str], source: Any, known: Sequence[str] | None = None
 ) -> None:
-    """Check names of classes that were given.
+    """Check the class names of a config.
 
     Args:
-        classes: Names in label order.
-        source: What has the classes, for messages.
-        known: Names to choose from; None if any will do.
+        classes: Class names in label order.
+        source: The data set or file that the classes are for, for messages.
+        known: Names to choose from; None accepts any name.
 
     Raises:
-        ValueError: `classes` is a string, empty or repeats a name, or a name
-            is not known.
+        ValueError: If `classes` is a string, is empty or repeats a name, or
+            if a name is not in `known`.
     """
     if isinstance(classes, str):
         raise ValueError(
@@ -36,17 +36,19 @@ def check_class_names(
         choice = (
             ''
             if known is None
-            else (f': {source} has the categories {first_few(known, 20)}')
+            else f': {source} has the categories {first_few(known, 20)}'
         )
-        raise ValueError(f'no classes{choice}')
+        raise ValueError(f'classes is empty{choice}')
     if duplicates(classes):
         raise ValueError(
             f'classes name {first_few(duplicates(classes))} more than '
             'once: a label has one name'
         )
+    if known is None:
+        return
     problems = []
     for name in classes:
-        if known is not None and name not in known:
+        if name not in known:
             near = did_you_mean(name, known)
             hint = f' (did you mean {near!r}?)' if near else ''
             problems.append(f'class {name!r} is not in {source}{hint}')
@@ -58,12 +60,16 @@ def check_class_names(
 
 
 def check_one_list(ann_file: Any) -> None:
-    """Raise if several lists are given where a data set reads one."""
+    """Check that `ann_file` is a single file.
+
+    Raises:
+        ValueError: If it is a list of files.
+    """
     if isinstance(ann_file, (list, tuple)):
         raise ValueError(
-            f'ann_file is a list of {len(ann_file)}: a data set reads one '
-            "file. Write type='ConcatDataset', datasets=[dict(ann_file=…), "
-            'dict(ann_file=…)], whose labels are then compared'
+            f'ann_file is a list of {len(ann_file)} files: a data set reads '
+            "one. Write type='ConcatDataset', datasets=[dict(ann_file=...), "
+            'dict(ann_file=...)], whose labels are then compared'
         )
 
 
@@ -74,14 +80,14 @@ def missing_data_message(
     quick_start: str,
     kind: str = 'images',
 ) -> str:
-    """What to say when there is no data set.
+    """Return the message for a data set that does not exist.
 
     Args:
         missing: The path that does not exist.
         root: The data set's `data_root`.
-        expected: Paths of the tree that was looked for.
+        expected: Paths of the expected folder tree.
         quick_start: Name of a config that generates its data.
-        kind: What it generates.
+        kind: What that config generates, in the plural.
     """
     place = Path(root or '.')
     state = 'exists' if place.is_dir() else 'does not exist'

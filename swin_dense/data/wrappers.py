@@ -146,13 +146,13 @@ def _compare(leader: Any, other: Any) -> None:
             f'{_source(leader)} and {_source(other)} name different classes: '
             f'only in the first {[n for n in classes if n not in names]}, '
             f'only in the second {[n for n in names if n not in classes]}. '
-            'Set metainfo=dict(classes=[…]) in both to the same names'
+            'Set metainfo=dict(classes=[...]) in both to the same names'
         )
     if names != classes and getattr(other, 'classes_given', True):
         raise ValueError(
             f'classes are in different orders: {_source(leader)} {classes}, '
             f'{_source(other)} {names}. Label 0 must mean one class: set '
-            'metainfo=dict(classes=[…]) to the same list in both'
+            'metainfo=dict(classes=[...]) to the same list in both'
         )
     for key in ('reduce_zero_label', 'ignore_index', 'label_map'):
         first, second = (getattr(data, key, None) for data in (leader, other))

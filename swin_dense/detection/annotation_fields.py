@@ -44,7 +44,7 @@ def describe_type(value: Any) -> str:
     if isinstance(value, bool):
         return 'true' if value else 'false'
     if isinstance(value, str):
-        short = value if len(value) <= 30 else f'{value[:30]}…'
+        short = value if len(value) <= 30 else f'{value[:30]}...'
         return f'the text {short!r}'
     if isinstance(value, list):
         return f'a list of {len(value)}'
@@ -228,7 +228,7 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
                     f'{path}: fields of the wrong type',
                     *problems[:MOST_PROBLEMS],
                 ]
-                + [f'… {more} more'] * (more > 0)
+                + [f'... {more} more'] * (more > 0)
             )
         )
     return done
@@ -288,7 +288,7 @@ def _check_nesting(data: dict, problems: list[str]) -> None:
         problems.append(
             f'annotations {first_few(labels)}: segmentation is nested too '
             'deeply, '
-            'expected are rings [[x, y, x, y, …]]'
+            'expected are rings [[x, y, x, y, ...]]'
         )
 
 

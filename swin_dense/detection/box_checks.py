@@ -23,7 +23,7 @@ MAX_REACH = 1
 
 
 def _rings(segmentation: list) -> list:
-    """Return the rings `[x, y, x, y, …]` of a polygon however it is nested.
+    """Return the rings `[x, y, x, y, ...]` of a polygon however it is nested.
 
     What is neither flat nor nested evenly stays as it is.
     """
@@ -142,7 +142,7 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
         )
     _check_areas(data, boxes, path)
     flat = (boxes[:, 2:] <= 0).any(1)
-    message = f'{path}: boxes with w or h ≤ 0; correct or remove them'
+    message = f'{path}: boxes with w or h <= 0; correct or remove them'
     check_share(
         ids[flat].tolist(), 0 if boxes[:, 2:].min() < 0 else len(ids), message
     )
@@ -161,7 +161,7 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
     away = ~flat & ~far & (high <= low).any(1)
     tiny = ~flat & ~far & ~away & (boxes[:, 2:] < 1).any(1)
     lost = {
-        'box with w or h ≤ 0': ids[flat].tolist(),
+        'box with w or h <= 0': ids[flat].tolist(),
         'box far beyond the image': ids[far].tolist(),
         'box outside the image': ids[away].tolist(),
         'box under 1 pixel': ids[tiny].tolist(),

@@ -57,7 +57,7 @@ def item_names(limits: Sequence[int]) -> list[str]:
 
 
 def _value(scorer: COCOeval, item: Item) -> float:
-    """Return a value in 0…1, or −1 if it does not exist."""
+    """Return a value in 0 to 1, or -1 if it does not exist."""
     area = scorer.params.areaRngLbl.index(item.area)
     limit = list(scorer.params.maxDets).index(item.limit)
     # (T, R, K, A, M) and (T, K, A, M): thresholds of IoU and recall, classes,
@@ -71,7 +71,7 @@ def _value(scorer: COCOeval, item: Item) -> float:
 
 
 def summarize(scorer: COCOeval) -> dict[str, float]:
-    """Return all values of an accumulated evaluation; −1 if there is none."""
+    """Return all values of an accumulated evaluation; -1 if there is none."""
     return {
         name: _value(scorer, item)
         for name, item in _items(scorer.params.maxDets).items()

@@ -263,7 +263,7 @@ class CheckedCocoDataset(CocoDataset):
                 )
         if problems:
             more = (
-                f'\n  … {len(problems) - 10} more'
+                f'\n  ... {len(problems) - 10} more'
                 if len(problems) > 10
                 else ''
             )
@@ -367,14 +367,14 @@ class CheckedCocoDataset(CocoDataset):
             raise ValueError(
                 f'{self.ann_file} and {val.ann_file} name different classes: '
                 f'only in training {missing}, only in validation {added}. Set '
-                'metainfo=dict(classes=[…]) in both to the same names'
+                'metainfo=dict(classes=[...]) in both to the same names'
             )
         if ours != theirs:
             if val.classes_given:
                 raise ValueError(
                     f'classes are in different orders: training {list(ours)}, '
                     f'validation {list(theirs)}. Label 0 must mean one class: '
-                    'set metainfo=dict(classes=[…]) to the same list in both'
+                    'set metainfo=dict(classes=[...]) to the same list in both'
                 )
             val.relabel(ours)
         differing = {

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 SUPPORTED = (
     'Supported are single-stage detectors of boxes whose dense head finds '
-    'them as BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, …), and '
+    'them as BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, ...), and '
     'two-stage ones with StandardRoIHead, CascadeRoIHead or '
     'HybridTaskCascadeRoIHead, with masks or without (Faster, Mask and '
     'Cascade R-CNN, HTC). Test without --tta'

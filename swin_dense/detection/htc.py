@@ -38,7 +38,7 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
                     raise ValueError(
                         f'{sample.get("img_path", "a training image")} has no '
                         'label map for the semantic branch: set data_prefix='
-                        'dict(seg=…) in the training set and with_seg=True in '
+                        'dict(seg=...) in the training set and with_seg=True in '
                         'its LoadAnnotations, or leave the branch out with '
                         'model.roi_head.semantic_head=None'
                     )

@@ -1,8 +1,8 @@
 """Checks of the masks in a COCO annotation file.
 
-A mask is a polygon, a list of rings `[x, y, x, y, …]` in pixels, or a
+A mask is a polygon, a list of rings `[x, y, x, y, ...]` in pixels, or a
 run-length encoding (RLE), an object with `size` [H, W] and `counts`: how many
-pixels are 0, 1, 0, … down the columns. An image is W pixels wide and H high.
+pixels are 0, 1, 0, ... down the columns. An image is W pixels wide and H high.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ REMEDY = (
     '. Train boxes only (with_mask=False and a detector without mask head)'
 )
 FORMATS = (
-    ': a mask is a list of rings [[x, y, x, y, …]] of numbers, or an '
+    ': a mask is a list of rings [[x, y, x, y, ...]] of numbers, or an '
     'RLE with size and counts'
 )
 
@@ -150,7 +150,7 @@ class _Masks:
                 self._refuse(
                     'polygons with an odd count of numbers',
                     ann,
-                    ': a ring is [x, y, x, y, …]',
+                    ': a ring is [x, y, x, y, ...]',
                 )
                 return False
         ann['segmentation'] = [[*map(read_number, ring)] for ring in mask]
@@ -190,7 +190,7 @@ class _Masks:
             self._refuse(
                 'RLE masks whose counts cannot be decoded'
                 if undecodable[index]
-                else 'RLE masks whose size, height × width, is not the sum of '
+                else 'RLE masks whose size, height x width, is not the sum of '
                 'their run lengths',
                 annotations[index],
                 '. Encode these masks again',

@@ -129,7 +129,7 @@ def measure_polygons(
 
     Args:
         polygons: N polygons, each a list of at least one ring `[x, y, x, y,
-            …]` of at least three points.
+            ...]` of at least three points.
 
     Returns:
         Bounding boxes (x1, y1, x2, y2) `(N, 4)`, NaN where a coordinate is;

@@ -24,7 +24,7 @@ class BoxMasks:
     """Masks that are resized from small maps to their boxes when needed.
 
     Written out, a mask has a byte for each pixel of its image: a hundred of
-    them in an image of 20000 × 20000 would take 40 GB.
+    them in an image of 20000 x 20000 would take 40 GB.
 
     Args:
         maps: Probabilities (N, h, w), float.

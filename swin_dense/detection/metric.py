@@ -48,7 +48,7 @@ class CheckedCocoMetric(CocoMetric):
     fewer or other images than the data set has is an error; so is a set
     without a single detection, unless a training is under way. A value that
     does not exist, such as the AP of small objects where there are none, is
-    shown as n/a and left out, never −1.
+    shown as n/a and left out, never -1.
 
     Args:
         ann_file: May repeat the data set's annotation file; taken from the
@@ -128,7 +128,7 @@ class CheckedCocoMetric(CocoMetric):
         """Score all results.
 
         Returns:
-            Values in 0…1 by name, such as `bbox_mAP`.
+            Values in 0 to 1 by name, such as `bbox_mAP`.
 
         Raises:
             ValueError: The images are not those of the data set, nothing was
@@ -405,7 +405,7 @@ class CheckedCocoMetric(CocoMetric):
         }
 
     def _by_class(self, metric: str, scorer: COCOeval) -> dict[str, float]:
-        """AP of each class; −1 where the set has no such object."""
+        """AP of each class; -1 where the set has no such object."""
         # COCOeval sorts the ids that it is given.
         order = list(scorer.params.catIds)
         lines, values = [], {}

@@ -34,7 +34,7 @@ def _problem(found: LabelMap, num_classes: int) -> str | None:
         )
     if found.size != found.image_size:
         return (
-            '{} is {}×{} pixels (width × height), its image {} is {}×{}: '
+            '{} is {}x{} pixels (width x height), its image {} is {}x{}: '
             'make the maps from the very images'.format(
                 found.path, *found.size, found.image, *found.image_size
             )
@@ -98,7 +98,7 @@ def check_stuff_maps(
             f'{len(problems)} of {len(pairs)} label maps for the semantic '
             f'branch, of the images in {source}, cannot be trained on with '
             f'num_stuff_classes={num_classes}\n{shown}'
-            + (f'\n  … {more} more' if more > 0 else '')
+            + (f'\n  ... {more} more' if more > 0 else '')
         )
 
 

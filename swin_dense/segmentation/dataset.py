@@ -67,7 +67,7 @@ class CheckedSegDataset(BaseSegDataset):
         if new_classes is None:
             raise ValueError(
                 f'{cls.__name__} needs the names of the classes '
-                'in label order: set metainfo=dict(classes=[…])'
+                'in label order: set metainfo=dict(classes=[...])'
             )
         check_class_names(
             new_classes, cls.__name__, cls.METAINFO.get('classes')
@@ -139,7 +139,7 @@ class CheckedSegDataset(BaseSegDataset):
         """The problems of a report, and the histogram."""
         problems = '\n'.join(f'  {line}' for line in report.problems[:10])
         more = (
-            f'\n  … {len(report.problems) - 10} more'
+            f'\n  ... {len(report.problems) - 10} more'
             if len(report.problems) > 10
             else ''
         )
@@ -154,7 +154,7 @@ class CheckedSegDataset(BaseSegDataset):
         if self._label_folder is None and not self.test_mode:
             raise ValueError(
                 'a data set to train on needs label maps: set data_prefix='
-                "dict(img_path='…', seg_map_path='…')"
+                "dict(img_path='...', seg_map_path='...')"
             )
         wanted = [(self._image_folder, f'*{self.img_suffix}')]
         if self._label_folder:
@@ -296,7 +296,7 @@ def _files(folder: str, suffix: str = '') -> Iterator[str]:
 class CheckedADE20KDataset(CheckedSegDataset):
     """ADE20K, checked: mmseg's names, colours and zero label.
 
-    `metainfo=dict(classes=[…])` may choose some of the classes; the pixels of
+    `metainfo=dict(classes=[...])` may choose some of the classes; the pixels of
     others are ignored.
     """
 

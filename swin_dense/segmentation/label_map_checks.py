@@ -161,8 +161,8 @@ def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
                 else ''
             )
             problems.append(
-                '{} is {}×{} pixels (width × height), its image '
-                '{} is {}×{}{}'.format(
+                '{} is {}x{} pixels (width x height), its image '
+                '{} is {}x{}{}'.format(
                     one.path, *one.size, one.image, *one.image_size, hint
                 )
             )

@@ -59,7 +59,7 @@ def blend(
     Held at a time are a tile, what it shares with the next, and a strip along
     the shorter side of the image, as high as the overlap, on the CPU. Memory
     thus grows with that side alone: for an overlap of a quarter by
-    0.25 · h · C numbers for each of its pixels.
+    0.25 * h * C numbers for each of its pixels.
 
     Args:
         predict: Takes the rows and the columns of a tile, returns the logits

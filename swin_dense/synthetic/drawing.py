@@ -56,7 +56,7 @@ def smooth_field(
 
 
 def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Coloured clouds at two scales, `(H, W, 3)` in 0…255."""
+    """Coloured clouds at two scales, `(H, W, 3)` in 0 to 255."""
     colour = rng.uniform(0, 255, 3).astype(np.float32)
     coarse = smooth_field(rng, size, max(size) / 3)
     fine = smooth_field(rng, size, rng.uniform(4, 16))
@@ -64,7 +64,7 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, label: int, count: int) -> np.ndarray:
-    """A colour (blue, green, red) in 0…255 of the hues of one of `count`
+    """A colour (blue, green, red) in 0 to 255 of the hues of one of `count`
     classes."""
     hue = (label + rng.uniform(0.1, 0.9)) / count
     red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(0.4, 1, 2))
@@ -138,7 +138,7 @@ def draw_image(
             Crowded images may get fewer, see `MIN_VISIBLE`.
         radius: Smallest and largest circumradius in pixels.
         empty: Share of images without any shape.
-        ground: What the shapes are drawn on, `(H, W, 3)` in 0…255; by
+        ground: What the shapes are drawn on, `(H, W, 3)` in 0 to 255; by
             default coloured clouds.
         hues: Whether the shapes of a class have a range of hues of their
             own, which backgrounds may have as well.

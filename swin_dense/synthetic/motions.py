@@ -186,7 +186,7 @@ def generate_motions(
     """Draw a data set in Kinetics' list format, or reuse what is there.
 
     ```
-    root/train/00000001.mp4 …
+    root/train/00000001.mp4 ...
     root/train/list.txt
     ```
 

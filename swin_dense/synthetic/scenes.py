@@ -108,7 +108,7 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
     if parameters['num_images'] < 1 or min(parameters['image_size']) < 8:
         raise ValueError(
             f'num_images={parameters["num_images"]}, image_size='
-            f'{parameters["image_size"]}: at least 1 image of 8×8 pixels'
+            f'{parameters["image_size"]}: at least 1 image of 8x8 pixels'
         )
     if parameters['image_format'] not in ('jpg', 'png'):
         raise ValueError(

@@ -31,7 +31,7 @@ def _places(rng: np.random.Generator, size: _Size) -> np.ndarray:
 
 def _painted(rng: np.random.Generator, pattern: np.ndarray) -> np.ndarray:
     """Colours `(H, W, 3)` around a random one, by a pattern `(H, W)` in
-    -1…1."""
+    -1 to 1."""
     paint = rng.uniform(40, 215, 3).astype(np.float32)
     contrast = rng.uniform(15, 40, 3).astype(np.float32)
     return paint + pattern[..., None] * contrast * rng.choice([-1, 1], 3)
@@ -66,7 +66,7 @@ TEXTURES: dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
     'waves': _waves,
     'bricks': _bricks,
 }
-"""Function that draws `(H, W, 3)` in about 0…255, by name of the texture."""
+"""Function that draws `(H, W, 3)` in about 0 to 255, by name of the texture."""
 
 
 def draw_ground(
@@ -80,7 +80,7 @@ def draw_ground(
         textures: Names, keys of `TEXTURES`.
 
     Returns:
-        The picture `(H, W, 3)`, float32 in about 0…255, and for each pixel
+        The picture `(H, W, 3)`, float32 in about 0 to 255, and for each pixel
         `(H, W)` the index of its texture in `textures`, uint8.
     """
     count = rng.integers(1, min(MOST_REGIONS, len(textures)) + 1)

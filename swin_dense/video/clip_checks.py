@@ -193,7 +193,7 @@ class VideoReport:
                 )
         sizes = Counter((row['width'], row['height']) for row in good)
         shown = ', '.join(
-            f'{width}×{height} ({count})'
+            f'{width}x{height} ({count})'
             for (width, height), count in sizes.most_common(3)
         )
         more = f', {len(sizes) - 3} other sizes' if len(sizes) > 3 else ''

@@ -60,7 +60,7 @@ class CheckedVideoDataset(VideoDataset):
 
     Args:
         ann_file: A list or CSV file; empty for a folder per class.
-        data_prefix: `dict(video=…)`: what paths are relative to, or the
+        data_prefix: `dict(video=...)`: what paths are relative to, or the
             folder with the classes.
         num_classes: Stands for names where there are none: the classes are
             then called by their numbers.
@@ -234,7 +234,7 @@ class CheckedVideoDataset(VideoDataset):
         if classes is None:
             raise ValueError(
                 f'{self._source} numbers the classes: name them in label '
-                "order by metainfo=dict(classes=['…', …]) or classes='names."
+                "order by metainfo=dict(classes=['...', ...]) or classes='names."
                 "txt', or set num_classes=N"
             )
         check_class_names(classes, self._source)

@@ -44,7 +44,7 @@ def write_clip(
         count: Number of frames.
         codec: Name of the encoder.
         rate: Frames per second.
-        stamps: When each is shown, in units of 1 / (100 × rate) seconds.
+        stamps: When each is shown, in units of 1 / (100 x rate) seconds.
         rotation: Degrees by which players shall turn it, counterclockwise.
         frames: Shown in place of the numbered ones.
         options: Of the encoder.

@@ -20,7 +20,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     'names, cause, found',
     [
-        (['set\\a.jpg', 'set\\c.jpg'], '2 names hold backslashes', '2 of 2'),
+        (
+            ['set\\a.jpg', 'set\\c.jpg'],
+            '2 names contain backslashes',
+            '2 of 2',
+        ),
         (
             ['/home/me/a.jpg', '/home/me/x.jpg'],
             '2 names are absolute',
@@ -39,8 +43,8 @@ def folder(tmp_path):
             r'2 of 2 are in or below .*images \(1 '
             'names are not unique',
         ),
-        (['A.JPG', 'x.jpg'], '', '1 of 2 are there but for capital letters'),
-        (['a.jpg.jpg'], '1 names have their ending twice', ''),
+        (['A.JPG', 'x.jpg'], '', '1 of 2 exist with other capital letters'),
+        (['a.jpg.jpg'], '1 names have their file suffix twice', ''),
         (['x.png'], '', '^$'),
     ],
 )
@@ -66,7 +70,7 @@ def test_the_data_set_says_so(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(
         FileNotFoundError,
-        match=r'3 of 3 images .* do not exist.*3 names hold backslashes, '
+        match=r'3 of 3 images .* do not exist.*3 names contain backslashes, '
         r'.*By name alone, without folders, 3 of 3 are in or below',
     ):
         CheckedCocoDataset(**dataset_config(tmp_path))

@@ -8,7 +8,7 @@ from swin_dense.data.image_checks import image_problem, missing_files
 
 @pytest.fixture
 def photo(tmp_path):
-    """A photograph of 40×30 pixels in a format of the test's choice."""
+    """A photograph of 40x30 pixels in a format of the test's choice."""
 
     def write(suffix, **options):
         path = tmp_path / f'photo.{suffix}'
@@ -55,7 +55,7 @@ def test_not_an_image(tmp_path):
 def test_other_size(photo):
     path = photo('png')
     assert image_problem(path, 80, 60) == (
-        'is 40×30 pixels (width × height), the annotation file says 80×60'
+        'is 40x30 pixels (width x height), the annotation file says 80x60'
     )
     assert image_problem(path, 30, 40).endswith(
         ': width and height are swapped'

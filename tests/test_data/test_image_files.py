@@ -106,7 +106,7 @@ def test_more_pixels_than_allowed(tmp_path, width, height):
     """Refused by the header; nothing is decoded."""
     path = tmp_path / 'large.png'
     write_header(path, width, height)
-    sentence = f'has {width}×{height} = {width * height:,} pixels; at most '
+    sentence = f'has {width}x{height} = {width * height:,} pixels; at most '
     with pytest.raises(ValueError) as caught:
         read_image(path)
     assert str(caught.value).startswith(f'{path} {sentence}200,000,000 are')
@@ -122,7 +122,7 @@ def test_the_limit_can_be_set(tmp_path, monkeypatch):
     path = tmp_path / 'small.png'
     path.write_bytes(cv2.imencode('.png', np.zeros((10, 10)))[1].tobytes())
     monkeypatch.setenv('SWIN_DENSE_MAX_PIXELS', '99')
-    with pytest.raises(ValueError, match='has 10×10 = 100 pixels; at most 99'):
+    with pytest.raises(ValueError, match='has 10x10 = 100 pixels; at most 99'):
         read_image(path)
     monkeypatch.setenv('SWIN_DENSE_MAX_PIXELS', '100')
     assert read_image(path).shape == (10, 10, 3)

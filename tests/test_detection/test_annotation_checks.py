@@ -90,9 +90,9 @@ BAD = {
     ),
     'negative width': (
         change(bbox=[5, 5, -3, 4]),
-        r'w or h ≤ 0; correct or remove them: annotations 101',
+        r'w or h <= 0; correct or remove them: annotations 101',
     ),
-    'no height': (change(bbox=[5, 5, 3, 0]), r'w or h ≤ 0.*101 \(1 of 4\)'),
+    'no height': (change(bbox=[5, 5, 3, 0]), r'w or h <= 0.*101 \(1 of 4\)'),
     'xyxy': (
         all_boxes(lambda x, y, w, h: [x, y, x + w, y + h]),
         r'look like \[x1, y1, x2, y2\], COCO needs \[x, y, w, h\].*101',
@@ -197,7 +197,7 @@ def test_not_json(tmp_path):
         (['dgo', 'cat'], r"'dgo' is not in .* \(did you mean 'dog'"),
         (['dog', 'zebra'], r"class 'zebra' is not in some/train.json\. Cat"),
         ('dog', r"must be a list of names; got 'dog': write \['dog'\]"),
-        ([], 'no classes: some/train.json has the categories cat, dog'),
+        ([], 'classes is empty: some/train.json has the categories cat, dog'),
         (['dog', 'cat', 'dog'], 'classes name dog more than once'),
         (
             ['dog'],
@@ -255,10 +255,10 @@ def test_a_rare_slip_is_left_out():
     copies[8]['segmentation'] = []
     data['annotations'] = copies
     _, lost = run_all(data)
-    assert lost == {'box with w or h ≤ 0': [1003], 'no mask': [1008]}
+    assert lost == {'box with w or h <= 0': [1003], 'no mask': [1008]}
     # What is surely an error stays one.
     copies[5]['bbox'] = [3, 4, 5, -1]
-    with pytest.raises(ValueError, match=r'w or h ≤ 0.*1003, 1005'):
+    with pytest.raises(ValueError, match=r'w or h <= 0.*1003, 1005'):
         run_all(data)
 
 

@@ -124,7 +124,7 @@ def test_image_of_another_size(tmp_path):
     data['images'][1].update(width=80, height=60)
     write_data(tmp_path, data)
     with pytest.raises(
-        ValueError, match=r'5.png \(image id 5\) is 40×30 pixels .* says 80×60'
+        ValueError, match=r'5.png \(image id 5\) is 40x30 pixels .* says 80x60'
     ):
         build(tmp_path)
 

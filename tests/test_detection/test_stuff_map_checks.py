@@ -97,8 +97,8 @@ def test_a_missing_folder(make):
 PROBLEMS = {
     'another size': (
         np.zeros((HEIGHT, WIDTH // 2)),
-        f'7.png is {WIDTH // 2}×{HEIGHT} pixels .width × height.,'
-        f' its image .*7.png is {WIDTH}×{HEIGHT}',
+        f'7.png is {WIDTH // 2}x{HEIGHT} pixels .width x height.,'
+        f' its image .*7.png is {WIDTH}x{HEIGHT}',
     ),
     'a value too high': (
         np.full((HEIGHT, WIDTH), 7),

@@ -63,9 +63,9 @@ def test_classes_from_a_file(root):
 @pytest.mark.parametrize(
     'metainfo, message',
     [
-        (None, r'set metainfo=dict\(classes=\[…\]\)'),
+        (None, r'set metainfo=dict\(classes=\[...\]\)'),
         (dict(classes='road'), r"got 'road': write \['road'\]"),
-        (dict(classes=[]), 'no classes'),
+        (dict(classes=[]), 'classes is empty'),
         (dict(classes=['a', 'b', 'a']), 'classes name a more than once'),
     ],
 )

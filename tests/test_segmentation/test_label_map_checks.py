@@ -203,8 +203,8 @@ def test_background_only(tmp_path):
 def test_another_size_than_the_image(tmp_path):
     path = write_pair(tmp_path, 'a', size=(HEIGHT * 2, WIDTH * 2))
     assert only(check(path).problems) == (
-        f'{path} is 24×16 pixels (width × height), its image '
-        f'{image_of(path)} is 48×32'
+        f'{path} is 24x16 pixels (width x height), its image '
+        f'{image_of(path)} is 48x32'
     )
     path = write_pair(tmp_path, 'b', size=(WIDTH, HEIGHT))
     assert 'Width and height are swapped' in only(check(path).problems)

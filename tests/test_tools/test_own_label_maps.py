@@ -264,7 +264,7 @@ def test_checker_of_a_folder(config, tmp_path, capsys):
     )
     shown = capsys.readouterr().out
     assert 'value 2 in' in shown and '3 problems' in shown
-    assert 'a.png is 24×16 pixels (width × height), its image' in shown
+    assert 'a.png is 24x16 pixels (width x height), its image' in shown
     assert f'b.png has no image in {images}' in shown
 
 

@@ -114,6 +114,6 @@ def test_a_report(clips):
         '  frames    10 to 13, median 11.5',
         '  seconds   0.4 to 0.52 s, median 0.46 s',
         '  fps       25 to 25, median 25',
-        '  sizes     128×48 (2)',
+        '  sizes     128x48 (2)',
         '  classes   2, 1 to 1 clips of each',
     ]

@@ -18,7 +18,7 @@ def test_frames_and_texts():
         ['run', 'jump'],
         tile=96,
     )
-    # Two rows of frames of 96×48 and the gaps below them.
+    # Two rows of frames of 96x48 and the gaps below them.
     assert sheet.shape[0] == 2 * (48 + 4) and sheet.shape[1] > 3 * 100
     assert sheet.dtype == np.uint8
     for column in (0, 100, 200):

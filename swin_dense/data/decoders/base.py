@@ -72,7 +72,7 @@ class Decoder:
             if left < 0:
                 raise VideoError(
                     f'{self.path}: {len(wanted)} frames of '
-                    f'{frame.shape[1]}×{frame.shape[0]} have more than the '
+                    f'{frame.shape[1]}x{frame.shape[0]} have more than the '
                     f'{FRAMES_AT_ONCE * max_pixels():,} pixels that are '
                     f'decoded at a time, {FRAMES_AT_ONCE} times the limit '
                     f'that {VARIABLE} sets'

@@ -34,7 +34,7 @@ class PyAVDecoder(Decoder):
         import av
         from av.video.reformatter import VideoReformatter
 
-        # From PyAV 19 on, `frame.to_ndarray(format=…)` goes through threads
+        # From PyAV 19 on, `frame.to_ndarray(format=...)` goes through threads
         # of the process. A process that is forked later lacks them and would
         # wait for ever; what it makes itself works.
         self._reformatter = VideoReformatter()
