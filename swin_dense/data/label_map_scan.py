@@ -1,8 +1,8 @@
-"""Reading label maps: what each holds, once for each state of the file.
+"""Scan label maps: count their values, and keep the counts in a cache.
 
-A label map is an image whose pixel values are classes. A folder of them is
-read in full before a training, on the CPU, since a wrong value ends a
-training on a GPU without a message that names it.
+A label map is an image whose pixel values are classes. All maps of a data set
+are scanned on the CPU before training, because a wrong value makes a loss on
+the GPU fail without a message that names the file.
 """
 
 import hashlib
@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import (
-    Any,
-)
+from typing import Any
 
 import numpy as np
 from mmengine.dist import barrier, get_dist_info
@@ -27,30 +25,29 @@ from swin_dense.data.image_checks import image_size
 from swin_dense.data.image_files import open_image, stored_values
 from swin_dense.files import UnreadableFileError, open_regular, replacing
 
-# Fewer files are read again in less time than it takes to explain a cache.
+# Smaller data sets are scanned in seconds and need no cache.
 CACHE_ABOVE = 2000
-# Increment when the findings in the same files would be others.
-CACHE_VERSION = 2
-# Modes of PIL with one channel of whole numbers.
+# Increment when a change of the code gives other results for the same files.
+CACHE_VERSION = 3
+# PIL's modes with one integer channel.
 ONE_CHANNEL = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
 @dataclass
 class LabelMap:
-    """What a label map holds, and the size of its image.
+    """The values of a label map, and the size of its image.
 
     Attributes:
-        path: The file.
-        image: The file of its image, if that was to be read.
+        path: The file of the label map.
+        image: The file of its image; None if the image is not checked.
         mode: PIL's name of the pixel format, such as 'L', 'P' or 'RGB'.
-        size: Width and height in pixels.
-        image_size: Width and height of the image.
-        counts: Number of pixels by value; for several channels, by the value
-            of the first, and empty unless all channels are equal.
+        size: Width and height of the label map in pixels.
+        image_size: Width and height of the image in pixels.
+        counts: Number of pixels by value. Of several channels, the values of
+            the first are counted if all are equal; otherwise it is empty.
         palette: Colour (red, green, blue) of each value that occurs, if the
             file is paletted.
-        problem: What is wrong with one of the two files, if it cannot be
-            read.
+        problem: Why one of the two files cannot be read; None if both can.
     """
 
     path: str
@@ -64,17 +61,17 @@ class LabelMap:
 
     @property
     def has_one_channel(self) -> bool:
-        """Whether pixels are whole numbers, not colours or fractions."""
+        """True if pixels are integers, not colours or fractions."""
         return self.mode in ONE_CHANNEL
 
     @property
     def is_paletted(self) -> bool:
-        """Whether pixels are indices into a table of colours."""
+        """True if pixels are indices into a table of colours."""
         return self.mode == 'P'
 
 
 def _count(pixels: np.ndarray) -> dict[int, int]:
-    """Number of pixels by value."""
+    """Return the number of pixels of each value."""
     if pixels.dtype == np.uint8:
         counts = np.bincount(pixels.ravel(), minlength=256)
         values = np.flatnonzero(counts)
@@ -85,40 +82,51 @@ def _count(pixels: np.ndarray) -> dict[int, int]:
 
 
 def read_label_map(path: str, image: str | None = None) -> LabelMap:
-    """Read a label map, and the header of its image."""
-    found = LabelMap(path, image)
+    """Read a label map, and the header of its image.
+
+    Args:
+        path: The file of the label map.
+        image: The file of its image; None leaves the image unread.
+
+    Returns:
+        The label map. If a file cannot be read, `problem` says why.
+    """
+    label_map = LabelMap(path, image)
     try:
         with open_regular(path) as file, open_image(file) as opened:
-            found.mode, found.size = opened.mode, opened.size
+            label_map.mode, label_map.size = opened.mode, opened.size
             pixels = stored_values(opened)
             colours = opened.getpalette() or []
     except UnreadableFileError as error:
-        found.problem = str(error)
-        return found
+        label_map.problem = str(error)
+        return label_map
     except Exception as error:  # PIL's decoders raise nearly anything
-        found.problem = f'{path} cannot be decoded: {error}'
-        return found
-    if found.has_one_channel:
-        found.counts = _count(
+        label_map.problem = f'{path} cannot be decoded: {error}'
+        return label_map
+    if label_map.has_one_channel:
+        label_map.counts = _count(
             pixels.astype(np.uint8) if pixels.dtype == bool else pixels
         )
-        found.palette = {
+        label_map.palette = {
             value: tuple(colours[3 * value : 3 * value + 3])
-            for value in found.counts
-            if found.is_paletted
+            for value in label_map.counts
+            if label_map.is_paletted
         }
     elif pixels.ndim == 3 and not np.ptp(pixels[..., :3], axis=2).any():
-        found.counts = _count(pixels[..., 0])
+        label_map.counts = _count(pixels[..., 0])
     if image is not None:
         try:
-            found.image_size = image_size(image)
+            label_map.image_size = image_size(image)
         except ValueError as error:
-            found.problem = f'{image} {error}'
-    return found
+            label_map.problem = f'{image} {error}'
+    return label_map
 
 
 def _stamp(pair: tuple[str, str | None]) -> list[int]:
-    """Sizes and times of change of two files."""
+    """Return size and modification time of a label map and its image.
+
+    A file that does not exist counts as -1, -1.
+    """
     stamp = []
     for path in filter(None, pair):
         try:
@@ -130,7 +138,7 @@ def _stamp(pair: tuple[str, str | None]) -> list[int]:
 
 
 def _cache_file(pairs: Sequence[tuple[str, str | None]]) -> Path:
-    """Where the findings in a list of files are kept."""
+    """Return the cache file for a list of label maps and images."""
     files = [
         [path and os.path.abspath(path) for path in pair] for pair in pairs
     ]
@@ -139,113 +147,126 @@ def _cache_file(pairs: Sequence[tuple[str, str | None]]) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """What is kept in a cache; nothing if that cannot be read."""
+    """Load a cache; return an empty one if the file cannot be read.
+
+    JSON has turned integer keys into text and tuples into lists, which is
+    undone here.
+    """
     try:
-        kept = json.loads(path.read_text())
-        for entry in kept.values():
-            counts = entry['found']['counts'].items()
-            entry['found']['counts'] = {int(v): n for v, n in counts}
-            palette = entry['found']['palette'].items()
-            entry['found']['palette'] = {int(v): tuple(c) for v, c in palette}
+        entries = json.loads(path.read_text())
+        for entry in entries.values():
+            fields = entry['label_map']
+            counts, palette = fields['counts'], fields['palette']
+            fields['counts'] = {int(v): n for v, n in counts.items()}
+            fields['palette'] = {int(v): tuple(c) for v, c in palette.items()}
             for key in ('size', 'image_size'):
-                entry['found'][key] = tuple(entry['found'][key])
-        return kept
+                fields[key] = tuple(fields[key])
+        return entries
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
 
 
 def _store(path: Path, content: dict[str, Any]) -> None:
-    """Keep findings, where there is a place to keep them."""
+    """Write a cache atomically; log it if the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
             partial.write_text(json.dumps(content))
     except OSError as error:
         print_log(
-            f'The label maps will be read again next time: {error}', 'current'
+            f'The label maps will be read again next time, as {path} cannot '
+            f'be written: {error}',
+            'current',
         )
 
 
 def scan_label_maps(pairs: Sequence[tuple[str, str | None]]) -> list[LabelMap]:
-    """Read label maps, those of a large set only when they have changed.
+    """Read label maps; those of a large data set only if they have changed.
 
-    Findings in more than `CACHE_ABOVE` files are kept in torch's hub folder
-    with the files' sizes and times of change. In distributed runs, the first
-    process reads them while the others wait.
+    The results of more than `CACHE_ABOVE` files are cached in torch's hub
+    folder, together with the files' sizes and modification times. In
+    distributed runs the first process reads the files while the others wait.
 
     Args:
-        pairs: Paths of a label map and of its image, or None.
+        pairs: Paths of a label map and of its image, which may be None.
+
+    Returns:
+        The label maps in the order of `pairs`.
     """
     if len(pairs) <= CACHE_ABOVE:
         return _scan(pairs, {})[0]
-    cache = _cache_file(pairs)
+    cache_file = _cache_file(pairs)
     rank, world_size = get_dist_info()
     if rank > 0:
         barrier()
-    kept = _load(cache)
-    if not kept and rank == 0:
+    cache = _load(cache_file)
+    if not cache and rank == 0:
         print_log(f'Reading {len(pairs)} label maps, this once', 'current')
     start = time.perf_counter()
-    found, new = _scan(pairs, kept)
-    if new:
-        stamped = {
-            one.path: dict(stamp=_stamp(pair), found=asdict(one))
-            for one, pair in zip(found, pairs)
+    label_maps, num_read = _scan(pairs, cache)
+    if num_read:
+        entries = {
+            label_map.path: dict(
+                stamp=_stamp(pair), label_map=asdict(label_map)
+            )
+            for label_map, pair in zip(label_maps, pairs)
         }
-        _store(cache, stamped)
+        _store(cache_file, entries)
         print_log(
-            f'Read {new} label maps in {time.perf_counter() - start:.0f} s; '
-            f'what they hold is kept in {cache}',
+            f'Read {num_read} label maps in '
+            f'{time.perf_counter() - start:.0f} s; their values are kept in '
+            f'{cache_file}',
             'current',
         )
     if rank == 0 and world_size > 1:
         barrier()
-    return found
+    return label_maps
 
 
 def _scan(
-    pairs: Sequence[tuple[str, str | None]], kept: dict[str, Any]
+    pairs: Sequence[tuple[str, str | None]], cache: dict[str, Any]
 ) -> tuple[list[LabelMap], int]:
-    """Findings in each of `pairs`, and how many of them were not `kept`."""
+    """Return all label maps, and how many of them were not in the cache."""
 
     def find(pair: tuple[str, str | None]) -> tuple[LabelMap, bool]:
-        entry = kept.get(pair[0])
+        entry = cache.get(pair[0])
         if entry is not None and entry['stamp'] == _stamp(pair):
-            return LabelMap(**entry['found']), False
+            return LabelMap(**entry['label_map']), False
         return read_label_map(*pair), True
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = list(pool.map(find, pairs))
-    return [found for found, _ in results], sum(new for _, new in results)
+    label_maps = [label_map for label_map, _ in results]
+    return label_maps, sum(was_read for _, was_read in results)
 
 
 def palette_problems(maps: Sequence[LabelMap]) -> list[str]:
-    """Return sentences on palettes that give one index several colours, or
-    one colour several indices.
+    """Describe palettes that disagree on the colour of an index.
 
-    Either way an index does not mean one class, as when each file got the
-    palette that suits it best.
+    One index with several colours, or one colour with several indices, means
+    that an index is not one class. This happens when a program chooses a
+    palette for each file.
     """
     by_value: dict[int, tuple[Any, LabelMap]] = {}
     by_colour: dict[Any, tuple[int, LabelMap]] = {}
     problems = []
-    for one in maps:
-        repeated = Counter(one.palette.values())
-        for value, colour in one.palette.items():
-            known, other = by_value.setdefault(value, (colour, one))
+    for label_map in maps:
+        uses = Counter(label_map.palette.values())
+        for value, colour in label_map.palette.items():
+            known, other = by_value.setdefault(value, (colour, label_map))
             if known != colour:
                 problems.append(
                     f'value {value} is the colour {known} in '
-                    f'{other.path}, and {colour} in {one.path}'
+                    f'{other.path}, and {colour} in {label_map.path}'
                 )
                 continue
-            if repeated[colour] > 1:
+            if uses[colour] > 1:
                 continue  # unused entries are often all black
-            index, other = by_colour.setdefault(colour, (value, one))
+            index, other = by_colour.setdefault(colour, (value, label_map))
             if index != value:
                 problems.append(
                     f'the colour {colour} is value {index} in '
-                    f'{other.path}, and {value} in {one.path}'
+                    f'{other.path}, and {value} in {label_map.path}'
                 )
     if not problems:
         return []

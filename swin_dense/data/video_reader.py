@@ -1,4 +1,4 @@
-"""A clip, whatever it takes to read it."""
+"""Read frames of a video file or of a folder of images."""
 
 import os
 from collections.abc import Sequence
@@ -27,20 +27,20 @@ VIDEOS = (
     '.gif',
 )
 
-# How lists begin that FFmpeg would follow to other files and hosts.
+# First bytes of playlists, which FFmpeg would follow to other files or hosts.
 PLAYLISTS = (b'ffconcat', b'#EXTM3U', b'v=0')
 HEAD = 4096
 
 
 def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
-    """The decoders to use, in their order.
+    """Return the names of the decoders to use, in the order to be tried.
 
     Args:
-        decoders: Names, keys of `DECODERS`; None takes all that are installed.
+        decoders: Keys of `DECODERS`; None takes all that are installed.
 
     Raises:
-        ImportError: One that is named is not installed.
-        ValueError: A name is unknown, or there is none.
+        ImportError: If a requested decoder is not installed.
+        ValueError: If a name is unknown, or the list is empty.
     """
     if decoders is None:
         return [name for name in DECODERS if DECODERS[name].is_available()]
@@ -56,7 +56,8 @@ def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
             package = {'pyav': 'av>=15'}.get(name, name)
             raise ImportError(
                 f'the decoder {name!r} is not installed, or too '
-                f'old: pip install "{package}", or name another'
+                f'old: pip install "{package}", or choose another of '
+                f'{list(DECODERS)}'
             )
     return list(decoders)
 
@@ -64,16 +65,19 @@ def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
 class Video:
     """The frames of a video file, or of a folder of images.
 
-    What one decoder cannot read, the next one tries.
+    If a decoder fails, the next one is tried.
 
     Args:
         path: The file or folder.
-        decoders: Names in the order to be tried, see `check_decoders`.
-        num_threads: Threads of a decoder; 0 leaves it to the decoder.
+        decoders: Names in the order to be tried; see `check_decoders`.
+        num_threads: Threads of a decoder; 0 lets the decoder choose.
+
+    Attributes:
+        path: The file or folder.
 
     Raises:
-        VideoError: Nothing can read it. The message names the file and gives
-            the reason of each decoder.
+        VideoError: If no decoder can read the clip. The message gives the
+            file and the reason of each decoder.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class Video:
         self._next()
 
     def _next(self) -> None:
-        """Open the clip with the next decoder that can."""
+        """Open the clip with the next decoder that can read it."""
         while self._left:
             name = self._left.pop(0)
             try:
@@ -117,36 +121,43 @@ class Video:
 
     @property
     def decoder(self) -> str:
-        """Name of the decoder that reads it."""
+        """Name of the decoder in use."""
         return self._decoder.name
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return self._decoder.num_frames
 
     @property
     def fps(self) -> float | None:
-        """Frames per second on average; None if nothing says so."""
+        """Mean frames per second; None if the file does not say."""
         return self._decoder.fps
 
     @property
-    def announced(self) -> int | None:
-        """How many frames the file's header says there are, if it does."""
-        return self._decoder.announced
+    def header_frame_count(self) -> int | None:
+        """Number of frames in the file's header; None if it has none."""
+        return self._decoder.header_frame_count
 
     def times(self) -> np.ndarray | None:
-        """When each frame is shown, in seconds from the first `(n,)`.
+        """Return the time of each frame in seconds from the first `(n,)`.
 
-        None if nothing says so.
+        None if the file does not say.
         """
         return self._decoder.times()
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames `(H, W, 3)` in RGB, uint8, in the order asked for.
+        """Decode frames.
+
+        Args:
+            indices: Frame numbers, counted from 0, in any order.
+
+        Returns:
+            A frame `(H, W, 3)` in RGB, uint8, for each index.
 
         Raises:
-            VideoError: A frame is not there, or nothing can decode it.
+            VideoError: If an index does not exist, or no decoder can decode
+                a frame.
         """
         while True:
             try:
@@ -157,7 +168,7 @@ class Video:
             self._decoder.close()
             self._next()
             print_log(
-                f'{self._reasons[-1]}; {self.decoder} goes on in place of '
+                f'{self._reasons[-1]}; {self.decoder} is used instead of '
                 f'{failed}',
                 'current',
             )
@@ -169,7 +180,7 @@ class Video:
     def __enter__(self) -> 'Video':
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __len__(self) -> int:

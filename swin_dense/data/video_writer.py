@@ -1,16 +1,17 @@
-"""Writing frames as a video file."""
+"""Write frames as a video file."""
 
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from swin_dense.files import replacing
 
-# What is tried, the best first, with settings for small files of high
-# quality. The same frames make the same file: one thread, and none of
-# x264's weights for macroblock trees, which differ from run to run.
+# Encoders and their options for small files of high quality, the best first.
+# The same frames must give the same file: one thread, and no macroblock trees
+# of x264, which differ from run to run.
 ENCODERS = (
     (
         'libx264',
@@ -23,23 +24,23 @@ ENCODERS = (
     ),
     ('mpeg4', {'qscale': '2', 'threads': '1'}),
 )
-KEY_INTERVAL = 12
+KEY_INTERVAL = 12  # frames from one key frame to the next
 
 
 def write_video(
     path: str | Path, frames: Iterable[np.ndarray], fps: float
 ) -> None:
-    """Write an MP4 file in one piece, H.264 if this PyAV can, else MPEG-4.
+    """Write an MP4 file atomically, as H.264 if PyAV has it, else MPEG-4.
 
     Args:
         path: The file.
-        frames: `(H, W, 3)` each, RGB, uint8. A last row or column that makes
-            a side odd is left out, which the codecs ask for.
+        frames: Frames `(H, W, 3)` in RGB, uint8. The codecs need even sides,
+            so the last row or column of an odd side is left out.
         fps: Frames per second.
 
     Raises:
-        ImportError: PyAV is not installed.
-        ValueError: There are no frames.
+        ImportError: If PyAV is not installed.
+        ValueError: If there are no frames.
     """
     try:
         import av
@@ -53,7 +54,7 @@ def write_video(
         for name, options in ENCODERS
         if name in av.codec.codecs_available
     )
-    stream = None
+    stream: Any = None
     with replacing(Path(path)) as partial:
         with av.open(str(partial), 'w', format='mp4') as container:
             for pixels in frames:
@@ -71,5 +72,8 @@ def write_video(
                 frame = av.VideoFrame.from_ndarray(pixels, format='rgb24')
                 container.mux(stream.encode(frame))
             if stream is None:
-                raise ValueError(f'no frames for {path}')
+                raise ValueError(
+                    f'cannot write {path}: a video needs at least one frame, '
+                    'got none'
+                )
             container.mux(stream.encode())

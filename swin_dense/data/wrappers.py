@@ -1,7 +1,7 @@
-"""Data sets inside others, such as ConcatDataset and RepeatDataset.
+"""Make the data sets inside wrappers, such as ConcatDataset, agree on labels.
 
-A wrapper shows the class names of its first data set. Labels of the others
-are only right if they mean the same, which is checked here.
+A wrapper shows the class names of its first data set. The labels of its other
+data sets must have the same meaning, which is checked here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-# Transforms of mmdet that move boxes and forget their masks.
+# Transforms of mmdet that move boxes but not masks.
 WITHOUT_MASKS = ('Mosaic', 'MixUp', 'RandomShift')
-# Those that combine images and forget the label maps of a semantic branch.
+# Transforms of mmdet that combine images but not their label maps.
 WITHOUT_MAPS = (*WITHOUT_MASKS, 'CachedMosaic', 'CachedMixUp', 'CopyPaste')
 
 
@@ -23,19 +23,22 @@ def _children(dataset: Any) -> Sequence[Any]:
 
 
 def _walk(dataset: Any) -> Iterator[Any]:
-    """Yield a data set and all that are inside it, outer ones first."""
+    """Yield a data set and all data sets inside it, outer before inner."""
     yield dataset
     for child in _children(dataset):
         yield from _walk(child)
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
-    """Return the data sets inside wrappers, however nested; at least one."""
+    """Return the data sets inside nested wrappers.
+
+    A data set that is not a wrapper is returned alone.
+    """
     return [inner for inner in _walk(dataset) if not _children(inner)]
 
 
 def _inner_settings(settings: Any) -> Iterator[Any]:
-    """Yield the settings of the data sets inside wrappers."""
+    """Yield the configs of the data sets inside nested wrappers."""
     children = list(settings.get('datasets') or ())
     if settings.get('dataset') is not None:
         children.append(settings['dataset'])
@@ -46,10 +49,10 @@ def _inner_settings(settings: Any) -> Iterator[Any]:
 
 
 def settings_by_name(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield names and settings of all data sets of a config.
+    """Yield a name and the settings of each data set of a config.
 
-    Names are 'train', 'val' and 'test', with a number where a wrapper holds
-    several.
+    Names are 'train', 'val' and 'test'. If a wrapper has several data sets, a
+    number follows, as in 'train 2'.
     """
     for name in ('train', 'val', 'test'):
         outer = (config.get(f'{name}_dataloader') or {}).get('dataset')
@@ -59,13 +62,13 @@ def settings_by_name(config: Any) -> Iterator[tuple[str, Any]]:
 
 
 def class_names_of(dataset: Any) -> Sequence[str] | None:
-    """Return the class names of the first data set inside wrappers."""
+    """Return the class names of the first inner data set; None without."""
     meta = getattr(inner_datasets(dataset)[0], 'metainfo', None) or {}
     return meta.get('classes')
 
 
 def _source(dataset: Any) -> str:
-    """Return what names a data set in messages."""
+    """Return the file, folder or type that identifies a data set."""
     for name in ('ann_file', '_image_folder', '_folder'):
         if getattr(dataset, name, ''):
             return str(getattr(dataset, name))
@@ -73,9 +76,12 @@ def _source(dataset: Any) -> str:
 
 
 def number_labels(dataset: Any, classes: Sequence[str]) -> None:
-    """Number the labels of all inner data sets after an order of the classes.
+    """Renumber the labels of all inner data sets to an order of classes.
 
-    They must have these classes, and be able to change their order.
+    Args:
+        dataset: A data set or wrapper. Each inner data set must have these
+            classes; if its order differs, it needs a method `relabel`.
+        classes: Class names in label order.
     """
     for inner in inner_datasets(dataset):
         if list(inner.metainfo['classes']) != list(classes):
@@ -84,8 +90,7 @@ def number_labels(dataset: Any, classes: Sequence[str]) -> None:
 
 
 def _refresh(dataset: Any) -> None:
-    """Let wrappers show the names of their first data set, not a copy of
-    earlier ones."""
+    """Update the class names of wrappers, which copied them when created."""
     for wrapper in _walk(dataset):
         if _children(wrapper) and hasattr(wrapper, '_metainfo'):
             first = inner_datasets(wrapper)[0].metainfo
@@ -95,37 +100,38 @@ def _refresh(dataset: Any) -> None:
 
 
 def share_labels(dataset: Any) -> None:
-    """Make all data sets inside wrappers mean the same labels.
+    """Give the labels of all data sets inside wrappers the same meaning.
 
-    Labels of COCO files follow names: a data set whose classes were not given
-    is numbered as another one is.
+    A COCO data set without classes in its config can be renumbered. It takes
+    the order of the first data set with classes in its config, or of the
+    first data set.
 
     Raises:
-        ValueError: Data sets name different classes, were given them in
-            different orders, read label maps differently, or only some of
-            them are checked.
+        ValueError: If data sets have different class names, have them in
+            different orders in the config, read label maps differently, or
+            only some of them are checked.
     """
     inner = inner_datasets(dataset)
     if inner == [dataset]:
         return
     _check_kinds(inner)
     fixed = [data for data in inner if getattr(data, 'classes_given', True)]
-    leader = fixed[0] if fixed else inner[0]
-    classes = list(leader.metainfo.get('classes') or ())
+    reference = fixed[0] if fixed else inner[0]
+    classes = list(reference.metainfo.get('classes') or ())
     for other in inner:
-        _compare(leader, other)
+        _compare(reference, other)
         names = list(other.metainfo.get('classes') or ())
         if names != classes:
             print_log(
                 f'{_source(other)} lists its categories as {names}; they are '
-                f'numbered as in {_source(leader)}: {classes}',
+                f'numbered as in {_source(reference)}: {classes}',
                 'current',
             )
     number_labels(dataset, classes)
 
 
 def _check_kinds(inner: Sequence[Any]) -> None:
-    """Raise if only some of several data sets are checked."""
+    """Raise a ValueError if only some of the data sets are checked."""
     kinds = {'Checked' in type(data).__name__: data for data in inner}
     if len(kinds) > 1:
         raise ValueError(
@@ -136,44 +142,49 @@ def _check_kinds(inner: Sequence[Any]) -> None:
         )
 
 
-def _compare(leader: Any, other: Any) -> None:
-    """Raise unless a data set can be numbered as another one is."""
+def _compare(reference: Any, other: Any) -> None:
+    """Raise a ValueError unless `other` can be numbered as `reference` is."""
     classes, names = (
-        list(data.metainfo.get('classes') or ()) for data in (leader, other)
+        list(data.metainfo.get('classes') or ()) for data in (reference, other)
     )
     if {*names} != {*classes}:
         raise ValueError(
-            f'{_source(leader)} and {_source(other)} name different classes: '
+            f'{_source(reference)} and {_source(other)} name different '
+            'classes: '
             f'only in the first {[n for n in classes if n not in names]}, '
             f'only in the second {[n for n in names if n not in classes]}. '
             'Set metainfo=dict(classes=[...]) in both to the same names'
         )
     if names != classes and getattr(other, 'classes_given', True):
         raise ValueError(
-            f'classes are in different orders: {_source(leader)} {classes}, '
+            'classes are in different orders: '
+            f'{_source(reference)} {classes}, '
             f'{_source(other)} {names}. Label 0 must mean one class: set '
             'metainfo=dict(classes=[...]) to the same list in both'
         )
     for key in ('reduce_zero_label', 'ignore_index', 'label_map'):
-        first, second = (getattr(data, key, None) for data in (leader, other))
+        first, second = (
+            getattr(data, key, None) for data in (reference, other)
+        )
         if first != second:
             raise ValueError(
-                f'{_source(leader)} has {key}={first}, {_source(other)} '
-                f'{key}={second}: all label maps of a run must mean the same'
+                f'{_source(reference)} has {key}={first}, {_source(other)} '
+                f'{key}={second}: all label maps of a run must mean the same, '
+                f'so set one {key} for all'
             )
 
 
 def _steps(pipeline: Any) -> Sequence[Any]:
-    """Return the transforms of a pipeline, composed or not."""
+    """Return the transforms of a pipeline, a Compose or a list."""
     return getattr(pipeline, 'transforms', pipeline) or ()
 
 
 def check_mixing(dataset: Any) -> None:
-    """Raise if images are mixed by transforms that forget their masks.
+    """Check that transforms that combine images also combine their masks.
 
     Raises:
-        ValueError: A pipeline loads masks, or label maps of a semantic
-            branch, and combines images by a transform without them.
+        ValueError: If a pipeline loads masks, or label maps of a semantic
+            branch, and has a transform that leaves them unchanged.
     """
     steps = [
         step
@@ -186,8 +197,7 @@ def check_mixing(dataset: Any) -> None:
             'masks',
             WITHOUT_MASKS,
             'use CachedMosaic and CachedMixUp, or CopyPaste, which combine '
-            'masks '
-            'too, or',
+            'masks too, or ',
         ),
         ('with_seg', 'label maps', WITHOUT_MAPS, ''),
     ):
@@ -205,7 +215,5 @@ def check_mixing(dataset: Any) -> None:
             raise ValueError(
                 f'the training pipeline loads {what} ({switch}=True), which '
                 f'{" and ".join(dict.fromkeys(names))} would leave behind: '
-                f'{remedy} leave {"it" if len(names) == 1 else "them"} out'.replace(  # noqa: E501
-                    '  ', ' '
-                )
+                f'{remedy}leave {"it" if len(names) == 1 else "them"} out'
             )

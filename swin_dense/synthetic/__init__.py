@@ -1,1 +1,1 @@
-"""Generated data sets: scenes of shapes, and clips of their motions."""
+"""Generate data sets: images of shapes, and clips of moving shapes."""

@@ -1,8 +1,7 @@
-"""Drawing one image of overlapping, textured, shaded shapes.
+"""Draw one image of overlapping, textured, shaded shapes.
 
-Every shape comes with the exact mask of what is visible of it. H and W are
-the height and width of the image in pixels; K counts its shapes, in drawing
-order.
+Every shape has the exact mask of its visible part. H and W are the height and
+width of the image in pixels; K is the number of its shapes, in drawing order.
 """
 
 import colorsys
@@ -12,14 +11,17 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# A shape that would leave less than this share of another one visible is
-# placed again, so that no pixel of a shape goes without its annotation.
+# A shape that would leave less than this share of another shape visible is
+# placed again: nearly hidden shapes would have no useful annotation.
 MIN_VISIBLE = 0.15
 SUBPIXEL_BITS = 4
 
 
 def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
-    """Corners of a polygon in the unit circle, odd ones at radius `inner`."""
+    """Return the corners `(corners, 2)` of a polygon in the unit circle.
+
+    Every second corner is at radius `inner`.
+    """
     angle = 2 * np.pi * np.arange(corners) / corners
     radius = np.where(np.arange(corners) % 2, inner, 1.0)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
@@ -37,7 +39,11 @@ SHAPES: dict[str, np.ndarray] = {
 
 
 def rotation_matrix(angle: float) -> np.ndarray:
-    """Matrix `(2, 2)` that turns row vectors by `angle` in radians."""
+    """Return the matrix `(2, 2)` that rotates row vectors.
+
+    Args:
+        angle: Angle in radians.
+    """
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, s], [-s, c]], np.float32)
 
@@ -45,8 +51,16 @@ def rotation_matrix(angle: float) -> np.ndarray:
 def smooth_field(
     rng: np.random.Generator, size: tuple[int, int], cell: float
 ) -> np.ndarray:
-    """Smooth random field `(H, W, 3)` of about unit variance; `cell` is the
-    size of its blobs in pixels."""
+    """Draw a smooth random field of about unit variance.
+
+    Args:
+        rng: Random generator.
+        size: H and W.
+        cell: Size of the blobs in pixels.
+
+    Returns:
+        The field `(H, W, 3)`, float32.
+    """
     height, width = size
     grid = rng.standard_normal(
         (math.ceil(height / cell) + 1, math.ceil(width / cell) + 1, 3),
@@ -56,7 +70,7 @@ def smooth_field(
 
 
 def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Coloured clouds at two scales, `(H, W, 3)` in 0 to 255."""
+    """Draw coloured clouds at two scales, `(H, W, 3)` in about 0 to 255."""
     colour = rng.uniform(0, 255, 3).astype(np.float32)
     coarse = smooth_field(rng, size, max(size) / 3)
     fine = smooth_field(rng, size, rng.uniform(4, 16))
@@ -64,8 +78,10 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, label: int, count: int) -> np.ndarray:
-    """A colour (blue, green, red) in 0 to 255 of the hues of one of `count`
-    classes."""
+    """Choose a colour (blue, green, red), 0 to 255, in the hues of a class.
+
+    Each of `count` classes has an equal range of hues.
+    """
     hue = (label + rng.uniform(0.1, 0.9)) / count
     red, green, blue = colorsys.hsv_to_rgb(hue, *rng.uniform(0.4, 1, 2))
     return 255 * np.array([blue, green, red])
@@ -78,10 +94,20 @@ def _surface(
     radius: float,
     paint: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Colours `(n, 3)` of the n pixels of a shape: paint of any colour unless
-    given, pattern, and light that falls off across it."""
+    """Return the colours of a shape: paint, pattern, and light from one side.
+
+    Args:
+        rng: Random generator.
+        mask: Pixels of the shape `(H, W)`, bool.
+        centre: Centre (x, y) in pixels.
+        radius: Circumradius in pixels.
+        paint: Colour (blue, green, red); any colour if None.
+
+    Returns:
+        A colour for each of the n pixels of the mask `(n, 3)`.
+    """
     y, x = np.nonzero(mask)
-    place = np.stack([x + 0.5, y + 0.5], 1) - centre
+    place = np.stack([x + 0.5, y + 0.5], 1) - centre  # (n, 2)
     place = (place / radius).astype(np.float32)
     turn, light = rng.uniform(0, 2 * np.pi, 2)
     waves = np.sin(rng.uniform(3, 12) * (place @ rotation_matrix(turn)))
@@ -105,12 +131,16 @@ def _place(
     corners: np.ndarray,
     radius: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mask `(H, W)` of one shape at a random place, its centre (x, y) and
-    circumradius in pixels."""
+    """Place a shape at random.
+
+    Returns:
+        Its mask `(H, W)`, its centre (x, y) and its circumradius in pixels.
+    """
     r = rng.uniform(*radius)
     centre = rng.uniform((0, 0), (size[1], size[0]))
     turn = rng.uniform(0, 2 * np.pi)
-    # OpenCV puts integers at pixel centres; `centre` counts from the corner.
+    # OpenCV's coordinates are integers at pixel centres, `centre` has them at
+    # pixel corners.
     points = centre - 0.5 + r * corners @ rotation_matrix(turn)
     mask = np.zeros(size, np.uint8)
     fixed = np.round(points * (1 << SUBPIXEL_BITS)).astype(np.int32)
@@ -128,28 +158,27 @@ def draw_image(
     ground: np.ndarray | None = None,
     hues: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw one image.
+    """Draw one image of shapes.
 
     Args:
-        rng: Source of every choice.
+        rng: Random generator.
         image_size: H and W.
         classes: Names of shapes, keys of `SHAPES`.
         num_shapes: Fewest and most shapes in an image that is not empty.
-            Crowded images may get fewer, see `MIN_VISIBLE`.
+            Crowded images may have fewer; see `MIN_VISIBLE`.
         radius: Smallest and largest circumradius in pixels.
         empty: Share of images without any shape.
-        ground: What the shapes are drawn on, `(H, W, 3)` in 0 to 255; by
-            default coloured clouds.
-        hues: Whether the shapes of a class have a range of hues of their
-            own, which backgrounds may have as well.
+        ground: Background `(H, W, 3)` in 0 to 255; coloured clouds if None.
+        hues: If True, each class of shapes has its own range of hues.
+            Backgrounds may have the same hues.
 
     Returns:
-        The image `(H, W, 3)` in BGR, uint8; the masks `(K, H, W)` of what is
-        visible of each shape, bool and disjoint; the labels `(K,)`, indices
-        into `classes`.
+        The image `(H, W, 3)` in BGR, uint8; the masks `(K, H, W)` of the
+        visible parts, bool and disjoint; the labels `(K,)`, indices into
+        `classes`.
     """
     canvas = background(rng, image_size) if ground is None else ground.copy()
-    wanted = rng.integers(num_shapes[0], num_shapes[1] + 1)
+    wanted = int(rng.integers(num_shapes[0], num_shapes[1] + 1))
     if rng.random() < empty:
         wanted = 0
     visible: list[np.ndarray] = []
@@ -175,10 +204,10 @@ def draw_image(
         labels.append(label)
         paint = _paint(rng, label, len(classes)) if hues else None
         canvas[mask] = _surface(rng, mask, centre, r, paint)
-    # A lens and a sensor: edges a pixel soft, noise on every pixel.
+    # As a camera would: edges one pixel soft, noise on every pixel.
     canvas = cv2.GaussianBlur(canvas, (3, 3), 0.6)
     noise = rng.standard_normal(canvas.shape, np.float32)
     canvas += np.float32(rng.uniform(4, 16)) * noise
     image = np.clip(np.round(canvas), 0, 255).astype(np.uint8)
-    masks = np.array(visible, bool).reshape(-1, *image_size)
+    masks = np.array(visible, bool).reshape(-1, *image_size)  # (K, H, W)
     return image, masks, np.array(labels, np.int64)

@@ -1,14 +1,16 @@
-"""Clips of one textured shape that moves; the class is the motion.
+"""Generate clips of one textured, moving shape; the class is the motion.
 
-A data set that everyone has: it is drawn, not downloaded. Shape, texture,
-background, place, size and speed are drawn at random for all classes alike,
-the shape always lighter than its background. Of two opposite motions one is
-the other played backwards, so no frame by itself tells which it is.
+The data set is drawn, so no download is needed. Shape, texture, background,
+place, size and speed are random and do not depend on the class; the shape is
+always lighter than its background. Opposite motions are each other's clips
+played backwards, so a single frame does not show the class.
 
-Each clip has its own random state, made of the seed, the name of its split
-and its index, so that clip 7 is the same whether 10 or 10 000 are asked for.
+Each clip has its own random generator, seeded with the seed, the name of the
+split and the index of the clip. Clip 7 is therefore the same in a data set of
+10 clips and in one of 10 000.
 
-T, H and W are the frames of a clip, and their height and width in pixels.
+T is the number of frames of a clip, H and W are their height and width in
+pixels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +26,12 @@ from swin_dense.synthetic.drawing import SHAPES, background, smooth_field
 from swin_dense.synthetic.generate_once import generate_once
 from swin_dense.synthetic.scenes import item_rng, write_manifest
 
-# Raised when the same parameters would draw other pixels.
+# Increment when a change of the code alters the pixels drawn for the same
+# parameters.
 VERSION = 1
 MANIFEST = 'motions.json'
 LIST = 'list.txt'
-# What a motion changes, and in which direction.
+# The quantity that each motion changes, and the direction of the change.
 MOTIONS: dict[str, tuple[str, int]] = {
     'left': ('x', -1),
     'right': ('x', 1),
@@ -40,15 +43,19 @@ MOTIONS: dict[str, tuple[str, int]] = {
     'counterclockwise': ('angle', -1),
 }
 """The classes, in the order of their labels."""
-# A circle does not show that it turns as well as the others.
+# The rotation of a circle shows in its texture only.
 TURNING = [name for name in SHAPES if name != 'circle']
-# Least and most over a whole clip: shares of the side, the logarithm of a
-# factor, radians.
+# Smallest and largest change over a whole clip: x and y in shares of the
+# side, size as the logarithm of a factor, angle in radians.
 EXTENT = dict(x=(0.45, 0.7), y=(0.45, 0.7), size=(0.7, 1.1), angle=(2.0, 4.0))
 
 
 def _sprite(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Colours `(64, 64, 3)` of a shape of radius 28, and its mask."""
+    """Draw a shape with a radius of 28 pixels.
+
+    Returns:
+        Its colours `(64, 64, 3)` and its mask `(64, 64)`, both float32.
+    """
     colours = rng.uniform(150, 250, 3) + rng.uniform(15, 30) * smooth_field(
         rng, (64, 64), rng.uniform(6, 12)
     )
@@ -67,9 +74,9 @@ def draw_motion(
     """Draw the frames of one clip.
 
     Args:
-        rng: Source of every choice.
+        rng: Random generator.
         motion: A key of `MOTIONS`.
-        num_frames: T.
+        num_frames: Number of frames T.
         image_size: H and W.
 
     Yields:
@@ -78,7 +85,7 @@ def draw_motion(
     what, direction = MOTIONS[motion]
     side = (image_size, image_size)
     scene = background(rng, side)
-    # Darker than any shape, so that few clips teach what to follow.
+    # Darker than any shape: a model then learns from few clips.
     scene = rng.uniform(30, 80) + 0.4 * (scene - scene.mean())
     colours, mask = _sprite(rng)
     middle = dict(
@@ -94,7 +101,7 @@ def draw_motion(
     for phase in np.linspace(-0.5, 0.5, num_frames):
         now = {**middle, what: middle[what] + extent * phase}
         size = np.exp(now['size'])
-        # Rows point down, so a growing angle turns clockwise.
+        # The y axis points down, so a growing angle turns clockwise.
         cos, sin = size * np.cos(now['angle']), size * np.sin(now['angle'])
         place = np.array(
             [
@@ -120,22 +127,23 @@ def motion_parameters(
     classes: Sequence[str] = tuple(MOTIONS),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All that decides what the clips of a split look like.
+    """Return all parameters of the clips of a split.
 
     Args:
-        num_clips: How many; the classes take turns.
+        num_clips: Number of clips; label i % C belongs to clip i, for C
+            classes.
         image_size: Height and width in pixels.
-        num_frames: Frames of a clip.
+        num_frames: Number of frames of a clip.
         fps: Frames per second.
-        classes: Keys of `MOTIONS`, in the order of the labels.
-        seed: Everything random follows from it.
+        classes: Keys of `MOTIONS`, in label order.
+        seed: Seed of all random numbers.
 
     Returns:
-        The parameters as JSON keeps them, so that they can be compared with
-        those of an earlier run.
+        The parameters in types of JSON, to be compared with those in the
+        manifest of an earlier run.
 
     Raises:
-        ValueError: A parameter is impossible.
+        ValueError: If a parameter is out of range.
     """
     unknown = [name for name in classes if name not in MOTIONS]
     if unknown or not classes:
@@ -146,8 +154,8 @@ def motion_parameters(
     if image_size < 16 or image_size % 2 or num_frames < 2 or fps <= 0:
         raise ValueError(
             f'image_size={image_size}, num_frames={num_frames}, fps={fps}: '
-            'an even size of at least 16 pixels, at least 2 frames, and a '
-            'rate above 0'
+            'expected an even size of at least 16 pixels, at least 2 frames, '
+            'and a rate above 0'
         )
     if num_clips < 1:
         raise ValueError(f'num_clips={num_clips} must be at least 1')
@@ -163,7 +171,7 @@ def motion_parameters(
 
 
 def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
-    """Write the clips of a split and their list."""
+    """Write the clips of a split, their list and the manifest."""
     lines = []
     for index in range(parameters['num_clips']):
         label = index % len(parameters['classes'])
@@ -177,31 +185,35 @@ def _draw(split: str, parameters: dict[str, Any], folder: Path) -> None:
         write_video(folder / name, frames, parameters['fps'])
         lines.append(f'{name} {label}\n')
     (folder / LIST).write_text(''.join(lines))
-    write_manifest(folder / MANIFEST, parameters)
+    write_manifest(
+        folder / MANIFEST,
+        parameters,
+        description='Clips of moving shapes drawn by swin_dense',
+    )
 
 
 def generate_motions(
     root: str | Path, splits: Mapping[str, int], **parameters: Any
 ) -> None:
-    """Draw a data set in Kinetics' list format, or reuse what is there.
+    """Generate a data set in the list format of Kinetics, or reuse it.
 
     ```
     root/train/00000001.mp4 ...
     root/train/list.txt
     ```
 
-    An interrupted run leaves nothing half done, and of two processes that
-    draw at once one is kept; see `generate_once`.
+    A split is complete or absent, also after an interruption; see
+    `generate_once`.
 
     Args:
-        root: Where the data set lives.
+        root: Folder of the data set.
         splits: Number of clips by name of the split, such as
             `{'train': 800, 'val': 200}`.
         parameters: Arguments of `motion_parameters`, such as `image_size`.
 
     Raises:
-        ValueError: A parameter is impossible, or the folder of a split holds
-            data made with other parameters.
+        ValueError: If a parameter is out of range, or the folder of a split
+            was generated with other parameters.
     """
     for split, num_clips in splits.items():
         wanted = motion_parameters(num_clips, **parameters)

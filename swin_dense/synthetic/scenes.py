@@ -1,12 +1,13 @@
-"""Scenes of overlapping shapes, drawn into a folder one image at a time.
+"""Draw scenes of overlapping shapes into a folder, image by image.
 
-A data set that everyone has: it is drawn, not downloaded. Every image shows
-textured, shaded shapes that hide one another over a textured, noisy
-background; some images are empty. Each image has its own random state, made
-of the seed, the name of its split and its index, so that image 7 is the same
-whether 10 or 10 000 images are asked for.
+The data set is drawn, so no download is needed. An image shows textured,
+shaded shapes that partly hide each other over a textured, noisy background;
+some images are empty. Each image has its own random generator, seeded with
+the seed, the name of the split and the index of the image. Image 7 is
+therefore the same in a data set of 10 images and in one of 10 000.
 
-H and W are the height and width of an image in pixels; K counts its shapes.
+H and W are the height and width of an image in pixels, K is the number of its
+shapes.
 """
 
 import json
@@ -21,7 +22,8 @@ import numpy as np
 from swin_dense.synthetic.drawing import SHAPES, draw_image
 from swin_dense.synthetic.textures import TEXTURES, draw_ground
 
-# Raised when the same parameters would draw other pixels.
+# Increment when a change of the code alters the pixels drawn for the same
+# parameters.
 VERSION = 1
 
 
@@ -38,31 +40,30 @@ def scene_parameters(
     image_format: str = 'jpg',
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All that decides what the images of a split look like.
+    """Return all parameters of the images of a split.
 
     Args:
-        num_images: How many.
+        num_images: Number of images.
         image_size: Height and width in pixels, or one number for both.
-        classes: Names of shapes, keys of `SHAPES`, in the order of the
-            labels.
+        classes: Names of shapes, keys of `SHAPES`, in label order.
         num_shapes: Fewest and most shapes in an image that is not empty.
         radius: Smallest and largest circumradius in pixels.
         empty: Share of images without any shape.
-        textures: Names of textures, keys of `TEXTURES`, that backgrounds are
-            made of in regions, in the order of the classes of stuff. Without
-            any, backgrounds are clouds and no class.
-        hues: Whether the shapes of a class have a range of hues of their
-            own, which backgrounds may have as well. Otherwise nothing but
-            its outline tells the class of a shape.
+        textures: Names of textures, keys of `TEXTURES`. A background then has
+            regions of these textures, which are the stuff classes in this
+            order. By default backgrounds are clouds, which are no class.
+        hues: If True, each class of shapes has its own range of hues, and
+            backgrounds may have the same hues. Otherwise only the outline
+            shows the class of a shape.
         image_format: 'jpg' or 'png'.
-        seed: Everything random follows from it.
+        seed: Seed of all random numbers.
 
     Returns:
-        The parameters as JSON keeps them, so that they can be compared with
-        those of an earlier run.
+        The parameters in types of JSON, to be compared with those in the
+        manifest of an earlier run.
 
     Raises:
-        ValueError: A parameter is impossible.
+        ValueError: If a parameter is out of range.
     """
     if isinstance(image_size, int):
         image_size = (image_size, image_size)
@@ -86,7 +87,7 @@ def scene_parameters(
 
 
 def _check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise a ValueError that names the first parameter that cannot be."""
+    """Raise a ValueError for the first parameter that is out of range."""
     unknown = [name for name in parameters['classes'] if name not in SHAPES]
     if unknown or not parameters['classes']:
         raise ValueError(
@@ -103,12 +104,13 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
         if not 0 < low <= high:
             raise ValueError(
                 f'{key}={parameters[key]} must be (smallest, '
-                'largest), both above 0'
+                'largest) with 0 < smallest <= largest'
             )
     if parameters['num_images'] < 1 or min(parameters['image_size']) < 8:
         raise ValueError(
             f'num_images={parameters["num_images"]}, image_size='
-            f'{parameters["image_size"]}: at least 1 image of 8x8 pixels'
+            f'{parameters["image_size"]}: expected at least 1 image of at '
+            'least 8x8 pixels'
         )
     if parameters['image_format'] not in ('jpg', 'png'):
         raise ValueError(
@@ -118,19 +120,31 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
 
 
 def item_rng(split: str, index: int, seed: int) -> np.random.Generator:
-    """Random state of an image or clip."""
+    """Return the random generator of an image or clip.
+
+    Args:
+        split: Name of the split.
+        index: Index of the image or clip in the split.
+        seed: Seed of the data set.
+    """
     return np.random.default_rng([seed, zlib.crc32(split.encode()), index])
 
 
 def draw_scenes(
     folder: Path, split: str, parameters: dict[str, Any]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Write the images of a split into `folder`.
+    """Write the images of a split into a folder.
+
+    Args:
+        folder: An existing folder.
+        split: Name of the split.
+        parameters: The result of `scene_parameters`.
 
     Yields:
-        Name, masks `(K, H, W)` and labels `(K,)` of each, once it is written,
-        and the texture of its background at each pixel `(H, W)`, an index
-        into `textures`, or None where there are none.
+        For each image, after it is written: its file name, the masks
+        `(K, H, W)` and labels `(K,)` of its shapes, and the texture of its
+        background at each pixel `(H, W)`, an index into `textures`, or None
+        if there are no textures.
     """
     size = tuple(parameters['image_size'])
     textures = parameters.get('textures')
@@ -155,7 +169,11 @@ def draw_scenes(
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an image, or raise an OSError."""
+    """Write an image; the suffix of the path decides the format.
+
+    Raises:
+        OSError: If OpenCV cannot write it.
+    """
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == '.jpg' else []
     if not cv2.imwrite(str(path), image, quality):
         raise OSError(
@@ -165,11 +183,19 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def write_manifest(
-    path: Path, parameters: dict[str, Any], **content: Any
+    path: Path,
+    parameters: dict[str, Any],
+    description: str = 'Shapes drawn by swin_dense',
+    **content: Any,
 ) -> None:
-    """Write a JSON file that tells, among its content, what was drawn."""
-    info = dict(
-        description='Shapes drawn by swin_dense', parameters=parameters
-    )
+    """Write a JSON file with the parameters of generated data.
+
+    Args:
+        path: The file.
+        parameters: Stored under `info.parameters`; see `generate_once`.
+        description: Stored under `info.description`.
+        content: Other entries of the JSON object.
+    """
+    info = dict(description=description, parameters=parameters)
     with open(path, 'w') as file:
         json.dump(dict(info=info, **content), file)

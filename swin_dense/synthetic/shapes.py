@@ -1,6 +1,6 @@
-"""Images of overlapping shapes with exact masks, in COCO's or ADE20K's layout.
+"""Generate images of shapes with exact masks, in COCO's or ADE20K's layout.
 
-What they show is described in `swin_dense.synthetic.scenes`.
+`swin_dense.synthetic.scenes` describes the images.
 
 H and W are the height and width of an image in pixels.
 """
@@ -29,17 +29,24 @@ BACKGROUND = 'background'
 
 
 def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
-    """Write a mask `(H, W)` as a COCO segmentation that decodes to itself.
+    """Encode a mask as a COCO segmentation that decodes to the same mask.
 
-    One part without holes becomes a polygon that runs along the edges of its
-    pixels; anything else, or everything if `rle`, becomes compressed RLE.
+    Args:
+        mask: The mask `(H, W)`.
+        rle: If True, encode every mask as RLE. Otherwise a mask in one part
+            without holes becomes a polygon along the edges of its pixels.
+
+    Returns:
+        The polygon as a list of one ring `[x, y, x, y, ...]` in pixels, or a
+        compressed RLE with `size` [H, W] and `counts`.
     """
     from pycocotools import mask as mask_api
 
     code = mask_api.encode(np.asfortranarray(mask, np.uint8))
     if not rle:
-        # In a picture three times as large, the first and the last third of
-        # a border pixel tell which corner of it the contour passes.
+        # OpenCV's contours run through pixel centres. At three times the size
+        # the contour of a border pixel runs through its outer third, so that
+        # rounding (coordinate + 1) / 3 gives the corner of the pixel.
         large = cv2.resize(
             mask.astype(np.uint8),
             None,
@@ -51,7 +58,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
             large, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
         )
         if len(contours) == 1:
-            ring = (contours[0].reshape(-1, 2) + 1) // 3
+            ring = (contours[0].reshape(-1, 2) + 1) // 3  # (points, 2)
             ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
             polygon = [ring.ravel().tolist()]
             drawn = mask_api.merge(mask_api.frPyObjects(polygon, *mask.shape))
@@ -64,7 +71,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
 
 
 def _annotation(mask: np.ndarray, label: int, rle: bool) -> dict[str, Any]:
-    """COCO annotation of one mask, without its ids."""
+    """Return the COCO annotation of a mask, without ids."""
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     return dict(
         category_id=label + 1,
@@ -81,14 +88,16 @@ def _draw_coco(
     folder: Path,
     maps: Path | None = None,
 ) -> None:
-    """Write the images of a split and its JSON into `folder`.
+    """Write the images and the annotation file of a split into `folder`.
 
-    In label maps, shapes come first and textures after them.
+    With textures, label maps are written into `maps`. Their values are the
+    shapes, followed by the textures.
     """
     height, width = parameters['image_size']
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for name, masks, labels, ground in draw_scenes(folder, split, parameters):
-        if maps:
+        if maps and ground is not None:
             label_map = ground + np.uint8(len(parameters['classes']))
             _write_map(maps / name, label_map, masks, labels)
         images.append(
@@ -122,7 +131,7 @@ def _draw_coco(
 def _write_map(
     path: Path, label_map: np.ndarray, masks: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Write a label map of a background with shapes on it, as PNG."""
+    """Draw shapes into a label map `(H, W)`, in place, and write it as PNG."""
     for mask, label in zip(masks, labels):
         label_map[mask] = label
     write_image(path.with_suffix('.png'), label_map)
@@ -131,7 +140,7 @@ def _write_map(
 def _draw_ade(
     split: str, parameters: dict[str, Any], images: Path, maps: Path
 ) -> None:
-    """Write the images of a split into one folder, label maps into another."""
+    """Write the images of a split and their label maps into two folders."""
     for name, masks, labels, _ in draw_scenes(images, split, parameters):
         label_map = np.zeros(parameters['image_size'], np.uint8)
         _write_map(maps / name, label_map, masks, labels + 1)
@@ -146,7 +155,7 @@ def generate_coco(
     rle: bool = False,
     **scene: Any,
 ) -> dict[str, Path]:
-    """Draw a data set in COCO's layout, or reuse the one that is there.
+    """Generate a data set in COCO's layout, or reuse it.
 
     ```
     root/train2017/000000000001.jpg ...
@@ -154,26 +163,26 @@ def generate_coco(
     root/stuffthingmaps/train2017/000000000001.png ...
     ```
 
-    The label maps are there if the scene has `textures`: their values are the
-    shapes, in the order of the classes, then the textures.
+    Label maps are written if the scene has `textures`. Their values are the
+    shapes in the order of the classes, followed by the textures.
 
-    An interrupted run leaves nothing half done, and of two processes that
-    draw at once one is kept; see `generate_once`.
+    A split is complete or absent, also after an interruption; see
+    `generate_once`.
 
     Args:
-        root: Where the data set lives.
+        root: Folder of the data set.
         splits: Number of images by name of the split, such as
             `{'train2017': 256, 'val2017': 64}`.
-        rle: Write every mask as RLE. Otherwise masks in one piece are
-            polygons, and those that something cuts in parts are RLE.
+        rle: If True, every mask is an RLE. Otherwise a mask in one part is a
+            polygon, and a mask in several parts an RLE.
         scene: Arguments of `scene_parameters`, such as `image_size`.
 
     Returns:
         The annotation file of each split.
 
     Raises:
-        ValueError: A parameter is impossible, or the folder of a split holds
-            data made with other parameters.
+        ValueError: If a parameter is out of range, or the folder of a split
+            was generated with other parameters.
     """
     root = Path(root)
     files = {}
@@ -197,7 +206,7 @@ def generate_coco(
 def generate_ade(
     root: str | Path, splits: Mapping[str, int], **scene: Any
 ) -> None:
-    """Draw a data set in ADE20K's layout, or reuse the one that is there.
+    """Generate a data set in ADE20K's layout, or reuse it.
 
     ```
     root/images/training/000000000001.jpg ...
@@ -208,14 +217,14 @@ def generate_ade(
     background, a class like any other, and n is the n-th shape.
 
     Args:
-        root: Where the data set lives.
+        root: Folder of the data set.
         splits: Number of images by name of the split, such as
             `{'training': 256, 'validation': 64}`.
         scene: Arguments of `scene_parameters`, such as `image_size`.
 
     Raises:
-        ValueError: A parameter is impossible, or the folder of a split holds
-            data made with other parameters.
+        ValueError: If a parameter is out of range, or the folder of a split
+            was generated with other parameters.
     """
     for split, num_images in splits.items():
         parameters = scene_parameters(num_images, **scene)
@@ -229,9 +238,9 @@ def generate_ade(
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file atomically, unless the same bytes are there."""
+    """Copy a file atomically, unless the target has the same content."""
     if target.exists() and target.read_bytes() == source.read_bytes():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as partial:
-        shutil.copyfile(source, partial)
+    with replacing(target) as partial_file:
+        shutil.copyfile(source, partial_file)

@@ -1,4 +1,4 @@
-"""Backgrounds of several textures, each a class of stuff.
+"""Draw backgrounds of several textures, each of which is a stuff class.
 
 H and W are the height and width of an image in pixels.
 """
@@ -18,7 +18,7 @@ MOST_REGIONS = 3
 
 
 def _places(rng: np.random.Generator, size: _Size) -> np.ndarray:
-    """Coordinates `(2, H, W)` in pixels, turned by a random angle."""
+    """Return coordinates `(2, H, W)` in pixels, rotated by a random angle."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     matrix = rotation_matrix(rng.uniform(0, 2 * np.pi))
     return np.stack(
@@ -26,24 +26,31 @@ def _places(rng: np.random.Generator, size: _Size) -> np.ndarray:
             x * matrix[0, 0] + y * matrix[1, 0],
             x * matrix[0, 1] + y * matrix[1, 1],
         ]
-    )
+    )  # (2, H, W)
 
 
 def _painted(rng: np.random.Generator, pattern: np.ndarray) -> np.ndarray:
-    """Colours `(H, W, 3)` around a random one, by a pattern `(H, W)` in
-    -1 to 1."""
+    """Paint a pattern in shades of a random colour.
+
+    Args:
+        rng: Random generator.
+        pattern: Values in -1 to 1, `(H, W)`.
+
+    Returns:
+        Colours `(H, W, 3)`.
+    """
     paint = rng.uniform(40, 215, 3).astype(np.float32)
     contrast = rng.uniform(15, 40, 3).astype(np.float32)
     return paint + pattern[..., None] * contrast * rng.choice([-1, 1], 3)
 
 
 def _sand(rng: np.random.Generator, size: _Size) -> np.ndarray:
-    """Grains of a pixel or two."""
+    """Draw grains of one or two pixels `(H, W, 3)`."""
     return _painted(rng, np.tanh(smooth_field(rng, size, 1.5)[..., 0]))
 
 
 def _waves(rng: np.random.Generator, size: _Size) -> np.ndarray:
-    """Bent stripes."""
+    """Draw bent stripes `(H, W, 3)`."""
     bends = 4 * smooth_field(rng, size, 24)[..., 0]
     length = rng.uniform(6, 12)
     return _painted(
@@ -52,7 +59,10 @@ def _waves(rng: np.random.Generator, size: _Size) -> np.ndarray:
 
 
 def _bricks(rng: np.random.Generator, size: _Size) -> np.ndarray:
-    """Rows of bricks with light joints, each row shifted by half a brick."""
+    """Draw bricks with light joints `(H, W, 3)`.
+
+    Each row is shifted by half a brick.
+    """
     height = rng.uniform(6, 12)
     x, y = _places(rng, size) / height
     row = np.floor(y)
@@ -66,22 +76,22 @@ TEXTURES: dict[str, Callable[[np.random.Generator, _Size], np.ndarray]] = {
     'waves': _waves,
     'bricks': _bricks,
 }
-"""Function that draws `(H, W, 3)` in about 0 to 255, by name of the texture."""
+"""Functions that draw a texture `(H, W, 3)` in about 0 to 255, by its name."""
 
 
 def draw_ground(
     rng: np.random.Generator, size: _Size, textures: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one to three regions with soft outlines, of a texture each.
+    """Draw a background of one to three regions, each with its own texture.
 
     Args:
-        rng: Source of every choice.
+        rng: Random generator.
         size: H and W.
-        textures: Names, keys of `TEXTURES`.
+        textures: Names of textures, keys of `TEXTURES`.
 
     Returns:
-        The picture `(H, W, 3)`, float32 in about 0 to 255, and for each pixel
-        `(H, W)` the index of its texture in `textures`, uint8.
+        The background `(H, W, 3)`, float32 in about 0 to 255, and the texture
+        of each pixel `(H, W)`, an index into `textures`, uint8.
     """
     count = rng.integers(1, min(MOST_REGIONS, len(textures)) + 1)
     chosen = rng.choice(len(textures), count, replace=False)

@@ -59,10 +59,10 @@ def check_video(
     found = VideoFinding(path)
     try:
         with Video(path, decoders) as video:
-            if video.num_frames < COMPLETE * (video.announced or 0):
+            if video.num_frames < COMPLETE * (video.header_frame_count or 0):
                 found.problem = (
                     f'ends early: {video.num_frames} of '
-                    f'{video.announced} frames are there'
+                    f'{video.header_frame_count} frames are there'
                 )
             last = video.num_frames - 1
             picture = video.frames([0, last // 2, last])[0]

@@ -163,7 +163,7 @@ def test_colours_are_red_green_blue(clip):
 
 def test_frames_beyond_the_clip(clip):
     with pytest.raises(
-        VideoError, match='has the frames 0 to 59; asked for are -1 to 60'
+        VideoError, match='has the frames 0 to 59; requested are -1 to 60'
     ):
         Video(clip, ['pyav']).frames([-1, 60])
 
@@ -200,7 +200,7 @@ def test_a_file_without_video(tmp_path):
         )
         frame.rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(VideoError, match='sound.wav holds no video'):
+    with pytest.raises(VideoError, match='sound.wav has no video stream'):
         Video(path, ['pyav'])
 
 
@@ -244,7 +244,7 @@ def test_another_decoder_decodes_what_one_cannot(clip, monkeypatch, logged):
         assert video.decoder == 'pyav'
         assert numbers(video, [30]) == [30]
         assert video.decoder == 'opencv'
-    assert 'breaks off; opencv goes on in place of pyav' in logged.text
+    assert 'breaks off; opencv is used instead of pyav' in logged.text
     monkeypatch.setattr(OpenCVDecoder, '_read', fail)
     with pytest.raises(
         VideoError,

@@ -69,5 +69,5 @@ def test_frames_of_too_many_pixels(tmp_path, monkeypatch, name):
 def test_a_codec_that_nobody_knows(tmp_path):
     path = Path(write_clip(tmp_path / 'x.mp4', 3))
     path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
-    with pytest.raises(VideoError, match='of a codec that PyAV does not know'):
+    with pytest.raises(VideoError, match='has a codec that PyAV does not know'):
         Video(path)

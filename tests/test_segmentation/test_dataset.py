@@ -297,7 +297,7 @@ def test_shapes_draw_themselves(tmp_path):
         ),
         (
             ['background', 'square', 'circle', 'triangle'],
-            'was drawn with .*leave them out of metainfo',
+            'was drawn with .*leave classes out of metainfo',
         ),
         (['circle', 'square', 'triangle'], 'was drawn with'),
     ],

@@ -115,7 +115,7 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
         again = tmp_path / 'again' / 'train' / name
         assert again.read_bytes() == (folder / name).read_bytes()
     with pytest.raises(
-        ValueError, match='was generated with seed=0; asked for is seed=1'
+        ValueError, match='was generated with seed=0; requested is seed=1'
     ):
         generate_motions(
             tmp_path, {'train': 9}, image_size=64, num_frames=8, seed=1

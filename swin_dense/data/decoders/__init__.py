@@ -1,4 +1,4 @@
-"""Decoders of clips: PyAV, OpenCV, decord, or a folder of images."""
+"""Decoders of clips: PyAV, OpenCV, decord, and folders of images."""
 
 from swin_dense.data.decoders.base import Decoder
 from swin_dense.data.decoders.decord import DecordDecoder
@@ -9,4 +9,4 @@ DECODERS: dict[str, type[Decoder]] = {
     decoder.name: decoder
     for decoder in (PyAVDecoder, OpenCVDecoder, DecordDecoder)
 }
-"""By name, the best first."""
+"""Decoders of video files by name, the best first."""

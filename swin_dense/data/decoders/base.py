@@ -1,8 +1,8 @@
-"""Frames of one clip, whatever reads them.
+"""The interface of all decoders.
 
-Frame n of a clip is the n-th picture that is shown, counted from 0, whatever
-the file says of its length. Frames are `(H, W, 3)` arrays in RGB, uint8,
-turned upright where the file says how it was held (not by decord).
+Frame n of a clip is the n-th picture that is shown, counted from 0; the
+length in the file's header plays no part. A frame is an array `(H, W, 3)` in
+RGB, uint8, turned upright if the file stores a rotation (decord ignores it).
 
 H and W are the height and width of a frame in pixels.
 """
@@ -13,26 +13,30 @@ import numpy as np
 
 from swin_dense.data.image_files import VARIABLE, max_pixels, pixel_problem
 
-# Of the largest images: 32 frames of 8K may be decoded at a time.
+# Frames of one call may have this many times `max_pixels()` pixels together:
+# enough for 32 frames in 8K.
 FRAMES_AT_ONCE = 6
 
 
 class VideoError(ValueError):
-    """A clip cannot be read; the message names the file and says why."""
+    """A clip cannot be read; the message gives the file and the reason."""
 
 
 class Decoder:
-    """Frames of one clip.
+    """Base class of decoders: opens a clip and returns its frames.
+
+    Args:
+        path: The video file, or the folder of frames.
+        num_threads: Threads of the library; 0 lets it choose.
 
     Attributes:
-        path: The file, or the folder of frames.
-        num_frames: How many there are.
-        fps: Frames per second on average; None if nothing says so.
-        announced: How many frames the header of the file says there are, if
-            it does.
+        num_frames: Number of frames that can be decoded.
+        fps: Mean frames per second; None if the file does not say.
+        header_frame_count: Number of frames in the file's header; None if it
+            has none.
 
     Raises:
-        VideoError: The clip cannot be opened, or has no frames.
+        VideoError: If the clip cannot be opened, or has no frames.
     """
 
     name = ''
@@ -41,33 +45,39 @@ class Decoder:
         self.path = str(path)
         self.num_threads = num_threads
         self.fps: float | None = None
-        self.announced: int | None = None
+        self.header_frame_count: int | None = None
         self.num_frames = self._open()
         if self.num_frames < 1:
             raise VideoError(f'{self.path} has no frames')
 
     @staticmethod
     def is_available() -> bool:
-        """Whether the library is installed."""
+        """Return True if the library is installed."""
         return True
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Frames in the order asked for, each an array of its own.
+        """Decode frames, each into a separate array.
+
+        Args:
+            indices: Frame numbers, counted from 0, in any order.
+
+        Returns:
+            A frame `(H, W, 3)` in RGB, uint8, for each index.
 
         Raises:
-            VideoError: A frame is not there or cannot be decoded, the frames
-                differ in size, or all together they are too large.
+            VideoError: If a frame does not exist or cannot be decoded, if
+                frames differ in size, or if they have too many pixels in all.
         """
         wanted = sorted({int(index) for index in indices})
         if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
             raise VideoError(
                 f'{self.path} has the frames 0 to {self.num_frames - 1}; '
-                f'asked for are {wanted[0]} to {wanted[-1]}'
+                f'requested are {wanted[0]} to {wanted[-1]}'
             )
-        found: dict[int, np.ndarray] = {}
+        decoded: dict[int, np.ndarray] = {}
         left = FRAMES_AT_ONCE * max_pixels()
         for index, frame in self._read(wanted) if wanted else ():
-            found[index] = frame
+            decoded[index] = frame
             left -= frame.shape[0] * frame.shape[1]
             if left < 0:
                 raise VideoError(
@@ -77,51 +87,53 @@ class Decoder:
                     f'decoded at a time, {FRAMES_AT_ONCE} times the limit '
                     f'that {VARIABLE} sets'
                 )
-        sizes = {frame.shape for frame in found.values()}
+        sizes = {frame.shape for frame in decoded.values()}
         if len(sizes) > 1:
             raise VideoError(
                 f'{self.path} changes its size: frames are '
                 f'{sorted(size[:2] for size in sizes)} (height, '
                 'width)'
             )
-        frames, given = [], set()
+        frames, used = [], set()
         for index in map(int, indices):
-            # Transforms that flip in place would flip a shared one twice.
-            again = index in given
-            frames.append(found[index].copy() if again else found[index])
-            given.add(index)
+            # A transform that flips in place would flip a shared frame twice.
+            again = index in used
+            frames.append(decoded[index].copy() if again else decoded[index])
+            used.add(index)
         return frames
 
     def times(self) -> np.ndarray | None:
-        """When each frame is shown, in seconds from the first `(n,)`.
+        """Return the time of each frame in seconds from the first `(n,)`.
 
-        None if nothing says so.
+        None if the file does not say.
         """
-        return self.fps and np.arange(self.num_frames) / self.fps
+        if not self.fps:
+            return None
+        return np.arange(self.num_frames) / self.fps
 
     def close(self) -> None:
         """Close the file."""
 
     def _open(self) -> int:
-        """Open the clip; the number of frames."""
+        """Open the clip and return the number of frames."""
         raise NotImplementedError
 
     def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and frame for each of the indices, which ascend."""
+        """Yield index and frame for each of the indices, which ascend."""
         raise NotImplementedError
 
-    def _check_size(self, width: int, height: int) -> None:
-        """Refuse a frame that is too large, before it is decoded.
+    def _check_size(self, width: float, height: float) -> None:
+        """Check the size of a frame in pixels, before it is decoded.
 
         Raises:
-            VideoError: If it has more than `max_pixels` pixels.
+            VideoError: If it has more than `max_pixels()` pixels.
         """
         problem = pixel_problem(int(width), int(height))
         if problem:
             raise VideoError(f'{self.path}: a frame {problem}')
 
     def _check_name(self) -> None:
-        """Refuse a name that libraries in C++ crash on.
+        """Check that the path is UTF-8; other names crash C++ libraries.
 
         Raises:
             VideoError: If it is not UTF-8.
@@ -136,6 +148,6 @@ class Decoder:
             ) from None
 
     def _fails(self, error: Exception) -> VideoError:
-        """What to raise when the library reports an error."""
+        """Return the exception to raise for an error of the library."""
         reason = getattr(error, 'strerror', None) or str(error) or repr(error)
         return VideoError(f'{self.path} cannot be decoded: {reason}')

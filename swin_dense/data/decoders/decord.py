@@ -1,4 +1,4 @@
-"""Frames by decord."""
+"""Decode frames with decord."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,17 @@ from swin_dense.data.decoders.base import Decoder
 
 
 class DecordDecoder(Decoder):
-    """Frames by decord, as it counts them.
+    """Decodes with decord, by decord's own frame numbers.
 
-    That is exact in MP4, MKV and WebM files. In MPEG streams it takes other
-    frames than those asked for, so it comes last.
+    These are exact in MP4, MKV and WebM files. In MPEG streams decord returns
+    other frames than requested, so it is the last decoder to be tried.
     """
 
     name = 'decord'
 
     @staticmethod
     def is_available() -> bool:
-        """Whether decord is installed and loads."""
+        """Return True if decord is installed and loads."""
         try:
             from decord import VideoReader  # noqa: F401
         except (ImportError, OSError, RuntimeError):

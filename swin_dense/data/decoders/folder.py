@@ -1,4 +1,4 @@
-"""Frames that are files of one folder."""
+"""Read frames from the image files of a folder."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,15 @@ from swin_dense.data.decoders.base import Decoder, VideoError
 from swin_dense.data.image_files import read_image
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-# What tools that extract optical flow put beside the frames.
+# Name prefix of the optical flow that extraction tools put beside the frames.
 FLOW = 'flow_'
 
 
 class FrameFolder(Decoder):
-    """Frames that are image files of one folder, in the order of their names.
+    """Reads frames from the image files of a folder, ordered by name.
 
-    Numbers in names count as numbers, so that 10 follows 9; images of optical
-    flow (`flow_*`) are left out.
+    Digits in names are compared as numbers, so that 10 follows 9. Images of
+    optical flow (`flow_*`) are left out.
     """
 
     name = 'folder'

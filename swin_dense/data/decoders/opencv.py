@@ -1,4 +1,4 @@
-"""Frames by OpenCV."""
+"""Decode frames with OpenCV."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from swin_dense.data.decoders.base import Decoder, VideoError
 
 
 class OpenCVDecoder(Decoder):
-    """Frames by OpenCV, counted from the start: its seeking is not exact."""
+    """Decodes with OpenCV, from the first frame on: its seek is not exact."""
 
     name = 'opencv'
 

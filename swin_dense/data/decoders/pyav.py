@@ -1,29 +1,31 @@
-"""Reading frames of a clip by PyAV."""
+"""Decode frames with PyAV."""
 
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from swin_dense.data.decoders.base import Decoder, VideoError
 
-# To seek forward costs about as much as to decode this many frames.
+# Seeking forward costs about as much as decoding this many frames.
 SEEK_BEYOND = 16
 
 
 class PyAVDecoder(Decoder):
-    """Frames by PyAV, found through the time stamps of all packets.
+    """Decodes with PyAV, which finds frames by their time stamps.
 
-    Reading starts at the last key frame before a wanted one. A file whose
-    stamps do not tell its frames apart is decoded from the start and counted.
+    Decoding starts at the last key frame before the requested frame. If time
+    stamps are missing or not unique, the file is decoded from the start and
+    its frames are counted.
     """
 
     name = 'pyav'
 
     @staticmethod
     def is_available() -> bool:
-        """Whether PyAV is installed, 15 or later."""
+        """Return True if PyAV 15 or later is installed."""
         try:
             from av import VideoFrame
         except ImportError:
@@ -34,47 +36,47 @@ class PyAVDecoder(Decoder):
         import av
         from av.video.reformatter import VideoReformatter
 
-        # From PyAV 19 on, `frame.to_ndarray(format=...)` goes through threads
-        # of the process. A process that is forked later lacks them and would
-        # wait for ever; what it makes itself works.
+        # From PyAV 19 on, `frame.to_ndarray(format=...)` uses threads of the
+        # process. A process forked later lacks them and would wait for ever;
+        # a reformatter that it creates itself works.
         self._reformatter = VideoReformatter()
         self._failure = av.FFmpegError
         self._damage = av.InvalidDataError
-        self._decoded: Iterator | None = None  # where reading has come to
-        self._position = -1  # the frame there
-        self._container = None
+        self._decoded: Iterator | None = None  # iterator that goes on there
+        self._position = -1  # index of the last frame that it gave
+        self._container: Any = None
         self._start()
         self._check_size(
             self._stream.codec_context.width, self._stream.codec_context.height
         )
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
-        self.announced = self._stream.frames or None
+        self.header_frame_count = self._stream.frames or None
         return self._list_packets()
 
     def _start(self) -> None:
-        """Open the file, anew if it is open: not all kinds can rewind."""
+        """Open the file, or open it again: not all formats can rewind."""
         import av
 
         if self._container is not None:
             self._container.close()
         try:
-            # In a relative name, what comes before a colon is a protocol.
+            # FFmpeg would take a relative name with a colon for a protocol.
             self._container = av.open(os.path.abspath(self.path))
         except (av.FFmpegError, OSError, UnicodeError) as error:
             raise self._fails(error) from None
         streams = self._container.streams.video
         if not streams:
-            raise VideoError(f'{self.path} holds no video')
-        self._stream = streams[0]
+            raise VideoError(f'{self.path} has no video stream')
+        self._stream: Any = streams[0]
         if self._stream.codec_context is None:
             raise VideoError(
-                f'{self.path} is of a codec that PyAV does not know'
+                f'{self.path} has a codec that PyAV does not know'
             )
         self._stream.codec_context.thread_count = self.num_threads
 
     def _list_packets(self) -> int:
-        """Note when each frame is shown, and where decoding can start."""
+        """List time stamps and key frames; return the number of frames."""
         stamps, keys = [], []
         try:
             for packet in self._container.demux(self._stream):
@@ -88,8 +90,8 @@ class PyAVDecoder(Decoder):
         if None in stamps or len({*stamps}) < len(stamps):
             return self._count()
         self._stamps: list[int] | None = sorted(stamps)
-        # The frames where decoding can start. To seek by the time of decoding
-        # never leads behind them.
+        # (index, time to seek to) of each key frame. The decoding time, where
+        # it is earlier, makes sure that the seek does not pass the frame.
         self._keys = sorted(
             (
                 bisect_left(self._stamps, pts),
@@ -100,7 +102,7 @@ class PyAVDecoder(Decoder):
         return len(stamps)
 
     def _count(self) -> int:
-        """Decode everything; the number of frames."""
+        """Decode all frames and return their number."""
         self._stamps = None
         count = 0
         try:
@@ -112,9 +114,9 @@ class PyAVDecoder(Decoder):
         return count
 
     def _from(self, seek_to: int | None) -> Iterator:
-        """Decode from a time, in units of the stream, or from the start.
+        """Decode from a time in the stream's units, or from the start.
 
-        Packets that cannot be decoded give no frame.
+        Packets that cannot be decoded are skipped.
         """
         if seek_to is None:
             self._start()
@@ -127,18 +129,18 @@ class PyAVDecoder(Decoder):
                 continue
 
     def _read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        due, found = {*wanted}, set()
+        due, done = {*wanted}, set()
         try:
             if self._stamps is not None:
                 for index in wanted:
-                    frame = self._at(index)
+                    frame = self._at(index, self._stamps)
                     if frame is None:
                         break
-                    found.add(index)
+                    done.add(index)
                     yield index, self._upright(frame)
                 else:
                     return
-                # Packets and frames are not the same here.
+                # This file has more packets than frames: count the frames.
                 listed, self.num_frames = self.num_frames, self._count()
                 if wanted[-1] >= self.num_frames:
                     raise VideoError(
@@ -147,7 +149,7 @@ class PyAVDecoder(Decoder):
                     )
             for index, frame in enumerate(self._from(None)):
                 if index in due:
-                    found.add(index)
+                    done.add(index)
                     yield index, self._upright(frame)
                 if index >= wanted[-1]:
                     break
@@ -156,14 +158,14 @@ class PyAVDecoder(Decoder):
         finally:
             if self._stamps is None:
                 self._decoded = None
-        if len(found) < len(due):
+        if len(done) < len(due):
             raise VideoError(
-                f'{self.path}: only {len(found)} of the {len(wanted)} frames '
+                f'{self.path}: only {len(done)} of the {len(wanted)} frames '
                 f'{wanted[0]} to {wanted[-1]} can be decoded'
             )
 
-    def _at(self, index: int):
-        """A frame; None if decoding does not give it."""
+    def _at(self, index: int, stamps: list[int]) -> Any:
+        """Decode a frame by its time stamp; None if decoding skips it."""
         number = bisect_right(self._keys, (index, float('inf'))) - 1
         key, seek_to = self._keys[number] if number >= 0 else (0, None)
         if (
@@ -173,22 +175,23 @@ class PyAVDecoder(Decoder):
         ):
             self._decoded = self._from(seek_to)
         for frame in self._decoded:
-            if frame.pts is None or frame.pts > self._stamps[index]:
+            if frame.pts is None or frame.pts > stamps[index]:
                 break
-            if frame.pts == self._stamps[index]:
+            if frame.pts == stamps[index]:
                 self._position = index
                 return frame
         self._decoded = None
         return None
 
-    def _upright(self, frame) -> np.ndarray:
+    def _upright(self, frame: Any) -> np.ndarray:
+        """Convert a frame to RGB, turned by the rotation in the file."""
         self._check_size(frame.width, frame.height)
         pixels = self._reformatter.reformat(frame, format='rgb24').to_ndarray()
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns))
 
     def times(self) -> np.ndarray | None:
-        """When each frame is shown, in seconds from the first `(n,)`."""
+        """Return the time of each frame in seconds from the first `(n,)`."""
         if self._stamps is None:
             return super().times()
         stamps = np.array(self._stamps)
