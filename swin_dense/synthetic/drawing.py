@@ -205,9 +205,9 @@ def draw_image(
         paint = _paint(rng, label, len(classes)) if hues else None
         canvas[mask] = _surface(rng, mask, centre, r, paint)
     # As a camera would: edges one pixel soft, noise on every pixel.
-    canvas = cv2.GaussianBlur(canvas, (3, 3), 0.6)
+    blurred = cv2.GaussianBlur(canvas, (3, 3), 0.6)
     noise = rng.standard_normal(canvas.shape, np.float32)
-    canvas += np.float32(rng.uniform(4, 16)) * noise
-    image = np.clip(np.round(canvas), 0, 255).astype(np.uint8)
+    noisy = blurred + np.float32(rng.uniform(4, 16)) * noise
+    image = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
     masks = np.array(visible, bool).reshape(-1, *image_size)  # (K, H, W)
     return image, masks, np.array(labels, np.int64)

@@ -1,4 +1,4 @@
-"""Pictures of predictions. Images are BGR and uint8, as OpenCV reads them."""
+"""Draw predictions. Images are BGR and uint8, as OpenCV reads them."""
 
 from swin_dense.visualization.contact_sheets import contact_sheet, label_sheet
 from swin_dense.visualization.instances import draw_instances

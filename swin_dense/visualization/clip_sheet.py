@@ -1,4 +1,4 @@
-"""A sheet of clips: frames in a row, what they show and what was found."""
+"""Draw a sheet of clips with their true and predicted classes."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import numpy as np
 from swin_dense.visualization.labels import PAGE_COLOUR, TEXT_COLOUR
 from swin_dense.visualization.text import put_text, text_size
 
-WRONG = (40, 40, 200)
+WRONG = (40, 40, 200)  # colour of wrong predictions
 
 
 def clip_sheet(
@@ -16,39 +16,39 @@ def clip_sheet(
     classes: Sequence[str],
     tile: int = 96,
 ) -> np.ndarray:
-    """Draw frames of clips, each row with its true and its found class.
+    """Draw the frames of each clip in a row, with true and predicted class.
 
     Args:
-        clips: For each: frames `(H, W, 3)` in RGB, uint8, as many as for the
-            others; the true label; a probability for each class `(C, )`.
-        classes: Names in label order.
-        tile: Pixels of the longer side of a frame.
+        clips: For each clip its frames `(H, W, 3)` in RGB, uint8; its true
+            label; and a probability for each class `(C,)`.
+        classes: Class names in label order.
+        tile: Longer side of a frame on the sheet, in pixels.
 
     Returns:
-        The sheet `(height, width, 3)` in BGR, uint8. Text on wrong ones is
-        red.
+        The sheet `(height, width, 3)` in BGR, uint8. The text of wrong
+        predictions is red.
 
     Raises:
-        ValueError: There are no clips.
+        ValueError: If there are no clips.
     """
     if not clips:
         raise ValueError('a sheet needs at least one clip, got none')
     size, gap = max(11, tile // 7), max(2, tile // 24)
     texts = []
-    for _, truth, scores in clips:
-        found = int(np.argmax(scores))
+    for _, label, scores in clips:
+        predicted = int(np.argmax(scores))
         texts.append(
             (
-                f'true: {classes[truth]}',
-                f'found: {classes[found]} {scores[found]:.2f}',
-                TEXT_COLOUR if found == truth else WRONG,
+                f'true: {classes[label]}',
+                f'found: {classes[predicted]} {scores[predicted]:.2f}',
+                TEXT_COLOUR if predicted == label else WRONG,
             )
         )
     margin = 4 * gap + max(
         text_size(line, size)[0] for text in texts for line in text[:2]
     )
     rows = []
-    for (frames, _, _), (truth, found, colour) in zip(clips, texts):
+    for (frames, _, _), (truth, prediction, colour) in zip(clips, texts):
         tiles = []
         for frame in frames:
             factor = tile / max(frame.shape[:2])
@@ -62,7 +62,7 @@ def clip_sheet(
             ]
         band = np.full((tiles[0].shape[0], margin, 3), PAGE_COLOUR, np.uint8)
         put_text(band, truth, (gap, gap), size, TEXT_COLOUR)
-        put_text(band, found, (gap, gap + int(1.5 * size)), size, colour)
+        put_text(band, prediction, (gap, gap + int(1.5 * size)), size, colour)
         row = np.hstack([*tiles, band])
         rows += [row, np.full((gap, row.shape[1], 3), PAGE_COLOUR, np.uint8)]
     width = max(row.shape[1] for row in rows)

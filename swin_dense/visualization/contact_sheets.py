@@ -1,4 +1,4 @@
-"""A contact sheet: ground truth beside prediction, image by image."""
+"""Draw contact sheets: ground truth beside prediction, image by image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,18 +25,18 @@ def contact_sheet(
     columns: int = 2,
     tile: int = 320,
 ) -> np.ndarray:
-    """Draw images twice, side by side, in titled columns.
+    """Draw ground truth and prediction of images side by side.
 
-    Images are resized before they are drawn on, so that lines and text stay
-    sharp on small images too.
+    Images are resized before the instances are drawn, so that lines and text
+    stay sharp on small images too.
 
     Args:
-        pairs: An image (H, W, 3), BGR, with its ground truth and its
-            prediction, as `draw_instances` takes them.
-        classes: Names, in the order of the labels.
-        score_thr: Predictions below it are left out.
-        titles: Of the left and the right picture of a pair.
-        columns: Pairs beside each other.
+        pairs: For each image the image (H, W, 3), BGR, uint8, its ground
+            truth and its prediction, both as `draw_instances` takes them.
+        classes: Class names in label order.
+        score_thr: Predictions with a lower score are left out.
+        titles: Titles of the left and the right picture of a pair.
+        columns: Number of pairs beside each other.
         tile: Longer side of each picture in pixels.
 
     Returns:
@@ -72,18 +72,24 @@ def label_sheet(
     columns: int = 2,
     tile: int = 320,
 ) -> np.ndarray:
-    """Draw images with two label maps each, side by side, and a legend.
+    """Draw two label maps of each image side by side, with a legend.
 
     Args:
-        pairs: An image (H, W, 3), BGR, with the labels (H, W) of its ground
-            truth and of its prediction.
-        classes: Names, in the order of the labels.
-        palette: Colours as (red, green, blue); this package's if None.
-        titles: See `contact_sheet`, as are all other arguments.
+        pairs: For each image the image (H, W, 3), BGR, uint8, and the label
+            maps (H, W) of its ground truth and its prediction.
+        classes: Class names in label order.
+        palette: Colours as (red, green, blue); those of `class_colour` if
+            None.
+        titles: Titles of the left and the right picture of a pair.
+        columns: Number of pairs beside each other.
+        tile: Longer side of each picture in pixels.
 
     Returns:
-        The sheet, (height, width, 3) uint8, BGR. The shares in its legend
-        are those of the ground truth.
+        The sheet, (height, width, 3) uint8, BGR. Its legend shows the share
+        of each class in the ground truth.
+
+    Raises:
+        ValueError: If there are no pairs, or an entry cannot be drawn.
     """
     tiles = []
     for image, *contents in pairs:
@@ -112,7 +118,7 @@ def label_sheet(
 
 
 def _resized(image: np.ndarray, tile: int) -> tuple[np.ndarray, float]:
-    """An image whose longer side is `tile`, and the factor to it."""
+    """Resize an image to a longer side of `tile`; return it and the factor."""
     factor = tile / max(image.shape[:2])
     size = (
         max(1, round(image.shape[1] * factor)),
@@ -128,7 +134,7 @@ def _arrange(
     columns: int,
     tile: int,
 ) -> np.ndarray:
-    """Put pairs of pictures below their titles."""
+    """Arrange pairs of pictures in columns below their titles."""
     if not tiles:
         raise ValueError('a contact sheet needs at least one image, got none')
     columns = min(columns, len(tiles))

@@ -1,4 +1,4 @@
-"""Boxes, masks, labels and scores drawn onto a photograph."""
+"""Draw boxes, masks, labels and scores into an image."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,20 +11,20 @@ from swin_dense.visualization.text import put_text, text_size
 
 _MASK_OPACITY = 0.42
 _CHIP_OPACITY = 0.88
-# Of a mask, tinted at a time.
-_ROWS = 256
-# Grey level that a repeated class's tint is mixed with, and how much.
+_ROWS = 256  # rows of a mask that are tinted at a time, to save memory
+# Grey level and its share in the tints of a class, which neighbours take in
+# turn.
 _SHADES = ((0, 0.0), (255, 0.4), (0, 0.35))
 
 
 class InstanceArrays(NamedTuple):
-    """Instances as NumPy arrays, whatever held them before.
+    """Instances as NumPy arrays.
 
     Attributes:
-        bboxes: (N, 4), x0 y0 x1 y1 in pixels.
-        labels: (N,), indices into the classes.
-        scores: (N,), or None for ground truth.
-        masks: (N, H, W) bool, or what yields them in parts, as
+        bboxes: Boxes (N, 4) as x0 y0 x1 y1 in pixels.
+        labels: Indices into the classes (N,).
+        scores: Scores (N,), or None for ground truth.
+        masks: Masks (N, H, W) bool; an object that yields masks in parts, as
             `swin_dense.detection.masks.BoxMasks` does; or None.
     """
 
@@ -35,28 +35,37 @@ class InstanceArrays(NamedTuple):
 
     @classmethod
     def read(cls, instances: Any) -> 'InstanceArrays':
-        """From an `InstanceData` or anything with the same attributes."""
+        """Convert `InstanceData`, or an object with the same attributes."""
         masks = getattr(instances, 'masks', None)
-        if not hasattr(masks, 'parts'):
-            masks = _array(masks)
-            masks = None if masks is None else masks.astype(bool)
+        scores = getattr(instances, 'scores', None)
+        if masks is not None and not hasattr(masks, 'parts'):
+            masks = _array(masks).astype(bool)
+        boxes = _array(instances.bboxes).astype(np.float64)
         return cls(
-            bboxes=_array(instances.bboxes).astype(np.float64).reshape(-1, 4),
+            bboxes=boxes.reshape(-1, 4),  # (N, 4)
             labels=_array(instances.labels).astype(int),
-            scores=_array(getattr(instances, 'scores', None)),
+            scores=None if scores is None else _array(scores),
             masks=masks,
         )
 
     def keep(self, chosen: np.ndarray) -> 'InstanceArrays':
-        """The instances of an index or a boolean array, in its order."""
+        """Return the instances of an index array or a boolean array."""
         return InstanceArrays(
-            *(None if field is None else field[chosen] for field in self)
+            self.bboxes[chosen],
+            self.labels[chosen],
+            None if self.scores is None else self.scores[chosen],
+            None if self.masks is None else self.masks[chosen],
         )
 
     def resized(
         self, size: tuple[int, int], factor: float
     ) -> 'InstanceArrays':
-        """For the same image at another (width, height)."""
+        """Return the instances for a resized image.
+
+        Args:
+            size: (width, height) of the resized image in pixels.
+            factor: Resized over original side.
+        """
         masks = self.masks
         if hasattr(masks, 'parts'):
             masks = masks.resized(size, factor)
@@ -66,7 +75,7 @@ class InstanceArrays(NamedTuple):
                     cv2.resize(mask.astype(np.float32), size) > 0.5
                     for mask in masks
                 ]
-            ).reshape(len(masks), size[1], size[0])
+            ).reshape(len(masks), size[1], size[0])  # (N, H, W)
         return self._replace(bboxes=self.bboxes * factor, masks=masks)
 
 
@@ -78,49 +87,49 @@ def draw_instances(
 ) -> np.ndarray:
     """Draw instances: translucent masks with outlines, boxes and labels.
 
-    Line widths and text follow the size of the image. Labels stay inside it
-    and give way to each other, the highest score first.
+    Line widths and text size follow the size of the image. Labels stay inside
+    the image. Instances with higher scores get their place first, and others
+    avoid them.
 
     Args:
-        image: (H, W, 3) uint8, BGR. It is left as it is.
+        image: (H, W, 3) uint8, BGR. It is not changed.
         instances: `InstanceData` with `bboxes` (N, 4) in pixels of `image`,
-            `labels`, and optionally `scores` and `masks` (N, H, W).
-        classes: Names, in the order of the labels.
-        score_thr: Predictions below it are left out.
+            `labels` (N,), and optionally `scores` (N,) and `masks`
+            (N, H, W).
+        classes: Class names in label order.
+        score_thr: Predictions with a lower score are left out.
 
     Returns:
         A new picture of the image's shape.
 
     Raises:
-        ValueError: If the masks are not of the image's size, or a label has
-            no name.
+        ValueError: If the image is not (H, W, 3) uint8, the masks have
+            another size than the image, or a label has no name.
     """
-    found = InstanceArrays.read(instances)
-    _check(image, found, classes)
-    if found.scores is not None:
-        found = found.keep(found.scores >= score_thr)
-    # Small instances over large ones, so that nothing is buried.
-    extent = (found.bboxes[:, 2:] - found.bboxes[:, :2]).prod(axis=1)
-    found = found.keep(np.argsort(-extent, kind='stable'))
+    shown = InstanceArrays.read(instances)
+    _check(image, shown, classes)
+    if shown.scores is not None:
+        shown = shown.keep(shown.scores >= score_thr)
+    # Small instances are drawn over large ones, so that all can be seen.
+    extent = (shown.bboxes[:, 2:] - shown.bboxes[:, :2]).prod(axis=1)
+    shown = shown.keep(np.argsort(-extent, kind='stable'))
 
     picture = image.copy()
     unit = np.sqrt(image.shape[0] * image.shape[1])
     width = max(1, round(unit / 320))
-    if found.masks is not None:
-        _draw_masks(picture, found, max(1, round(unit / 400)))
-    for box, label in zip(found.bboxes, found.labels):
-        corners = [tuple(map(int, np.round(xy))) for xy in (box[:2], box[2:])]
-        # Beside an outlined mask, a heavy box would only hide the object.
-        line = width if found.masks is None else max(1, width // 2)
-        cv2.rectangle(picture, *corners, class_colour(label), line)
-    _draw_labels(picture, found, classes, int(np.clip(unit / 38, 9, 40)))
+    if shown.masks is not None:
+        _draw_masks(picture, shown, max(1, round(unit / 400)))
+    for box, label in zip(shown.bboxes, shown.labels):
+        x0, y0, x1, y1 = (int(np.round(edge)) for edge in box)
+        # Beside an outlined mask, a thick box would only hide the object.
+        line = width if shown.masks is None else max(1, width // 2)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), class_colour(label), line)
+    _draw_labels(picture, shown, classes, int(np.clip(unit / 38, 9, 40)))
     return picture
 
 
-def _array(value: Any) -> np.ndarray | None:
-    """A tensor, a host's box or mask container, or an array, as an array."""
-    if value is None:
-        return None
+def _array(value: Any) -> np.ndarray:
+    """Convert a tensor, or the host's boxes or masks, to an array."""
     if hasattr(value, 'to_ndarray'):  # the host's bitmaps and polygons
         return value.to_ndarray()
     value = getattr(value, 'tensor', value)  # the host's boxes
@@ -128,48 +137,49 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def _check(
-    image: np.ndarray, found: InstanceArrays, classes: Sequence[str]
+    image: np.ndarray, instances: InstanceArrays, classes: Sequence[str]
 ) -> None:
-    """Refuse what cannot be drawn where it belongs."""
+    """Raise a ValueError if instances cannot be drawn into an image."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             'an image to draw on must be (H, W, 3) and uint8, got '
             f'{image.shape} and {image.dtype}; convert grey images by '
             'cv2.cvtColor'
         )
-    if found.masks is not None and found.masks.shape[1:] != image.shape[:2]:
+    masks = instances.masks
+    if masks is not None and masks.shape[1:] != image.shape[:2]:
         raise ValueError(
-            f'masks are {found.masks.shape[1:]}, the image is '
+            f'masks are {masks.shape[1:]}, the image is '
             f'{image.shape[:2]} (height, width); rescale the predictions to '
             'the image first'
         )
-    if len(found.labels) and found.labels.max() >= len(classes):
+    if len(instances.labels) and instances.labels.max() >= len(classes):
         raise ValueError(
-            f'label {found.labels.max()} has no name among '
+            f'label {instances.labels.max()} has no name among '
             f'{len(classes)} classes: {list(classes)}'
         )
 
 
 def _draw_masks(
-    picture: np.ndarray, found: InstanceArrays, width: int
+    picture: np.ndarray, instances: InstanceArrays, width: int
 ) -> None:
-    """Tint each mask's pixels, then outline it.
+    """Tint the pixels of all masks, then draw the outlines.
 
-    Neighbours of one class take turns in light and dark tints.
+    Instances of a class take turns in plain, light and dark tints.
     """
-    turns = np.zeros(found.labels.max(initial=0) + 1, int)
-    for index, label in enumerate(found.labels):
+    turns = np.zeros(instances.labels.max(initial=0) + 1, int)
+    for index, label in enumerate(instances.labels):
         grey, share = _SHADES[turns[label] % len(_SHADES)]
         turns[label] += 1
         colour = np.multiply(class_colour(label), 1 - share) + grey * share
-        for place, mask in _parts(found.masks, index):
+        for place, mask in _parts(instances.masks, index):
             region = picture[place]
             tint = region[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY
             region[mask] = (tint + 0.5).astype(np.uint8)
     whole = np.zeros(picture.shape[:2], np.uint8)
-    for index, label in enumerate(found.labels):
+    for index, label in enumerate(instances.labels):
         whole[:] = 0
-        for place, mask in _parts(found.masks, index):
+        for place, mask in _parts(instances.masks, index):
             whole[place] = mask
         outline, _ = cv2.findContours(
             whole, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
@@ -180,7 +190,11 @@ def _draw_masks(
 
 
 def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
-    """Yield places in the image, and which of their pixels are of a mask."""
+    """Yield index ranges of the image, and the pixels of a mask in them.
+
+    Each item is (rows, columns), two slices, and an array (rows, columns) of
+    bool.
+    """
     if hasattr(masks, 'parts'):
         yield from masks.parts(index)
         return
@@ -191,29 +205,30 @@ def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
 
 def _draw_labels(
     picture: np.ndarray,
-    found: InstanceArrays,
+    instances: InstanceArrays,
     classes: Sequence[str],
     size: int,
 ) -> None:
-    """Write class and score on a chip at each box."""
-    order = range(len(found.labels))
-    if found.scores is not None:
-        order = np.argsort(-found.scores, kind='stable')
+    """Write class and score on a coloured rectangle, a chip, at each box."""
+    scores = instances.scores
+    order = np.arange(len(instances.labels))
+    if scores is not None:
+        order = np.argsort(-scores, kind='stable')
     taken: list[tuple[int, int, int, int]] = []
     pad = max(2, size // 4)
     for i in order:
-        text = str(classes[found.labels[i]])
-        if found.scores is not None:
-            text += f' {found.scores[i]:.2f}'
+        text = str(classes[instances.labels[i]])
+        if scores is not None:
+            text += f' {scores[i]:.2f}'
         width, height = text_size(text, size)
         chip = _place(
-            found.bboxes[i],
+            instances.bboxes[i],
             (width + 2 * pad, height + pad),
             picture.shape,
             taken,
         )
         taken.append(chip)
-        colour = class_colour(found.labels[i])
+        colour = class_colour(instances.labels[i])
         x0, y0, x1, y1 = chip
         region = picture[y0:y1, x0:x1]
         region[:] = cv2.addWeighted(
@@ -234,9 +249,19 @@ def _place(
     shape: tuple[int, ...],
     taken: Sequence[tuple[int, ...]],
 ) -> tuple[int, int, int, int]:
-    """The place at a box where a chip covers other chips the least.
+    """Choose the place for a chip at a box that overlaps other chips least.
 
-    Above the box if it can, else inside or below; never outside the image.
+    A place above the box is preferred to places inside and below it. The chip
+    is always inside the image.
+
+    Args:
+        box: x0 y0 x1 y1 in pixels.
+        chip: Width and height of the chip in pixels.
+        shape: Shape of the image, (H, W, 3).
+        taken: Chips that are placed already, x0 y0 x1 y1.
+
+    Returns:
+        The chip as x0 y0 x1 y1 in pixels.
     """
     width, height = chip
     left, top, right, bottom = (int(round(edge)) for edge in box)
@@ -254,15 +279,15 @@ def _place(
         x = max(0, min(x, shape[1] - width))
         y = max(0, min(y, shape[0] - height))
         place = (x, y, min(x + width, shape[1]), min(y + height, shape[0]))
-        # A chip pushed back into the image is less good than one that fits.
+        # A chip that must be moved into the image covers part of the box.
         cost = sum(_overlap(place, other) for other in taken) + abs(moved - y)
         if cost < least:
             best, least = place, cost
     return best
 
 
-def _overlap(one: Sequence[int], other: Sequence[int]) -> int:
-    """The common area of two rectangles in square pixels."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
+def _overlap(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the common area of two rectangles in square pixels."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
     return max(width, 0) * max(height, 0)

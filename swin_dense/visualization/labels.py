@@ -1,4 +1,4 @@
-"""Label maps of semantic segmentation laid over a photograph."""
+"""Draw label maps of semantic segmentation over an image."""
 
 from collections.abc import Sequence
 
@@ -10,31 +10,33 @@ from swin_dense.visualization.text import put_text, text_size
 
 PAGE_COLOUR = (250, 250, 250)
 TEXT_COLOUR = (40, 40, 40)
-# Of a picture, tinted at a time.
-ROWS = 256
+ROWS = 256  # rows of a picture that are tinted at a time, to save memory
 
 
 def colours(
     count: int, palette: Sequence[Sequence[int]] | None = None
 ) -> list[Colour]:
-    """Colours of labels as (blue, green, red).
+    """Return the colours of labels as (blue, green, red).
 
     Args:
-        count: How many.
+        count: Number of labels.
         palette: Colours as (red, green, blue), as mmseg's data sets have
             them; those of `class_colour` if None.
 
     Raises:
-        ValueError: The palette is too short.
+        ValueError: If the palette has fewer colours than labels.
     """
     if palette is None:
         return [class_colour(label) for label in range(count)]
     if len(palette) < count:
         raise ValueError(
-            f'{len(palette)} colours for {count} classes: add some to the '
+            f'{len(palette)} colours for {count} classes: add colours to the '
             'palette, or leave it out'
         )
-    return [tuple(int(c) for c in colour[::-1]) for colour in palette[:count]]
+    return [
+        (int(blue), int(green), int(red))
+        for red, green, blue in palette[:count]
+    ]
 
 
 def draw_labels(
@@ -49,20 +51,23 @@ def draw_labels(
     """Tint an image by the label of each pixel, and outline the regions.
 
     Args:
-        image: (H, W, 3) uint8, BGR. It is left as it is.
-        labels: (H, W) whole numbers. What is no index into `classes`, such
-            as 255, is ignored and stays as it is in the image.
-        classes: Names, in the order of the labels.
-        palette: Colours as (red, green, blue); this package's if None.
-        opacity: Of the tint, 0 to 1; 1 hides the image.
-        legend: Whether to add names and shares of area below the image.
+        image: (H, W, 3) uint8, BGR. It is not changed.
+        labels: Label map (H, W) of integers. Pixels whose label is not an
+            index into `classes`, such as 255, are not tinted.
+        classes: Class names in label order.
+        palette: Colours as (red, green, blue); those of `class_colour` if
+            None.
+        opacity: Opacity of the tint, 0 to 1; 1 hides the image.
+        legend: If True, add class names and their shares of the area below
+            the image.
 
     Returns:
-        A new picture of the image's size; with a legend, it is higher, and
-        wider where an entry of the legend is.
+        A new picture of the image's size. A legend adds to its height, and to
+        its width if an entry of the legend is wider than the image.
 
     Raises:
-        ValueError: Image or labels cannot be drawn, or not on each other.
+        ValueError: If the image is not (H, W, 3) uint8, the label map has
+            another size, or the palette is too short.
     """
     labels = np.asarray(labels)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -78,7 +83,7 @@ def draw_labels(
     table = np.array(colours(len(classes), palette), np.float32)
     edges = _edges(labels, max(1, round(np.sqrt(labels.size) / 400)))
     picture = image.copy()
-    # In parts, as fractions take eight times the memory of the picture.
+    # A few rows at a time: float64 needs eight times the memory of uint8.
     for top in range(0, len(labels), ROWS):
         rows = slice(top, top + ROWS)
         known = (labels[rows] >= 0) & (labels[rows] < len(classes))
@@ -97,7 +102,7 @@ def draw_labels(
 
 
 def _edges(labels: np.ndarray, width: int) -> np.ndarray:
-    """Pixels within `width` of another label, (H, W) bool."""
+    """Return the pixels within `width` of another label, (H, W) bool."""
     edges = np.zeros(labels.shape, np.uint8)
     across = labels[:, 1:] != labels[:, :-1]
     down = labels[1:] != labels[:-1]
@@ -114,17 +119,16 @@ def draw_legend(
     width: int,
     palette: Sequence[Sequence[int]] | None = None,
 ) -> np.ndarray:
-    """Colours, names and shares of the labels that occur, the largest first.
+    """Draw colour, name and share of each label that occurs, largest first.
 
     Args:
-        maps: Label maps; shares are of all their pixels.
-        classes: Names, in the order of the labels.
-        width: In pixels, at least; the strip is as wide as its longest entry
-            if that is wider.
+        maps: Label maps (H, W). Shares are relative to all their pixels.
+        classes: Class names in label order.
+        width: Least width in pixels; a longer entry makes the legend wider.
         palette: See `draw_labels`.
 
     Returns:
-        A strip (height, width, 3), as high as it must be.
+        The legend (height, width, 3) uint8, BGR, as high as its entries need.
     """
     counts = np.zeros(len(classes), np.int64)
     for labels in maps:
@@ -157,9 +161,19 @@ def draw_legend(
 def _flow(
     spaces: Sequence[int], width: int, size: int
 ) -> tuple[list[tuple[int, int]], int]:
-    """Places (x, y) of a legend's entries in lines, and the height of all."""
+    """Arrange the entries of a legend in lines.
+
+    Args:
+        spaces: Width of each entry in pixels.
+        width: Width of a line in pixels.
+        size: Font height in pixels.
+
+    Returns:
+        Top left corner (x, y) of each entry, and the height of the legend.
+    """
     pad = size // 2
-    x, y, places = pad, pad, []
+    x, y = pad, pad
+    places: list[tuple[int, int]] = []
     for space in spaces:
         if places and x + space > width:
             x, y = pad, y + size + pad

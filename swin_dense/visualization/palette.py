@@ -1,11 +1,11 @@
-"""One colour per class, the same in every picture."""
+"""Choose a colour for each class, the same in every picture."""
 
 import colorsys
 
 Colour = tuple[int, int, int]
 
-# The first twelve are chosen by eye: far apart from each other, and bright on
-# dark photographs. The others are each as far as can be from all before.
+# The first twelve are chosen by eye: far apart, and bright on dark images.
+# Each of the others is as far as possible from all colours before it.
 _FIRST = (
     '1e9bff',
     'ff3b4e',
@@ -36,11 +36,11 @@ _GOLDEN = 0.6180339887
 
 
 def class_colour(label: int) -> Colour:
-    """The colour of a class as (blue, green, red), 0 to 255.
+    """Return the colour of a class as (blue, green, red), 0 to 255.
 
-    It depends on the index alone, so that a class keeps its colour in other
-    pictures and in data sets with more classes. Past the table, the hue
-    advances by the golden ratio, which never repeats.
+    The colour depends on the label alone, so a class has the same colour in
+    all pictures and in data sets with more classes. After the last colour of
+    the table the hue advances by the golden ratio, so that no hue repeats.
     """
     if label < len(_FIRST):
         red, green, blue = bytes.fromhex(_FIRST[label])
@@ -55,7 +55,7 @@ def class_colour(label: int) -> Colour:
 
 
 def readable_on(colour: Colour) -> Colour:
-    """Black or white, whichever stands out more on a colour."""
+    """Return black or white, whichever has more contrast with a colour."""
     blue, green, red = colour
     luminance = 0.114 * blue + 0.587 * green + 0.299 * red
     return (20, 20, 20) if luminance > 140 else (255, 255, 255)

@@ -1,4 +1,4 @@
-"""Position biases of attention heads, before and after a transfer."""
+"""Draw position biases of attention heads, before and after a transfer."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -21,10 +21,10 @@ class BiasMap(NamedTuple):
     """The biases of one head for all offsets between two tokens.
 
     Attributes:
-        title: What the head is called; may have several lines.
-        before: `(2h - 1, 2w - 1)`, one value per offset; no offset is in the
-            middle.
-        after: The same for another window.
+        title: Title of the head; may have several lines.
+        before: Bias of each offset `(2h - 1, 2w - 1)` in a window `(h, w)`;
+            offset zero is in the middle.
+        after: Bias of each offset in another window, in the same layout.
     """
 
     title: str
@@ -35,24 +35,23 @@ class BiasMap(NamedTuple):
 def draw_position_bias(
     maps: Sequence[BiasMap], title: str = '', labels: tuple[str, str] = _LABELS
 ) -> np.ndarray:
-    """Draw the maps of heads, and a cut through each.
+    """Draw the bias maps of heads, and a cut through each map.
 
-    A column is a head: the map before, the map after, and the biases of
-    tokens in the same row. Both maps of a head share one scale of colours,
-    with white for 0. Dashes in the larger map enclose the offsets of the
-    smaller one.
+    Each column shows a head: the map before, the map after, and the biases at
+    row offset 0. Both maps of a head share one colour scale with white for 0.
+    Dashes in the larger map enclose the offsets of the smaller map.
 
     Args:
-        maps: Heads, from left to right.
-        title: Line above all.
-        labels: What stands beside the maps before and after.
+        maps: Heads from left to right.
+        title: Title of the picture.
+        labels: Labels of the maps before and after.
 
     Returns:
         The picture, (height, width, 3) uint8, BGR.
 
     Raises:
-        ValueError: If there are no maps, or one has an axis of even size,
-            which has no middle.
+        ValueError: If there are no maps, or a map is not two-dimensional with
+            odd sides.
     """
     if not maps:
         raise ValueError('nothing to draw: give at least one head')
@@ -60,8 +59,8 @@ def draw_position_bias(
         for values in (head.before, head.after):
             if values.ndim != 2 or not all(n % 2 for n in values.shape):
                 raise ValueError(
-                    'a map of biases has an odd number of offsets on two '
-                    f'axes, got shape {values.shape} for {head.title!r}'
+                    'a map of biases must have an odd number of offsets on '
+                    f'two axes, got shape {values.shape} for {head.title!r}'
                 )
     width = 0.9 + len(maps) * (_PANEL + 0.65)
     figure = Figure(figsize=(width, 3 * _PANEL + 1.2), dpi=_DPI)
@@ -97,7 +96,7 @@ def draw_position_bias(
 
 
 def _draw_head(figure: Figure, panel: Any, head: BiasMap) -> None:
-    """A column: both maps with their scale of colours, and the cut."""
+    """Draw a column: both maps with their colour scale, and the cut."""
     limit = max(np.abs(head.before).max(), np.abs(head.after).max()) or 1.0
     common = [min(n) for n in zip(head.before.shape, head.after.shape)]
     for axes, values in zip(panel, (head.before, head.after)):
@@ -113,7 +112,7 @@ def _draw_head(figure: Figure, panel: Any, head: BiasMap) -> None:
 
 
 def _draw_map(axes: Any, values: np.ndarray, limit: float) -> Any:
-    """A heat map whose axes are offsets in tokens."""
+    """Draw a heat map whose axes are offsets in tokens."""
     height, width = values.shape
     image = axes.imshow(
         values,
@@ -130,7 +129,7 @@ def _draw_map(axes: Any, values: np.ndarray, limit: float) -> Any:
 
 
 def _outline(axes: Any, size: Sequence[int]) -> None:
-    """Mark the offsets that the smaller window has, too."""
+    """Enclose the offsets of the smaller window by dashes."""
     height, width = size
     axes.add_patch(
         Rectangle(
@@ -146,7 +145,7 @@ def _outline(axes: Any, size: Sequence[int]) -> None:
 
 
 def _draw_cut(axes: Any, head: BiasMap) -> None:
-    """Biases of tokens in one row, before as points and after as a line."""
+    """Draw the biases at row offset 0: before as points, after as a line."""
     styles = (
         dict(linestyle='none', marker='o', markersize=4, color=_BEFORE),
         dict(marker='.', markersize=5, linewidth=1.2, color=_AFTER),
@@ -163,6 +162,6 @@ def _draw_cut(axes: Any, head: BiasMap) -> None:
 
 
 def _ticks(reach: int) -> list[int]:
-    """Offsets to label: the ends, the middle, and halfway."""
+    """Return the offsets to label: both ends, the middle, and halfway."""
     half = reach // 2
     return sorted({-reach, -half, 0, half, reach})

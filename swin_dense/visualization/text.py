@@ -1,4 +1,4 @@
-"""Antialiased text on images, in a font that has its letters."""
+"""Draw antialiased text into images, in a font that has its letters."""
 
 import logging
 import unicodedata
@@ -14,7 +14,7 @@ from PIL import ImageFont
 
 from swin_dense.visualization.palette import Colour
 
-# It draws a box with a code for every letter there is.
+# The font Last Resort draws a box with a code for any letter.
 PLACEHOLDER = 'LastResort'
 
 
@@ -32,7 +32,7 @@ def default_font(bold: bool = False) -> str:
 
 @cache
 def _letters(path: str) -> frozenset[str]:
-    """Return the characters that a font draws."""
+    """Return the characters of a font; none if it cannot be read."""
     try:
         return frozenset(map(chr, FT2Font(path).get_charmap()))
     except (OSError, RuntimeError):
@@ -48,6 +48,7 @@ def installed_fonts() -> list[str]:
 
 @cache
 def _report_missing(letters: str) -> None:
+    """Log letters that no font has; `cache` does so once for each text."""
     print_log(
         f'no installed font has the letters {letters!r}: pictures show their '
         'numbers in Unicode. Install a font that has them, such as Noto Sans '
@@ -58,7 +59,11 @@ def _report_missing(letters: str) -> None:
 
 
 def _spell(letter: str) -> str:
-    """Write a letter that no font has in letters that all have."""
+    """Replace a letter that no font has by ASCII letters.
+
+    A letter without a decomposition into ASCII becomes its code, as in
+    'U+6C7D '.
+    """
     plain = unicodedata.normalize('NFKD', letter)
     if plain.isascii() and plain.isprintable():
         return plain
@@ -69,11 +74,11 @@ def _spell(letter: str) -> str:
 
 @lru_cache(maxsize=4096)
 def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
-    """Find a font for a text.
+    """Choose a font that has all letters of a text.
 
-    DejaVu Sans is taken if it has all letters, else the first installed font
-    that has. Failing that, letters that DejaVu Sans lacks are written by
-    their numbers in Unicode, which the log says once.
+    DejaVu Sans is preferred, then the first installed font with all letters.
+    If there is none, the letters that DejaVu Sans lacks are replaced by ASCII
+    letters or by their codes in Unicode, which is logged once.
 
     Returns:
         Path of the font, and the text to draw.
@@ -94,10 +99,16 @@ def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
 
 
 def text_size(text: str, size: int, bold: bool = False) -> tuple[int, int]:
-    """Return width and line height of a text in pixels."""
+    """Return width and line height of a text in pixels.
+
+    Args:
+        text: One line.
+        size: Font height in pixels.
+        bold: If True, use the bold face.
+    """
     path, text = choose_font(text, bold)
     face = font(path, size)
-    # Lines of one picture are equally high, whatever font they need.
+    # All lines of a picture have the height of the default font.
     height = sum(font(default_font(bold), size).getmetrics())
     return int(np.ceil(face.getlength(text))), height
 
@@ -110,22 +121,23 @@ def put_text(
     colour: Colour,
     bold: bool = False,
 ) -> None:
-    """Write a text into an image, in place; what is outside is cut off.
+    """Write a text into an image, in place, clipped to the image.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, BGR.
         text: One line.
         corner: x and y of the line's top left, in pixels.
         size: Font height in pixels.
         colour: (blue, green, red).
-        bold: Whether to use the bold face.
+        bold: If True, use the bold face.
     """
     path, text = choose_font(text, bold)
     glyphs, (left, top) = font(path, size).getmask2(text, mode='L')
     width, height = glyphs.size
     if not width or not height:
         return
-    alpha = np.asarray(glyphs, dtype=np.float32).reshape(height, width, 1)
+    alpha: np.ndarray = np.asarray(glyphs, dtype=np.float32)
+    alpha = alpha.reshape(height, width, 1)  # (h, w, 1)
     x, y = corner[0] + left, corner[1] + top
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
