@@ -1,1 +1,1 @@
-"""Detection and instance segmentation: all of the task, on mmdet."""
+"""Detection and instance segmentation with mmdet."""

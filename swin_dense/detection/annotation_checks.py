@@ -1,8 +1,8 @@
-"""Checks of a COCO annotation file, before anything trains on it.
+"""Check a COCO annotation file before training.
 
-Pure functions of the parsed JSON. Each raises a ValueError that names the
-file, the ids, and what to do. Types of fields, boxes and masks have their own
-modules: `annotation_fields`, `geometry` and `mask_checks`.
+All functions take the parsed JSON and raise a ValueError that gives the file,
+the ids and the remedy. The types of fields, boxes and masks are checked by
+`annotation_fields`, `box_checks` and `mask_checks`.
 """
 
 from collections import Counter
@@ -16,8 +16,9 @@ from swin_dense.files import read_json
 UnusableIds = dict[str, list[Any]]
 """Ids of images or annotations that cannot be used, by reason."""
 
-# COCO 2017 itself has a few boxes without area among 860 000: that many must
-# not stop a training. In a small file a single one is above this share.
+# Share of unusable annotations that is left out instead of raising. COCO 2017
+# has a few boxes without area among 860 000. In a small file a single one is
+# above this share.
 TOLERATED = 1e-3
 REQUIRED = {
     'images': ('id', 'file_name', 'height', 'width'),
@@ -27,24 +28,28 @@ REQUIRED = {
 
 
 def load_coco(path: str | Path, need_annotations: bool = True) -> dict:
-    """Read a COCO detection file and check that it is one.
+    """Load a COCO detection file and check its structure.
 
     A byte order mark is skipped. The types of the fields are checked by
     `swin_dense.detection.annotation_fields`.
 
     Args:
         path: The JSON file.
-        need_annotations: Whether a file without `annotations`, such as
-            COCO's test-dev, is an error or one without objects.
+        need_annotations: If False, a file without `annotations`, such as
+            COCO's test-dev, gets an empty list of them. Otherwise it is an
+            error.
+
+    Returns:
+        The parsed file.
 
     Raises:
-        ValueError: It is not such a file; the message says what was found
-            and what is expected.
+        ValueError: If the file cannot be read, or does not have the lists
+            and fields of a COCO detection file.
     """
     data = read_json(path)
     if not isinstance(data, dict):
         raise ValueError(
-            f'{path} is not a COCO detection file: it holds a '
+            f'{path} is not a COCO detection file: it contains a '
             f'{type(data).__name__}, expected is an object with images, '
             'annotations and categories (a list is a file of predictions)'
         )
@@ -61,23 +66,23 @@ def load_coco(path: str | Path, need_annotations: bool = True) -> dict:
             if without:
                 raise ValueError(
                     f'{path}: {part} without {key!r}: '
-                    f'{first_few(without)}. COCO needs it in each'
+                    f'{first_few(without)}. Add it to each of them'
                 )
     return data
 
 
 def _check_part(data: dict, part: str, path: str | Path) -> None:
-    """Raise unless a file has a list of objects by a name."""
+    """Raise a ValueError unless `data[part]` is a list of objects."""
     entries = data.get(part)
     if not isinstance(entries, list):
-        found = (
+        reason = (
             f'but {type(entries).__name__} there'
             if part in data
-            else (f'only {first_few(data, 8)}')
+            else f'only {first_few(data, 8)}'
         )
         raise ValueError(
             f'{path} is not a COCO detection file: it has no '
-            f'list {part!r}, {found}'
+            f'list {part!r}, {reason}'
         )
     strange = [
         i for i, entry in enumerate(entries) if not isinstance(entry, dict)
@@ -93,17 +98,22 @@ def _check_part(data: dict, part: str, path: str | Path) -> None:
 
 
 def check_ids(data: dict, path: str | Path) -> None:
-    """Raise if ids or file names repeat, or an annotation has no image."""
+    """Check that ids and file names are unique and annotations have images.
+
+    Raises:
+        ValueError: If ids or file names are duplicates, or the image of an
+            annotation is not in the file.
+    """
     for part, key in (
         ('images', 'id'),
         ('images', 'file_name'),
         ('annotations', 'id'),
     ):
-        repeated = duplicates(entry[key] for entry in data[part])
-        if repeated:
+        shared = duplicates(entry[key] for entry in data[part])
+        if shared:
             raise ValueError(
-                f'{path}: {part} share the {key} {first_few(repeated)}. Every '
-                f'{key} must be unique: number them anew, for instance when '
+                f'{path}: {part} share the {key} {first_few(shared)}. Every '
+                f'{key} must be unique: renumber them, for instance when '
                 'files are merged'
             )
     images = {image['id'] for image in data['images']}
@@ -120,13 +130,18 @@ def check_ids(data: dict, path: str | Path) -> None:
 
 
 def check_categories(data: dict, path: str | Path) -> None:
-    """Raise if categories repeat, or annotations use one that is absent."""
+    """Check that categories are unique and annotations use no others.
+
+    Raises:
+        ValueError: If ids or names of categories are duplicates, or an
+            annotation has a category that is not in the file.
+    """
     for key in ('id', 'name'):
-        repeated = duplicates(cat[key] for cat in data['categories'])
-        if repeated:
+        shared = duplicates(cat[key] for cat in data['categories'])
+        if shared:
             raise ValueError(
-                f'{path}: categories share the {key} {first_few(repeated)}. '
-                f'Every {key} must be unique'
+                f'{path}: categories share the {key} {first_few(shared)}. '
+                f'Every {key} must be unique: rename or merge them'
             )
     known = {cat['id'] for cat in data['categories']}
     strange = {
@@ -138,10 +153,8 @@ def check_categories(data: dict, path: str | Path) -> None:
         raise ValueError(
             f'{path}: annotations {first_few(strange)} use the category ids '
             f'{first_few(sorted(set(strange.values())))}, but the categories '
-            'are '
-            f'{first_few(sorted(known), 20)}. Add the categories, or correct '
-            'the '
-            'annotations'
+            f'are {first_few(sorted(known), 20)}. Add the categories, or '
+            'correct the annotations'
         )
 
 
@@ -151,18 +164,23 @@ def match_classes(
     path: str | Path,
     allow_subset: bool = False,
 ) -> list[int]:
-    """Category id of each class, by name, in the user's order.
+    """Return the category id of each class, matched by name.
 
     Args:
         data: The parsed file.
-        classes: Names in label order; None takes all, in the file's order.
-        path: For messages.
-        allow_subset: Whether annotations of categories that are not in
-            `classes` may be left out.
+        classes: Class names in label order; None takes all categories in the
+            order of the file.
+        path: The annotation file, for messages.
+        allow_subset: If True, annotations of categories that are not in
+            `classes` may be left out. Otherwise they are an error.
+
+    Returns:
+        Category ids in label order.
 
     Raises:
-        ValueError: `classes` is a string, empty or repeats a name; a name is
-            not in the file; or annotations would be left out unasked.
+        ValueError: If `classes` is a string, is empty or repeats a name; if
+            a name is not in the file; or if annotations would be left out
+            without `allow_subset`.
     """
     ids = {cat['name']: cat['id'] for cat in data['categories']}
     if classes is None:
@@ -185,7 +203,16 @@ def match_classes(
 
 
 def check_share(ids: Sequence[Any], total: int, message: str) -> None:
-    """Raise `message` with the ids, if they are more than a rare slip."""
+    """Check that only a small share of annotations is unusable.
+
+    Args:
+        ids: Ids of the unusable annotations.
+        total: Number of all annotations.
+        message: Beginning of the error message.
+
+    Raises:
+        ValueError: If the share is above `TOLERATED`.
+    """
     if len(ids) > TOLERATED * total:
         raise ValueError(
             f'{message}: annotations {first_few(ids)} ({len(ids)} of {total})'
@@ -193,7 +220,7 @@ def check_share(ids: Sequence[Any], total: int, message: str) -> None:
 
 
 def describe_lost(lost: UnusableIds) -> str:
-    """Table of counts by reason with the first ids of each."""
+    """Return a table with the count and the first ids of each reason."""
     width = max(map(len, lost), default=0)
     return '\n'.join(
         f'  {reason:<{width}}  {len(ids):>7}  ids {first_few(ids)}'

@@ -1,9 +1,9 @@
-"""Types of the fields in a COCO annotation file.
+"""Check and convert the types of the fields in a COCO annotation file.
 
-Exporters write numbers as text, null, or lists where the format has a number.
-What can be read in one way only is read: whole numbers as text or with a
-fraction of zero, truth values of flags. All else is an error that names the
-field, the entries, what was found and what is expected.
+Some exporters write text, null or lists where the format has a number. Values
+with one possible meaning are converted: integers as text or with a fraction
+of zero, and true or false in flags. Other values are errors, which give the
+field, the entries, their type and the expected type.
 """
 
 import math
@@ -17,11 +17,11 @@ from swin_dense.detection.annotation_checks import UnusableIds
 
 INTEGER = re.compile(r'\s*(0|-?[1-9]\d{0,17})\s*')
 NUMBER = re.compile(r'\s*-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})\s*')
-# No image is wider or higher; sizes beyond it overflow in the libraries.
+# Largest side of an image in pixels. Larger ones overflow in the libraries.
 MAX_SIZE = 2**20
 MAX_ID = 2**63
 FLAGS: dict[Any, int] = {0: 0, 1: 1, '0': 0, '1': 1, 'false': 0, 'true': 1}
-# Ids that name the same things: one side must not be text alone.
+# Fields that refer to each other. Their ids must have the same type.
 LINKED = (
     (('images', 'id'), ('annotations', 'image_id')),
     (('categories', 'id'), ('annotations', 'category_id')),
@@ -29,16 +29,16 @@ LINKED = (
 )
 MOST_PROBLEMS = 10
 PIXELS = f'a whole number of pixels, 1 to {MAX_SIZE}'
-# Of lists in a segmentation: rings, which may be lists of points.
+# Deepest nesting of lists in a segmentation: rings of points of numbers.
 DEEPEST = 3
 
 
 class Unreadable(ValueError):
-    """A value is not what its field holds."""
+    """A value cannot be converted to the type of its field."""
 
 
 def describe_type(value: Any) -> str:
-    """Name the JSON type of a value, and a short value itself."""
+    """Return the JSON type of a value in words, with short values quoted."""
     if value is None:
         return 'null'
     if isinstance(value, bool):
@@ -59,7 +59,7 @@ def describe_type(value: Any) -> str:
 
 
 def _read_integer(value: Any) -> int:
-    """Read a whole number, also as text or with a fraction of zero."""
+    """Read an integer, also from text or from a float without fraction."""
     if isinstance(value, str) and INTEGER.fullmatch(value):
         value = int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -70,7 +70,7 @@ def _read_integer(value: Any) -> int:
 
 
 def _read_size(value: Any) -> int:
-    """Read a number of pixels."""
+    """Read a side of an image in pixels."""
     size = _read_integer(value)
     if not 0 < size <= MAX_SIZE:
         raise Unreadable
@@ -85,15 +85,15 @@ def _read_text(value: Any) -> str:
 
 
 def _read_name(value: Any) -> str:
-    """Read a name, which may be a number: digits are classes, too."""
+    """Read a name, which may be an integer: some data sets have digits."""
     return str(value) if type(value) is int else _read_text(value)
 
 
 def read_number(value: Any) -> Any:
-    """Read a number, also as text; NaN and infinity stay what they are.
+    """Read a number, also from text; NaN and infinity are kept.
 
     Raises:
-        Unreadable: It is not a number, or too large for one.
+        Unreadable: If the value is not a number, or too large for a float.
     """
     if isinstance(value, str) and NUMBER.fullmatch(value):
         value = float(value)
@@ -114,7 +114,7 @@ def _read_box(value: Any) -> list[float]:
 
 
 def _read_area(value: Any) -> Any:
-    """Read an area; None, for it to be computed, where it says nothing."""
+    """Read an area; null, NaN and infinity give None, to be computed."""
     if value is None or not math.isfinite(read_number(value)):
         return None
     return read_number(value)
@@ -132,7 +132,10 @@ def _read_flag(value: Any) -> int:
 
 
 def _is_box(values: Sequence[Any]) -> bool:
-    """Return True if all values are lists of four numbers, quickly."""
+    """Return True if all values are lists of four numbers.
+
+    Checks all values at once, which is faster than reading each.
+    """
     if {*map(type, values)} != {list} or {*map(len, values)} != {4}:
         return False
     numbers = list(chain.from_iterable(values))
@@ -144,27 +147,27 @@ def _is_box(values: Sequence[Any]) -> bool:
 
 
 def _is_size(values: Sequence[Any]) -> bool:
-    """Return True if all values are numbers of pixels, quickly."""
+    """Return True if all values are sides in pixels."""
     return {*map(type, values)} == {int} and (
         0 < min(values) <= max(values) < MAX_SIZE
     )
 
 
 def _is_flag(values: Sequence[Any]) -> bool:
-    """Return True if all values are 0 or 1, quickly."""
+    """Return True if all values are 0 or 1."""
     return {*map(type, values)} == {int} and {*values} <= {0, 1}
 
 
 class Field(NamedTuple):
-    """What a field holds.
+    """The expected type of a field, and how to read it.
 
     Attributes:
-        part: The list that it is a field of.
-        key: Its name.
-        expected: What it holds, in words.
-        read: Returns a value as it should be, or raises `Unreadable`.
-        is_clean: Returns True if no value needs to be read.
-        needed: Whether each entry must have it.
+        part: Name of the list whose entries have the field.
+        key: Name of the field.
+        expected: Description of the expected values.
+        read: Converts a value, or raises `Unreadable`.
+        is_clean: Returns True if all values have the expected type already.
+        is_required: True if each entry must have the field.
     """
 
     part: str
@@ -172,18 +175,19 @@ class Field(NamedTuple):
     expected: str
     read: Callable[[Any], Any]
     is_clean: Callable[[Sequence[Any]], bool]
-    needed: bool = True
+    is_required: bool = True
 
 
-def _all_text(values: Sequence[Any]) -> bool:
+def _is_text(values: Sequence[Any]) -> bool:
+    """Return True if all values are text that is not empty."""
     return {*map(type, values)} == {str} and all(map(str.strip, values))
 
 
 FIELDS = (
-    Field('images', 'file_name', 'a path as text', _read_text, _all_text),
+    Field('images', 'file_name', 'a path as text', _read_text, _is_text),
     Field('images', 'width', PIXELS, _read_size, _is_size),
     Field('images', 'height', PIXELS, _read_size, _is_size),
-    Field('categories', 'name', 'a name as text', _read_name, _all_text),
+    Field('categories', 'name', 'a name as text', _read_name, _is_text),
     Field(
         'annotations', 'bbox', 'four numbers [x, y, w, h]', _read_box, _is_box
     ),
@@ -194,19 +198,18 @@ FIELDS = (
 
 
 def check_fields(data: dict, path: Any) -> UnusableIds:
-    """Check the type of each field and read, in place, what is not of it.
+    """Check the type of each field; convert values, in place, if possible.
 
     Args:
-        data: The parsed file, whose entries have the fields that they need.
-        path: For messages.
+        data: The parsed file, whose entries have all required fields.
+        path: The annotation file, for messages.
 
     Returns:
-        Ids of the entries that were read otherwise than they are written, by
-        field.
+        Ids of the entries that were converted, by field.
 
     Raises:
-        ValueError: Values cannot be read; each field has a line with the
-            entries, what was found and what is expected.
+        ValueError: If values cannot be converted. The message has a line for
+            each field with the entries, their type and the expected type.
     """
     done: UnusableIds = {}
     problems: list[str] = []
@@ -217,7 +220,7 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
         entries = [
             entry
             for entry in data[field.part]
-            if field.needed or field.key in entry
+            if field.is_required or field.key in entry
         ]
         _check_field(entries, field, done, problems)
     if problems:
@@ -235,7 +238,7 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
 
 
 def _label(index: int, entry: dict) -> str:
-    """Name an entry of a list by its id, if that is one."""
+    """Return the id of an entry, or its number in the list if it has none."""
     id_ = entry.get('id')
     usable = isinstance(id_, (int, str)) and not isinstance(id_, bool)
     return str(id_) if usable else f'number {index}'
@@ -244,7 +247,7 @@ def _label(index: int, entry: dict) -> str:
 def _check_field(
     entries: list[dict], field: Field, done: UnusableIds, problems: list[str]
 ) -> None:
-    """Read a field of all entries."""
+    """Convert a field of all entries; add ids to `done` and `problems`."""
     values = [entry[field.key] for entry in entries]
     if not values or field.is_clean(values):
         return
@@ -264,7 +267,7 @@ def _check_field(
 
 
 def _deepest(masks: Sequence[list]) -> list[Any]:
-    """Return the lists that are nested deeper than any segmentation."""
+    """Return the lists that are nested deeper than in any segmentation."""
     for _ in range(DEEPEST):
         masks = [
             item for item in chain.from_iterable(masks) if type(item) is list
@@ -273,7 +276,7 @@ def _deepest(masks: Sequence[list]) -> list[Any]:
 
 
 def _check_nesting(data: dict, problems: list[str]) -> None:
-    """Add a problem if segmentations are nested beyond all use."""
+    """Add a problem if segmentations are nested too deeply."""
     polygons = [
         ann
         for ann in data['annotations']
@@ -287,8 +290,7 @@ def _check_nesting(data: dict, problems: list[str]) -> None:
         ]
         problems.append(
             f'annotations {first_few(labels)}: segmentation is nested too '
-            'deeply, '
-            'expected are rings [[x, y, x, y, ...]]'
+            'deeply, expected are rings [[x, y, x, y, ...]]'
         )
 
 
@@ -299,7 +301,7 @@ def _report(
     expected: str,
     problems: list[str],
 ) -> None:
-    """Add a problem for each kind of wrong value of a field."""
+    """Add a problem for each type of wrong values in a field."""
     kinds: dict[str, list[str]] = {}
     for label, value in wrong:
         kinds.setdefault(type(value).__name__, []).append(label)
@@ -318,9 +320,9 @@ def _check_ids(
     done: UnusableIds,
     problems: list[str],
 ) -> None:
-    """Read the ids of things and what refers to them.
+    """Convert ids, and the fields that refer to them, to one type.
 
-    They are whole numbers, or all of them text that is none.
+    Ids are integers, unless all of them are text and none is an integer.
     """
     columns = [[entry[key] for entry in data[part]] for part, key in group]
     kinds = {*map(type, chain.from_iterable(columns))}

@@ -1,8 +1,8 @@
-"""Checks of the boxes and masks in a COCO annotation file.
+"""Check the boxes in a COCO annotation file.
 
-Boxes are (x, y, w, h) in pixels; an image is W pixels wide and H high.
-Everything raises a ValueError that names the file, the annotations, and what
-to do.
+Boxes are (x, y, w, h) in pixels; W and H are the width and height of an image
+in pixels. Errors are ValueErrors that give the file, the annotations and the
+remedy.
 """
 
 from pathlib import Path
@@ -16,16 +16,19 @@ from swin_dense.detection.annotation_checks import (
     describe_lost,
 )
 
-MAX_LOST = 0.1
+MAX_LOST = 0.1  # largest share of unusable annotations
+# Boxes are taken for (x1, y1, x2, y2) if more than the first share reach
+# beyond their image and at least the second share makes sense as such.
 XYXY_OUTSIDE, XYXY_READABLE = 0.02, 0.98
-# Boxes beyond this many widths of their image are no slip of a hand.
+# A box may reach this many widths or heights of its image beyond the image.
 MAX_REACH = 1
 
 
 def _rings(segmentation: list) -> list:
-    """Return the rings `[x, y, x, y, ...]` of a polygon however it is nested.
+    """Return the rings `[x, y, x, y, ...]` of a polygon with any nesting.
 
-    What is neither flat nor nested evenly stays as it is.
+    A flat list is one ring; points may be pairs. Polygons with uneven nesting
+    are returned unchanged.
     """
     if not any(isinstance(ring, list) for ring in segmentation):
         return [segmentation]
@@ -47,14 +50,14 @@ def _rings(segmentation: list) -> list:
 
 
 def fill_in_optional_fields(data: dict) -> UnusableIds:
-    """Fill in what COCO files may lack, in place.
+    """Fill in optional fields of a COCO file, in place.
 
-    A missing `iscrowd` becomes 0 and a missing or empty `area` that of the
-    box; a polygon given as one flat list or as pairs becomes a list of
-    rings; rings of fewer than three points are dropped.
+    A missing `iscrowd` becomes 0, and a missing or zero `area` the area of
+    the box. A polygon as a flat list or as pairs becomes a list of rings.
+    Rings of fewer than three points are dropped.
 
     Returns:
-        Ids of the annotations that were changed, by what was done.
+        Ids of the changed annotations, by the kind of change.
     """
     done: UnusableIds = {}
     for ann in data['annotations']:
@@ -69,7 +72,7 @@ def fill_in_optional_fields(data: dict) -> UnusableIds:
             done.setdefault('area computed from the box', []).append(ann['id'])
         if isinstance(ann.get('segmentation'), list):
             rings = _rings(ann['segmentation'])
-            # An odd ring is left for `check_masks` to name.
+            # `check_masks` reports rings with an odd count of numbers.
             ann['segmentation'] = [
                 ring
                 for ring in rings
@@ -85,15 +88,19 @@ def fill_in_optional_fields(data: dict) -> UnusableIds:
 
 
 def check_boxes(data: dict, path: str | Path) -> UnusableIds:
-    """Check every box.
+    """Check the box of every annotation.
+
+    Args:
+        data: The parsed file, after `fill_in_optional_fields`.
+        path: The annotation file, for messages.
 
     Returns:
-        Ids of the annotations that no training can use, by reason.
+        Ids of the annotations that cannot be used in training, by reason.
 
     Raises:
-        ValueError: Boxes are not four finite numbers, have no width or
+        ValueError: If boxes are not four finite numbers, have no width or
             height, look like (x1, y1, x2, y2) or like shares of the image,
-            or too many of them are lost.
+            or if too many annotations are unusable.
     """
     if not data['annotations']:
         return {}
@@ -136,9 +143,8 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
             f'{path}: boxes look like [x1, y1, x2, y2], COCO needs '
             f'[x, y, w, h]: {outside.sum()} of {len(boxes)} reach beyond '
             f'their image, annotations {first_few(ids[outside])}. Subtract x1 '
-            'and '
-            'y1 from the last two numbers; if they are widths and heights, '
-            'clip them to the image'
+            'and y1 from the last two numbers; if they are widths and '
+            'heights, clip them to the image'
         )
     _check_areas(data, boxes, path)
     flat = (boxes[:, 2:] <= 0).any(1)
@@ -166,7 +172,7 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
         'box outside the image': ids[away].tolist(),
         'box under 1 pixel': ids[tiny].tolist(),
     }
-    lost = {reason: found for reason, found in lost.items() if found}
+    lost = {reason: unusable for reason, unusable in lost.items() if unusable}
     if sum(map(len, lost.values())) > MAX_LOST * len(ids):
         raise ValueError(
             f'{path}: too many of its {len(ids)} annotations '
@@ -176,13 +182,14 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
 
 
 def _check_areas(data: dict, boxes: np.ndarray, path: str | Path) -> None:
-    """Raise if areas are those of boxes read as (x1, y1, x2, y2)."""
+    """Raise a ValueError if `area` is that of a box (x1, y1, x2, y2)."""
     areas = np.array(
         [ann.get('area') or 0 for ann in data['annotations']], float
     )
     sides = boxes[:, 2:] - boxes[:, :2]
 
     def fit(width_height: np.ndarray) -> np.ndarray:
+        """Return True for each annotation with this width times height."""
         return (width_height > 0).all(1) & (
             abs(width_height.prod(1) - areas) <= 0.01 * areas
         )

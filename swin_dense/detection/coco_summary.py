@@ -1,9 +1,9 @@
-"""Values of a COCO evaluation by name.
+"""Read the values of a COCO evaluation by name.
 
-All values of AP count the detections of each image and class up to the last
-limit of the evaluation. pycocotools takes 100 for mAP, whatever the limit, and
-the last limit for all others: with more objects in an image, mAP would be
-below what its parts average to, and without a limit of 100 it would be gone.
+Every AP counts the detections of an image and class up to the largest limit of
+the evaluation (`maxDets`). pycocotools counts 100 for mAP and the largest
+limit for all other values. With another limit than 100, its mAP would not be
+comparable to its other values, or could not be computed.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ class Item(NamedTuple):
 
     Attributes:
         kind: 'AP' or 'AR'.
-        limit: Number of detections of an image and class that count.
-        iou: The one IoU threshold; None for the mean over all.
-        area: Name of a range of areas.
+        limit: Largest number of detections of an image and class that count.
+        iou: The IoU threshold; None for the mean over all thresholds.
+        area: Name of a range of areas: 'all', 'small', 'medium' or 'large'.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Item(NamedTuple):
 
 
 def _items(limits: Sequence[int]) -> dict[str, Item]:
-    """Return the values by name, for limits in ascending order."""
+    """Return the items of the summary by name, for ascending limits."""
     last = limits[-1]
     items = {'mAP': Item('AP', last)}
     items.update(
@@ -52,18 +52,18 @@ def _items(limits: Sequence[int]) -> dict[str, Item]:
 
 
 def item_names(limits: Sequence[int]) -> list[str]:
-    """Return the names of all values for limits (`proposal_nums`)."""
+    """Return the names of all values, for the limits `proposal_nums`."""
     return [*_items(sorted(limits))]
 
 
 def _value(scorer: COCOeval, item: Item) -> float:
-    """Return a value in 0 to 1, or -1 if it does not exist."""
+    """Return a value in 0 to 1, or -1 if there are no objects for it."""
     area = scorer.params.areaRngLbl.index(item.area)
     limit = list(scorer.params.maxDets).index(item.limit)
-    # (T, R, K, A, M) and (T, K, A, M): thresholds of IoU and recall, classes,
-    # areas, limits.
+    # Precision is (T, R, K, A, M), recall (T, K, A, M): IoU thresholds T,
+    # recall thresholds R, classes K, areas A, limits M.
     table = scorer.eval['precision' if item.kind == 'AP' else 'recall']
-    table = table[..., area, limit]
+    table = table[..., area, limit]  # (T, R, K) or (T, K)
     if item.iou is not None:
         table = table[np.isclose(scorer.params.iouThrs, item.iou)]
     table = table[table > -1]
@@ -71,7 +71,10 @@ def _value(scorer: COCOeval, item: Item) -> float:
 
 
 def summarize(scorer: COCOeval) -> dict[str, float]:
-    """Return all values of an accumulated evaluation; -1 if there is none."""
+    """Return all values of an accumulated evaluation by name.
+
+    A value is in 0 to 1, or -1 if there are no objects for it.
+    """
     return {
         name: _value(scorer, item)
         for name, item in _items(scorer.params.maxDets).items()
@@ -79,7 +82,7 @@ def summarize(scorer: COCOeval) -> dict[str, float]:
 
 
 def format_summary(scorer: COCOeval, values: dict[str, float]) -> str:
-    """Return a table of the values, one a line."""
+    """Return a table of the values, one per line."""
     thresholds = scorer.params.iouThrs
     lines = []
     for name, item in _items(scorer.params.maxDets).items():

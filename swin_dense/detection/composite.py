@@ -1,4 +1,4 @@
-"""Training a detector on both pyramids of a composite backbone (CBNetV2)."""
+"""Train a detector on both pyramids of a composite backbone (CBNetV2)."""
 
 from copy import deepcopy
 from typing import Any
@@ -17,14 +17,14 @@ Losses = dict[str, Any]
 class CompositeRCNN(TwoStageDetector):
     """A two-stage detector whose training also supervises the assistant.
 
-    CBNetV2 (arXiv 2107.00420, section 3.4): neck and heads, the same for
-    both, see the pyramid of the lead and that of the assistant; losses of the
-    latter have a weight below 1 and names that begin with `aux.`. Its RoI
-    heads get the proposals of the lead. Predictions use the lead alone, as if
-    there were no assistant.
+    As in CBNetV2 (arXiv 2107.00420, section 3.4), the same neck and heads are
+    applied to the pyramid of the lead and to that of the assistant. The
+    losses on the assistant's pyramid have a weight and names that begin with
+    `aux.`. The RoI heads get the lead's proposals in both cases. Prediction
+    uses the lead's pyramid only.
 
-    The heads decide which detector this is: with those of Mask R-CNN, Cascade
-    Mask R-CNN or HTC, it is that one.
+    The heads decide on the kind of detector: Mask R-CNN, Cascade Mask R-CNN
+    or HTC.
 
     Args:
         assistant_loss_weight: Factor of the assistant's losses.
@@ -56,22 +56,22 @@ class CompositeRCNN(TwoStageDetector):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: SampleList
     ) -> Losses:
-        """Losses of both branches.
+        """Compute the losses of both branches.
 
         Args:
             batch_inputs: Images `(B, C, H, W)`.
-            batch_data_samples: What there is to find in each.
+            batch_data_samples: Ground truth of each image.
 
         Returns:
-            Those of the lead under mmdet's names; those of the assistant,
-            weighted, under the same with `aux.` before them.
+            The lead's losses under mmdet's names, and the assistant's
+            weighted losses under the same names with the prefix `aux.`.
         """
         assistant, lead = [
             self.neck(maps) if self.with_neck else maps
             for maps in self.backbone.forward_both(batch_inputs)
         ]
         objects = deepcopy(batch_data_samples)
-        for sample in objects:  # the RPN knows one class
+        for sample in objects:  # the RPN has a single class
             labels = sample.gt_instances.labels
             sample.gt_instances.labels = torch.zeros_like(labels)
         rpn_losses, proposals = self.rpn_head.loss_and_predict(
@@ -79,16 +79,16 @@ class CompositeRCNN(TwoStageDetector):
             objects,
             proposal_cfg=self.train_cfg.get('rpn_proposal', self.test_cfg.rpn),
         )
-        losses = self._together(
+        losses = self._join_losses(
             rpn_losses, lead, proposals, batch_data_samples
         )
-        helping = self._together(
+        assistant_losses = self._join_losses(
             self.rpn_head.loss(assistant, objects),
             assistant,
             proposals,
             batch_data_samples,
         )
-        for name, value in helping.items():
+        for name, value in assistant_losses.items():
             losses[f'aux.{name}'] = (
                 _weighted(value, self.assistant_loss_weight)
                 if 'loss' in name
@@ -96,26 +96,26 @@ class CompositeRCNN(TwoStageDetector):
             )
         return losses
 
-    def _together(
+    def _join_losses(
         self,
         rpn_losses: Losses,
         pyramid: tuple[Tensor, ...],
         proposals: list,
         samples: SampleList,
     ) -> Losses:
-        """Losses of the RPN, under names of their own, and of RoI heads."""
+        """Return the losses of the RPN, as `rpn_*`, and of the RoI heads."""
         losses = {
             name if 'rpn' in name else f'rpn_{name}': value
             for name, value in rpn_losses.items()
         }
-        # RoI heads rename what is in the proposals.
+        # RoI heads rename the fields of proposals in place.
         proposals = [proposal.clone() for proposal in proposals]
         losses.update(self.roi_head.loss(pyramid, proposals, samples))
         return losses
 
 
 def _weighted(loss: Any, weight: float) -> Any:
-    """A loss, or one for each level, times a weight."""
+    """Return a loss, or a list of losses of all levels, times a weight."""
     if isinstance(loss, (list, tuple)):
         return [level * weight for level in loss]
     return loss * weight

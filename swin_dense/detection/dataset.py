@@ -1,4 +1,4 @@
-"""COCO-format detection data that is checked before it trains anything."""
+"""A COCO data set that is checked before training."""
 
 import logging
 import os
@@ -24,16 +24,16 @@ from swin_dense.detection.stuff_map_checks import (
 )
 from swin_dense.registry import DATASETS
 
-# Reading a header takes a fraction of a millisecond: above this number of
-# images each is checked when it is loaded instead of at the start.
+# Checking a header takes a fraction of a millisecond. With more images, each
+# is checked when it is loaded instead of at the start.
 CHECK_AT_START = 20_000
 QUICK_START = 'cascade_swin_nano_shapes'
-# COCO 2017 has 1.2 % of crowds.
+# A warning is logged above this share. COCO 2017 has 1.2 % of crowds.
 MANY_CROWDS = 0.1
 
 
 def _loads(pipeline: Sequence[Any], what: str) -> bool:
-    """Whether a step of a pipeline has a switch on, such as `with_mask`."""
+    """Return True if a step of a pipeline has a switch such as `with_mask`."""
     return any(
         step.get(what, False)
         if isinstance(step, dict)
@@ -44,31 +44,32 @@ def _loads(pipeline: Sequence[Any], what: str) -> bool:
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
-    """mmdet's CocoDataset whose labels follow names and whose data is checked.
+    """mmdet's CocoDataset with labels by class name and checked data.
 
-    Differences: label i is the i-th name in `metainfo['classes']`, whatever
-    the order in the file (mmdet follows the file's order); without
-    `metainfo`, the classes are the file's categories; the annotation file
-    and the images are checked at construction, see
-    `swin_dense.detection.annotation_checks`; what was read is logged as a
-    table. Images without annotations are kept unless `filter_cfg` says
-    otherwise.
+    Differences to mmdet's class:
+
+    - Label i is the i-th name in `metainfo['classes']`. mmdet takes the order
+      of the file. Without `metainfo`, the classes are the file's categories.
+    - The annotation file and the images are checked at construction, see
+      `swin_dense.detection.annotation_checks`, and counts are logged as a
+      table.
+    - Images without annotations are kept unless `filter_cfg` excludes them.
 
     Args:
-        allow_subset: Whether annotations of categories that `classes` does
-            not name may be left out. Otherwise they are an error.
-        with_mask: Whether every annotation must have a mask. By default
+        allow_subset: If True, annotations of categories that are not in
+            `classes` may be left out. Otherwise they are an error.
+        with_mask: If True, every annotation must have a mask. By default
             taken from the pipeline.
-        num_stuff_classes: Number of classes, of stuff and things together, in
-            the label maps that `data_prefix['seg']` is the folder of; these
-            are checked if the pipeline loads them. That entry may be None,
-            for no maps.
-        pipeline: See mmdet's CocoDataset, as are all other arguments.
+        num_stuff_classes: Number of classes, stuff and things together, in
+            the label maps in the folder `data_prefix['seg']`. The maps are
+            checked if the pipeline loads them. If the folder is None, there
+            are no maps.
+        pipeline: See mmdet's CocoDataset, also for all other arguments.
 
     Raises:
-        FileNotFoundError: The annotation file or images are absent.
-        ValueError: The data cannot be trained on; the message says why, where
-            and what to do.
+        FileNotFoundError: If the annotation file or images do not exist.
+        ValueError: If the data cannot be used for training. The message gives
+            the reason, the ids and the remedy.
     """
 
     METAINFO: dict = {}
@@ -104,10 +105,10 @@ class CheckedCocoDataset(CocoDataset):
         super().__init__(*args, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read, check and relabel the annotations.
+        """Load and check the annotations, and give them labels by name.
 
         Returns:
-            One dict per image, as mmdet's CocoDataset makes them.
+            One dict per image, as in mmdet's CocoDataset.
         """
         if not os.path.isfile(self.ann_file):
             folder = self.data_prefix.get('img', '')
@@ -134,7 +135,7 @@ class CheckedCocoDataset(CocoDataset):
         names = {id_: name for name, id_ in self.categories.items()}
         self._metainfo['classes'] = tuple(names[i] for i in self.cat_ids)
         if self.test_mode:
-            # The metric evaluates against this very file.
+            # The metric reads its ground truth from this file.
             self._metainfo['ann_file'] = self.ann_file
         self.cat2label = {id_: i for i, id_ in enumerate(self.cat_ids)}
 
@@ -166,8 +167,11 @@ class CheckedCocoDataset(CocoDataset):
     def filter_data(self) -> list[dict]:
         """Drop the images that `filter_cfg` excludes, in training only.
 
+        Returns:
+            The entries of the data list that are kept.
+
         Raises:
-            ValueError: No image, or no object to train on, is left.
+            ValueError: If no image, or in training no object, is left.
         """
         rules = {} if self.test_mode else self.filter_cfg or {}
         min_size = rules.get('min_size', 0)
@@ -204,7 +208,7 @@ class CheckedCocoDataset(CocoDataset):
         return kept
 
     def prepare_data(self, idx: int) -> Any:
-        """Load one image, checking its file first where that was put off."""
+        """Load an image; check its file first if that was not done before."""
         if self.check_on_load:
             info = self.get_data_info(idx)
             problem = image_problem(
@@ -222,14 +226,19 @@ class CheckedCocoDataset(CocoDataset):
         return super().prepare_data(idx)
 
     def relabel(self, classes: Sequence[str]) -> None:
-        """Number the labels after another order of the classes."""
+        """Renumber the labels to another order of the classes."""
         self._metainfo['classes'] = tuple(classes)
         self._fully_initialized = False
         self.full_init()
 
     def _check_images(self, data_list: list[dict]) -> None:
-        """Raise if images or their label maps are absent, damaged or of
-        another size."""
+        """Check that images and label maps exist, with the right sizes.
+
+        Raises:
+            FileNotFoundError: If images or label maps do not exist.
+            ValueError: If files are damaged or have another size than in the
+                annotation file.
+        """
         if self.backend_args is not None:
             return  # not on a local disk
         missing = missing_files(info['img_path'] for info in data_list)
@@ -276,7 +285,7 @@ class CheckedCocoDataset(CocoDataset):
             )
 
     def _say(self, what: str, lost: annotation_checks.UnusableIds) -> None:
-        """Log counts by reason, if there are any."""
+        """Log counts and ids by reason, if there are any."""
         if lost:
             print_log(
                 f'{self.ann_file}: {what}\n'
@@ -285,7 +294,7 @@ class CheckedCocoDataset(CocoDataset):
             )
 
     def _count_objects(self, data: dict) -> None:
-        """Count annotations that are no single objects to train on."""
+        """Count crowds and ignored annotations; warn if there are many."""
         ignored = [ann for ann in data['annotations'] if ann.get('ignore')]
         crowds = [ann for ann in data['annotations'] if ann['iscrowd']]
         self.num_ignored, self.num_crowds = len(ignored), len(crowds)
@@ -299,7 +308,7 @@ class CheckedCocoDataset(CocoDataset):
             )
 
     def _describe_crowds(self) -> str:
-        """Say how many annotations are crowds or ignored, and what to do."""
+        """Return counts of crowds and ignored annotations, with a remedy."""
         text = ''
         if self.num_crowds:
             text += (
@@ -316,7 +325,7 @@ class CheckedCocoDataset(CocoDataset):
         return text
 
     def _log_table(self, data_list: list[dict]) -> None:
-        """Log labels, ids, names and counts."""
+        """Log a table with label, category id, name and count of classes."""
         counts = [0] * len(self.cat_ids)
         for info in data_list:
             for instance in info['instances']:
@@ -334,8 +343,7 @@ class CheckedCocoDataset(CocoDataset):
             ', '.join(
                 [
                     f'{self.ann_file}: {len(data_list)} images ({empty} '
-                    'without '
-                    f'objects), {sum(counts)} objects',
+                    f'without objects), {sum(counts)} objects',
                     *others,
                 ]
             ),
@@ -350,46 +358,48 @@ class CheckedCocoDataset(CocoDataset):
         print_log('\n'.join(lines), 'current')
 
     def check_split(self, val: 'CheckedCocoDataset') -> None:
-        """Make a validation set mean the same labels as this training set.
+        """Give a validation set the same labels as this training set.
 
-        Labels follow names, so category ids and their order may differ between
-        the two files; that is logged. A validation set whose classes were not
-        given is numbered as the training set is.
+        Labels follow class names, so category ids and their order may differ
+        between the two files, which is logged. A validation set without
+        classes in its config is renumbered to the order of the training set.
 
         Raises:
-            ValueError: The two do not name the same classes, or they were
-                given in different orders.
+            ValueError: If the class names differ, or have different orders in
+                the two configs.
         """
-        ours, theirs = self.metainfo['classes'], val.metainfo['classes']
-        if set(ours) != set(theirs):
-            missing = [name for name in ours if name not in theirs]
-            added = [name for name in theirs if name not in ours]
+        classes = self.metainfo['classes']
+        val_classes = val.metainfo['classes']
+        if set(classes) != set(val_classes):
+            missing = [name for name in classes if name not in val_classes]
+            added = [name for name in val_classes if name not in classes]
             raise ValueError(
                 f'{self.ann_file} and {val.ann_file} name different classes: '
                 f'only in training {missing}, only in validation {added}. Set '
                 'metainfo=dict(classes=[...]) in both to the same names'
             )
-        if ours != theirs:
+        if classes != val_classes:
             if val.classes_given:
                 raise ValueError(
-                    f'classes are in different orders: training {list(ours)}, '
-                    f'validation {list(theirs)}. Label 0 must mean one class: '
-                    'set metainfo=dict(classes=[...]) to the same list in both'
+                    'classes are in different orders: training '
+                    f'{list(classes)}, validation {list(val_classes)}. Label '
+                    '0 must mean one class: set metainfo=dict(classes=[...]) '
+                    'to the same list in both'
                 )
-            val.relabel(ours)
+            val.relabel(classes)
         differing = {
             name: (self.categories[name], val.categories[name])
-            for name in ours
+            for name in classes
             if self.categories[name] != val.categories[name]
         }
-        in_order = [n for n in self.categories if n in ours] == [
-            n for n in val.categories if n in ours
+        in_order = [n for n in self.categories if n in classes] == [
+            n for n in val.categories if n in classes
         ]
         if differing or not in_order:
             lines = [
                 f'  {label:>5}  {self.categories[name]:>8}  '
                 f'{val.categories[name]:>10}  {name}'
-                for label, name in enumerate(ours)
+                for label, name in enumerate(classes)
             ]
             print_log(
                 'category ids or their order differ between '

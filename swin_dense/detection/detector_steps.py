@@ -1,6 +1,6 @@
-"""mmdet's detectors step by step: features, boxes before NMS, masks of boxes.
+"""Run mmdet's detectors step by step, as test-time augmentation needs it.
 
-What test-time augmentation asks of a detector, for those that can answer.
+The steps are: features of an image, boxes before NMS, and masks of boxes.
 """
 
 from typing import Any
@@ -20,23 +20,23 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 SUPPORTED = (
-    'Supported are single-stage detectors of boxes whose dense head finds '
-    'them as BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, ...), and '
-    'two-stage ones with StandardRoIHead, CascadeRoIHead or '
+    'Supported are single-stage detectors whose dense head predicts boxes as '
+    'BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, ...), and two-stage '
+    'detectors with StandardRoIHead, CascadeRoIHead or '
     'HybridTaskCascadeRoIHead, with masks or without (Faster, Mask and '
     'Cascade R-CNN, HTC). Test without --tta'
 )
 
 
 class DenseDetectorSteps:
-    """A single-stage detector of boxes.
+    """The steps of a single-stage detector of boxes.
 
     Args:
         model: The detector.
 
     Attributes:
-        test_cfg: Says how boxes are merged: `nms` and `max_per_img`.
-        with_mask: Whether it predicts masks.
+        test_cfg: The settings `nms` and `max_per_img` for merging boxes.
+        with_mask: False, as these detectors predict no masks.
     """
 
     with_mask = False
@@ -47,33 +47,37 @@ class DenseDetectorSteps:
         self.test_cfg = self.head.test_cfg
 
     def features(self, image: Tensor) -> Any:
-        """What the heads see of an image `(1, 3, H, W)`."""
+        """Return the features of an image `(1, 3, H, W)` for the head."""
         return self.model.extract_feat(image)
 
     def candidates(self, features: Any, sample: DetDataSample) -> InstanceData:
-        """All boxes above the score threshold, before any are suppressed.
+        """Return all boxes above the score threshold, before NMS.
+
+        Args:
+            features: Result of `features`.
+            sample: Data sample with the sizes of the image.
 
         Returns:
             `bboxes` (N, 4), in pixels of the file; `scores`, `labels` (N,).
         """
-        (found,) = self.head.predict_by_feat(
+        (predictions,) = self.head.predict_by_feat(
             *self.head(features),
             batch_img_metas=[sample.metainfo],
             rescale=True,
             with_nms=False,
         )
-        return found
+        return predictions
 
 
 class RoIDetectorSteps:
-    """A two-stage detector of boxes, or of boxes and masks.
+    """The steps of a two-stage detector of boxes, or of boxes and masks.
 
     Args:
         model: The detector.
 
     Attributes:
-        test_cfg: Says how boxes are merged: `nms` and `max_per_img`.
-        with_mask: Whether it predicts masks.
+        test_cfg: The settings `nms` and `max_per_img` for merging boxes.
+        with_mask: True if the detector predicts masks.
     """
 
     def __init__(self, model: TwoStageDetector) -> None:
@@ -83,11 +87,11 @@ class RoIDetectorSteps:
         self.with_mask = self.head.with_mask
 
     def features(self, image: Tensor) -> Any:
-        """What the heads see of an image `(1, 3, H, W)`.
+        """Compute the features of an image `(1, 3, H, W)` for the heads.
 
         Returns:
-            The pyramid, and what the RoI heads are told besides: in HTC, the
-            map of its semantic branch.
+            The pyramid, and other arguments of the RoI heads: in HTC, the
+            features of its semantic branch.
         """
         pyramid = self.model.extract_feat(image)
         if not isinstance(self.head, HybridTaskCascadeRoIHead):
@@ -98,7 +102,11 @@ class RoIDetectorSteps:
         return pyramid, dict(semantic_feat=semantic)
 
     def candidates(self, features: Any, sample: DetDataSample) -> InstanceData:
-        """All boxes above the score threshold, before any are suppressed.
+        """Return all boxes above the score threshold, before NMS.
+
+        Args:
+            features: Result of `features`.
+            sample: Data sample with the sizes of the image.
 
         Returns:
             `bboxes` (N, 4), in pixels of the file; `scores`, `labels` (N,).
@@ -107,7 +115,7 @@ class RoIDetectorSteps:
         proposals = self.model.rpn_head.predict(
             pyramid, [sample], rescale=False
         )
-        (found,) = self.head.predict_bbox(
+        (predictions,) = self.head.predict_bbox(
             pyramid,
             [sample.metainfo],
             proposals,
@@ -115,13 +123,15 @@ class RoIDetectorSteps:
             rescale=True,
             **extra,
         )
-        scores = found.scores[:, :-1]  # without the background
+        scores = predictions.scores[:, :-1]  # (N, C), without the background
         place, label = (scores > self.test_cfg.score_thr).nonzero(
             as_tuple=True
         )
-        # One box for all classes, or one for each.
-        shared = found.bboxes.shape[1] == 4
-        boxes = found.bboxes.reshape(len(scores), -1 if len(scores) else 1, 4)
+        # The head predicts a box for all classes, or a box for each class.
+        shared = predictions.bboxes.shape[1] == 4
+        boxes = predictions.bboxes.reshape(
+            len(scores), -1 if len(scores) else 1, 4
+        )  # (N, 1 or C, 4)
         return InstanceData(
             bboxes=boxes[place, 0 if shared else label],
             scores=scores[place, label],
@@ -131,15 +141,16 @@ class RoIDetectorSteps:
     def mask_probabilities(
         self, features: Any, boxes: Tensor, labels: Tensor
     ) -> Tensor:
-        """How likely each cell of a box belongs to its object.
+        """Predict the masks of boxes as probabilities.
 
         Args:
-            features: Of an image.
-            boxes: (N, 4), in pixels of that image.
-            labels: (N,); which class's mask to take.
+            features: Result of `features`.
+            boxes: Boxes (N, 4) in pixels of the image.
+            labels: Classes (N,), for heads with a mask per class.
 
         Returns:
-            (N, 1, h, w): the mean over the stages of a cascade.
+            Probabilities (N, 1, h, w) of the cells of each box, averaged over
+            the stages of a cascade.
         """
         pyramid, extra = features
         rois = bbox2roi([boxes])
@@ -156,51 +167,54 @@ class RoIDetectorSteps:
             logits = [self.head._mask_forward(pyramid, rois)['mask_preds']]
         if not self._mask_head.class_agnostic:
             each = torch.arange(len(labels), device=labels.device)
-            logits = [stage[each, labels, None] for stage in logits]
+            logits = [
+                stage[each, labels, None]  # (N, 1, h, w)
+                for stage in logits
+            ]
         return sum(stage.sigmoid() for stage in logits) / len(logits)
 
     def paste(
         self, probabilities: Tensor, boxes: Tensor, sample: DetDataSample
     ) -> Tensor:
-        """Masks in the image, part by part as mmdet does it.
+        """Paste masks into the image, with mmdet's own function.
 
         Args:
-            probabilities: (N, 1, h, w).
-            boxes: (N, 4), in pixels of the file.
-            sample: Tells the size of the file.
+            probabilities: Result of `mask_probabilities`, (N, 1, h, w).
+            boxes: Boxes (N, 4) in pixels of the file.
+            sample: Data sample with the size of the file.
 
         Returns:
-            (N, H, W), boolean.
+            Masks (N, H, W), bool.
         """
-        found = InstanceData(
+        instances = InstanceData(
             bboxes=boxes.clone(),  # mmdet rescales them in place
             labels=boxes.new_zeros(len(boxes), dtype=torch.long),
         )
-        (found,) = self._mask_head.predict_by_feat(
+        (predictions,) = self._mask_head.predict_by_feat(
             [probabilities],
-            [found],
+            [instances],
             [dict(sample.metainfo, scale_factor=(1, 1))],
             rcnn_test_cfg=self.test_cfg,
             rescale=True,
             activate_map=True,
         )
-        return found.masks
+        return predictions.masks
 
     @property
     def _mask_head(self) -> FCNMaskHead:
-        """The mask head, the last one of a cascade."""
+        """The mask head; in a cascade, that of the last stage."""
         heads = self.head.mask_head
         return heads[-1] if isinstance(heads, nn.ModuleList) else heads
 
 
 def detector_steps(model: nn.Module) -> DenseDetectorSteps | RoIDetectorSteps:
-    """The detector, step by step.
+    """Return the steps of a detector.
 
     Args:
         model: A detector of mmdet.
 
     Raises:
-        ValueError: If its results do not come about in these steps.
+        ValueError: If the detector does not predict in these steps.
     """
     if isinstance(model, SingleStageDetector):
         _check_same(model, SingleStageDetector, 'predict')
@@ -238,7 +252,7 @@ def detector_steps(model: nn.Module) -> DenseDetectorSteps | RoIDetectorSteps:
 
 
 def _check_same(part: nn.Module, kind: type, *methods: str) -> None:
-    """Raise if a class does anything in another way than its base class."""
+    """Raise a ValueError if a subclass overrides one of these methods."""
     changed = [
         name
         for name in methods

@@ -1,14 +1,13 @@
-"""Self-attention over a whole map, and the FPN that begins with it.
+"""Global self-attention on the last stage, and an FPN that begins with it.
 
 HTC++ of the Swin V1 paper (appendix A2.2) appends "an extra global
-self-attention layer" to the output of the last stage. The paper does not say
-what is in it. That its published parameters and FLOPs are those of a whole
-transformer block, attention and a feed-forward network of ratio 4, is shown
-in docs/htcpp.md; how it starts, and that it normalises before its branches as
-Swin does, is our choice.
+self-attention layer" to the output of the last stage, without details. The
+published parameters and FLOPs match a whole transformer block: attention and
+a feed-forward network of ratio 4; see docs/htcpp.md. The initial values, and
+the norms before both branches as in Swin, are our choice.
 
-B is the batch, C the channels, H and W the height and width of a map, N its
-tokens.
+B is the batch, C the channels, H and W the height and width of a map, N = H *
+W the number of its tokens, D the channels of a head.
 """
 
 from collections.abc import Sequence
@@ -27,24 +26,25 @@ HEAD_DIM = 32  # channels of a head, in all stages of Swin
 
 
 class GlobalAttention(nn.Module):
-    """A transformer block in which each position attends to all others.
+    """A transformer block in which each token attends to all tokens.
 
-    Both branches start at zero: at first the block changes nothing, and what
-    a pretrained backbone passes on is kept. Attention runs in PyTorch's fused
-    kernel, so memory grows with N, not with its square. Padding of a batch
-    counts as content, as it does in Swin.
+    The last layer of each branch starts at zero, so that the block is the
+    identity at first and the features of a pretrained backbone are kept.
+    Attention uses PyTorch's fused kernel, so memory grows with N and not with
+    its square. As in Swin, tokens of the batch's padding are not masked.
 
     Args:
         dim: Channels C of the map.
-        num_heads: Number of heads; by default one for every 32 channels.
+        num_heads: Number of heads; by default C // 32.
         mlp_ratio: Hidden channels of the feed-forward network, in multiples
             of C. 0 leaves the network out.
-        drop_path_rate: Probability that a sample loses a branch in training.
-        with_cp: Whether to compute the block again in the backward pass
-            instead of keeping what is inside.
+        drop_path_rate: Probability that a branch of a sample is dropped in
+            training.
+        with_cp: If True, recompute the block in the backward pass instead of
+            keeping its activations (gradient checkpointing).
 
     Raises:
-        ValueError: If the heads do not divide the channels.
+        ValueError: If the number of heads does not divide the channels.
     """
 
     def __init__(
@@ -83,35 +83,36 @@ class GlobalAttention(nn.Module):
             nn.init.zeros_(layer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, H, W)` to the same shape."""
+        """Return a map `(B, C, H, W)` after attention, in the same shape."""
         if self.with_cp and x.requires_grad:
             return checkpoint(self._forward, x, use_reentrant=False)
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(2).transpose(1, 2)  # B, N, C
+        tokens = x.flatten(2).transpose(1, 2)  # (B, N, C)
         tokens = tokens + self.drop_path(self._attend(self.norm1(tokens)))
         if self.mlp is not None:
             tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
-        return tokens.transpose(1, 2).reshape(x.shape)
+        return tokens.transpose(1, 2).reshape(x.shape)  # (B, C, H, W)
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        """Attention among tokens `(B, N, C)`."""
-        qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B, heads, N, D
+        """Apply self-attention to tokens `(B, N, C)`."""
+        qkv = self.qkv(tokens)
+        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, D)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, D) each
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
+        return self.proj(mixed.transpose(1, 2).flatten(2))  # (B, N, C)
 
 
 @MODELS.register_module()
 class GlobalAttentionFPN(FPN):
-    """mmdet's FPN behind global self-attention on its last input.
+    """mmdet's FPN with global self-attention on its last input.
 
     Args:
-        in_channels: Channels of each input; see mmdet's FPN, as all other
-            arguments are.
+        in_channels: Channels of each input; see mmdet's FPN, also for all
+            other arguments.
         global_attention: Arguments of `GlobalAttention` besides `dim`; None
-            makes this the FPN alone.
+            for an FPN without attention.
     """
 
     def __init__(
@@ -129,7 +130,14 @@ class GlobalAttentionFPN(FPN):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Pyramid of `(B, C_i, H_i, W_i)` to one of `out_channels` each."""
+        """Return the pyramid of the inputs.
+
+        Args:
+            inputs: Maps `(B, C_i, H_i, W_i)` of the stages.
+
+        Returns:
+            Maps `(B, out_channels, H_i, W_i)`, and the FPN's extra levels.
+        """
         if self.global_attention is not None:
             inputs = (*inputs[:-1], self.global_attention(inputs[-1]))
         return super().forward(inputs)

@@ -1,4 +1,4 @@
-"""The RoI heads of Hybrid Task Cascade, every ingredient a switch."""
+"""The RoI head of Hybrid Task Cascade (HTC), with optional parts."""
 
 from typing import Any
 
@@ -12,13 +12,12 @@ from swin_dense.registry import MODELS
 
 @MODELS.register_module()
 class HTCRoIHead(HybridTaskCascadeRoIHead):
-    """mmdet's HybridTaskCascadeRoIHead, with two repairs.
+    """mmdet's HybridTaskCascadeRoIHead with two corrections.
 
-    Without the flow of mask information (`mask_info_flow=False`) it can be
-    tested, which mmdet's cannot; and a sample without a label map, which the
-    semantic branch learns from, is named instead of ending in an
-    AttributeError. All else, arguments and names of weights included, is
-    mmdet's.
+    It can be tested with `mask_info_flow=False`, where mmdet's class raises.
+    A training sample without the label map of the semantic branch raises an
+    error that names the image, where mmdet's class raises an AttributeError.
+    Arguments and names of weights are mmdet's.
     """
 
     def loss(
@@ -27,10 +26,19 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
         rpn_results_list: InstanceList,
         batch_data_samples: SampleList,
     ) -> dict:
-        """Losses of all stages; see mmdet.
+        """Compute the losses of all stages.
+
+        Args:
+            x: Pyramid of maps `(B, C, H_i, W_i)`.
+            rpn_results_list: Proposals of each image.
+            batch_data_samples: Ground truth of each image.
+
+        Returns:
+            Losses by name, as in mmdet.
 
         Raises:
-            ValueError: If there is a semantic branch and no label map.
+            ValueError: If there is a semantic branch, and an image has no
+                label map.
         """
         if self.with_semantic:
             for sample in batch_data_samples:
@@ -38,8 +46,8 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
                     raise ValueError(
                         f'{sample.get("img_path", "a training image")} has no '
                         'label map for the semantic branch: set data_prefix='
-                        'dict(seg=...) in the training set and with_seg=True in '
-                        'its LoadAnnotations, or leave the branch out with '
+                        'dict(seg=...) in the training set and with_seg=True '
+                        'in its LoadAnnotations, or leave the branch out with '
                         'model.roi_head.semantic_head=None'
                     )
         return super().loss(x, rpn_results_list, batch_data_samples)
@@ -56,7 +64,7 @@ class HTCRoIHead(HybridTaskCascadeRoIHead):
             return super()._mask_forward(
                 stage, x, rois, semantic_feat, training
             )
-        # Each head stands alone, so the last one is asked directly.
+        # Without the flow, the last stage does not need the others.
         last = super()._mask_forward(
             self.num_stages - 1, x, rois, semantic_feat
         )

@@ -1,13 +1,14 @@
-"""Moving the objects of an image a little, each on its own.
+"""Move each object of an image a little (InstaBoost).
 
-After InstaBoost (arXiv 1908.07801), random jittering: an object is cut out,
-slightly shifted, scaled and turned, and put back; what it uncovers is
-inpainted. Its library has had no release since 2019, so this is our own, on
-OpenCV. It works on masks instead of polygons, so that boxes, masks and label
-maps stay exact. Not taken over are the search for a better place by
-appearance, and changes of colour.
+This is the random jittering of InstaBoost (arXiv 1908.07801): an object is
+cut out, slightly shifted, scaled and rotated, and pasted back, and the pixels
+that it uncovers are inpainted. InstaBoost's own library has had no release
+since 2019, so this is a new implementation on OpenCV. It works on masks
+instead of polygons, which keeps boxes, masks and label maps exact. The search
+for a better place by appearance, and changes of colour, are left out.
 
-H and W are the height and width of the image in pixels; K counts its objects.
+H and W are the height and width of the image in pixels, K is the number of
+its objects.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,10 @@ from mmdet.structures.mask import BitmapMasks
 
 from swin_dense.registry import TRANSFORMS
 
-# Pixels around a vacated place that show remains of the object.
+# Width in pixels of the border around an uncovered region that may show
+# remains of the object.
 HALO = 3
-# Longer side of the copy that is inpainted, in pixels, and how far a pixel of
-# it looks.
+# Longer side of the copy that is inpainted, in pixels, and OpenCV's radius.
 INPAINT_SIDE = 320
 INPAINT_RADIUS = 3
 IGNORED = 255
@@ -36,9 +37,9 @@ class _Moved:
     """An object at its new place.
 
     Attributes:
-        index: Which object it is.
+        index: Index of the object in the image.
         matrix: Affine map `(2, 3)` from old to new coordinates in pixels.
-        mask: Where it is now, `(H, W)`, bool.
+        mask: New mask `(H, W)`, bool.
     """
 
     index: int
@@ -48,28 +49,28 @@ class _Moved:
 
 @TRANSFORMS.register_module()
 class InstanceJitter(BaseTransform):
-    """Shift, scale and turn each object of an image a little.
+    """Shift, scale and rotate each object of an image a little.
 
-    Comes after `LoadAnnotations(with_bbox=True, with_mask=True)` and before
-    the image is resized. Objects are put back from the largest to the
-    smallest, so that the larger are behind. An object stays where it is if it
-    is to be ignored, or if the new place would hide more than `max_hidden` of
-    another one. Boxes of objects that were moved or partly hidden are those
-    of their masks.
+    Place it after `LoadAnnotations(with_bbox=True, with_mask=True)` and
+    before the image is resized. Objects are pasted from the largest to the
+    smallest, so that larger ones are behind. An object is not moved if it is
+    ignored in training, or if its new place would hide more than `max_hidden`
+    of another object. Objects that are moved or partly hidden get the
+    bounding boxes of their new masks.
 
-    In a label map, the object's pixels move along, and those that it uncovers
-    are ignored.
+    In a label map, an object's pixels move with it, and the pixels that it
+    uncovers are set to 255, ignored.
 
     Args:
         prob: Share of images that are changed.
         shift: Largest shift, in widths and heights of the object's box.
-        scale: Smallest and largest factor of its size.
-        angle: Largest turn to either side, in degrees.
-        max_hidden: Largest part of another object that may be hidden.
+        scale: Smallest and largest factor of the object's size.
+        angle: Largest rotation to either side, in degrees.
+        max_hidden: Largest share of another object that may be hidden.
 
     Raises:
-        ValueError: An argument is out of range, or masks were not loaded as
-            bitmaps.
+        ValueError: If an argument is out of range, or masks were not loaded
+            as bitmaps.
     """
 
     def __init__(
@@ -96,7 +97,19 @@ class InstanceJitter(BaseTransform):
         self.max_hidden = max_hidden
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Change `img`, `gt_masks`, `gt_bboxes` and `gt_seg_map`."""
+        """Move the objects in `img` and its annotations.
+
+        Args:
+            results: `img` (H, W, 3), `gt_masks` as bitmaps (K, H, W),
+                `gt_bboxes` (K, 4), `gt_ignore_flags` (K,), and optionally
+                `gt_seg_map` (H, W).
+
+        Returns:
+            The same dict with new images, masks, boxes and label map.
+
+        Raises:
+            ValueError: If the masks are not bitmaps.
+        """
         masks = results.get('gt_masks')
         if not isinstance(masks, BitmapMasks):
             raise ValueError(
@@ -120,11 +133,15 @@ class InstanceJitter(BaseTransform):
     def _move(
         self, masks: np.ndarray, ignored: np.ndarray
     ) -> tuple[list[_Moved], np.ndarray]:
-        """Find new places for objects `(K, H, W)`.
+        """Choose new places for objects.
+
+        Args:
+            masks: Masks `(K, H, W)`, bool.
+            ignored: True for objects that are ignored in training `(K,)`.
 
         Returns:
-            The objects that move, from back to front, and the masks of what
-            is visible then of all, `(K, H, W)`.
+            The objects that move, from back to front, and the masks of the
+            visible parts of all objects afterwards `(K, H, W)`.
         """
         areas = masks.sum((1, 2))
         visible, left = masks.copy(), areas.copy()
@@ -143,7 +160,7 @@ class InstanceJitter(BaseTransform):
             here = mask[rows, columns]
             after = left - (visible[:, rows, columns] & here).sum((1, 2))
             after[index] = areas[index]
-            # Not out of the image, nor over others.
+            # Keep the object if it would leave the image or hide another.
             if not here.any() or (after < (1 - self.max_hidden) * areas).any():
                 continue
             visible[:, rows, columns] &= ~here
@@ -154,7 +171,7 @@ class InstanceJitter(BaseTransform):
         return moved, visible
 
     def _jitter(self, mask: np.ndarray) -> np.ndarray:
-        """Affine map `(2, 3)` about the centre of a mask's box."""
+        """Draw a random affine map `(2, 3)` about the centre of a mask."""
         x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
         centre = (x + (width - 1) / 2, y + (height - 1) / 2)
         angle = np.random.uniform(-self.angle, self.angle)
@@ -174,7 +191,7 @@ class InstanceJitter(BaseTransform):
 
 
 def _place(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of the box of a mask `(H, W)`, and of a margin."""
+    """Return rows and columns of a mask's box `(H, W)`, with a margin."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (
         slice(max(0, y - margin), y + height + margin),
@@ -183,15 +200,16 @@ def _place(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
 
 
 def _vacated(masks: np.ndarray, moved: Sequence[_Moved]) -> np.ndarray:
-    """Pixels `(H, W)` that objects have left and none has taken."""
-    left = masks[[one.index for one in moved]].any(0)
-    return left & ~np.any([one.mask for one in moved], axis=0)
+    """Return the uncovered pixels `(H, W)`: left by objects, not taken."""
+    left = masks[[obj.index for obj in moved]].any(0)
+    return left & ~np.any([obj.mask for obj in moved], axis=0)
 
 
 def _without(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The image `(H, W, 3)` inpainted where a mask is, without detail.
+    """Inpaint an image `(H, W, 3)` under a mask, without detail.
 
-    Only its narrow edges are to be seen, so it is made from a small copy.
+    Only narrow borders of the inpainted regions stay visible, so a small copy
+    of the image is inpainted and enlarged.
     """
     size = image.shape[1::-1]
     small = tuple(
@@ -214,22 +232,22 @@ def _without(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _redraw(
     image: np.ndarray, masks: np.ndarray, moved: Sequence[_Moved]
 ) -> np.ndarray:
-    """The image `(H, W, 3)` with objects at their new places."""
+    """Return the image `(H, W, 3)` with objects at their new places."""
     hole = cv2.dilate(
         _vacated(masks, moved).view(np.uint8),
         np.ones((2 * HALO + 1, 2 * HALO + 1), np.uint8),
     ).astype(bool)
-    going = np.isin(np.arange(len(masks)), [one.index for one in moved])
+    going = np.isin(np.arange(len(masks)), [obj.index for obj in moved])
     hole &= ~masks[~going].any(0)
     background = _without(image, masks[going].any(0) | hole)
     canvas = np.where(hole[..., None], background, image)
-    for one in moved:
-        # The outline is soft, a pixel beyond the mask.
-        rows, columns = _place(one.mask, 1)
+    for obj in moved:
+        # The soft outline reaches one pixel beyond the mask.
+        rows, columns = _place(obj.mask, 1)
         part = canvas[rows, columns]
-        matrix = one.matrix - [[0, 0, columns.start], [0, 0, rows.start]]
+        matrix = obj.matrix - [[0, 0, columns.start], [0, 0, rows.start]]
         size = part.shape[1::-1]
-        soft = cv2.warpAffine(masks[one.index] * np.float32(1), matrix, size)[
+        soft = cv2.warpAffine(masks[obj.index] * np.float32(1), matrix, size)[
             ..., None
         ]
         piece = cv2.warpAffine(
@@ -242,17 +260,23 @@ def _redraw(
 def _relabel(
     labels: np.ndarray, masks: np.ndarray, moved: Sequence[_Moved]
 ) -> np.ndarray:
-    """The label map `(H, W)` with objects at their new places."""
+    """Return the label map `(H, W)` with objects at their new places."""
     new = labels.copy()
     new[_vacated(masks, moved)] = IGNORED
-    for one in moved:
-        # What most of the object is labelled as.
-        new[one.mask] = np.bincount(labels[masks[one.index]]).argmax()
+    for obj in moved:
+        # The most frequent label in the object's old mask.
+        new[obj.mask] = np.bincount(labels[masks[obj.index]]).argmax()
     return new
 
 
 def _fit(boxes: BaseBoxes, old: np.ndarray, new: np.ndarray) -> BaseBoxes:
-    """Boxes of masks `(K, H, W)`, for objects whose mask has changed."""
+    """Return boxes `(K, 4)`, updated for objects whose mask has changed.
+
+    Args:
+        boxes: Boxes before the move.
+        old: Masks before the move `(K, H, W)`.
+        new: Masks of the visible parts after the move `(K, H, W)`.
+    """
     boxes = boxes.clone()
     for index in np.flatnonzero((old != new).any((1, 2))):
         x, y, width, height = cv2.boundingRect(new[index].view(np.uint8))

@@ -1,8 +1,9 @@
-"""Checks of the masks in a COCO annotation file.
+"""Check the masks in a COCO annotation file.
 
-A mask is a polygon, a list of rings `[x, y, x, y, ...]` in pixels, or a
-run-length encoding (RLE), an object with `size` [H, W] and `counts`: how many
-pixels are 0, 1, 0, ... down the columns. An image is W pixels wide and H high.
+A mask is either a polygon, a list of rings `[x, y, x, y, ...]` in pixels, or
+a run-length encoding (RLE), an object with `size` [H, W] and `counts`: the
+lengths of runs of 0, 1, 0, ... down the columns. W and H are the width and
+height of an image in pixels.
 """
 
 from collections.abc import Sequence
@@ -26,14 +27,15 @@ from swin_dense.detection.mask_geometry import (
     measure_runs,
 )
 
-# Masks measured at a time, which bounds the memory.
+# Masks that are measured at a time, to bound the memory.
 CHUNK = 10_000
-# Points beyond this many widths of their image take minutes to rasterise.
+# Largest coordinate in units of the longer side of the image. A polygon with
+# farther points takes minutes to rasterise.
 MAX_REACH = 10
 # Share of the masks that may lie mostly outside their boxes.
 MAX_ASTRAY = 0.02
-# How much of a mask, and how many pixels, may reach beyond its box if more
-# than half of all do.
+# Share of a mask's area, and number of pixels, beyond its box from which on
+# the mask does not fit. It is an error if more than half of all do not fit.
 MAX_BEYOND, MAX_PIXELS_BEYOND = 0.1, 2
 REMEDY = (
     '. Train boxes only (with_mask=False and a detector without mask head)'
@@ -45,13 +47,14 @@ FORMATS = (
 
 
 class _Masks:
-    """The masks of a file, and what is wrong with each.
+    """The measured masks of a file, and the problems with others.
 
     Attributes:
-        problems: Ids of annotations by what is wrong, and the rule for it.
-        absent: Ids of annotations without a mask, or with an empty one.
-        boxes: Bounding boxes (x1, y1, x2, y2) `(N, 4)` of the others.
-        annotations: The N annotations that these belong to.
+        problems: Ids of annotations by (problem, rule): the problem in words
+            and what to do.
+        absent: Ids of annotations without a mask, or with an empty mask.
+        boxes: Bounding boxes (x1, y1, x2, y2) `(N, 4)` of the good masks.
+        annotations: The N annotations with these masks.
     """
 
     def __init__(self, data: dict) -> None:
@@ -85,6 +88,7 @@ class _Masks:
         self.boxes = np.concatenate(boxes)
 
     def _refuse(self, problem: str, ann: dict, rule: str = '') -> None:
+        """Add an annotation to a problem."""
         self.problems.setdefault((problem, rule), []).append(ann['id'])
 
     def _keep(
@@ -93,17 +97,23 @@ class _Masks:
         boxes: np.ndarray,
         covers: np.ndarray,
     ) -> np.ndarray:
-        """Note which masks cover pixels; returns their boxes."""
+        """Store the annotations whose masks cover pixels; return their boxes.
+
+        Args:
+            annotations: N annotations.
+            boxes: Bounding boxes of their masks `(N, 4)`.
+            covers: True for masks that cover pixels `(N,)`.
+        """
         self.absent += [
-            ann['id'] for ann, there in zip(annotations, covers) if not there
+            ann['id'] for ann, used in zip(annotations, covers) if not used
         ]
         self.annotations += [
-            ann for ann, there in zip(annotations, covers) if there
+            ann for ann, used in zip(annotations, covers) if used
         ]
         return boxes[covers]
 
     def _polygons(self, annotations: list[dict]) -> np.ndarray:
-        """Measure polygons that can be rasterised."""
+        """Return the bounding boxes `(N, 4)` of polygons without problems."""
         rings = [ann['segmentation'] for ann in annotations]
         if not _are_rings(rings):
             annotations = [ann for ann in annotations if self._read_rings(ann)]
@@ -128,7 +138,7 @@ class _Masks:
         return self._keep(annotations, boxes[fine], covers[fine])
 
     def _read_rings(self, ann: dict) -> bool:
-        """Read the numbers of a polygon; False if they are none."""
+        """Convert the rings of a polygon to numbers; False on a problem."""
         mask = ann['segmentation']
         for ring in mask:
             if not isinstance(ring, list):
@@ -157,7 +167,7 @@ class _Masks:
         return True
 
     def _encodings(self, annotations: list[dict]) -> np.ndarray:
-        """Measure run-length encodings that can be decoded."""
+        """Return the bounding boxes `(N, 4)` of RLEs without problems."""
         annotations = [ann for ann in annotations if self._is_rle(ann)]
         texts = [
             isinstance(ann['segmentation']['counts'], str)
@@ -203,7 +213,7 @@ class _Masks:
         return self._keep(annotations, boxes, areas > 0)
 
     def _is_rle(self, ann: dict) -> bool:
-        """Return True if a mask is an RLE of the size of its image."""
+        """Return True if a mask is an RLE with the size of its image."""
         mask = ann['segmentation']
         height, width = self.sizes[ann['image_id']]
         counts = mask.get('counts')
@@ -233,7 +243,10 @@ class _Masks:
 
 
 def _are_rings(polygons: Sequence[Any]) -> bool:
-    """Return True if all polygons are rings of pairs of numbers, quickly."""
+    """Return True if all polygons are rings of pairs of numbers.
+
+    Checks all polygons at once, which is faster than reading each.
+    """
     rings = [*chain.from_iterable(polygons)]
     if {*map(type, rings)} != {list}:
         return False
@@ -245,7 +258,7 @@ def _are_rings(polygons: Sequence[Any]) -> bool:
 
 
 def _fit_floats(rings: Sequence[list]) -> bool:
-    """Return True if no whole number is too large."""
+    """Return True if no integer is too large for a float."""
     try:
         np.fromiter(chain.from_iterable(rings), float)
     except OverflowError:
@@ -254,15 +267,19 @@ def _fit_floats(rings: Sequence[list]) -> bool:
 
 
 def check_masks(data: dict, path: str | Path) -> UnusableIds:
-    """Check the mask of every annotation, after `repair`.
+    """Check the mask of every annotation.
+
+    Args:
+        data: The parsed file, after `fill_in_optional_fields`.
+        path: The annotation file, for messages.
 
     Returns:
-        Ids of the few annotations without a mask, if any.
+        Ids of annotations without a mask, by reason; empty if there are none.
 
     Raises:
-        ValueError: Masks are absent, from all or from some; they are not
-            polygons or RLEs that can be decoded, or of another size than
-            their image; or they do not fit their boxes.
+        ValueError: If more than a small share of masks is absent; if masks
+            are not polygons or RLEs, cannot be decoded or have another size
+            than their image; or if they do not fit their boxes.
     """
     annotations = data['annotations']
     masks = _Masks(data)
@@ -290,19 +307,19 @@ def check_masks(data: dict, path: str | Path) -> UnusableIds:
 
 
 def _check_fit(masks: _Masks, path: str | Path) -> None:
-    """Raise if the masks do not fit the boxes."""
+    """Raise a ValueError if the masks do not fit the boxes."""
     if not masks.annotations:
         return
     ids = np.array([ann['id'] for ann in masks.annotations], object)
-    given = np.array([ann['bbox'] for ann in masks.annotations], float)
-    boxes = np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], 1)
-    fit, as_corners = box_iou(masks.boxes, boxes), box_iou(masks.boxes, given)
+    stored = np.array([ann['bbox'] for ann in masks.annotations], float)
+    boxes = np.concatenate([stored[:, :2], stored[:, :2] + stored[:, 2:]], 1)
+    fit, as_corners = box_iou(masks.boxes, boxes), box_iou(masks.boxes, stored)
     if (as_corners > fit + 0.1).mean() > 0.9 and np.median(as_corners) > 0.8:
         raise ValueError(
             f'{path}: boxes look like [x1, y1, x2, y2], read so they fit the '
             f'masks: annotations {first_few(ids[as_corners > fit + 0.1])}. '
-            'COCO '
-            'needs [x, y, w, h]: subtract x1 and y1 from the last two numbers'
+            'COCO needs [x, y, w, h]: subtract x1 and y1 from the last two '
+            'numbers'
         )
     low = np.maximum(masks.boxes[:, :2], boxes[:, :2])
     high = np.minimum(masks.boxes[:, 2:], boxes[:, 2:])
@@ -313,9 +330,8 @@ def _check_fit(masks: _Masks, path: str | Path) -> None:
         raise ValueError(
             f'{path}: masks that lie outside their boxes, annotations '
             f'{first_few(ids[astray])}. Polygons are in pixels (x, y), run '
-            'lengths '
-            'go down the columns (pycocotools encodes arrays in Fortran '
-            'order), boxes are [x, y, w, h]'
+            'lengths go down the columns (pycocotools encodes arrays in '
+            'Fortran order), boxes are [x, y, w, h]'
         )
     pixels = np.concatenate(
         [boxes[:, :2] - masks.boxes[:, :2], masks.boxes[:, 2:] - boxes[:, 2:]],
@@ -327,6 +343,5 @@ def _check_fit(masks: _Masks, path: str | Path) -> None:
             f'{path}: {beyond.sum()} of {len(ids)} masks reach beyond their '
             f'boxes, by {np.median(pixels[beyond]):.0f} pixels in the median, '
             f'annotations {first_few(ids[beyond])}. Are masks and boxes of '
-            'one '
-            'image, without padding, shift or scale?'
+            'one image, without padding, shift or scale?'
         )

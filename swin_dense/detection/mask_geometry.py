@@ -1,9 +1,9 @@
-"""Bounding boxes and areas of COCO masks, by arithmetic on what is stored.
+"""Compute bounding boxes and areas of COCO masks without rasterising them.
 
-Nothing is rasterised: a polygon gives its points, a run-length encoding (RLE)
-the lengths of its runs. All masks of one kind are worked on at once.
+Polygons are measured by their points, run-length encodings (RLE) by the
+lengths of their runs. All masks of one kind are measured at once.
 
-H and W are the height and width of an image in pixels, N a number of masks.
+H and W are the height and width of an image in pixels, N is a number of masks.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-# Characters of a compressed RLE hold 5 bits each, offset by 48; the sixth bit
-# says that the number goes on.
+# Each character of a compressed RLE is 48 plus 5 bits of a number and a sixth
+# bit that is set if the number continues in the next character.
 OFFSET, MORE, SIGN, PAYLOAD = 48, 0x20, 0x10, 0x1F
 MAX_CHARACTERS = 7  # of one number: 35 bits
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
-    """Return where each of several concatenated sequences starts."""
+    """Return the start of each sequence in their concatenation."""
     return np.cumsum(lengths) - lengths
 
 
 def _spans(lengths: np.ndarray) -> np.ndarray:
-    """Return the position of each element within its own sequence."""
+    """Return the position of each element in its sequence."""
     return np.arange(lengths.sum()) - np.repeat(_starts(lengths), lengths)
 
 
@@ -35,8 +35,8 @@ def decode_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         texts: The N strings of counts.
 
     Returns:
-        All run lengths, int64, one RLE after the other; and how many each
-        RLE has `(N,)`, 0 where its string is no RLE.
+        The run lengths of all RLEs, concatenated, int64; and the number of
+        runs of each RLE `(N,)`, 0 if its string is not an RLE.
     """
     encoded = [text.encode('latin-1', 'replace') for text in texts]
     sizes = np.array([len(code) for code in encoded], np.int64)
@@ -65,7 +65,8 @@ def decode_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     owner = owner[stops]
     valid[owner[too_long]] = False
     lengths = np.bincount(owner, minlength=len(texts))
-    # From the fourth number on, the difference to the last but one is stored.
+    # From the fourth number on, each is stored as the difference to the
+    # number two places before.
     position = _spans(lengths)
     runs = numbers.copy()
     for parity, first in ((0, 2), (1, 1)):
@@ -86,14 +87,14 @@ def measure_runs(
     """Measure masks by their run lengths.
 
     Args:
-        counts: Run lengths, of zeros and ones in turn, down the columns, one
-            mask after the other.
+        counts: Run lengths of zeros and ones in turn, down the columns, of
+            all masks, concatenated.
         lengths: Number of runs of each mask `(N,)`.
         heights: H of each mask `(N,)`.
 
     Returns:
-        Bounding boxes (x1, y1, x2, y2), their ends excluded `(N, 4)`, zeros
-        for empty masks; and the numbers of pixels `(N,)`.
+        Bounding boxes (x1, y1, x2, y2) with excluded ends `(N, 4)`, zeros for
+        empty masks; and the numbers of pixels `(N,)`.
     """
     boxes = np.zeros((len(lengths), 4))
     owner = np.repeat(np.arange(len(lengths)), lengths)
@@ -132,22 +133,22 @@ def measure_polygons(
             ...]` of at least three points.
 
     Returns:
-        Bounding boxes (x1, y1, x2, y2) `(N, 4)`, NaN where a coordinate is;
-        and whether each polygon covers an area `(N,)`, False where all of its
+        Bounding boxes (x1, y1, x2, y2) `(N, 4)`, with NaN from NaN points;
+        and bool `(N,)`, True if the polygon covers an area, False if all its
         rings are lines or points.
     """
     rings = [ring for polygon in polygons for ring in polygon]
     sizes = np.fromiter(map(len, rings), np.int64, len(rings)) // 2
     points = np.fromiter(
         chain.from_iterable(rings), float, 2 * sizes.sum()
-    ).reshape(-1, 2)
+    ).reshape(-1, 2)  # (points, 2)
     starts = _starts(sizes)
     per_mask = np.fromiter(map(len, polygons), np.int64, len(polygons))
     first = _starts(per_mask)
     low = np.minimum.reduceat(np.minimum.reduceat(points, starts), first)
     high = np.maximum.reduceat(np.maximum.reduceat(points, starts), first)
-    # A ring is a line if all of its points are in one direction from the
-    # first: cross products with the farthest one vanish.
+    # A ring is a line if all its points are on one line through the first:
+    # their cross products with the farthest point are zero.
     with np.errstate(invalid='ignore', over='ignore'):
         offsets = points - np.repeat(points[starts], sizes, 0)
         squares = (offsets**2).sum(1)
@@ -164,7 +165,7 @@ def measure_polygons(
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the IoU of pairs of boxes (x1, y1, x2, y2) `(N, 4)`: `(N,)`."""
+    """Return the IoU `(N,)` of pairs of boxes (x1, y1, x2, y2) `(N, 4)`."""
     low = np.maximum(boxes[:, :2], others[:, :2])
     high = np.minimum(boxes[:, 2:], others[:, 2:])
     shared = np.maximum(high - low, 0).prod(1)

@@ -1,4 +1,4 @@
-"""Masks of instances, kept as small maps in their boxes.
+"""Keep masks of instances as small maps in their boxes.
 
 H and W are the height and width of the image in pixels, N is the number of
 instances.
@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-# Pixels that are computed at a time: some 50 MB.
-PART = 2**21
+PART = 2**21  # pixels that are computed at a time, in about 50 MB
 
 Place = tuple[slice, slice]
 
@@ -23,14 +22,14 @@ Place = tuple[slice, slice]
 class BoxMasks:
     """Masks that are resized from small maps to their boxes when needed.
 
-    Written out, a mask has a byte for each pixel of its image: a hundred of
-    them in an image of 20000 x 20000 would take 40 GB.
+    As an array, a mask has one byte per pixel of the image: 100 masks in an
+    image of 20000 x 20000 pixels would take 40 GB.
 
     Args:
         maps: Probabilities (N, h, w), float.
-        boxes: (N, 4), x0 y0 x1 y1 in pixels.
-        size: Of the image, (H, W).
-        threshold: From this probability on, a pixel belongs to the instance.
+        boxes: Boxes (N, 4) as x0 y0 x1 y1 in pixels.
+        size: Size of the image (H, W).
+        threshold: Least probability of a pixel of the mask.
     """
 
     def __init__(
@@ -62,21 +61,29 @@ class BoxMasks:
         return (len(self), *self.size)
 
     def resized(self, size: tuple[int, int], factor: float) -> 'BoxMasks':
-        """Return the masks for the same image at another (width, height)."""
+        """Return the masks for a resized image.
+
+        Args:
+            size: (width, height) of the resized image in pixels.
+            factor: Resized over original side.
+        """
         return BoxMasks(
             self.maps, self.boxes * factor, size[::-1], self.threshold
         )
 
     def parts(self, index: int) -> Iterator[tuple[Place, np.ndarray]]:
-        """Compute a mask, column by column, as far as its box reaches.
+        """Compute the part of a mask inside its box, some columns at a time.
+
+        Args:
+            index: Index of the mask.
 
         Yields:
-            Rows and columns of the image, and which of these pixels belong
-            to the instance, (rows, columns) bool.
+            Rows and columns of the image as slices, and the mask there
+            (rows, columns), bool.
         """
         x0, y0, x1, y1 = self.boxes[index]
         height, width = self.size
-        # A pixel more on each side, as interpolation reaches beyond the box.
+        # One more pixel on each side, as interpolation reaches beyond the box.
         top = max(int(y0.floor()) - 1, 0)
         bottom = min(int(y1.ceil()) + 1, height)
         left = max(int(x0.floor()) - 1, 0)
@@ -102,10 +109,13 @@ class BoxMasks:
             yield (slice(top, bottom), slice(start, stop)), inside.numpy()
 
     def rle(self, index: int) -> dict[str, Any]:
-        """Encode a mask as COCO does, without writing it out.
+        """Encode a mask as a compressed RLE of COCO, part by part.
+
+        Args:
+            index: Index of the mask.
 
         Returns:
-            `size` [H, W] and `counts`, as pycocotools' `encode` gives them.
+            `size` [H, W] and `counts`, as from pycocotools' `encode`.
         """
         height, width = self.size
         starts: list[np.ndarray] = []
@@ -114,16 +124,16 @@ class BoxMasks:
             padded = np.zeros((part.shape[1], part.shape[0] + 2), np.int8)
             padded[:, 1:-1] = part.T
             change = np.diff(padded, axis=1)  # (columns, rows + 1)
-            for value, found in ((1, starts), (-1, ends)):
+            for value, positions in ((1, starts), (-1, ends)):
                 column, row = np.nonzero(change == value)
-                found.append(
+                positions.append(
                     (column + columns.start) * height + row + rows.start
                 )
-        # Pixels count down the columns. A run that reaches the bottom goes on
-        # at the top of the next column.
+        # Pixels are numbered down the columns. A run that reaches the bottom
+        # continues at the top of the next column.
         start, end = (
-            np.concatenate([np.zeros(0, int), *found])
-            for found in (starts, ends)
+            np.concatenate([np.zeros(0, int), *positions])
+            for positions in (starts, ends)
         )
         goes_on = np.flatnonzero(start[1:] == end[:-1])
         runs = np.stack(
@@ -138,7 +148,7 @@ class BoxMasks:
         )
 
     def to_ndarray(self) -> np.ndarray:
-        """Write all masks out, (N, H, W) bool."""
+        """Return all masks as an array (N, H, W), bool."""
         masks = np.zeros(self.shape, bool)
         for index, mask in enumerate(masks):
             for place, part in self.parts(index):
@@ -147,17 +157,24 @@ class BoxMasks:
 
 
 def _relative(start: int, stop: int, low: Tensor, high: Tensor) -> Tensor:
-    """Return where the centres of pixels lie in a box, from -1 to 1."""
+    """Return the positions of pixel centres in a box, from -1 to 1.
+
+    Args:
+        start: First pixel.
+        stop: Pixel after the last.
+        low: Start of the box in pixels.
+        high: End of the box in pixels.
+    """
     centres = torch.arange(start, stop, dtype=torch.float32) + 0.5
     place = (centres - low) / (high - low) * 2 - 1
-    return place.masked_fill(place.isinf(), 0)  # of a box without extent
+    return place.masked_fill(place.isinf(), 0)  # boxes without extent
 
 
 def keep_in_boxes(model: nn.Module) -> None:
-    """Let the mask heads of a detector predict `BoxMasks`, in place.
+    """Make the mask heads of a detector return `BoxMasks`, in place.
 
-    That is what mmdet's `FCNMaskHead` and its subclasses do at last, in
-    images of the original size; other heads stay as they are.
+    Replaces the last step of mmdet's `FCNMaskHead` and its subclasses, which
+    pastes masks into the image. Other heads are not changed.
     """
     from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 
@@ -176,11 +193,11 @@ def _predict_single(
     rescale: bool = False,
     activate_map: bool = False,
 ) -> BoxMasks:
-    """Stand in for `FCNMaskHead._predict_by_feat_single`.
+    """Replace `FCNMaskHead._predict_by_feat_single`.
 
     Raises:
-        ValueError: If masks are not to be of the image's size, or are to be
-            probabilities.
+        ValueError: If masks are requested in another size than that of the
+            image, or as probabilities.
     """
     threshold = rcnn_test_cfg.mask_thr_binary
     if not rescale or threshold < 0:

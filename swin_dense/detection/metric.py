@@ -1,4 +1,4 @@
-"""COCO metrics that know their labels by name and never pass in silence."""
+"""COCO metrics with labels by class name, which refuse empty evaluations."""
 
 import contextlib
 import io
@@ -40,25 +40,33 @@ from swin_dense.registry import METRICS
 
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
-    """Box and mask AP against the file that the data set was read from.
+    """Box and mask AP, computed from the annotation file of the data set.
 
-    Differences to mmdet's CocoMetric: labels become category ids by name, so
-    neither the order of the file nor of its ids matters, class-wise results
-    included; there is one annotation file, that of the data set; scoring
-    fewer or other images than the data set has is an error; so is a set
-    without a single detection, unless a training is under way. A value that
-    does not exist, such as the AP of small objects where there are none, is
-    shown as n/a and left out, never -1.
+    Differences to mmdet's CocoMetric:
+
+    - Labels become category ids by class name. The order of the categories
+      and ids in the file does not matter, for class-wise results neither.
+    - The annotation file is that of the data set.
+    - Scoring fewer or other images than the data set has is an error.
+    - An evaluation without any detection is an error, except in the
+      validation during training.
+    - A value that does not exist, such as the AP of small objects in a data
+      set without them, is shown as n/a and left out instead of reported as
+      -1.
 
     Args:
-        ann_file: May repeat the data set's annotation file; taken from the
-            data set if None.
+        ann_file: The data set's annotation file; None takes it from the data
+            set.
         metric: 'bbox', 'segm' or a list of both.
-        empty: What to do without any detection: 'error', or 'zero' (warn,
-            and report 0). None means 'zero' for validation during training,
-            whose first rounds may find nothing, 'error' otherwise.
+        empty: What to do if nothing is detected: 'error', or 'zero' (log a
+            warning and report 0). None means 'zero' for validation during
+            training, which may detect nothing at first, and 'error'
+            otherwise.
 
     Other arguments are those of mmdet's CocoMetric.
+
+    Raises:
+        ValueError: If an argument is invalid.
     """
 
     def __init__(
@@ -71,8 +79,8 @@ class CheckedCocoMetric(CocoMetric):
         super().__init__(None, *args, **kwargs)
         if not self.metrics or {*self.metrics} - {'bbox', 'segm'}:
             raise ValueError(
-                f"metric={self.metrics} must be 'bbox', 'segm' or both; for "
-                'proposals use mmdet.CocoMetric'
+                f"metric={self.metrics} must be 'bbox', 'segm' or both; to "
+                'score proposals use mmdet.CocoMetric'
             )
         if empty not in (None, 'error', 'zero'):
             raise ValueError(
@@ -82,8 +90,8 @@ class CheckedCocoMetric(CocoMetric):
             type(limit) is int and limit > 0 for limit in self.proposal_nums
         ):
             raise ValueError(
-                f'proposal_nums={self.proposal_nums} must be numbers of '
-                'detections that count, such as (100, 300, 1000)'
+                f'proposal_nums={self.proposal_nums} must be positive numbers '
+                'of detections per image, such as (100, 300, 1000)'
             )
         known = item_names(self.proposal_nums)
         unknown = {*(self.metric_items or ())} - {*known}
@@ -96,20 +104,21 @@ class CheckedCocoMetric(CocoMetric):
         self.size = 0
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the detections of a batch, masks as RLE at once.
+        """Store the detections of a batch, with masks as RLE.
 
         Args:
             data_batch: Unused.
-            data_samples: One per image, with `img_id` and `pred_instances`.
+            data_samples: One dict per image, with `img_id` and
+                `pred_instances`.
         """
         for sample in data_samples:
-            found = sample['pred_instances']
+            instances = sample['pred_instances']
             result = dict(img_id=sample['img_id'])
             for key in ('bboxes', 'scores', 'labels', 'mask_scores'):
-                if key in found:
-                    result[key] = found[key].cpu().numpy()
-            if 'masks' in found:
-                masks = found['masks']
+                if key in instances:
+                    result[key] = instances[key].cpu().numpy()
+            if 'masks' in instances:
+                masks = instances['masks']
                 if isinstance(masks, torch.Tensor):
                     masks = encode_mask_results(masks.cpu().numpy())
                 result['masks'] = masks
@@ -120,6 +129,9 @@ class CheckedCocoMetric(CocoMetric):
 
         Args:
             size: Number of images in the data set.
+
+        Returns:
+            Values by name; see `compute_metrics`.
         """
         self.size = size
         return super().evaluate(size)
@@ -127,12 +139,16 @@ class CheckedCocoMetric(CocoMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score all results.
 
+        Args:
+            results: Results of all images, as stored by `process`.
+
         Returns:
-            Values in 0 to 1 by name, such as `bbox_mAP`.
+            Values in 0 to 1 by name, such as `bbox_mAP`; empty with
+            `format_only`.
 
         Raises:
-            ValueError: The images are not those of the data set, nothing was
-                detected, or there is nothing to compare with.
+            ValueError: If the images are not those of the data set, nothing
+                was detected, or there are no objects in the ground truth.
         """
         self._number_classes()
         self._check_images(results)
@@ -170,37 +186,44 @@ class CheckedCocoMetric(CocoMetric):
         return values
 
     def _path(self) -> str:
-        """The annotation file; the metric's and the data set's are one."""
-        theirs = (self.dataset_meta or {}).get('ann_file')
+        """Return the annotation file of the data set, or of the metric.
+
+        Raises:
+            ValueError: If the two differ, or there is none.
+        """
+        dataset_file = (self.dataset_meta or {}).get('ann_file')
         if (
-            theirs
+            dataset_file
             and self.ann_file
-            and (os.path.realpath(theirs) != os.path.realpath(self.ann_file))
+            and (
+                os.path.realpath(dataset_file)
+                != os.path.realpath(self.ann_file)
+            )
         ):
             raise ValueError(
                 f'the evaluator reads {self.ann_file}, the data set '
-                f'{theirs}: leave ann_file out of the evaluator'
+                f'{dataset_file}: leave ann_file out of the evaluator'
             )
-        if not (theirs or self.ann_file):
+        if not (dataset_file or self.ann_file):
             raise ValueError(
                 'no annotation file to compare with: use '
                 'swin_dense.CheckedCocoDataset, or give ann_file'
             )
-        return theirs or self.ann_file
+        return dataset_file or self.ann_file
 
     def prepare(self) -> None:
-        """Read and check what to compare with, before any image is scored.
+        """Load and check the ground truth before any image is scored.
 
         Raises:
-            ValueError: It cannot be read, or there is nothing to compare
-                with; the message says why.
+            ValueError: If the annotation file cannot be used, or has no
+                objects.
         """
         self._number_classes()
         if not self.format_only:
             self._check_truth(self._coco_api.imgs)
 
     def _number_classes(self) -> None:
-        """Find the category of each label, in the order in use by now."""
+        """Find the category id of each label, in the current class order."""
         if self._coco_api is None:
             self._load_ground_truth()
         self.cat_ids = match_classes(
@@ -211,7 +234,7 @@ class CheckedCocoMetric(CocoMetric):
         )
 
     def _load_ground_truth(self) -> None:
-        """Read what to compare with, as the data set has read it."""
+        """Load the ground truth, with the checks of the data set."""
         path = self._path()
         data = load_coco(path, need_annotations=False)
         check_fields(data, path)
@@ -236,8 +259,8 @@ class CheckedCocoMetric(CocoMetric):
                     logging.WARNING,
                 )
         for number, ann in enumerate(data['annotations'], 1):
-            # COCOeval takes an object of id 0 for not found, and an ignored
-            # one, which training leaves out, for one to be found.
+            # COCOeval treats an object with id 0 as not detected. It would
+            # count ignored objects, which training leaves out.
             ann['id'] = number
             ann['iscrowd'] = int(ann['iscrowd'] or ann.get('ignore', 0))
         self._coco_api = COCO()
@@ -246,7 +269,7 @@ class CheckedCocoMetric(CocoMetric):
             self._coco_api.createIndex()
 
     def _check_truth(self, images: Iterable[Any]) -> None:
-        """Raise unless there is an object to find in these images."""
+        """Raise a ValueError if these images have no objects to detect."""
         annotations = self._coco_api.dataset['annotations']
         wanted, images = {*self.cat_ids}, {*images}
         chosen = [
@@ -275,7 +298,7 @@ class CheckedCocoMetric(CocoMetric):
         )
 
     def _note_limit(self, results: list[dict]) -> None:
-        """Warn of detections that do not count."""
+        """Log a warning if images have more detections than are counted."""
         limit = max(self.proposal_nums)
         above = [
             result['img_id']
@@ -286,14 +309,13 @@ class CheckedCocoMetric(CocoMetric):
         if above:
             self._say(
                 f'{len(above)} images have more than {limit} detections of '
-                f'one class, ids {first_few(above)}; the best {limit} count, '
-                'as '
-                'proposal_nums of the evaluator says',
+                f'one class, ids {first_few(above)}; the best {limit} count '
+                '(proposal_nums of the evaluator)',
                 logging.WARNING,
             )
 
     def _check_images(self, results: list[dict]) -> None:
-        """Raise unless each image of the data set was scored once."""
+        """Raise a ValueError unless each image of the data set was scored."""
         scored = [result['img_id'] for result in results]
         known = self._coco_api.imgs
         strange = [i for i in scored if i not in known]
@@ -301,21 +323,19 @@ class CheckedCocoMetric(CocoMetric):
             raise ValueError(
                 f'images were scored that {self._path()} does not have, ids '
                 f'{first_few(strange)}; it has {first_few(known)}. Do the '
-                'data loader '
-                'and the evaluator use one data set?'
+                'data loader and the evaluator use one data set?'
             )
         if len(set(scored)) != self.size:
             missing = [i for i in known if i not in set(scored)]
             raise ValueError(
                 f'{len(set(scored))} images were scored, the data set has '
                 f'{self.size}; not scored are ids {first_few(missing)}. Was '
-                'the '
-                'run interrupted, or are images skipped by the pipeline?'
+                'the run interrupted, or are images skipped by the pipeline?'
             )
         self.img_ids = sorted(scored)
 
     def _nothing_detected(self, images: int) -> dict[str, float]:
-        """Raise, or report zeros while a training has only begun."""
+        """Raise a ValueError, or report zeros; see `empty`."""
         hub = MessageHub.get_current_instance()
         training = (
             'max_iters' in hub.runtime_info
@@ -335,13 +355,16 @@ class CheckedCocoMetric(CocoMetric):
             f'{message}. Likely causes: the checkpoint is of another model '
             'or was not trained (see the report of what was loaded); the '
             'training diverged or was too short (see its loss); score_thr in '
-            'test_cfg is too high; the images are prepared otherwise than in '
-            'training (mean, std, channel order)'
+            'test_cfg is too high; the images are prepared in another way '
+            'than in training (mean, std, channel order)'
         )
 
     def _predictions(self, metric: str, results: list[dict]) -> list[dict]:
-        """Detections as COCO entries, without boxes for masks: COCO would
-        take the area of the box for that of the mask."""
+        """Return detections as entries of a COCO result file.
+
+        Entries of 'segm' have no boxes, since pycocotools would take the area
+        of the box for that of the mask.
+        """
         entries = []
         for result in results:
             scores = result['scores']
@@ -366,12 +389,12 @@ class CheckedCocoMetric(CocoMetric):
         """Write result files in the format of COCO's evaluation server.
 
         Args:
-            results: As `process` keeps them.
-            outfile_prefix: Of the paths, which end in `.bbox.json` and
-                `.segm.json`.
+            results: Results of all images, as stored by `process`.
+            outfile_prefix: Prefix of the paths, to which `.bbox.json` and
+                `.segm.json` are appended.
 
         Returns:
-            The path by metric.
+            The path of the file of each metric.
         """
         files = {}
         for metric in self.metrics:
@@ -380,10 +403,12 @@ class CheckedCocoMetric(CocoMetric):
         return files
 
     def _score(self, metric: str, results: list[dict]) -> dict[str, float]:
-        """Values of one metric; those that do not exist are left out."""
+        """Return the existing values of a metric by name."""
         with contextlib.redirect_stdout(io.StringIO()):
-            found = self._coco_api.loadRes(self._predictions(metric, results))
-            scorer = COCOeval(self._coco_api, found, metric)
+            detections = self._coco_api.loadRes(
+                self._predictions(metric, results)
+            )
+            scorer = COCOeval(self._coco_api, detections, metric)
             scorer.params.catIds = self.cat_ids
             scorer.params.imgIds = self.img_ids
             scorer.params.maxDets = sorted({*self.proposal_nums})
@@ -405,8 +430,8 @@ class CheckedCocoMetric(CocoMetric):
         }
 
     def _by_class(self, metric: str, scorer: COCOeval) -> dict[str, float]:
-        """AP of each class; -1 where the set has no such object."""
-        # COCOeval sorts the ids that it is given.
+        """Return the AP of each class; -1 if there is no such object."""
+        # COCOeval sorts the category ids.
         order = list(scorer.params.catIds)
         lines, values = [], {}
         for name, id_ in zip(self.dataset_meta['classes'], self.cat_ids):
@@ -422,11 +447,12 @@ class CheckedCocoMetric(CocoMetric):
 
     @staticmethod
     def _say(message: str, level: int = logging.INFO) -> None:
+        """Log a message."""
         print_log(message, 'current', level)
 
 
 def _readable(rle: dict) -> dict:
-    """A run-length encoding as JSON holds it, its counts a string."""
+    """Return an RLE whose counts are text, as JSON needs."""
     counts = rle['counts']
     return dict(
         rle, counts=counts.decode() if isinstance(counts, bytes) else counts

@@ -1,4 +1,4 @@
-"""Instances in photographs from a config and a checkpoint."""
+"""Predict instances in images from a config and a checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,15 +18,16 @@ from swin_dense.engine.base_predictor import (
 
 
 class DetectionPredictor(BasePredictor):
-    """A trained detector that takes files or arrays; see BasePredictor.
+    """A trained detector for files or arrays; see `BasePredictor`.
 
     Args:
-        texts: Names of what to look for, for a model that reads text (GLIP,
-            Grounding DINO); by default the classes of the config's test set
-            or, where it names none, of the checkpoint.
+        texts: Class names to detect, for a model that reads text (GLIP,
+            Grounding DINO); by default the classes of the config's test set,
+            or those in the checkpoint.
 
     Raises:
-        ValueError: If `texts` are given to a model that reads none.
+        ValueError: If `texts` are passed to a model that does not read text,
+            or a model that reads text has no class names.
     """
 
     scope = 'mmdet'
@@ -42,29 +43,29 @@ class DetectionPredictor(BasePredictor):
         """Predict for one batch.
 
         Args:
-            images: Paths, or arrays (H, W, 3), BGR, uint8.
+            images: Paths, or arrays (H, W, 3) in BGR, uint8.
 
         Returns:
-            For each image its instances, on the CPU, in its own pixels:
-            `bboxes` (N, 4), `labels`, `scores`, and `masks` (N, H, W) bool
-            where the model predicts them.
+            The instances of each image, on the CPU, in pixels of the image:
+            `bboxes` (N, 4), `labels` (N,), `scores` (N,), and `masks`
+            (N, H, W) bool if the model predicts them.
 
         Raises:
-            ValueError: If a file is no readable image.
+            ValueError: If a file cannot be read as an image.
         """
-        found = self.predict(images)
-        for instances in found:
+        predictions = self.predict(images)
+        for instances in predictions:
             if isinstance(instances.get('masks'), BoxMasks):
                 instances.masks = torch.from_numpy(
                     instances.masks.to_ndarray()
                 )
-        return found
+        return predictions
 
     def predict(self, images: Sequence[ImageLike]) -> list[InstanceData]:
-        """Predict for one batch, in memory that large images do not need.
+        """Predict for one batch, with masks that need little memory.
 
-        As by calling the predictor, but `masks` are `BoxMasks` where the
-        model has mask heads of mmdet's usual kind.
+        The result is as in `__call__`, but `masks` are `BoxMasks` if the
+        model's mask head is an `FCNMaskHead` of mmdet.
         """
         batch = pseudo_collate(self._prepare(images))
         with torch.no_grad():
@@ -90,8 +91,8 @@ class DetectionPredictor(BasePredictor):
         )
         if not classes:
             raise ValueError(
-                f'a {type(model).__name__} is told what to look for: give '
-                'the names, as in --texts "person . traffic light"'
+                f'a {type(model).__name__} needs the names of the objects to '
+                'detect: give them, as in --texts "person . traffic light"'
             )
         return list(classes)
 
@@ -106,10 +107,10 @@ class DetectionPredictor(BasePredictor):
 
 
 def split_texts(texts: str) -> list[str]:
-    """Split names separated by dots, as in 'person . traffic light'.
+    """Split names that are separated by dots, as 'person . traffic light'.
 
     Raises:
-        ValueError: If there is none, or a name is there twice.
+        ValueError: If there are no names, or a name is a duplicate.
     """
     names = [name.strip() for name in texts.split('.') if name.strip()]
     if not names or len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""The generated shapes as a detection data set that makes itself."""
+"""A detection data set of shapes that generates its images."""
 
 import os
 from pathlib import Path
@@ -11,18 +11,22 @@ from swin_dense.synthetic.shapes import generate_coco
 
 @DATASETS.register_module()
 class ShapesDataset(CheckedCocoDataset):
-    """Generated shapes in COCO format, drawn when they are absent.
+    """Shapes in COCO format, generated if they do not exist.
 
     Args:
-        data_root: Where the data set lives, or will.
-        ann_file: `annotations/instances_{split}.json`.
-        data_prefix: `dict(img='{split}/')`; names the split.
+        data_root: Folder of the data set.
+        ann_file: Path `annotations/instances_{split}.json` below it.
+        data_prefix: `dict(img='{split}/')`, the folder of the split.
         generate: `num_images`, and any argument of
             `swin_dense.synthetic.shapes.generate_coco` besides `root` and
-            `splits`, such as `image_size`. None draws nothing: the data must
-            be there.
+            `splits`, such as `image_size`. With None nothing is generated,
+            and the data must exist.
 
     Other arguments are those of CheckedCocoDataset.
+
+    Raises:
+        ValueError: If `ann_file` does not belong to the split, or an argument
+            in `generate` is out of range.
     """
 
     def __init__(
@@ -42,8 +46,8 @@ class ShapesDataset(CheckedCocoDataset):
             )[split]
             if made != Path(data_root, ann_file):
                 raise ValueError(
-                    f'ann_file={ann_file!r} is not of the split {split!r} '
-                    f'that data_prefix names: write '
+                    f'ann_file={ann_file!r} does not belong to the split '
+                    f'{split!r} in data_prefix: write '
                     f'{os.path.relpath(made, data_root)!r}'
                 )
         super().__init__(

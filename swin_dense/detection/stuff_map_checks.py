@@ -1,7 +1,7 @@
-"""Checks of the label maps that a detector's semantic branch learns from.
+"""Check the label maps of a detector's semantic branch.
 
-They name stuff and things pixel by pixel, as COCO's `stuffthingmaps` do: one
-PNG for each image, of its size, 255 for what is not labelled.
+Like COCO's `stuffthingmaps`, there is one PNG per image, with the size of the
+image. Its values are stuff and thing classes, and 255 for unlabelled pixels.
 """
 
 from collections.abc import Sequence
@@ -23,32 +23,35 @@ WITHOUT = (
 )
 
 
-def _problem(found: LabelMap, num_classes: int) -> str | None:
-    """What is wrong with a label map, if anything."""
-    if found.problem is not None:
-        return found.problem
-    if not found.has_one_channel:
+def _problem(label_map: LabelMap, num_classes: int) -> str | None:
+    """Describe what is wrong with a label map; None if it can be used."""
+    if label_map.problem is not None:
+        return label_map.problem
+    if not label_map.has_one_channel:
         return (
-            f'{found.path} is {found.mode}; a label map has one channel, '
-            'whose values are classes'
+            f'{label_map.path} is {label_map.mode}; a label map has one '
+            'channel, whose values are classes'
         )
-    if found.size != found.image_size:
+    if label_map.size != label_map.image_size:
         return (
             '{} is {}x{} pixels (width x height), its image {} is {}x{}: '
-            'make the maps from the very images'.format(
-                found.path, *found.size, found.image, *found.image_size
+            'make the label map from this image'.format(
+                label_map.path,
+                *label_map.size,
+                label_map.image,
+                *label_map.image_size,
             )
         )
     strange = [
         value
-        for value in found.counts
+        for value in label_map.counts
         if not 0 <= value < num_classes and value != IGNORED
     ]
     if strange:
         return (
-            f'{found.path} holds the values {first_few(strange)}: with '
+            f'{label_map.path} has the values {first_few(strange)}: with '
             f'{num_classes} classes, labels are 0 to {num_classes - 1}, '
-            f'and {IGNORED} where there is none'
+            f'and {IGNORED} for pixels without a label'
         )
     return None
 
@@ -56,19 +59,20 @@ def _problem(found: LabelMap, num_classes: int) -> str | None:
 def check_stuff_maps(
     data_list: Sequence[dict], num_classes: int, source: str, read: bool = True
 ) -> None:
-    """Check that every image has a label map that can be trained on.
+    """Check that every image has a label map that can be used in training.
 
     Args:
         data_list: One dict for each image, with `img_path` and
             `seg_map_path`.
-        num_classes: Classes of stuff and things: labels are below it, or 255.
+        num_classes: Number of stuff and thing classes. Labels are below it,
+            or 255.
         source: The annotation file, for messages.
-        read: Whether to read the maps, beyond looking whether they exist.
+        read: If True, read all maps; otherwise only check that they exist.
 
     Raises:
-        FileNotFoundError: Maps are absent.
-        ValueError: Maps are damaged, of another size than their image, or
-            hold other values; or there are no classes.
+        FileNotFoundError: If maps do not exist.
+        ValueError: If maps are damaged, have another size than their image,
+            or have other values; or if `num_classes` is out of range.
     """
     if not isinstance(num_classes, int) or not 0 < num_classes < IGNORED:
         raise ValueError(
@@ -86,13 +90,13 @@ def check_stuff_maps(
             'stuffthingmaps_trainval2017.zip of COCO-Stuff; is '
             f'data_prefix.seg their folder? {WITHOUT}'
         )
-    found = scan_label_maps(pairs) if read else []
+    label_maps = scan_label_maps(pairs) if read else []
     problems = list(
-        filter(None, (_problem(one, num_classes) for one in found))
+        filter(None, (_problem(one, num_classes) for one in label_maps))
     )
-    problems += palette_problems(found)
+    problems += palette_problems(label_maps)
     if problems:
-        shown = '\n'.join(f'  {one}' for one in problems[:MOST_SHOWN])
+        shown = '\n'.join(f'  {text}' for text in problems[:MOST_SHOWN])
         more = len(problems) - MOST_SHOWN
         raise ValueError(
             f'{len(problems)} of {len(pairs)} label maps for the semantic '
@@ -103,7 +107,15 @@ def check_stuff_maps(
 
 
 def stuff_map_problem(info: dict, num_classes: int) -> str | None:
-    """What is wrong with the label map of one image, if anything."""
+    """Describe what is wrong with the label map of an image.
+
+    Args:
+        info: The image's dict, with `img_path` and `seg_map_path`.
+        num_classes: Number of stuff and thing classes.
+
+    Returns:
+        A sentence, or None if the map can be used.
+    """
     return _problem(
         read_label_map(info['seg_map_path'], info['img_path']), num_classes
     )

@@ -1,4 +1,4 @@
-"""Merging boxes and masks over scales and flips (test-time augmentation)."""
+"""Merge boxes and masks over scales and flips (test-time augmentation)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +14,10 @@ from torch import Tensor
 from swin_dense.detection.detector_steps import detector_steps
 from swin_dense.registry import MODELS
 
-# Sides of the squares between COCO's small, medium and large boxes.
+# Range of the square root of the area in pixels of COCO's small, medium and
+# large boxes.
 SIZES = dict(s=(0, 32), m=(32, 96), l=(96, float('inf')))
+# Flipped axes of a map, by flip direction.
 MIRRORED = dict(horizontal=(-1,), vertical=(-2,), diagonal=(-2, -1))
 
 View = dict[str, list]
@@ -23,28 +25,27 @@ View = dict[str, list]
 
 @MODELS.register_module()
 class DetTTAModel(BaseTTAModel):
-    """A detector that looks at several views of an image.
+    """A detector that merges its predictions on several views of an image.
 
-    Boxes: what each view has above the score threshold is mapped back to the
-    file; all of it together passes the detector's own (soft-)NMS. Masks: each
-    view is asked for those of the merged boxes, the probabilities are
-    averaged and pasted. One view alone is the plain test.
+    Boxes above the score threshold of all views are mapped to the image file
+    and pass the detector's own NMS or soft-NMS together. The masks of the
+    merged boxes are predicted in each view, averaged as probabilities and
+    pasted. With a single view the result is that of the detector itself.
 
-    Views are looked at one by one, and only boxes and the sum of the masks
-    are kept, so memory does not grow with their number. The price is that a
+    Views are processed one by one. Only boxes and the sum of the masks are
+    kept, so memory does not grow with the number of views. In return, a
     detector with masks runs its backbone twice for all views but the last.
 
     Args:
-        module: The detector, see `detector_steps` for which.
-        sizes: For each view the sizes of boxes that count, in COCO's sense:
-            letters of 'sml'. All of them by default.
-        keep_features: Whether to keep the features of all views instead:
-            faster with masks, and gigabytes for large images.
+        module: The detector; see `detector_steps` for supported types.
+        sizes: Box sizes that count in each view, as letters of 'sml' for
+            COCO's small, medium and large. By default all sizes count.
+        keep_features: If True, keep the features of all views. This is faster
+            with masks, but takes gigabytes for large images.
         data_preprocessor: See mmengine.
 
     Raises:
-        ValueError: If the results of the detector cannot be merged, or a
-            size is unknown.
+        ValueError: If the detector is not supported, or a size is unknown.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class DetTTAModel(BaseTTAModel):
         self.keep_features = keep_features
 
     def test_step(self, data: dict[str, list[list]]) -> list[DetDataSample]:
-        """Detect in all views of a batch, image by image.
+        """Detect objects in all views of a batch, image by image.
 
         Args:
-            data: For each key of a batch, its value for each view: a list of
+            data: For each key of a batch a list of views, each a list with
                 one entry per image.
 
         Returns:
@@ -93,11 +94,11 @@ class DetTTAModel(BaseTTAModel):
     def merge_preds(
         self, data_samples_list: list[list[View]]
     ) -> list[DetDataSample]:
-        """Detect in the views of each image, and merge.
+        """Detect objects in the views of each image, and merge them.
 
         Args:
-            data_samples_list: For each image its views, batches of one image
-                that no model has seen yet.
+            data_samples_list: The views of each image, as input batches of
+                one image.
 
         Returns:
             The data sample of each image's first view, with `pred_instances`
@@ -106,13 +107,14 @@ class DetTTAModel(BaseTTAModel):
         return [self._detect(views) for views in data_samples_list]
 
     def _detect(self, views: list[View]) -> DetDataSample:
+        """Detect and merge the objects in all views of an image."""
         if self.sizes is not None and len(self.sizes) != len(views):
             raise ValueError(
-                f'{len(self.sizes)} sizes were given for {len(views)} views: '
-                'give one for each scale of test-time augmentation'
+                f'got {len(self.sizes)} sizes for {len(views)} views: give '
+                'one for each scale of test-time augmentation'
             )
         kept: dict[int, Any] = {}
-        samples, found = [], []
+        samples, boxes_of_views = [], []
         for index, view in enumerate(views):
             if not self.keep_features:
                 kept.clear()
@@ -120,8 +122,8 @@ class DetTTAModel(BaseTTAModel):
             kept[index] = self.host.features(image)
             boxes = self.host.candidates(kept[index], sample)
             samples.append(sample)
-            found.append(self._select(_to_file(boxes, sample), index))
-        merged = self._merge(InstanceData.cat(found))
+            boxes_of_views.append(self._select(_to_file(boxes, sample), index))
+        merged = self._merge(InstanceData.cat(boxes_of_views))
         if self.host.with_mask:
             merged.masks = self._masks(merged, views, samples, kept)
         result = samples[0]
@@ -129,12 +131,12 @@ class DetTTAModel(BaseTTAModel):
         return result
 
     def _prepare(self, view: View) -> tuple[Tensor, DetDataSample]:
-        """The normalised image of a view, and its sample."""
+        """Return the normalised image `(1, 3, H, W)` and sample of a view."""
         data = self.module.data_preprocessor(view, False)
         return data['inputs'], data['data_samples'][0]
 
     def _select(self, boxes: InstanceData, index: int) -> InstanceData:
-        """Leave out the boxes of sizes that a view is not there for."""
+        """Return the boxes whose size counts in a view."""
         if self.sizes is None:
             return boxes
         x1, y1, x2, y2 = boxes.bboxes.unbind(1)
@@ -146,7 +148,7 @@ class DetTTAModel(BaseTTAModel):
         return boxes[counts]
 
     def _merge(self, boxes: InstanceData) -> InstanceData:
-        """Suppress boxes as the detector does with those of one image."""
+        """Apply the detector's NMS and limit to the boxes of all views."""
         if len(boxes):
             cfg = self.host.test_cfg
             kept, places = batched_nms(
@@ -165,20 +167,20 @@ class DetTTAModel(BaseTTAModel):
         samples: list[DetDataSample],
         kept: dict[int, Any],
     ) -> Tensor:
-        """Masks (N, H, W) of boxes, by the mean over all views.
+        """Predict masks (N, H, W) of boxes as the mean over all views.
 
         Args:
-            boxes: In pixels of the file.
-            views: All views.
-            samples: The sample of each.
-            kept: Features that are there already, by index of the view.
+            boxes: Merged boxes in pixels of the file.
+            views: Views of the image.
+            samples: Data sample of each view.
+            kept: Features that are computed already, by index of the view.
         """
         if not len(boxes):
             return boxes.bboxes.new_zeros(
                 (0, *samples[0].ori_shape), dtype=torch.bool
             )
         total: Any = 0
-        # Backwards, because the features of the last view are still there.
+        # From last to first: the features of the last view are still kept.
         for index, sample in reversed([*enumerate(samples)]):
             features = kept.pop(index, None) or self.host.features(
                 self._prepare(views[index])[0]
@@ -186,18 +188,18 @@ class DetTTAModel(BaseTTAModel):
             masks = self.host.mask_probabilities(
                 features, _from_file(boxes.bboxes, sample), boxes.labels
             )
-            del features  # before the next are computed
+            del features  # free them before the next are computed
             total = total + masks.flip(_mirrored(sample))
         return self.host.paste(total / len(views), boxes.bboxes, samples[0])
 
 
 def _mirrored(sample: DetDataSample) -> tuple[int, ...]:
-    """Axes along which a view is mirrored."""
+    """Return the axes along which a view is flipped."""
     return MIRRORED[sample.flip_direction] if sample.get('flip') else ()
 
 
 def _to_file(boxes: InstanceData, sample: DetDataSample) -> InstanceData:
-    """Boxes of a view, scaled back already, where they are in the file."""
+    """Return boxes of a view, which are in pixels of the file, unflipped."""
     if sample.get('flip'):
         boxes.bboxes = bbox_flip(
             boxes.bboxes, sample.ori_shape, sample.flip_direction
@@ -206,7 +208,7 @@ def _to_file(boxes: InstanceData, sample: DetDataSample) -> InstanceData:
 
 
 def _from_file(boxes: Tensor, sample: DetDataSample) -> Tensor:
-    """Boxes (N, 4) of the file where they are in a view."""
+    """Return boxes (N, 4) of the file in pixels of a view, flipped."""
     boxes = boxes * boxes.new_tensor(sample.scale_factor).repeat(2)
     if sample.get('flip'):
         boxes = bbox_flip(boxes, sample.img_shape, sample.flip_direction)

@@ -1,4 +1,4 @@
-"""Predictions in the format of COCO's results."""
+"""Write predictions in the result format of COCO, and as pictures."""
 
 import json
 from collections.abc import Sequence
@@ -16,19 +16,18 @@ from swin_dense.engine.json_stream import JsonStream
 from swin_dense.visualization import draw_instances
 from swin_dense.visualization.instances import InstanceArrays
 
-# Pictures are for people: the longer side of a larger one is made this, in
-# pixels.
+# Longest side of a picture in pixels; larger images are reduced.
 LARGEST = 4096
 
 
 class CocoResults:
-    """Writes pictures, `predictions.json` and `images.json` as they come.
+    """Writes pictures, `predictions.json` and `images.json` image by image.
 
     Args:
         out: Folder for the JSON files.
-        pictures: A picture's path for each image.
-        classes: Names, in the order of the labels.
-        score_thr: Least score of what is drawn; the JSON holds all.
+        pictures: Path of the picture of each image.
+        classes: Class names in label order.
+        score_thr: Least score of drawn predictions; the JSON has all.
     """
 
     def __init__(
@@ -56,13 +55,13 @@ class CocoResults:
         pixels: np.ndarray,
         instances: InstanceData,
     ) -> None:
-        """Write what is found in the image of an index.
+        """Write the predictions of an image.
 
         Args:
-            index: Into the pictures.
-            image: Path that the image is named by.
-            pixels: (H, W, 3) uint8, BGR.
-            instances: See `coco_results`.
+            index: Index of the image in `pictures`.
+            image: Path of the image, for the JSON files.
+            pixels: The image (H, W, 3), BGR, uint8.
+            instances: Predictions; see `coco_results`.
         """
         height, width = pixels.shape[:2]
         entry = {
@@ -80,12 +79,12 @@ class CocoResults:
         self.entries.publish()
 
     def close(self) -> None:
-        """Write what is about all images so far."""
+        """Close the JSON files."""
         self.images.close()
         self.entries.close()
 
     def summary(self) -> str:
-        """Say how much was found, and where it is."""
+        """Return a sentence with the number of predictions and the folder."""
         return (
             f'{self.images.count} images, {self.entries.count} '
             f'predictions, {self.shown} of them with a score of '
@@ -93,33 +92,35 @@ class CocoResults:
         )
 
     def _draw(self, pixels: np.ndarray, instances: InstanceData) -> np.ndarray:
-        """Draw instances, those of a large image onto a smaller one."""
-        found = InstanceArrays.read(instances)
-        found = found.keep(found.scores >= self.score_thr)
+        """Draw instances into a copy of the image, reduced to `LARGEST`."""
+        shown = InstanceArrays.read(instances)
+        shown = shown.keep(shown.scores >= self.score_thr)
         factor = LARGEST / max(pixels.shape[:2])
         if factor < 1:
             size = tuple(
                 max(1, round(side * factor)) for side in pixels.shape[1::-1]
             )
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-            found = found.resized(size, factor)
-        return draw_instances(pixels, found, self.classes, self.score_thr)
+            shown = shown.resized(size, factor)
+        return draw_instances(pixels, shown, self.classes, self.score_thr)
 
 
 def coco_results(
     instances: InstanceData, image: dict[str, Any], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """One image's predictions, the highest score first.
+    """Return an image's predictions as COCO entries, highest score first.
 
     Args:
-        instances: `bboxes` (N, 4) as x0 y0 x1 y1 in pixels, `labels`,
-            `scores`, and optionally `masks` (N, H, W), a tensor or `BoxMasks`.
-        image: Its entry in `coco_summary`.
-        classes: Names, in the order of the labels.
+        instances: `bboxes` (N, 4) as x0 y0 x1 y1 in pixels, `labels` (N,),
+            `scores` (N,), and optionally `masks` (N, H, W), a tensor or
+            `BoxMasks`.
+        image: The image's entry in `coco_summary`.
+        classes: Class names in label order.
 
     Returns:
-        Entries that `pycocotools.COCO.loadRes` reads: boxes as x y w h, masks
-        as RLE. File and category names are there for people.
+        Entries that `pycocotools.COCO.loadRes` reads, with boxes as x y w h in
+        pixels and masks as RLE. `file_name` and `category_name` are added for
+        readers.
     """
     boxes = instances.bboxes.numpy().astype(float)
     boxes[:, 2:] -= boxes[:, :2]
@@ -154,11 +155,11 @@ def _encode(masks: Any, index: int) -> dict[str, Any]:
 def coco_summary(
     images: Sequence[dict[str, Any]], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """The images and categories that results refer to, as a COCO data set.
+    """Return the images and categories of results as a COCO data set.
 
     Args:
-        images: Each with `id`, `file_name`, `width` and `height`.
-        classes: Names, in the order of the labels; ids count from 1.
+        images: Entries with `id`, `file_name`, `width` and `height`.
+        classes: Class names in label order; category ids are 1, 2, ...
     """
     return {
         'images': list(images),
