@@ -1,1 +1,1 @@
-"""Semantic segmentation: all of the task, on mmsegmentation."""
+"""Semantic segmentation with mmsegmentation."""

@@ -1,8 +1,9 @@
-"""Semantic segmentation data that is checked before it trains anything."""
+"""Semantic segmentation data sets that are checked before training."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.logging import print_log
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
@@ -29,28 +30,30 @@ QUICK_START = 'upernet_swin_nano_shapes'
 
 @DATASETS.register_module()
 class CheckedSegDataset(BaseSegDataset):
-    """mmseg's BaseSegDataset whose files and labels are checked.
+    """mmseg's BaseSegDataset with checked files and labels.
 
-    Differences: at construction, images and label maps must come in pairs,
-    be readable and of one size, and hold no value that is neither a class nor
-    ignored, see `swin_dense.segmentation.label_map_checks`; what they hold is
-    logged as a table. Classes without a palette have the colours of this
-    package's pictures.
+    At construction, each image must have a label map and each label map an
+    image, both readable and of the same size. Each value must be a class or
+    ignored; see `swin_dense.segmentation.label_map_checks`. A histogram of
+    the values is logged. Without a palette, classes have the colours of
+    `swin_dense.visualization.class_colour`.
 
     Args:
-        check_labels: Whether to read the label maps. Those of a large set are
-            read once, see `swin_dense.data.label_map_scan`.
+        check_labels: If True, read all label maps. The results for a large
+            data set are cached; see `swin_dense.data.label_map_scan`.
 
     Other arguments are those of mmseg's BaseSegDataset. `metainfo` must have
-    `classes`, a list or the path of a text file with one name a line.
+    `classes`, a list or the path of a text file with one name per line.
 
     Raises:
-        FileNotFoundError: Folders or files are absent.
-        ValueError: The data cannot be trained on; the message says why, where
-            and what to do.
+        FileNotFoundError: If folders or files do not exist.
+        ValueError: If the data cannot be used for training. The message gives
+            the reason, the files and the remedy.
     """
 
-    def __init__(self, *args, check_labels: bool = True, **kwargs) -> None:
+    def __init__(
+        self, *args: Any, check_labels: bool = True, **kwargs: Any
+    ) -> None:
         check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.check_labels = check_labels
         super().__init__(*args, **kwargs)
@@ -59,10 +62,16 @@ class CheckedSegDataset(BaseSegDataset):
     def get_label_map(
         cls, new_classes: Sequence[str] | None = None
     ) -> dict[int, int] | None:
-        """Label of each class of the data set among those that are wanted.
+        """Map labels of the data set to those of a subset of its classes.
+
+        Args:
+            new_classes: Names of the subset in label order.
+
+        Returns:
+            New label by old label; None if nothing changes.
 
         Raises:
-            ValueError: There are no classes, or not these.
+            ValueError: If there are no classes, or the data set lacks one.
         """
         if new_classes is None:
             raise ValueError(
@@ -75,7 +84,7 @@ class CheckedSegDataset(BaseSegDataset):
         return super().get_label_map(new_classes)
 
     def _update_palette(self) -> list:
-        """Colours as (red, green, blue), of this package unless given."""
+        """Return the palette as (red, green, blue), by default our own."""
         if self._metainfo.get('palette'):
             return super()._update_palette()
         return [
@@ -87,7 +96,7 @@ class CheckedSegDataset(BaseSegDataset):
         """List and check the files.
 
         Returns:
-            One dict per image, as mmseg's BaseSegDataset makes them.
+            One dict per image, as in mmseg's BaseSegDataset.
         """
         if self.backend_args is not None:
             return super().load_data_list()  # not on a local disk
@@ -110,16 +119,17 @@ class CheckedSegDataset(BaseSegDataset):
 
     @property
     def _image_folder(self) -> str:
+        """Folder of the images."""
         return self.data_prefix.get('img_path') or '.'
 
     @property
     def _label_folder(self) -> str | None:
-        """Where the label maps are; None for images without."""
+        """Folder of the label maps; None if there are none."""
         return self.data_prefix.get('seg_map_path') or None
 
     @staticmethod
     def scan(data_list: Sequence[dict]) -> list[LabelMap]:
-        """What the label maps hold, and the sizes of their images."""
+        """Read the label maps of a data list, and the sizes of its images."""
         return scan_label_maps(
             [(info['seg_map_path'], info['img_path']) for info in data_list]
         )
@@ -136,7 +146,7 @@ class CheckedSegDataset(BaseSegDataset):
         )
 
     def _describe(self, report: LabelReport) -> str:
-        """The problems of a report, and the histogram."""
+        """Return the problems and the histogram of a report as text."""
         problems = '\n'.join(f'  {line}' for line in report.problems[:10])
         more = (
             f'\n  ... {len(report.problems) - 10} more'
@@ -145,15 +155,21 @@ class CheckedSegDataset(BaseSegDataset):
         )
         return (
             f'{self._label_folder}: {report.files} label maps cannot be '
-            f'trained on as they are\n{problems}{more}\n'
+            f'used for training\n{problems}{more}\n'
             f'{report.table(self.metainfo["classes"])}'
         )
 
     def _check_tree(self) -> None:
-        """Raise if folders or the list of files are absent."""
+        """Check that the folders and the list of files exist.
+
+        Raises:
+            FileNotFoundError: If a folder or the list does not exist.
+            ValueError: If a training set has no folder of label maps, or
+                the image folder has links that mmseg cannot follow.
+        """
         if self._label_folder is None and not self.test_mode:
             raise ValueError(
-                'a data set to train on needs label maps: set data_prefix='
+                'a training set needs label maps: set data_prefix='
                 "dict(img_path='...', seg_map_path='...')"
             )
         wanted = [(self._image_folder, f'*{self.img_suffix}')]
@@ -171,11 +187,15 @@ class CheckedSegDataset(BaseSegDataset):
                     missing[0], self.data_root, expected, QUICK_START
                 )
             )
-        if not os.path.isfile(self.ann_file):  # folders will be searched
+        if not os.path.isfile(self.ann_file):  # mmseg will search the folders
             _check_entries(self._image_folder, self.img_suffix)
 
     def _check_files(self, data_list: Sequence[dict]) -> None:
-        """Raise unless images and label maps come in pairs."""
+        """Check that images and label maps come in pairs.
+
+        Raises:
+            FileNotFoundError: If there are no images, or a file is missing.
+        """
         images = [info['img_path'] for info in data_list]
         if not images:
             raise FileNotFoundError(self._nothing_found())
@@ -193,10 +213,10 @@ class CheckedSegDataset(BaseSegDataset):
             if missing:
                 problems.append(
                     f'{len(missing)} of {len(images)} images have no label '
-                    f'map, not found are {first_few(missing, 3)}'
+                    f'map, missing are {first_few(missing, 3)}'
                     + explain_absent(missing, self._label_folder)
                 )
-            # A list may choose from what is there.
+            # A list may choose some of the label maps.
             extra = (
                 []
                 if os.path.isfile(self.ann_file)
@@ -219,43 +239,47 @@ class CheckedSegDataset(BaseSegDataset):
             )
 
     def _nothing_found(self) -> str:
-        """What to say about a folder without images."""
-        endings = Counter(
+        """Return the message for a folder without images."""
+        suffixes = Counter(
             os.path.splitext(path)[1] for path in _files(self._image_folder)
         )
-        there = ', '.join(
-            f'{count} {ending or "without ending"}'
-            for ending, count in endings.most_common(5)
+        counts = ', '.join(
+            f'{count} {suffix or "without suffix"}'
+            for suffix, count in suffixes.most_common(5)
         )
         return (
             f'no images in {self._image_folder} end in '
-            f'{self.img_suffix!r}; files there: {there or "none"}. Set '
+            f'{self.img_suffix!r}; files there: {counts or "none"}. Set '
             'img_suffix, and seg_map_suffix for the label maps'
         )
 
     def _check_crop(self, maps: Sequence[LabelMap]) -> None:
-        """Raise if each crop would reach beyond its image.
+        """Check that the crop fits into the largest image.
 
-        A crop beyond some images is common and harmless: what is missing is
-        padded and ignored.
+        Smaller images than the crop are common and harmless: they are padded,
+        and the padding is ignored.
+
+        Raises:
+            ValueError: If the crop is larger than every image.
         """
         size = None
         for step in self.pipeline.transforms:
             name = type(step).__name__
             if 'Resize' in name or name == 'RandomChoice':
-                return  # images are made to fit first, or may be
+                return  # images are resized before, or may be
             if name == 'RandomCrop':
                 size = step.crop_size
                 break
         if size is None:
             return
         width, height = (
-            max(sides) for sides in zip(*(one.size for one in maps))
+            max(sides)
+            for sides in zip(*(label_map.size for label_map in maps))
         )
         if size[0] > height or size[1] > width:
             raise ValueError(
                 f'crop_size={tuple(size)} (height, width) is larger than '
-                f'every image: they are at most {height} high and {width} '
+                f'every image: images are at most {height} high and {width} '
                 'wide. Use a smaller crop_size, also in data_preprocessor, '
                 'or resize the images before RandomCrop'
             )
@@ -264,9 +288,19 @@ class CheckedSegDataset(BaseSegDataset):
 def _check_entries(
     folder: str, suffix: str, above: tuple[str, ...] = ()
 ) -> None:
-    """Raise if mmseg would list a folder's files endlessly, or leave some out.
+    """Check the entries of a folder that are not plain files.
 
-    mmseg follows links, in loops too, and passes over what is no file.
+    mmseg follows links to folders even in loops, and skips broken links and
+    other special files silently.
+
+    Args:
+        folder: The folder to check, with all subfolders.
+        suffix: Suffix of images.
+        above: Real paths of the folders above.
+
+    Raises:
+        ValueError: If there is a loop, or an entry with the suffix cannot be
+            opened.
     """
     above = (*above, os.path.realpath(folder))
     with os.scandir(folder) as entries:
@@ -274,18 +308,18 @@ def _check_entries(
     for entry in others:
         if not entry.is_dir():
             if entry.name.endswith(suffix):
-                open_regular(entry.path).close()  # raises, and says why
+                open_regular(entry.path).close()  # raises with the reason
         elif entry.is_symlink() and os.path.realpath(entry.path) in above:
             raise ValueError(
-                f'{entry.path} is a link to a folder that it is '
-                'in, a loop: remove it'
+                f'{entry.path} is a link to a folder that contains it, a '
+                'loop: remove it'
             )
         else:
             _check_entries(entry.path, suffix, above)
 
 
 def _files(folder: str, suffix: str = '') -> Iterator[str]:
-    """Paths of all files below a folder that end in `suffix`."""
+    """Yield the paths of all files below a folder that end in `suffix`."""
     for place, _, names in os.walk(folder):
         for name in names:
             if name.endswith(suffix):
@@ -294,15 +328,21 @@ def _files(folder: str, suffix: str = '') -> Iterator[str]:
 
 @DATASETS.register_module()
 class CheckedADE20KDataset(CheckedSegDataset):
-    """ADE20K, checked: mmseg's names, colours and zero label.
+    """ADE20K with mmseg's class names and colours, checked.
 
-    `metainfo=dict(classes=[...])` may choose some of the classes; the pixels of
-    others are ignored.
+    `metainfo=dict(classes=[...])` may choose some of the classes; the pixels
+    of other classes are ignored.
+
+    Args:
+        reduce_zero_label: If True, value 0 of the label maps is ignored and
+            value n is label n - 1.
+
+    Other arguments are those of CheckedSegDataset.
     """
 
     METAINFO = ADE20KDataset.METAINFO
 
     def __init__(
-        self, *args, reduce_zero_label: bool = True, **kwargs
+        self, *args: Any, reduce_zero_label: bool = True, **kwargs: Any
     ) -> None:
         super().__init__(*args, reduce_zero_label=reduce_zero_label, **kwargs)

@@ -1,17 +1,15 @@
-"""Checks of label maps against the classes that they are to be trained for."""
+"""Check label maps against the classes of a config."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import (
-    Any,
-)
+from typing import Any
 
 from swin_dense.data.label_map_scan import LabelMap, palette_problems
 from swin_dense.data.messages import first_few
 
-IGNORED_SHARE = 0.99
-# How the files show what mmseg calls ignored, whatever `ignore_index` is.
+IGNORED_SHARE = 0.99  # more ignored pixels than this leave nothing to learn
+# With `reduce_zero_label`, mmseg ignores value 255 for any `ignore_index`.
 WHITE = 255
 BACKGROUND_NAMES = (
     'background',
@@ -27,15 +25,16 @@ BACKGROUND_NAMES = (
 
 @dataclass
 class LabelReport:
-    """What a set of label maps holds, and what is wrong with it.
+    """The values in a set of label maps, and problems with them.
 
     Attributes:
         files: Number of label maps.
-        pixels: Number of pixels by value, as the files hold them.
+        pixels: Number of pixels by value in the files.
         labels: Label of each value after `reduce_zero_label` and the choice
-            of classes; None where it is ignored.
-        problems: Sentences: with these, a training would fail or be wrong.
-        notes: Sentences on what may be meant so.
+            of classes; None if the value is ignored.
+        problems: Sentences on errors, with which training would fail or
+            learn the wrong classes.
+        notes: Sentences on unusual things that may be intended.
     """
 
     files: int
@@ -45,7 +44,7 @@ class LabelReport:
     notes: list[str] = field(default_factory=list)
 
     def table(self, classes: Sequence[str] = ()) -> str:
-        """Histogram by value, with labels and names."""
+        """Return a histogram of the values, with labels and class names."""
         total = sum(self.pixels.values())
         lines = ['  value  label    share  name']
         for value, count in sorted(self.pixels.items()):
@@ -63,7 +62,7 @@ class LabelReport:
         return '\n'.join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """Return the report as a dict for a JSON file."""
         return asdict(self)
 
 
@@ -76,32 +75,31 @@ def check_label_maps(
     label_map: Mapping[int, int] | None = None,
     training: bool = True,
 ) -> LabelReport:
-    """Find out whether label maps can be trained on.
+    """Check whether label maps can be used for training.
 
     Args:
-        maps: What the files hold.
-        classes: Names in label order.
-        ignore_index: Label that counts for nothing.
-        reduce_zero_label: Whether value n is label n - 1, and 0 and 255 are
-            ignored.
-        label_map: Further change of labels, as mmseg makes it where only
-            some classes of a data set are asked for.
-        training: Whether they are to be learnt from, which needs pixels of
-            two classes.
+        maps: Label maps; see `swin_dense.data.label_map_scan`.
+        classes: Class names in label order.
+        ignore_index: Label of pixels that are ignored in the loss.
+        reduce_zero_label: If True, value n is label n - 1, and values 0 and
+            255 are ignored.
+        label_map: New label by label, as mmseg has it if the config chooses
+            some classes of a data set.
+        training: If True, the maps must have pixels of two classes.
 
     Returns:
-        A report; `problems` is empty if they can.
+        A report. If its `problems` are empty, the maps can be used.
     """
     report = LabelReport(len(maps))
     problems = report.problems
-    readable = [one for one in maps if one.problem is None]
-    problems += [one.problem for one in maps if one.problem is not None]
+    readable = [entry for entry in maps if entry.problem is None]
+    problems += [entry.problem for entry in maps if entry.problem is not None]
     _check_pixel_formats(readable, report)
     _check_sizes(readable, problems)
-    usable = [one for one in readable if one.has_one_channel]
+    usable = [entry for entry in readable if entry.has_one_channel]
     pixels: Counter = Counter()
-    for one in usable:
-        pixels.update(one.counts)
+    for entry in usable:
+        pixels.update(entry.counts)
     report.pixels = {int(value): pixels[value] for value in sorted(pixels)}
     ignored = {ignore_index, WHITE} if reduce_zero_label else {ignore_index}
 
@@ -126,36 +124,36 @@ def check_label_maps(
 def _check_pixel_formats(
     maps: Sequence[LabelMap], report: LabelReport
 ) -> None:
-    """Colours are no labels; indices of a palette are."""
-    for one in maps:
-        if not one.has_one_channel:
+    """Report maps with several channels, and note paletted maps."""
+    for entry in maps:
+        if not entry.has_one_channel:
             advice = (
-                'its channels are equal: save any one of them'
-                if one.counts
-                else 'write the index of its class for each colour'
+                'its channels are equal: save one of them'
+                if entry.counts
+                else 'replace each colour by the index of its class'
             )
             report.problems.append(
-                f'{one.path} is {one.mode}; a label map has one channel, '
+                f'{entry.path} is {entry.mode}; a label map has one channel, '
                 f'whose values are classes. {advice.capitalize()}'
             )
-    paletted = [one.path for one in maps if one.is_paletted]
+    paletted = [entry.path for entry in maps if entry.is_paletted]
     if paletted:
         report.notes.append(
             f'{len(paletted)} label maps are paletted, '
             f'{first_few(paletted, 3)}: '
-            'the indices of the palette are the labels, its colours are not '
-            'looked at'
+            'the indices of the palette are the labels, its colours are '
+            'ignored'
         )
     report.problems += palette_problems(maps)
 
 
 def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
-    """A label map and its image cover the same pixels."""
-    for one in maps:
-        if one.image_size and tuple(one.size) != tuple(one.image_size):
-            swapped = tuple(one.size) == tuple(one.image_size)[::-1]
+    """Report label maps whose size differs from that of their image."""
+    for entry in maps:
+        if entry.image_size and tuple(entry.size) != tuple(entry.image_size):
+            swapped = tuple(entry.size) == tuple(entry.image_size)[::-1]
             hint = (
-                '. Width and height are swapped: has the image an EXIF '
+                '. Width and height are swapped: does the image have an EXIF '
                 'orientation?'
                 if swapped
                 else ''
@@ -163,7 +161,11 @@ def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
             problems.append(
                 '{} is {}x{} pixels (width x height), its image '
                 '{} is {}x{}{}'.format(
-                    one.path, *one.size, one.image, *one.image_size, hint
+                    entry.path,
+                    *entry.size,
+                    entry.image,
+                    *entry.image_size,
+                    hint,
                 )
             )
 
@@ -171,10 +173,10 @@ def _check_sizes(maps: Sequence[LabelMap], problems: list[str]) -> None:
 def _check_zero(
     report: LabelReport, classes: Sequence[str], reduce_zero_label: bool
 ) -> str:
-    """Whether value 0 is what `reduce_zero_label` says.
+    """Report value 0 if it contradicts `reduce_zero_label`.
 
     Returns:
-        What to do about values out of range, if 0 tells.
+        A hint on values out of range, if value 0 explains them; '' otherwise.
     """
     values = {value for value in report.pixels if value != WHITE}
     count = len(classes)
@@ -209,14 +211,14 @@ def _check_range(
     ignore_index: int,
     hint: str,
 ) -> None:
-    """Every value is a class or ignored."""
+    """Report values that are neither a class nor ignored."""
     strange = [
         value
         for value, label in report.labels.items()
         if label is not None and not 0 <= label < num_classes
     ]
     for value in strange[:5]:
-        files = [one for one in maps if value in one.counts]
+        files = [entry for entry in maps if value in entry.counts]
         first = files[0]
         others = f' and {len(files) - 1} more files' if files[1:] else ''
         label = report.labels[value]
@@ -236,9 +238,11 @@ def _check_range(
 
 
 def _check_ignored(maps: Sequence[LabelMap], report: LabelReport) -> None:
-    """Something is left to learn."""
+    """Report or note label maps with hardly any pixel that is not ignored."""
     share = _ignored_share(report.labels.get)
-    empty = [one.path for one in maps if share(one.counts) > IGNORED_SHARE]
+    empty = [
+        entry.path for entry in maps if share(entry.counts) > IGNORED_SHARE
+    ]
     if not report.pixels:
         return
     whole = share(report.pixels)
@@ -262,7 +266,7 @@ def _check_ignored(maps: Sequence[LabelMap], report: LabelReport) -> None:
 def _check_presence(
     report: LabelReport, classes: Sequence[str], training: bool
 ) -> None:
-    """There are pixels of several classes."""
+    """Report or note classes without pixels."""
     present = {*report.labels.values()} - {None}
     absent = [
         str(name) for label, name in enumerate(classes) if label not in present
@@ -271,8 +275,9 @@ def _check_presence(
         label = min(present)
         name = f' ({classes[label]})' if 0 <= label < len(classes) else ''
         (report.problems if training else report.notes).append(
-            f'all pixels that count have label {label}{name}: there is '
-            'nothing to tell apart. Are these the right label maps?'
+            f'all pixels that are not ignored have label {label}{name}: '
+            'training needs at least two classes. Are these the right label '
+            'maps?'
         )
     elif present and absent:
         report.notes.append(
@@ -284,9 +289,10 @@ def _check_presence(
 def _ignored_share(
     label_of: Callable[[int], int | None],
 ) -> Callable[[Mapping[int, int]], float]:
-    """A function that tells the ignored share of a histogram."""
+    """Return a function that computes the ignored share of a histogram."""
 
     def share(counts: Mapping[int, int]) -> float:
+        """Return the share of pixels whose value is ignored."""
         ignored = sum(
             n for value, n in counts.items() if label_of(value) is None
         )

@@ -1,4 +1,4 @@
-"""IoU of semantic segmentation, counted exactly and in bounded memory."""
+"""IoU of semantic segmentation, exact and in bounded memory."""
 
 import inspect
 import logging
@@ -25,25 +25,29 @@ ABSENT = 'absent'
 
 @METRICS.register_module()
 class CheckedIoUMetric(IoUMetric):
-    """mmseg's IoUMetric that keeps counts, not images, and is never empty.
+    """mmseg's IoUMetric with integer counts, which refuses empty evaluations.
 
-    Values are in percent and under mmseg's names. Differences: pixels are
-    counted in whole numbers, into one matrix of true and predicted classes,
-    so that memory does not grow with the number of images; a class without a
-    pixel is shown as absent and left out of the means; labels that are no
-    class, an evaluation of nothing and one that has skipped images are
-    errors.
+    Values are in percent, under mmseg's names. Differences to mmseg's class:
+
+    - Pixels are counted as integers in one confusion matrix, so that memory
+      does not grow with the number of images.
+    - A class without pixels is shown as absent and left out of the means.
+    - Labels out of range, skipped images and an evaluation without images are
+      errors.
 
     Args:
         iou_metrics: 'mIoU', 'mDice', 'mFscore' or a list of them.
-        classwise: Whether to return the values of each class too, as
+        classwise: If True, also return the values of each class, as
             `IoU.<name>`.
 
     Other arguments are those of mmseg's IoUMetric.
 
     Attributes:
-        by_class: After an evaluation, the values of each class by its name;
-            None for those that do not exist.
+        by_class: After an evaluation, the values of each class by class name;
+            None for values that do not exist.
+
+    Raises:
+        ValueError: If an argument is unknown or invalid.
     """
 
     def __init__(
@@ -53,18 +57,19 @@ class CheckedIoUMetric(IoUMetric):
         classwise: bool = False,
         **kwargs,
     ) -> None:
-        # mmseg's takes any argument, and leaves a misspelt one unused.
+        # mmseg's class ignores arguments with misspelt names.
         unknown = {*kwargs} - {*inspect.signature(IoUMetric).parameters}
         if unknown:
             raise ValueError(
-                f'unknown arguments {sorted(unknown)} of {type(self).__name__}'
+                f'unknown arguments {sorted(unknown)} of '
+                f'{type(self).__name__}: correct or remove them'
             )
         if isinstance(iou_metrics, str):
             iou_metrics = [iou_metrics]
         if not iou_metrics or {*iou_metrics} - {*VALUES}:
             raise ValueError(
-                f'iou_metrics={list(iou_metrics)} must be some '
-                f'of {list(VALUES)}'
+                f'iou_metrics={list(iou_metrics)} must be chosen '
+                f'from {list(VALUES)}'
             )
         super().__init__(iou_metrics=list(iou_metrics), **kwargs)
         if self.format_only and not self.output_dir:
@@ -77,6 +82,7 @@ class CheckedIoUMetric(IoUMetric):
         self._restart()
 
     def _restart(self) -> None:
+        """Set all counts to zero."""
         self._images = 0
         self._counts: Any = 0
         self._last: Any = 0
@@ -86,12 +92,12 @@ class CheckedIoUMetric(IoUMetric):
 
         Args:
             data_batch: Unused.
-            data_samples: One per image, with `pred_sem_seg` and, unless
-                results are only written, `gt_sem_seg`.
+            data_samples: One dict per image, with `pred_sem_seg` (1, H, W)
+                and, without `format_only`, `gt_sem_seg` (1, H, W).
 
         Raises:
-            ValueError: There is no label map, or not one of this size, or it
-                has values that are neither classes nor ignored.
+            ValueError: If there is no label map, its size differs from that
+                of the prediction, or a label is neither a class nor ignored.
         """
         if not self.format_only:
             for sample in data_samples:
@@ -99,13 +105,14 @@ class CheckedIoUMetric(IoUMetric):
         super().process(data_batch, data_samples)
         self._images += len(data_samples)
         for counts in self.results:
-            # The last one is kept apart: it may be counted elsewhere, too.
+            # The last image is kept apart, since another process may have
+            # counted it too; see `compute_metrics`.
             self._counts = self._counts + self._last
             self._last = counts
         self.results.clear()
 
     def _check(self, sample: dict) -> None:
-        """Raise unless truth and prediction can be compared."""
+        """Raise a ValueError unless truth and prediction can be compared."""
         name = sample.get('seg_map_path') or sample.get('img_path')
         if 'gt_sem_seg' not in sample:
             raise ValueError(
@@ -113,19 +120,20 @@ class CheckedIoUMetric(IoUMetric):
                 ' to the test pipeline, or use format_only=True'
             )
         classes = len(self.dataset_meta['classes'])
-        found, truth = (
-            sample[key]['data'].squeeze()
+        prediction, truth = (
+            sample[key]['data'].squeeze()  # (H, W)
             for key in ('pred_sem_seg', 'gt_sem_seg')
         )
-        if found.shape != truth.shape:
+        if prediction.shape != truth.shape:
             raise ValueError(
-                f'{name}: the prediction is of {tuple(found.shape)} pixels '
-                f'(height, width), the label map of {tuple(truth.shape)}. '
-                'Load label maps after Resize in the test pipeline'
+                f'{name}: the prediction has {tuple(prediction.shape)} '
+                f'pixels (height, width), the label map has '
+                f'{tuple(truth.shape)}. Load label maps after Resize in the '
+                'test pipeline'
             )
         for what, labels in (
             ('label', truth),
-            ('the model predicts label', found),
+            ('the model predicts label', prediction),
         ):
             # Where the truth is ignored, so is the prediction.
             labels = labels[truth != self.ignore_index]
@@ -140,17 +148,31 @@ class CheckedIoUMetric(IoUMetric):
     def intersect_and_union(
         pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
     ) -> np.ndarray:
-        """Number of pixels by true and predicted class, `(K, K)`."""
+        """Count pixels by true and predicted class.
+
+        Args:
+            pred_label: Predicted labels `(H, W)`.
+            label: True labels `(H, W)`.
+            num_classes: Number of classes K.
+            ignore_index: True label of ignored pixels.
+
+        Returns:
+            The confusion matrix `(K, K)`, with true classes as rows.
+        """
         valid = label != ignore_index
         pairs = label[valid].long() * num_classes + pred_label[valid].long()
         counts = torch.bincount(pairs, minlength=num_classes**2)
-        return counts.reshape(num_classes, num_classes).cpu().numpy()
+        counts = counts.reshape(num_classes, num_classes)  # (K, K)
+        return counts.cpu().numpy()
 
     def evaluate(self, size: int) -> dict:
         """Gather the counts of all processes and compute the values.
 
         Args:
             size: Number of images in the data set.
+
+        Returns:
+            Values by name; see `compute_metrics`.
         """
         self.size = size
         self.results = [(self._images, self._counts, self._last)]
@@ -158,14 +180,18 @@ class CheckedIoUMetric(IoUMetric):
         return super().evaluate(get_world_size())
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """Values of all images.
+        """Compute the values of all images.
 
         Args:
-            results: For each process, the number of its images, the counts of
-                all but its last one, and those of the last one.
+            results: For each process the number of its images, the counts of
+                all images but the last, and the counts of the last.
+
+        Returns:
+            Values in percent by name, such as `mIoU`; empty with
+            `format_only`.
 
         Raises:
-            ValueError: Images were skipped, or no pixel has a label.
+            ValueError: If images were skipped, or no pixel has a label.
         """
         scored = sum(images for images, _, _ in results)
         if not scored or scored < self.size:
@@ -177,33 +203,34 @@ class CheckedIoUMetric(IoUMetric):
         if self.format_only:
             print_log(f'label maps are in {self.output_dir}', 'current')
             return {}
-        # Processes have equally many images. Where these do not divide evenly
-        # the sampler gives the last ones of the processes twice.
-        repeated = scored - self.size
-        if repeated >= len(results):
+        # All processes have the same number of images. If the images do not
+        # divide evenly, the sampler repeats some as the last ones.
+        num_repeated = scored - self.size
+        if num_repeated >= len(results):
             raise ValueError(
                 f'{scored} images were scored, the data set has {self.size}: '
-                'some were scored more than once'
+                'some were scored more than once. Does the data loader '
+                'repeat images?'
             )
         counts = sum(counts for _, counts, _ in results)
-        for _, _, last in results[: len(results) - repeated]:
+        for _, _, last in results[: len(results) - num_repeated]:
             counts = counts + last
         if not counts.sum():
             raise ValueError(
-                f'none of the {scored} images has a pixel with a label: there '
-                'is nothing to compare with'
+                f'none of the {scored} images has a pixel with a label: all '
+                'pixels are ignored. Check the label maps and ignore_index'
             )
         return self._values(counts)
 
     def _values(self, counts: np.ndarray) -> dict[str, float]:
-        """Means by name, from the counts of all images."""
-        hit, true, found = counts.diagonal(), counts.sum(1), counts.sum(0)
+        """Compute means by name from the confusion matrix `(K, K)`."""
+        hit, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
         with np.errstate(divide='ignore', invalid='ignore'):
             table = {
-                'IoU': hit / (true + found - hit),
-                'Dice': 2 * hit / (true + found),
+                'IoU': hit / (true + predicted - hit),
+                'Dice': 2 * hit / (true + predicted),
                 'Acc': hit / true,
-                'Precision': hit / found,
+                'Precision': hit / predicted,
                 'Recall': hit / true,
             }
             weight = self.beta**2
@@ -249,7 +276,11 @@ class CheckedIoUMetric(IoUMetric):
         return {name: round(float(value), 2) for name, value in means.items()}
 
     def _log(self, shares: np.ndarray) -> None:
-        """Log the values of each class."""
+        """Log the values of each class.
+
+        Args:
+            shares: Share of each class in all labelled pixels `(K,)`.
+        """
         names = list(next(iter(self.by_class.values())))
         head = ''.join(f'{name:>10}' for name in names)
         lines = [f'  {"pixels":>8}{head}  class']

@@ -1,4 +1,4 @@
-"""Label maps of photographs from a config and a checkpoint."""
+"""Predict label maps of images from a config and a checkpoint."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -23,28 +23,30 @@ from swin_dense.segmentation.tiles import (
     resize_in_strips,
 )
 
-# Logits of images that are held at the size of the image: 256 MB of them.
+# Largest number of logits at the size of the image, 256 MB. Others are
+# resized in strips.
 AT_ONCE = 2**26
 
 
 class SegmentationPredictor(BasePredictor):
-    """A trained segmentor that takes files or arrays.
+    """A trained segmentor for files or arrays.
 
     Args:
-        tile: Height and width of tiles, in pixels of the image. Each goes
-            through the test pipeline as an image of that size would. None
+        tile: Height and width of tiles, in pixels of the image. The test
+            pipeline is applied to each tile as to an image of that size. None
             predicts images as a whole.
-        overlap: The least overlap of neighbouring tiles, as a share.
+        overlap: Least overlap of neighbouring tiles, as a share of their
+            side.
         on_tile: Called after each tile.
 
     Other arguments and errors are those of BasePredictor.
 
     Attributes:
         palette: Colours of the classes as (red, green, blue), or None.
-        file_values: For each label the value that stands for it in label
-            maps of the config's test set: one more where the set has
-            `reduce_zero_label`, that of all its classes where the model
-            knows some of them.
+        file_values: Value of each label in the label maps of the config's
+            test set. It is the label plus 1 with `reduce_zero_label`. If the
+            model has some classes of the data set, it is the value of the
+            class among all classes.
     """
 
     scope = 'mmseg'
@@ -65,7 +67,10 @@ class SegmentationPredictor(BasePredictor):
         super().__init__(*args, **kwargs)
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
-        """See BasePredictor; reads no data."""
+        """Find class names, palette and file values, without reading data.
+
+        See `BasePredictor._open_data`.
+        """
         settings = {
             key: value for key, value in dataset.items() if key != 'generate'
         }
@@ -75,40 +80,40 @@ class SegmentationPredictor(BasePredictor):
                 **(dataset.get('metainfo') or {}),
                 'classes': classes,
             }
-        known = DATASETS.build(settings)
-        names = list(known.metainfo['classes'])
-        palette = known.metainfo.get('palette') or []
+        test_set = DATASETS.build(settings)
+        names = list(test_set.metainfo['classes'])
+        palette = test_set.metainfo.get('palette') or []
         self.palette = palette if len(palette) >= len(names) else None
-        # All classes of the set, by the label that the model has for them.
+        # Label in the data set by label of the model.
         origin = {
             new: old
-            for old, new in (known.label_map or {}).items()
+            for old, new in (test_set.label_map or {}).items()
             if new in range(len(names))
         }
         self.file_values = np.array(
             [
-                origin.get(label, label) + bool(known.reduce_zero_label)
+                origin.get(label, label) + bool(test_set.reduce_zero_label)
                 for label in range(len(names))
             ]
         )
         return names
 
     def __call__(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
-        """See `predict`."""
+        """Predict for some images; see `predict`."""
         return self.predict(images)
 
     def predict(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
-        """Predict for some images; those of one size form a batch.
+        """Predict for some images; neighbours of one size form a batch.
 
         Args:
-            images: Paths, or arrays (H, W, 3), BGR, uint8.
+            images: Paths, or arrays (H, W, 3) in BGR, uint8.
 
         Returns:
-            For each its labels (H, W), uint8, or uint16 where there are more
-            than 256 classes.
+            The labels (H, W) of each image, uint8, or uint16 if there are
+            more than 256 classes.
 
         Raises:
-            ValueError: If a file is no readable image.
+            ValueError: If a file cannot be read as an image.
         """
         if self.tile:
             return [self._predict_tiled(load_image(image)) for image in images]
@@ -122,19 +127,23 @@ class SegmentationPredictor(BasePredictor):
     def logits(
         self, image: ImageLike
     ) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Logits of an image, part by part, each pixel once.
+        """Predict the logits of an image, part by part, each pixel once.
 
         Args:
-            image: A path, or an array (H, W, 3), BGR, uint8.
+            image: A path, or an array (H, W, 3) in BGR, uint8.
 
         Yields:
-            Rows, columns and logits (C, rows, columns), at the size of the
-            image. Of a model with one channel, they are probabilities.
+            Rows and columns of the image as slices, and their logits
+            (C, rows, columns). A model with one channel gives probabilities.
+
+        Raises:
+            ValueError: If the file cannot be read as an image.
         """
         pixels = load_image(image)
         shape = pixels.shape[:2]
 
         def predict(rows: slice, columns: slice) -> Tensor:
+            """Return the logits (C, h, w) of a tile."""
             tile = np.ascontiguousarray(pixels[rows, columns])
             (sample,) = self._test(self._prepare([tile]))
             self.on_tile()
@@ -143,15 +152,15 @@ class SegmentationPredictor(BasePredictor):
         return blend(predict, shape, self.tile or shape, self.overlap)
 
     def count_tiles(self, height: int, width: int) -> int:
-        """How many tiles an image of this size has."""
+        """Return the number of tiles of an image, for its size in pixels."""
         shape = height, width
         return count_tiles(shape, self.tile or shape, self.overlap)
 
     def _predict_whole(self, batch: list[dict]) -> list[np.ndarray]:
-        """Predict images as a whole.
+        """Predict a batch of images as a whole.
 
-        Logits of a large image, at its size, would need 4 C bytes for each of
-        its pixels: they are resized strip by strip.
+        The logits of a large image would take 4 * C bytes per pixel at its
+        size. They are resized strip by strip instead.
         """
         shape = batch[0]['data_samples'].ori_shape
         numbers = len(batch) * len(self.classes) * shape[0] * shape[1]
@@ -170,21 +179,18 @@ class SegmentationPredictor(BasePredictor):
             ]
 
     def _resized_labels(self, logits: Tensor, meta: dict) -> np.ndarray:
-        """Resize logits (C, h, w) as mmseg does, and take the labels.
+        """Resize logits as mmseg does, and return the labels (H, W).
 
         Args:
-            logits: Of the image as the model saw it.
-            meta: Its padding and its original size (H, W).
-
-        Returns:
-            Labels (H, W).
+            logits: Logits (C, h, w) of the padded, resized image.
+            meta: Meta data with the padding and the original size (H, W).
         """
         left, right, top, bottom = meta.get(
             'img_padding_size', meta.get('padding_size', [0] * 4)
         )
         logits = logits[
             :, top : logits.shape[1] - bottom, left : logits.shape[2] - right
-        ]
+        ]  # (C, h, w), without padding
         labels = np.empty(meta['ori_shape'][:2], self._dtype)
         strips = resize_in_strips(
             logits, labels.shape, self.model.align_corners, AT_ONCE
@@ -196,17 +202,19 @@ class SegmentationPredictor(BasePredictor):
         return labels
 
     def _predict_tiled(self, pixels: np.ndarray) -> np.ndarray:
+        """Predict the labels (H, W) of an image tile by tile."""
         labels = np.empty(pixels.shape[:2], self._dtype)
         for rows, columns, logits in self.logits(pixels):
             labels[rows, columns] = self._labels(logits)
         return labels
 
     def _test(self, batch: list[dict]) -> list:
+        """Run the model's test step; return a data sample per image."""
         with torch.no_grad():
             return self.model.test_step(pseudo_collate(batch))
 
     def _labels(self, logits: Tensor) -> np.ndarray:
-        """Labels (H, W) from logits (C, H, W), as mmseg takes them."""
+        """Return the labels (H, W) of logits (C, H, W), as mmseg does."""
         if len(logits) > 1:
             labels = logits.argmax(0)
         else:
@@ -215,4 +223,5 @@ class SegmentationPredictor(BasePredictor):
 
     @property
     def _dtype(self) -> type:
+        """Type of label maps."""
         return np.uint8 if len(self.classes) <= 256 else np.uint16

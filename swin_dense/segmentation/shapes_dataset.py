@@ -1,4 +1,4 @@
-"""The generated shapes as label maps that make themselves."""
+"""A segmentation data set of shapes that generates its images."""
 
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,25 @@ from swin_dense.synthetic.shapes import ADE_MANIFEST, BACKGROUND, generate_ade
 
 @DATASETS.register_module()
 class ShapesSegDataset(CheckedSegDataset):
-    """Generated shapes in ADE20K's layout, drawn when they are absent.
+    """Shapes in ADE20K's layout, generated if they do not exist.
 
-    The classes are the background and the shapes, as the data set was drawn.
+    The classes are the background and the shapes of the generated data.
 
     Args:
-        data_root: Where the data set lives, or will.
+        data_root: Folder of the data set.
         data_prefix: `dict(img_path='images/{split}',
-            seg_map_path='annotations/{split}')`; names the split.
+            seg_map_path='annotations/{split}')`, the folders of the split.
         generate: `num_images`, and any argument of
             `swin_dense.synthetic.shapes.generate_ade` besides `root` and
-            `splits`, such as `image_size`. None draws nothing: the data must
-            be there.
-        metainfo: May repeat the classes.
+            `splits`, such as `image_size`. With None nothing is generated,
+            and the data must exist.
+        metainfo: `classes`, if present, must be those of the generated data.
 
     Other arguments are those of CheckedSegDataset.
+
+    Raises:
+        ValueError: If `classes` are not those of the generated data, or an
+            argument in `generate` is out of range.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class ShapesSegDataset(CheckedSegDataset):
         data_prefix: dict[str, str],
         generate: dict[str, Any] | None = None,
         metainfo: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         maps = Path(data_root, data_prefix['seg_map_path'])
         if generate is not None:
@@ -53,9 +57,8 @@ class ShapesSegDataset(CheckedSegDataset):
         classes = (BACKGROUND, *drawn.get('classes', ()))
         metainfo = {'classes': classes, **(metainfo or {})}
         if drawn:
-            given = metainfo['classes']
-            check_class_names(given, maps, classes)
-            check_drawn_classes(given, classes, maps)
+            check_class_names(metainfo['classes'], maps, classes)
+            check_drawn_classes(metainfo['classes'], classes, maps)
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,

@@ -1,6 +1,7 @@
-"""Logits of large images: tile by tile, blended where tiles overlap.
+"""Predict logits of large images tile by tile, blended where tiles overlap.
 
-Key: C classes, H and W image, h and w tile, in pixels.
+C is the number of classes, H and W are the height and width of the image, h
+and w those of a tile, in pixels.
 """
 
 import math
@@ -14,20 +15,24 @@ Block = tuple[slice, slice, Tensor]
 
 
 def check_tiling(tile: Sequence[int], overlap: float) -> None:
-    """Raise unless images can be cut this way.
+    """Check the size and overlap of tiles.
+
+    Args:
+        tile: Size of a tile (h, w).
+        overlap: Least overlap of neighbours, as a share of their side.
 
     Raises:
-        ValueError: `tile` is not a positive height and width, or `overlap`
-            is not a share that leaves steps of a pixel at least.
+        ValueError: If `tile` is not a positive height and width, or `overlap`
+            is not in [0, 1).
     """
     if len(tile) != 2 or min(tile) < 1:
         raise ValueError(
-            f'a tile is a height and a width in pixels, such as '
+            f'a tile must be a height and a width in pixels, such as '
             f'(512, 512), got {tuple(tile)}'
         )
     if not 0 <= overlap < 1:
         raise ValueError(
-            'the overlap of tiles is a share of their side, from '
+            'the overlap of tiles must be a share of their side, from '
             f'0 to below 1, got {overlap}'
         )
 
@@ -35,7 +40,13 @@ def check_tiling(tile: Sequence[int], overlap: float) -> None:
 def count_tiles(
     shape: Sequence[int], tile: Sequence[int], overlap: float
 ) -> int:
-    """How many tiles an image of `shape` (H, W) has."""
+    """Return the number of tiles of an image.
+
+    Args:
+        shape: Size of the image (H, W).
+        tile: Size of a tile (h, w).
+        overlap: Least overlap of neighbours, as a share of their side.
+    """
     rows, columns = (
         len(_starts(length, min(length, side), overlap))
         for length, side in zip(shape, tile)
@@ -51,50 +62,52 @@ def blend(
 ) -> Iterator[Block]:
     """Predict an image tile by tile.
 
-    All tiles have one size, that of `tile` or of the image where that is
-    smaller, and are spread evenly. Where they overlap, the result is the
-    weighted mean: a tile's weight falls in a line towards its borders, over
-    the length of the overlap, as little is seen of what lies beyond.
+    All tiles have the same size and are spread evenly; a tile is not larger
+    than the image. Where tiles overlap, the result is their weighted mean. The
+    weight of a tile falls linearly towards its borders over the length of the
+    overlap, because a model sees little context there.
 
-    Held at a time are a tile, what it shares with the next, and a strip along
-    the shorter side of the image, as high as the overlap, on the CPU. Memory
-    thus grows with that side alone: for an overlap of a quarter by
-    0.25 * h * C numbers for each of its pixels.
+    Kept in memory are one tile, its overlap with the next tile, and on the
+    CPU a strip along the shorter side of the image, as high as the overlap.
+    Memory thus grows with the shorter side only: with an overlap of a quarter,
+    by 0.25 * h * C numbers per pixel of that side.
 
     Args:
-        predict: Takes the rows and the columns of a tile, returns the logits
-            of its pixels (C, h, w).
-        shape: Of the image (H, W).
+        predict: Called with rows and columns of a tile as slices; returns the
+            logits (C, h, w) of its pixels.
+        shape: Size of the image (H, W).
         tile: Size of a tile (h, w).
-        overlap: The least overlap of neighbours, as a share of their side.
+        overlap: Least overlap of neighbours, as a share of their side.
 
     Yields:
-        Rows, columns and logits of parts of the image that together cover
-        each pixel once.
+        Rows and columns as slices, and their logits (C, rows, columns). The
+        parts cover each pixel of the image once.
 
     Raises:
-        ValueError: See `check_tiling`.
+        ValueError: If `tile` or `overlap` is out of range.
     """
     check_tiling(tile, overlap)
     if shape[1] > shape[0]:  # the strip lies along the shorter side
-        turned = blend(
+        transposed = blend(
             lambda rows, columns: predict(columns, rows).mT,
             shape[::-1],
             tile[::-1],
             overlap,
         )
-        for columns, rows, logits in turned:
-            yield rows, columns, logits.mT
+        for columns, rows, logits in transposed:
+            yield rows, columns, logits.mT  # (C, rows, columns)
         return
     height, width = (min(pair) for pair in zip(shape, tile))
     tops = _starts(shape[0], height, overlap)
     lefts = _starts(shape[1], width, overlap)
     falls = _weights(tops, shape[0], height)
     fades = _weights(lefts, shape[1], width)
-    strip, above = None, 0  # sums of the tiles above, and rows they reach
+    # Weighted sums of the tiles above, and the rows that they reach down.
+    strip, above = None, 0
     for top, bottom, fall in zip(tops, [*tops[1:], shape[0]], falls):
         done = bottom - top  # rows that no later tile reaches
-        beside, reached = None, 0  # sums of tiles to the left, and their end
+        # Weighted sum of the tiles to the left, and the column of their end.
+        beside, reached = None, 0
         for left, right, fade in zip(lefts, [*lefts[1:], shape[1]], fades):
             stop = left + width
             logits = predict(slice(top, top + height), slice(left, stop))
@@ -111,7 +124,7 @@ def blend(
             block, beside = block.tensor_split([right - left], dim=2)
             yield slice(top, bottom), slice(left, right), block[:, :done]
             strip[:, : height - done, left:right] = block[:, done:]
-            beside = beside.clone()  # lets go of the rest
+            beside = beside.clone()  # frees the rest of the block
         above = height - done
 
 
@@ -121,13 +134,13 @@ def resize_in_strips(
     """Resize logits by bilinear interpolation, some rows at a time.
 
     Args:
-        logits: (C, h, w).
-        shape: The new size (H, W).
+        logits: Logits (C, h, w).
+        shape: New size (H, W).
         align_corners: See `torch.nn.functional.interpolate`.
-        most: How many numbers to hold at a time.
+        most: Largest number of logits of a strip.
 
     Yields:
-        Rows of the new size, and their logits (C, rows, W).
+        Rows of the new size as a slice, and their logits (C, rows, W).
     """
     classes, old, _ = logits.shape
     height, width = shape
@@ -154,27 +167,30 @@ def resize_in_strips(
                 (strip.shape[1], width),
                 mode='bilinear',
                 align_corners=align_corners,
-            )[0],
+            )[0],  # (C, rows, W)
         )
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:
-    """First pixels of the tiles along an axis, evenly spread."""
+    """Return the first pixels of evenly spread tiles along an axis."""
     step = side - min(int(overlap * side), side - 1)
     gaps = math.ceil((length - side) / step)
     return [round(i * (length - side) / max(gaps, 1)) for i in range(gaps + 1)]
 
 
 def _common(starts: Sequence[int], side: int) -> int:
-    """The most pixels that neighbours along an axis have in common."""
+    """Return the largest overlap of neighbours along an axis, in pixels."""
     return max((a + side - b for a, b in zip(starts, starts[1:])), default=0)
 
 
 def _weights(starts: Sequence[int], length: int, side: int) -> Tensor:
-    """Weights of the pixels of each tile along an axis, (tiles, side).
+    """Return the weights of the pixels of each tile along an axis.
 
-    Those of a pixel add up to 1. They are products of one axis each, so that
-    the same holds in the plane.
+    The weights of a pixel add up to 1. The weight in the image is the product
+    of both axes, so those add up to 1, too.
+
+    Returns:
+        Weights (tiles, side), float64.
     """
     place = torch.arange(1, side + 1, dtype=torch.float64)
     slope = torch.minimum(place, place.flip(0)) / (_common(starts, side) + 1)

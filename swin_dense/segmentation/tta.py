@@ -1,4 +1,4 @@
-"""Averaging label maps over scales and flips (test-time augmentation)."""
+"""Average predictions over scales and flips (test-time augmentation)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from swin_dense.registry import MODELS
 class SegTTAModel(BaseTTAModel):
     """A segmentor whose prediction is the mean over augmented images.
 
-    What is averaged are probabilities, at the size of the file. They are
-    summed up one augmentation after the other, so that memory does not grow
-    with their number; mmseg's class of this name keeps them all.
+    The mean is taken over probabilities at the size of the file. They are
+    summed one augmentation after the other, so memory does not grow with the
+    number of augmentations; mmseg's class of this name keeps all of them.
 
-    The arguments are those of mmengine's BaseTTAModel.
+    Arguments are those of mmengine's BaseTTAModel.
     """
 
     def test_step(self, data: dict[str, list[Any]]) -> list:
         """Predict all augmentations of a batch, image by image.
 
         Args:
-            data: For each key of a batch, its value for each augmentation:
-                a list of one entry per image.
+            data: For each key of a batch a list of augmentations, each a list
+                with one entry per image.
 
         Returns:
             A data sample per image; see `merge_preds`.
@@ -38,33 +38,33 @@ class SegTTAModel(BaseTTAModel):
         """Average the predictions of each image.
 
         Args:
-            data_samples_list: For each image the data samples of its
-                augmentations, which may be predicted one by one when asked
-                for.
+            data_samples_list: The data samples of each image's augmentations;
+                iterators are consumed one by one.
 
         Returns:
             The data sample of each image's first augmentation.
-            `pred_sem_seg`, (1, H, W), is the class of the highest mean.
-            `seg_logits`, (C, H, W), are the logarithms of the means, so that
-            their softmax is the means; where there is one channel, the means
-            themselves, as mmseg has it.
+            `pred_sem_seg` (1, H, W) is the class with the highest mean.
+            `seg_logits` (C, H, W) are the logarithms of the means, whose
+            softmax gives the means. With a single channel they are the means
+            themselves, as in mmseg.
         """
         return [self._merge(iter(samples)) for samples in data_samples_list]
 
     def _predict(self, data: dict[str, list[Any]], image: int) -> Iterator:
-        """The data samples of an image's augmentations, one at a time."""
+        """Yield the data samples of an image's augmentations."""
         for index in range(len(data['inputs'])):
             yield self.module.test_step(
                 {key: [values[index][image]] for key, values in data.items()}
             )[0]
 
     def _merge(self, samples: Iterator) -> Any:
+        """Average the predictions of an image into its first data sample."""
         merged = next(samples)
         mean, count = _probabilities(merged), 1
         for sample in samples:
             mean += _probabilities(sample)
             count += 1
-            del sample  # before the next is predicted
+            del sample  # free it before the next is predicted
         mean /= count
         if len(mean) > 1:
             label = mean.argmax(0, keepdim=True)
@@ -77,9 +77,9 @@ class SegTTAModel(BaseTTAModel):
 
 
 def _probabilities(sample: Any) -> Tensor:
-    """Take the logits out of a sample, (C, H, W), as probabilities.
+    """Remove the logits from a sample; return probabilities (C, H, W).
 
-    mmseg has applied the sigmoid to a single channel already.
+    A single channel has passed the sigmoid in mmseg already.
     """
     logits = sample.seg_logits.data
     del sample.seg_logits

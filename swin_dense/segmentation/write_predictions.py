@@ -1,4 +1,4 @@
-"""What is written of label maps: pictures, PNG files and areas."""
+"""Write predicted label maps as PNG files, with pictures and areas."""
 
 import json
 from collections import Counter
@@ -14,23 +14,21 @@ from swin_dense.engine.input_files import distinct_paths
 from swin_dense.engine.json_stream import JsonStream
 from swin_dense.visualization import draw_labels
 
-# Pictures are for people: the longer side of a larger one is made this, in
-# pixels.
+# Longest side of a picture in pixels; larger images are reduced.
 LARGEST = 4096
 
 
 class LabelResults:
     """Writes pictures and label maps, and on request the areas of classes.
 
-    A label map is named as its picture, in a folder `labels`. It has the
-    values that stand for the classes in the label maps of the data set, so
-    that it can be used as one of them.
+    A label map has the name of its picture, in a folder `labels`. Its values
+    are those of the data set's label maps, so that it can be used as one.
 
     Args:
-        out: Folder for all.
-        pictures: A picture's path below it for each image.
+        out: Folder for all files.
+        pictures: Path of the picture of each image, below `out`.
         predictor: A `swin_dense.segmentation.predictor.SegmentationPredictor`.
-        areas: Whether to write `areas.json`.
+        areas: If True, write `areas.json`.
     """
 
     def __init__(
@@ -54,23 +52,23 @@ class LabelResults:
 
     @property
     def paths(self) -> list[Path]:
-        """All that `add` may write."""
+        """Paths of all files that `add` may write."""
         return [*self.pictures, *self.maps]
 
     def add(
         self, index: int, image: Path, pixels: np.ndarray, labels: np.ndarray
     ) -> None:
-        """Write what is found in the image of an index.
+        """Write the prediction of an image.
 
         Args:
-            index: Into the pictures.
-            image: Path that the image is named by.
-            pixels: (H, W, 3) uint8, BGR.
-            labels: (H, W).
+            index: Index of the image in `pictures`.
+            image: Path of the image, for the JSON file.
+            pixels: The image (H, W, 3), BGR, uint8.
+            labels: Predicted labels (H, W).
         """
         classes = self.predictor.classes
         values = self.predictor.file_values
-        # The smallest type that a PNG has.
+        # PNG files have 8 or 16 bits.
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
         cli.write_image(self.maps[index], values[labels])
         if self.images is not None:
@@ -99,12 +97,12 @@ class LabelResults:
         self.count += 1
 
     def close(self) -> None:
-        """Write what is about all images so far."""
+        """Close the JSON file."""
         if self.images is not None:
             self.images.close()
 
     def summary(self) -> str:
-        """Say how much was done, and where it is."""
+        """Return a sentence with the number of images and the folders."""
         return (
             f'{self.count} images, pictures and label maps: {self.out}, '
             f'{self.out / "labels"}'
@@ -114,13 +112,13 @@ class LabelResults:
 def class_areas(
     labels: np.ndarray, classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Pixels and share of each class that occurs, the largest first.
+    """Return pixels and share of each class that occurs, largest first.
 
     Args:
-        labels: (H, W), indices into `classes`.
-        classes: Names; two of one name count together.
+        labels: Labels (H, W), indices into `classes`.
+        classes: Class names; classes with the same name are added up.
     """
-    # Row by row, as the count of a whole map takes eight bytes for a pixel.
+    # Row by row: bincount of a whole map would take eight bytes per pixel.
     counts = sum(np.bincount(row, minlength=len(classes)) for row in labels)
     pixels: Counter = Counter()
     for name, count in zip(classes, counts):
@@ -133,14 +131,15 @@ def class_areas(
 
 
 def label_paths(pictures: Sequence[Path], out: Path) -> list[Path]:
-    """A label map's path for each picture, none twice.
+    """Return a unique path of a label map for each picture.
 
-    Pictures of which only the endings differ keep them: `a.jpg.png`.
+    Pictures that differ in their suffix only keep it: `a.jpg.png`.
     """
     names = [picture.relative_to(out) for picture in pictures]
     times = Counter(name.with_suffix('.png') for name in names)
 
     def rename(path: Path) -> Path:
+        """Return the path with the suffix .png, appended to duplicates."""
         name = path.relative_to(out / 'labels').with_suffix('.png')
         return (
             path.with_suffix('.png')

@@ -102,7 +102,7 @@ PROBLEMS = {
     ),
     'a value too high': (
         np.full((HEIGHT, WIDTH), 7),
-        r'7.png holds the values 7: with 7 classes, labels '
+        r'7.png has the values 7: with 7 classes, labels '
         'are 0 to 6, and 255',
     ),
     'colours': (

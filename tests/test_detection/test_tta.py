@@ -359,7 +359,7 @@ def test_unknown_sizes(sizes):
 
 
 def test_number_of_sizes(tmp_path):
-    with pytest.raises(ValueError, match='1 sizes were given for 2 views'):
+    with pytest.raises(ValueError, match='got 1 sizes for 2 views'):
         augmented(
             build(settings('retinanet')),
             write_image(tmp_path),

@@ -128,7 +128,7 @@ def test_missing_label_maps(root):
         (root / f'annotations/training/{name}.png').unlink()
     with pytest.raises(
         FileNotFoundError,
-        match='2 of 3 images have no label map, not found are .*a.png, '
+        match='2 of 3 images have no label map, missing are .*a.png, '
         '.*b.png. An image a/b.jpg needs',
     ):
         make(root)
@@ -148,7 +148,7 @@ def test_label_maps_without_an_image(root):
     with pytest.raises(
         FileNotFoundError,
         match='2 images of .*train.txt do not exist: .*c.jpg, .*d.jpg; '
-        '1 of 3 images have no label map, not found are .*d.png',
+        '1 of 3 images have no label map, missing are .*d.png',
     ):
         make(root, ann_file='train.txt')
 

@@ -124,7 +124,7 @@ def test_colours_are_no_labels(tmp_path, mode, shown):
 
 def test_grey_stored_as_rgb(tmp_path):
     path = write_pair(tmp_path, 'a', np.dstack([label_map(0, 1)] * 3))
-    assert 'Its channels are equal: save any one of them' in only(
+    assert 'Its channels are equal: save one of them' in only(
         check(path).problems
     )
 
@@ -194,7 +194,7 @@ def test_a_colour_of_two_indices(tmp_path):
 def test_background_only(tmp_path):
     path = tmp_path / 'a.png'
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
-    message = 'all pixels that count have label 0 (background): there is'
+    message = 'all pixels that are not ignored have label 0 (background): '
     assert message in only(check_alone(path).problems)
     report = check_alone(path, training=False)
     assert report.problems == [] and message in only(report.notes)

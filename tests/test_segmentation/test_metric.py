@@ -190,8 +190,11 @@ def test_label_maps_are_written(tmp_path):
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        (dict(iou_metrics='mIuO'), r"iou_metrics=\['mIuO'\] must be some of"),
-        (dict(iou_metrics=[]), 'must be some of'),
+        (
+            dict(iou_metrics='mIuO'),
+            r"iou_metrics=\['mIuO'\] must be chosen from",
+        ),
+        (dict(iou_metrics=[]), 'must be chosen from'),
         (dict(format_only=True), 'format_only=True needs output_dir'),
         (dict(clasewise=True), r"unknown arguments \['clasewise'\]"),
     ],

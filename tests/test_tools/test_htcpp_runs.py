@@ -74,7 +74,7 @@ def test_train_test_predict(few, tmp_path):
             'num_classes=6, the label maps of the training set '
             'num_stuff_classes=7',
         ),
-        ('train_dataloader.dataset.num_stuff_classes=6', 'holds the values 6'),
+        ('train_dataloader.dataset.num_stuff_classes=6', 'has the values 6'),
         (
             'train_dataloader.dataset.data_prefix.seg=None',
             'learns from label maps, but the training set loads none',

@@ -154,7 +154,7 @@ def white(path):
         (
             'labels',
             remove,
-            '1 of 2 images have no label map, not found are .*a.p',
+            '1 of 2 images have no label map, missing are .*a.p',
         ),
         ('images', remove, '1 label maps have no image in .*: .*a.png'),
         ('labels', cut, 'a.png cannot be decoded'),

@@ -219,8 +219,8 @@ def test_wrong_number_of_classes(checkpoint, photos, tmp_path, capsys):
     [
         (CONFIG, ['--score-thr', 0.5], '--score-thr is for detectors'),
         (CONFIG, ['--overlap', 0.5], 'give their size by --tile'),
-        (CONFIG, ['--tile', 0], 'a tile is a height and a width'),
-        (CONFIG, ['--tile', 8, 8, 8], 'a tile is a height and a width'),
+        (CONFIG, ['--tile', 0], 'a tile must be a height and a width'),
+        (CONFIG, ['--tile', 8, 8, 8], 'a tile must be a height and a width'),
         (CONFIG, ['--tile', 8, '--overlap', 1], 'from 0 to below 1'),
         (DETECTOR, ['--areas'], '--areas is for segmentors'),
         (DETECTOR, ['--tile', 64], '--tile is for segmentors'),
