@@ -1,1 +1,1 @@
-"""Action recognition: all of the task, on mmaction2."""
+"""Action recognition in videos with mmaction2."""

@@ -1,4 +1,4 @@
-"""Crops for testing, and augmentation of whole clips."""
+"""Crop clips for testing, and augment whole clips for training."""
 
 from collections.abc import Callable
 
@@ -8,25 +8,26 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from swin_dense.registry import TRANSFORMS
 
-# What geometric operations leave empty.
-GREY = (128, 128, 128)
-# Magnitudes count from 0 to this.
-LEVELS = 30
+GREY = (128, 128, 128)  # fills pixels that geometric operations leave empty
+LEVELS = 30  # largest magnitude
 
 
 @TRANSFORMS.register_module()
 class EvenCrops(BaseTransform):
-    """Square crops at even distances along the longer side.
+    """Cut square crops at even distances along the longer side.
 
-    The first lies at one end, the last at the other; a single one lies in the
-    middle. With three it does what mmaction2's `ThreeCrop` does, in the order
-    of their places. Changes `imgs` and `img_shape`: the crops of a clip come
-    after one another, each with all frames.
+    The first crop is at one end, the last at the other; a single crop is in
+    the middle. With three crops the result is that of mmaction2's
+    `ThreeCrop`, ordered by place. `imgs` and `img_shape` are changed: `imgs`
+    has all frames of the first crop, then all frames of the next crop.
 
     Args:
-        crop_size: Side of the crops, in pixels; also the shorter side of the
-            frames.
+        crop_size: Side of the crops in pixels, which must be the shorter side
+            of the frames.
         count: Number of crops.
+
+    Raises:
+        ValueError: If an argument is not positive.
     """
 
     def __init__(self, crop_size: int, count: int = 3) -> None:
@@ -41,8 +42,15 @@ class EvenCrops(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Cut the crops.
 
+        Args:
+            results: `imgs`, T frames (H, W, 3).
+
+        Returns:
+            The same dict with `imgs`, count * T frames (crop_size, crop_size,
+            3), and `img_shape`.
+
         Raises:
-            ValueError: If the shorter side of the frames is another.
+            ValueError: If the shorter side of the frames is not `crop_size`.
         """
         height, width = results['imgs'][0].shape[:2]
         side = self.crop_size
@@ -77,25 +85,33 @@ class EvenCrops(BaseTransform):
 
 
 def _enhance(kind: Callable) -> Callable:
-    """More or less of a property; at most a tenth or nearly twice of it."""
+    """Return an operation that scales a property by 0.1 to 1.9."""
 
     def enhance(image: Image.Image, level: float, sign: int) -> Image.Image:
+        """Scale the property by 1 + 0.9 * sign * level."""
         return kind(image).enhance(1 + 0.9 * sign * level)
 
     return enhance
 
 
 def _fixed(function: Callable) -> Callable:
-    """What has no strength."""
+    """Return an operation that ignores level and sign."""
     return lambda image, level, sign: function(image)
 
 
 def _move(x: float = 0, y: float = 0, slope: bool = False) -> Callable:
-    """Shear, or shift by a share of the side, along x or y."""
+    """Return an operation that shears or shifts an image along x or y.
+
+    Args:
+        x: Largest change along x: a share of the width, or a slope.
+        y: Largest change along y: a share of the height, or a slope.
+        slope: If True, shear; otherwise shift.
+    """
 
     def move(image: Image.Image, level: float, sign: int) -> Image.Image:
+        """Shear or shift by sign * level times the largest change."""
         dx, dy = sign * level * x, sign * level * y
-        if slope:  # the middle stays where it is
+        if slope:  # shear about the centre
             matrix = (
                 1,
                 dx,
@@ -118,20 +134,23 @@ def _move(x: float = 0, y: float = 0, slope: bool = False) -> Callable:
 
 
 def _rotate(image: Image.Image, level: float, sign: int) -> Image.Image:
+    """Rotate by up to 30 degrees."""
     return image.rotate(
         sign * 30 * level, Image.Resampling.BILINEAR, fillcolor=GREY
     )
 
 
 def _posterize(image: Image.Image, level: float, sign: int) -> Image.Image:
+    """Reduce each channel to 8 to 4 bits."""
     return ImageOps.posterize(image, 8 - round(4 * level))
 
 
 def _solarize(image: Image.Image, level: float, sign: int) -> Image.Image:
+    """Invert values above a threshold of 256 to 0."""
     return ImageOps.solarize(image, 256 - round(256 * level))
 
 
-# What each does to a frame at a level of 0 to 1; the sign is +1 or -1.
+# Called with a frame, a level of 0 to 1 and a sign, +1 or -1.
 OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
     'identity': _fixed(lambda image: image),
     'autocontrast': _fixed(ImageOps.autocontrast),
@@ -153,15 +172,18 @@ OPERATIONS: dict[str, Callable[[Image.Image, float, int], Image.Image]] = {
 
 @TRANSFORMS.register_module()
 class ClipRandAugment(BaseTransform):
-    """RandAugment (arXiv 1909.13719), the same for all frames of a clip.
+    """Apply RandAugment (arXiv 1909.13719), the same to all frames of a clip.
 
-    Each time `count` operations are drawn, any of them perhaps twice, and each
-    is applied at the same magnitude, in a random direction where it has two.
-    Changes `imgs`, frames `(H, W, 3)` in RGB, uint8.
+    `count` operations are drawn with replacement. All have the same
+    magnitude, and a random direction if they have two. `imgs`, frames
+    `(H, W, 3)` in RGB, uint8, are changed.
 
     Args:
-        count: Operations per clip.
-        magnitude: Their strength, 0 to 30.
+        count: Number of operations per clip.
+        magnitude: Magnitude of the operations, 0 to 30.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
 
     def __init__(self, count: int = 4, magnitude: int = 7) -> None:
@@ -174,7 +196,7 @@ class ClipRandAugment(BaseTransform):
         self.magnitude = magnitude
 
     def transform(self, results: dict) -> dict:
-        """Draw the operations, apply them to every frame."""
+        """Draw operations and apply them to every frame of `imgs`."""
         drawn = self.draw()
         level = self.magnitude / LEVELS
         augmented = []
@@ -187,7 +209,7 @@ class ClipRandAugment(BaseTransform):
         return results
 
     def draw(self) -> list[tuple[str, int]]:
-        """Names and directions of the operations for a clip."""
+        """Draw the operations for a clip as (name, direction)."""
         names = np.random.choice(list(OPERATIONS), self.count)
         signs = np.random.choice([-1, 1], self.count)
         return [(str(name), int(sign)) for name, sign in zip(names, signs)]

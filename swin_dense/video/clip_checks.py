@@ -1,4 +1,4 @@
-"""Finding out which clips can be read and trained on, before a training."""
+"""Check before training which clips can be read."""
 
 import multiprocessing
 import os
@@ -16,25 +16,27 @@ from swin_dense.data.decoders.base import VideoError
 from swin_dense.data.video_reader import Video, check_decoders
 from swin_dense.video.clip_lists import Clip, duplicate_clips, number_labels
 
-# A file with less than this share of the frames that it announces ends early.
+# A file with less than this share of the frames in its header is truncated.
 COMPLETE = 0.95
-# Clips given to the processes at a time: what a crash leaves to be repeated.
+# Clips that are given to the processes at a time. After a crash of a decoder
+# the unfinished ones of a batch are checked again, each in its own process.
 BATCH = 512
 
 
 @dataclass
 class VideoFinding:
-    """What a clip is, and what is wrong with it.
+    """Properties of a clip, and why it cannot be used.
 
     Attributes:
         path: The file or folder.
-        frames: How many there are.
-        fps: Frames per second on average; None if nothing says so.
-        seconds: From the first frame to the end of the last one.
-        width: Of a frame, in pixels.
-        height: Of a frame, in pixels.
-        decoder: What read it.
-        problem: Why it cannot be used; None if it can.
+        frames: Number of frames.
+        fps: Mean frames per second; None if the file does not say.
+        seconds: Duration, to the end of the last frame; None if the file does
+            not say.
+        width: Width of a frame in pixels.
+        height: Height of a frame in pixels.
+        decoder: Name of the decoder that read the clip.
+        problem: Why the clip cannot be used; None if it can.
     """
 
     path: str
@@ -54,28 +56,32 @@ def check_video(
 
     Args:
         path: The file or folder.
-        decoders: Names in the order to be tried; None takes all there are.
+        decoders: Names in the order to be tried; None takes all that are
+            installed.
+
+    Returns:
+        The finding. Errors are in its `problem`.
     """
-    found = VideoFinding(path)
+    finding = VideoFinding(path)
     try:
         with Video(path, decoders) as video:
             if video.num_frames < COMPLETE * (video.header_frame_count or 0):
-                found.problem = (
+                finding.problem = (
                     f'ends early: {video.num_frames} of '
                     f'{video.header_frame_count} frames are there'
                 )
             last = video.num_frames - 1
             picture = video.frames([0, last // 2, last])[0]
-            found.frames = video.num_frames
-            found.fps = video.fps
-            found.decoder = video.decoder
-            found.height, found.width = picture.shape[:2]
+            finding.frames = video.num_frames
+            finding.fps = video.fps
+            finding.decoder = video.decoder
+            finding.height, finding.width = picture.shape[:2]
             times = video.times()
             if times is not None:
-                found.seconds = float(times[-1] + 1 / (video.fps or np.inf))
+                finding.seconds = float(times[-1] + 1 / (video.fps or np.inf))
     except VideoError as error:
-        found.problem = found.problem or str(error)
-    return found
+        finding.problem = finding.problem or str(error)
+    return finding
 
 
 def check_videos(
@@ -84,35 +90,35 @@ def check_videos(
     workers: int | None = None,
     on_progress: Callable[[], Any] = lambda: None,
 ) -> list[VideoFinding]:
-    """Check clips, several at a time.
+    """Check clips in several processes.
 
-    A file on which a decoder crashes is a finding like any other.
+    A file that crashes a decoder gets a finding, too.
 
     Args:
         paths: Files or folders.
-        decoders: Names in the order to be tried, see `check_decoders`.
-        workers: Processes; None takes one for each core, eight at most.
+        decoders: Names in the order to be tried; see `check_decoders`.
+        workers: Number of processes; None takes one per core, at most eight.
         on_progress: Called after each clip.
 
     Returns:
-        A finding for each of `paths`, in their order.
+        A finding for each different path, in the order of `paths`.
     """
     decoders = check_decoders(decoders)
     paths = list(dict.fromkeys(paths))
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     check = partial(check_video, decoders=decoders)
-    found: dict[str, VideoFinding] = {}
+    findings: dict[str, VideoFinding] = {}
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         done = _in_processes(check, batch, workers, on_progress)
         for path in batch:
-            found[path] = done.get(path) or _alone(check, path, on_progress)
-    return [found[path] for path in paths]
+            findings[path] = done.get(path) or _alone(check, path, on_progress)
+    return [findings[path] for path in paths]
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """How processes start: clean, as OpenCV may hang in a forked one."""
+    """Return a context without fork: OpenCV may hang in a forked process."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
@@ -126,20 +132,20 @@ def _in_processes(
     workers: int,
     on_progress: Callable[[], Any],
 ) -> dict[str, VideoFinding]:
-    """Findings by path, all unless a process crashes."""
-    found: dict[str, VideoFinding] = {}
+    """Return findings by path: of all clips, unless a process crashes."""
+    findings: dict[str, VideoFinding] = {}
     with ProcessPoolExecutor(
         min(workers, len(paths)), mp_context=_context()
     ) as pool:
         try:
             futures = [pool.submit(check, path) for path in paths]
             for future in as_completed(futures):
-                result = future.result()
-                found[result.path] = result
+                finding = future.result()
+                findings[finding.path] = finding
                 on_progress()
         except BrokenProcessPool:
-            pass  # whoever crashed is found when each has its own process
-    return found
+            pass  # the caller checks the missing clips one by one
+    return findings
 
 
 def _alone(
@@ -147,23 +153,24 @@ def _alone(
     path: str,
     on_progress: Callable[[], Any],
 ) -> VideoFinding:
-    """The finding of one clip; a crash is one."""
-    found = _in_processes(check, [path], 1, on_progress)
-    if path in found:
-        return found[path]
+    """Check a clip in its own process, so that a crash shows the file."""
+    findings = _in_processes(check, [path], 1, on_progress)
+    if path in findings:
+        return findings[path]
     on_progress()
     return VideoFinding(path, problem=f'{path} crashes the decoder')
 
 
 @dataclass
 class VideoReport:
-    """What a list of clips holds, and what is wrong with it.
+    """The clips of a list, and problems with them.
 
     Attributes:
-        rows: For each clip: where it is listed, its path as listed, label,
-            name of the class, the values of VideoFinding, and `problem`.
-        problems: Sentences: with these, a training would fail or be wrong.
-        notes: Sentences on what may be meant so.
+        rows: A dict for each clip: `place` and `name` in the list, `label`,
+            `class`, and the attributes of its VideoFinding.
+        problems: Sentences on errors, with which training would fail or
+            learn the wrong classes.
+        notes: Sentences on unusual things that may be intended.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -176,7 +183,7 @@ class VideoReport:
         return [row for row in self.rows if row['problem'] is None]
 
     def table(self) -> str:
-        """What the clips are like, in a few lines."""
+        """Return a summary of lengths, rates, sizes and classes as text."""
         good = self.good
         lines = [f'  clips     {len(self.rows)}, usable {len(good)}']
         for key, unit in (('frames', ''), ('seconds', ' s'), ('fps', '')):
@@ -215,23 +222,26 @@ def check_clips(
     min_frames: int = 1,
     **options: Any,
 ) -> VideoReport:
-    """Check a list: labels, repetitions, and every clip.
+    """Check the labels of a list, duplicates, and every clip.
 
     Args:
-        clips: What is listed.
-        classes: Names in label order.
-        min_frames: Shorter clips are noted.
+        clips: Clips of the list.
+        classes: Class names in label order.
+        min_frames: Clips with fewer frames are noted.
         options: Arguments of `check_videos`.
+
+    Returns:
+        The report; a clip is usable if its row has no problem.
     """
     labels, problems = number_labels(clips, classes)
     report = VideoReport(problems=problems + duplicate_clips(clips, labels))
-    found = {
-        one.path: one
-        for one in check_videos([clip.path for clip in clips], **options)
+    findings = {
+        finding.path: finding
+        for finding in check_videos([clip.path for clip in clips], **options)
     }
     seen = set()
     for clip, label in zip(clips, labels):
-        finding = asdict(found[clip.path])
+        finding = asdict(findings[clip.path])
         problem = finding['problem']
         if problem:
             report.problems.append(f'{clip.place}: {problem}')
@@ -239,10 +249,10 @@ def check_clips(
             problem = 'has no label'
         elif label < 0:
             problem = (
-                f'label {clip.label!r} is none of the {len(classes)} classes'
+                f'label {clip.label!r} is not among the {len(classes)} classes'
             )
         elif os.path.normpath(clip.path) in seen:
-            problem = 'is listed before'
+            problem = 'is a duplicate of an earlier line'
         seen.add(os.path.normpath(clip.path))
         report.rows.append(
             {

@@ -1,10 +1,11 @@
-"""Which clips there are, and of which class: lists, CSV files, folders.
+"""Read clips and their classes from lists, CSV files and folders.
 
-Four ways to write it down are read:
+Four formats are read:
 
-- a list, each line `path label`, labels counted from 0 (Kinetics list);
-- a CSV file of paths and names of classes, with or without a header;
-- Kinetics' own CSV file (`label,youtube_id,time_start,time_end,split`);
+- a list with `path label` on each line, labels counted from 0 (Kinetics);
+- a CSV file of paths and class names, with or without a header;
+- the original CSV file of Kinetics (`label,youtube_id,time_start,time_end,
+  split`);
 - a folder for each class.
 
 A clip is a video file, or a folder of frames.
@@ -13,7 +14,7 @@ A clip is a video file, or a folder of frames.
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,13 @@ KINETICS_COLUMNS = ('youtube_id', 'time_start', 'time_end')
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as it is listed.
+    """An entry of a list of clips.
 
     Attributes:
-        path: The file or folder, to be opened.
+        path: Path of the file or folder.
         label: Number or name of its class; None if it has none.
-        place: Where it is listed, such as 'line 12'.
-        name: The path as listed.
+        place: Place in the list, such as 'line 12'.
+        name: Path as written in the list.
     """
 
     path: str
@@ -47,17 +48,22 @@ class Clip:
 def read_clips(
     ann_file: str, folder: str, delimiter: str | None = None
 ) -> list[Clip]:
-    """Read what is listed.
+    """Read the clips of a list, a CSV file, or folders of classes.
 
     Args:
-        ann_file: A list, or a CSV file if it ends in `.csv`; empty if folders
-            tell the classes.
-        folder: What paths are relative to; holds the folders of the classes.
-        delimiter: What stands before the label in a list, a comma in CSV; by
-            default any white space, or a comma.
+        ann_file: A list, or a CSV file if it ends in `.csv`; '' for a folder
+            per class.
+        folder: Folder that paths are relative to, or the folder with the
+            folders of the classes.
+        delimiter: Separator of path and label; by default white space in a
+            list and a comma in a CSV file.
+
+    Returns:
+        The clips in the order of the list.
 
     Raises:
-        ValueError: It cannot be understood.
+        ValueError: If the list is not text, has unknown columns, or a class
+            folder contains images.
     """
     if not ann_file:
         return list(_read_folders(folder))
@@ -77,8 +83,10 @@ def read_clips(
     return _without_lengths(clips, folder)
 
 
-def _read_list(lines, folder: str, delimiter: str | None) -> Iterator[Clip]:
-    """Clips of a Kinetics list; only the last separator of a line counts."""
+def _read_list(
+    lines: Iterable[str], folder: str, delimiter: str | None
+) -> Iterator[Clip]:
+    """Yield the clips of a list; the last separator precedes the label."""
     for number, line in enumerate(lines, 1):
         line = line.strip()
         if line:
@@ -93,7 +101,7 @@ def _read_list(lines, folder: str, delimiter: str | None) -> Iterator[Clip]:
 
 
 def _number_or_name(text: Sequence[str]) -> int | str | None:
-    """The label that is written, if one is."""
+    """Return the label of a line as a number or a name; None without."""
     if not text or not text[0].strip():
         return None
     try:
@@ -105,7 +113,7 @@ def _number_or_name(text: Sequence[str]) -> int | str | None:
 def _read_csv(
     ann_file: str, rows: Sequence[list[str]], folder: str
 ) -> Iterator[Clip]:
-    """Clips of a CSV file, whose header may be absent."""
+    """Yield the clips of a CSV file, with or without a header."""
     if not rows:
         return
     names = [cell.strip().casefold() for cell in rows[0]]
@@ -122,8 +130,7 @@ def _read_csv(
                 f'{ann_file} has the columns {names}: expected are path and '
                 f'label in the first line ({first_few(PATH_COLUMNS, 9)}; '
                 f"{first_few(LABEL_COLUMNS, 9)}), Kinetics' own columns, or "
-                'two '
-                'columns without a header'
+                'two columns without a header'
             )
         paths, labels, first = [0], [1], 1
     for number, row in enumerate(rows[first - 1 :], first):
@@ -150,7 +157,7 @@ def _read_csv(
 def _kinetics_cells(
     ann_file: str, number: int, cells: Sequence[str]
 ) -> tuple[str, int, int]:
-    """Identity, start and end in seconds."""
+    """Return the video's id, and start and end in seconds, of a row."""
     try:
         return cells[0].strip(), int(float(cells[1])), int(float(cells[2]))
     except ValueError:
@@ -161,7 +168,7 @@ def _kinetics_cells(
 
 
 def _by_stem(folder: str) -> dict[str, str]:
-    """Path, relative to `folder`, of each video below it, by its stem."""
+    """Return the paths of all videos below a folder, relative, by stem."""
     return {
         path.stem: str(path.relative_to(folder))
         for path in Path(folder).rglob('*')
@@ -170,17 +177,17 @@ def _by_stem(folder: str) -> dict[str, str]:
 
 
 def _read_folders(folder: str) -> Iterator[Clip]:
-    """Clips in a folder for each class."""
+    """Yield the clips of all class folders."""
     for place in sorted(Path(folder).iterdir()):
         if not place.is_dir() or place.name.startswith('.'):
             continue
         for path in sorted(place.iterdir()):
             if path.suffix.lower() in PICTURES:
                 raise ValueError(
-                    f'{place} holds the image {path.name}: it should be a '
-                    'class, with a video file or a folder of frames for each '
-                    'clip. Put the frames of each clip into a folder of '
-                    'their own'
+                    f'{place} contains the image {path.name}: expected is a '
+                    'class folder with a video file or a folder of frames '
+                    'for each clip. Put the frames of each clip into a '
+                    'separate folder'
                 )
             if not path.name.startswith('.') and (
                 path.is_dir() or path.suffix.lower() in VIDEOS
@@ -194,9 +201,10 @@ def _read_folders(folder: str) -> Iterator[Clip]:
 
 
 def _without_lengths(clips: Sequence[Clip], folder: str) -> list[Clip]:
-    """Clips whose paths lack a number that counts the frames of a folder.
+    """Remove frame counts from the paths of clips.
 
-    mmaction2 lists folders of frames as `path number label`.
+    mmaction2 lists folders of frames as `path number label`, where the number
+    is read as part of the path.
     """
     missing = {*missing_files(clip.path for clip in clips)}
     corrected = []
@@ -211,7 +219,7 @@ def _without_lengths(clips: Sequence[Clip], folder: str) -> list[Clip]:
 
 
 def class_names(clips: Sequence[Clip]) -> list[str]:
-    """Names that occur, in the order of the alphabet."""
+    """Return the class names that occur, sorted."""
     return sorted(
         {clip.label for clip in clips if isinstance(clip.label, str)}
     )
@@ -220,15 +228,15 @@ def class_names(clips: Sequence[Clip]) -> list[str]:
 def number_labels(
     clips: Sequence[Clip], classes: Sequence[str]
 ) -> tuple[list[int], list[str]]:
-    """Number of the class of each clip, and what is wrong with them.
+    """Return the label of each clip, and problems with labels.
 
     Args:
-        clips: What is listed.
-        classes: Names in label order.
+        clips: Clips of the list.
+        classes: Class names in label order.
 
     Returns:
-        Labels, -1 where there is no right one, and problems: sentences that
-        name the first line of each kind.
+        Labels, -1 if missing or out of range; and sentences on each kind of
+        problem with the first line that has it.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     labels = [
@@ -240,13 +248,13 @@ def number_labels(
         for clip in clips
     ]
     wrong = [clip for clip, label in zip(clips, labels) if label < 0]
-    strangers: dict[str, list[Clip]] = defaultdict(list)
+    unknown: dict[str, list[Clip]] = defaultdict(list)
     outside, without = [], []
     for clip in wrong:
         if clip.label is None:
             without.append(clip)
         elif isinstance(clip.label, str):
-            strangers[clip.label].append(clip)
+            unknown[clip.label].append(clip)
         else:
             outside.append(clip)
     problems = []
@@ -255,11 +263,11 @@ def number_labels(
             f'{_first(without)} has no label ({without[0].name!r}): a line '
             "is 'path label'; with commas, the file must end in .csv"
         )
-    for name, group in [*strangers.items()][:5]:
+    for name, group in [*unknown.items()][:5]:
         near = did_you_mean(name, classes)
         hint = f'; did you mean {near!r}?' if near else ''
         problems.append(
-            f'{_first(group)}: {name!r} is none of the '
+            f'{_first(group)}: {name!r} is not among the '
             f'{len(classes)} classes{hint}'
         )
     if outside:
@@ -272,15 +280,15 @@ def number_labels(
 
 
 def _first(clips: Sequence[Clip]) -> str:
-    """Where the first of several clips is listed."""
+    """Return the place of the first clip, and the number of others."""
     more = f' and {len(clips) - 1} more' if clips[1:] else ''
     return f'{clips[0].place}{more}'
 
 
 def _base_hint(clips: Sequence[Clip], num_classes: int) -> str:
-    """What to say where labels seem to count from 1."""
-    found = {clip.label for clip in clips if isinstance(clip.label, int)}
-    if 0 in found or max(found) != num_classes:
+    """Return a hint if labels seem to count from 1; '' otherwise."""
+    labels = {clip.label for clip in clips if isinstance(clip.label, int)}
+    if 0 in labels or max(labels) != num_classes:
         return ''
     return (
         '. The labels seem to count from 1: 0 never occurs. Subtract 1 '
@@ -289,7 +297,15 @@ def _base_hint(clips: Sequence[Clip], num_classes: int) -> str:
 
 
 def duplicate_clips(clips: Sequence[Clip], labels: Sequence[int]) -> list[str]:
-    """Sentences on clips that are listed more than once."""
+    """Describe clips that are listed more than once.
+
+    Args:
+        clips: Clips of the list.
+        labels: Their labels.
+
+    Returns:
+        A sentence for each of the first duplicates.
+    """
     counts = Counter(os.path.normpath(clip.path) for clip in clips)
     again: dict[str, list[tuple[Clip, int]]] = defaultdict(list)
     for clip, label in zip(clips, labels):

@@ -1,4 +1,4 @@
-"""Clips for video recognition, checked before they train anything."""
+"""A video data set that is checked before training."""
 
 import os
 from collections import Counter
@@ -31,69 +31,72 @@ from swin_dense.video.clip_lists import (
 
 QUICK_START = 'video_swin_nano_shapes'
 ADVICE = (
-    'tools/check_videos.py finds all that cannot be read and writes a '
-    'list of the others'
+    'tools/check_videos.py finds all unreadable clips and writes a list of '
+    'the others'
 )
-# What became of a clip so far.
+# States of a clip.
 UNSEEN, READ, BAD = range(3)
 
 
 @DATASETS.register_module()
 class CheckedVideoDataset(VideoDataset):
-    """mmaction2's VideoDataset with names of classes, checked.
+    """mmaction2's VideoDataset with class names, checked.
 
-    Reads lists, CSV files, folders of classes and folders of frames, see
-    `swin_dense.video.clip_lists`. Labels, paths and repetitions are
-    checked at construction.
+    It reads lists, CSV files, folders of classes and folders of frames; see
+    `swin_dense.video.clip_lists`. Labels, paths and duplicates are checked at
+    construction.
 
-    In training, a clip that cannot be read is replaced by another one, at
-    random, and logged with the number of those so far, in all of the
-    processes that load data. Above a share of the list the training stops.
-    Each process of a distributed training counts for itself and holds the
-    part that it has met, its share of the list at least, to that limit.
+    In training, an unreadable clip is replaced by a random other clip and
+    logged with the number of unreadable clips so far. The number is shared by
+    all data loading processes. Training stops if their share is above
+    `max_bad`. In distributed training each process counts separately: the
+    share is relative to the clips that it has loaded, or to its part of the
+    list if that is larger.
 
-    In validation and test a clip that cannot be read is an error. If some are
-    allowed, all clips are tried at construction, and those are left out.
+    In validation and test an unreadable clip is an error. If `max_bad` is
+    above 0, all clips are tried at construction, and unreadable clips are
+    left out.
 
-    The pipeline should open clips by `swin_dense.VideoInit` and decode them
-    by `swin_dense.VideoDecode`, whose errors say what is wrong.
+    The pipeline should open clips with `swin_dense.VideoInit` and decode them
+    with `swin_dense.VideoDecode`, whose errors give the reason.
 
     Args:
-        ann_file: A list or CSV file; empty for a folder per class.
-        data_prefix: `dict(video=...)`: what paths are relative to, or the
-            folder with the classes.
-        num_classes: Stands for names where there are none: the classes are
-            then called by their numbers.
+        ann_file: A list or CSV file; '' for a folder per class.
+        pipeline: Transforms; see mmaction2's VideoDataset.
+        data_prefix: `dict(video=...)`, the folder that paths are relative to,
+            or the folder with the folders of the classes.
+        num_classes: Number of classes, if they have no names. Their numbers
+            are then their names.
         max_bad: Share of clips that may be absent or unreadable; by default
             0.01 in training, otherwise 0.
         multi_class: Not supported.
-        delimiter: What stands before the label in a list; by default any
-            white space.
+        delimiter: Separator before the label in a list; by default white
+            space.
 
     Other arguments are those of mmaction2's VideoDataset. `metainfo` may have
-    `classes`, a list or the path of a text file with one name a line. CSV
-    files and folders that name them need not have it: the classes are then in
-    the order of the alphabet.
+    `classes`, a list or the path of a text file with one name per line. If
+    it has none, the class names in a CSV file or folders are sorted.
 
     Raises:
-        FileNotFoundError: The list, the folder or too many clips are absent.
-        ValueError: The list cannot be trained on; the message says why, where
-            and what to do.
+        FileNotFoundError: If the list, the folder or too many clips do not
+            exist.
+        ValueError: If the list cannot be used for training. The message gives
+            the reason, the lines and the remedy.
     """
 
     def __init__(
         self,
         ann_file: str = '',
         pipeline: Sequence[Any] = (),
-        *args,
+        *args: Any,
         max_bad: float | None = None,
         delimiter: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_one_list(ann_file)
         if kwargs.get('multi_class'):
             raise ValueError(
-                'CheckedVideoDataset has one class a clip; for '
+                'CheckedVideoDataset has one class per clip; for '
                 'multi_class=True use type="VideoDataset"'
             )
         if max_bad is not None and not 0 <= max_bad <= 1:
@@ -107,31 +110,32 @@ class CheckedVideoDataset(VideoDataset):
 
     @property
     def bad_clips(self) -> list[str]:
-        """Files that could not be read so far, in training."""
+        """Clips that could not be read so far, in training."""
         bad = torch.nonzero(self._states == BAD).flatten().tolist()
         return [self.get_data_info(index)['filename'] for index in bad]
 
     @property
     def _limit(self) -> float:
-        """The share of clips that may be bad."""
+        """Share of clips that may be absent or unreadable."""
         if self.max_bad is None:
             return 0.0 if self.test_mode else 0.01
         return self.max_bad
 
     @property
     def _source(self) -> str:
-        """What lists the clips, for messages."""
+        """The list or folder of the clips, for messages."""
         return self.ann_file or self._folder
 
     @property
     def _folder(self) -> str:
+        """Folder that paths are relative to."""
         return self.data_prefix.get('video') or '.'
 
     def load_data_list(self) -> list[dict]:
         """List and check the clips.
 
         Returns:
-            `filename` and `label` of each.
+            A dict with `filename` and `label` for each clip.
         """
         clips, classes = self.list_clips()
         labels, problems = number_labels(clips, classes)
@@ -150,11 +154,11 @@ class CheckedVideoDataset(VideoDataset):
         ]
 
     def list_clips(self) -> tuple[list[Clip], Sequence[str]]:
-        """What is listed, and the names of the classes in label order.
+        """Return the clips of the list, and the class names in label order.
 
         Raises:
-            FileNotFoundError: There is no list, or no folder.
-            ValueError: It lists nothing, or the classes are not known.
+            FileNotFoundError: If the list or the folder does not exist.
+            ValueError: If the list is empty, or the classes are unknown.
         """
         self._check_tree()
         clips = read_clips(self.ann_file, self._folder, self.delimiter)
@@ -162,27 +166,32 @@ class CheckedVideoDataset(VideoDataset):
             raise ValueError(
                 f'{self._source} lists no clips'
                 if self.ann_file
-                else f'{self._folder} holds no folders of clips: expected is a '  # noqa: E501
-                'folder for each class, with its video files'
+                else f'{self._folder} has no folders of clips: expected is '
+                'a folder for each class, with its video files'
             )
         return clips, self._name_classes(clips)
 
     def full_init(self) -> None:
-        """List the clips; try them, if bad ones may be left out of a test."""
+        """List and check the clips, and start counting unreadable ones."""
         if self._fully_initialized:
             return
         super().full_init()
-        # Shared with the processes that load data, which must not count anew.
+        # In shared memory, so that all data loading processes count together.
         self._states = torch.full(
             (len(self),), UNSEEN, dtype=torch.uint8
         ).share_memory_()
         self._processes = get_dist_info()[1]
 
     def prepare_data(self, idx: int) -> Any:
-        """Load a clip; None, for another one to be taken, if it is bad.
+        """Load a clip.
+
+        Returns:
+            The sample; in training None for an unreadable clip, which
+            mmengine then replaces by another one.
 
         Raises:
-            ValueError: It is bad, and this is a test; or too many are.
+            ValueError: If the clip is unreadable in a test, or too many clips
+                are unreadable in training.
         """
         try:
             sample = super().prepare_data(idx)
@@ -199,7 +208,11 @@ class CheckedVideoDataset(VideoDataset):
         return sample
 
     def _check_tree(self) -> None:
-        """Raise if the list or the folder is absent, or a file of names."""
+        """Check that the list, the folder and the file of names exist.
+
+        Raises:
+            FileNotFoundError: If one of them does not exist.
+        """
         expected = [
             os.path.join(
                 self._folder, '*.mp4' if self.ann_file else 'CLASS/*.mp4'
@@ -219,12 +232,17 @@ class CheckedVideoDataset(VideoDataset):
         classes = self._metainfo.get('classes')
         if isinstance(classes, str) and classes.endswith('.txt'):
             raise FileNotFoundError(
-                f'classes={classes!r} does not exist: it should hold the name '
-                'of one class on each line'
+                f'classes={classes!r} does not exist: expected is a text '
+                'file with one class name per line'
             )
 
     def _name_classes(self, clips: Sequence[Clip]) -> Sequence[str]:
-        """Names of the classes, from what there is."""
+        """Return the class names of the config, the list, or as numbers.
+
+        Raises:
+            ValueError: If there are no names and no `num_classes`, or the two
+                contradict each other.
+        """
         classes = self._metainfo.get('classes')
         names = class_names(clips)
         if classes is None and names:
@@ -233,9 +251,10 @@ class CheckedVideoDataset(VideoDataset):
             classes = [str(number) for number in range(self.num_classes)]
         if classes is None:
             raise ValueError(
-                f'{self._source} numbers the classes: name them in label '
-                "order by metainfo=dict(classes=['...', ...]) or classes='names."
-                "txt', or set num_classes=N"
+                f'{self._source} has class numbers without names: name the '
+                'classes in label order by '
+                "metainfo=dict(classes=['...', ...]) or "
+                "classes='names.txt', or set num_classes=N"
             )
         check_class_names(classes, self._source)
         if self.num_classes not in (None, len(classes)):
@@ -246,8 +265,18 @@ class CheckedVideoDataset(VideoDataset):
         self._metainfo['classes'] = tuple(classes)
         return classes
 
-    def _leave_out_absent(self, clips: list[Clip], labels: list[int]):
-        """Leave out clips that do not exist, and in a test unreadable ones."""
+    def _leave_out_absent(
+        self, clips: list[Clip], labels: list[int]
+    ) -> tuple[list[Clip], list[int]]:
+        """Leave out clips that do not exist, and in a test unreadable ones.
+
+        Returns:
+            The other clips and their labels.
+
+        Raises:
+            FileNotFoundError: If their share is above `max_bad`, or no clip
+                is left.
+        """
         absent = missing_files(clip.path for clip in clips)
         reasons = {path: f'{path} does not exist' for path in absent}
         if self.test_mode and self._limit:
@@ -264,7 +293,7 @@ class CheckedVideoDataset(VideoDataset):
             f'({len(bad) / len(clips):.2%}) are absent or unreadable\n'
             f'{shown}\n'
         )
-        if len(bad) > self._limit * len(clips):
+        if len(bad) > self._limit * len(clips) or len(bad) == len(clips):
             raise FileNotFoundError(
                 f'{message}Allowed is a share of max_bad={self._limit:g}. '
                 f'Paths are relative to {self._folder} (data_prefix)'
@@ -280,35 +309,38 @@ class CheckedVideoDataset(VideoDataset):
         return [clip for clip, _ in kept], [label for _, label in kept]
 
     def _log_table(self, labels: Sequence[int]) -> None:
-        """Say how many clips there are, of each class at the extremes."""
+        """Log the number of clips, in all and in the extreme classes.
+
+        Raises:
+            ValueError: If all clips of a training set are of one class.
+        """
         classes = self._metainfo['classes']
         counts = Counter(labels)
-        fewest, *_, most = sorted(counts.values()) * 2
         if len(counts) == 1 < len(classes) and not self.test_mode:
             raise ValueError(
                 f'{self._source}: all {len(labels)} clips are of class '
-                f'{classes[labels[0]]!r}, of {len(classes)} classes: there is '
-                'nothing to tell apart. Is this the right list?'
+                f'{classes[labels[0]]!r}, of {len(classes)} classes: training '
+                'needs at least two classes. Is this the right list?'
             )
         absent = [name for i, name in enumerate(classes) if not counts[i]]
         note = f'; none of {first_few(absent)}' if absent else ''
         print_log(
             f'{self._source}: {len(labels)} clips of {len(counts)} classes, '
-            f'{fewest} to {most} of each{note}',
+            f'{min(counts.values())} to {max(counts.values())} of each{note}',
             'current',
         )
 
     def _note_bad(self, idx: int, error: VideoError) -> None:
-        """Count a bad clip.
+        """Count an unreadable clip.
 
         Raises:
-            ValueError: There are too many.
+            ValueError: If the share of unreadable clips is above `max_bad`.
         """
         if self._states[idx] == BAD:
             return
         self._states[idx] = BAD
         count = int((self._states == BAD).sum())
-        met = max(
+        num_seen = max(
             int((self._states != UNSEEN).sum()), len(self) / self._processes
         )
         print_log(
@@ -316,25 +348,28 @@ class CheckedVideoDataset(VideoDataset):
             'so far',
             'current',
         )
-        if count > self._limit * met:
+        if count > self._limit * num_seen:
             names = '\n'.join(f'  {name}' for name in self.bad_clips[:20])
             raise ValueError(
-                f'{self._source}: {count} of {met:.0f} clips cannot be read, '
-                f'above the share of max_bad={self._limit:g}. The last: '
+                f'{self._source}: {count} of {num_seen:.0f} clips cannot be '
+                f'read, above the share of max_bad={self._limit:g}. The last: '
                 f'{error}\nAll:\n{names}\n{ADVICE}'
             )
 
 
-def _try_all(paths: Sequence[str]) -> dict:
-    """Reason of each clip that cannot be read; found by one process."""
-    found = [{}]
+def _try_all(paths: Sequence[str]) -> dict[str, str]:
+    """Return the reason of each unreadable clip, by path.
+
+    The first process tries the clips and sends the result to the others.
+    """
+    reasons: list[dict[str, str]] = [{}]
     if get_dist_info()[0] == 0:
-        found = [
+        reasons = [
             {
-                one.path: one.problem
-                for one in check_videos(paths)
-                if one.problem
+                finding.path: finding.problem
+                for finding in check_videos(paths)
+                if finding.problem
             }
         ]
-    broadcast_object_list(found)
-    return found[0]
+    broadcast_object_list(reasons)
+    return reasons[0]

@@ -1,4 +1,4 @@
-"""Clips in the pipelines of mmaction2, read by whatever decoder can."""
+"""Open and decode clips in the pipelines of mmaction2."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ from swin_dense.registry import TRANSFORMS
 class VideoInit(BaseTransform):
     """Open a clip: a video file, or a folder of frames.
 
-    Takes the place of mmaction2's `DecordInit`, `PyAVInit` and `OpenCVInit`.
-    Needs `filename`; adds `video_reader`, `total_frames` and `avg_fps`, and
-    sets `start_index` to 0, from which frames count.
+    Replaces mmaction2's `DecordInit`, `PyAVInit` and `OpenCVInit`. Needs
+    `filename`. Adds `video_reader`, `total_frames` and `avg_fps`, and sets
+    `start_index`, the number of the first frame, to 0.
 
     Args:
-        decoders: Names in the order to be tried, see `check_decoders`; None
+        decoders: Names in the order to be tried; see `check_decoders`. None
             takes all that are installed.
-        num_threads: Threads of a decoder; 0 leaves it to the decoder.
+        num_threads: Threads of a decoder; 0 lets the decoder choose.
 
     Raises:
-        ImportError: A decoder that is named is not installed.
-        ValueError: A name of a decoder is unknown.
+        ImportError: If a requested decoder is not installed.
+        ValueError: If the name of a decoder is unknown.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class VideoInit(BaseTransform):
         self.num_threads = num_threads
 
     def transform(self, results: dict) -> dict:
-        """Open the clip.
+        """Open the clip `filename`.
 
         Raises:
-            VideoError: It cannot be read, or has no frames.
+            VideoError: If the clip cannot be read, or has no frames.
         """
         video = Video(results['filename'], self.decoders, self.num_threads)
         results['video_reader'] = video
@@ -57,30 +57,29 @@ class VideoInit(BaseTransform):
 
 @TRANSFORMS.register_module()
 class VideoDecode(BaseTransform):
-    """Decode the frames that `SampleFrames` chose, and close the clip.
+    """Decode the frames chosen by `SampleFrames`, and close the clip.
 
-    Takes the place of mmaction2's `DecordDecode`, `PyAVDecode` and
-    `OpenCVDecode`. Needs `video_reader` and `frame_inds`; adds `imgs`, frames
-    `(H, W, 3)` in RGB, and their `original_shape` and `img_shape`.
+    Replaces mmaction2's `DecordDecode`, `PyAVDecode` and `OpenCVDecode`.
+    Needs `video_reader` and `frame_inds`. Adds `imgs`, frames `(H, W, 3)` in
+    RGB, uint8, and their `original_shape` and `img_shape`.
 
-    A clip that is shorter than the frames to be sampled span starts again at
-    its end, by the `out_of_bound_opt` of `SampleFrames`; the first one is
-    logged.
+    If a clip is shorter than the sampled span, `SampleFrames` repeats it from
+    its start (`out_of_bound_opt`). The first such clip is logged.
     """
 
     def __init__(self) -> None:
-        # Shared with the processes that load data: one line, not one each.
-        self._told = torch.zeros((), dtype=torch.bool).share_memory_()
+        # In shared memory, so that of all data loading processes one logs.
+        self._has_logged = torch.zeros((), dtype=torch.bool).share_memory_()
 
     def transform(self, results: dict) -> dict:
-        """Decode the frames.
+        """Decode the frames `frame_inds` of `video_reader`.
 
         Raises:
-            VideoError: A frame cannot be decoded.
+            VideoError: If a frame cannot be decoded.
         """
         with results['video_reader'] as video:
-            self._tell_short(results, video)
-            # The index may have one axis for clips and one for frames.
+            self._log_short(results, video)
+            # The indices may be (clips, frames).
             images = video.frames(np.ravel(results['frame_inds']))
         results['video_reader'] = None
         results['imgs'] = images
@@ -88,18 +87,18 @@ class VideoDecode(BaseTransform):
         results['img_shape'] = images[0].shape[:2]
         return results
 
-    def _tell_short(self, results: dict, video: Video) -> None:
-        """Log the first clip that the sampled frames do not fit into."""
+    def _log_short(self, results: dict, video: Video) -> None:
+        """Log the first clip that is shorter than the sampled span."""
         interval = results.get('frame_interval') or 1
         span = (results.get('clip_len', 1) - 1) * interval + 1
-        if span > video.num_frames and not self._told:
-            self._told.fill_(True)
+        if span > video.num_frames and not self._has_logged:
+            self._has_logged.fill_(True)
             print_log(
                 f'{video.path} has {video.num_frames} frames, and '
                 f'{results["clip_len"]} frames in steps of {interval} span '
-                f'{span}: it is played again from its start, as are others '
-                'that are short, without another line. To sample more '
-                'densely, lower frame_interval',
+                f'{span}: short clips are repeated from their start, and only '
+                'this one is logged. To sample more densely, lower '
+                'frame_interval',
                 'current',
             )
 

@@ -1,4 +1,4 @@
-"""Accuracy of action recognition that never passes in silence."""
+"""Accuracy of action recognition, which refuses empty evaluations."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,48 +10,54 @@ from mmengine.logging import print_log
 
 from swin_dense.registry import METRICS
 
-CONFUSIONS = 5  # how many are logged
+CONFUSIONS = 5  # number of confusions that are logged
 
 
 class Scored(NamedTuple):
-    """What is kept of a video.
+    """The result of a video.
 
     Attributes:
-        label: The true one.
-        found: The one of the highest score.
-        rank: How many classes come before the true one, by their score.
-        classes: How many there are.
+        label: True label.
+        predicted: Label with the highest score.
+        rank: Number of classes with a higher score than the true class.
+        num_classes: Number of classes.
     """
 
     label: int
-    found: int
+    predicted: int
     rank: int
-    classes: int
+    num_classes: int
 
 
 @METRICS.register_module()
 class CheckedAccMetric(BaseMetric):
-    """Top-k and mean class accuracy; an evaluation of nothing is an error.
+    """Top-k and mean class accuracy; an evaluation without videos is an error.
 
-    Values are those of mmaction2's AccMetric, shares of 1 named `top1`,
-    `top5` and `mean1`. Differences: only the rank of the true class is kept
-    of a video; of equal scores the class of the lower label comes first, so
-    that a model which scores all alike is not right by chance of a sort; a
-    top-k that no video could miss is left out; scores that are no numbers,
-    labels that are no class, and skipped videos are errors. Frequent
-    confusions are logged.
+    Values are those of mmaction2's AccMetric: `top1`, `top5` and `mean1`, 0
+    to 1. Differences to mmaction2's class:
+
+    - Only the rank of the true class of a video is kept in memory.
+    - Of equal scores the class with the lower label comes first. Equal scores
+      for all classes thus give the accuracy of class 0, and do not depend on
+      the order of a sort.
+    - A top-k with k not below the number of classes is left out.
+    - NaN or infinite scores, labels out of range and skipped videos are
+      errors.
+    - The most frequent confusions are logged.
 
     Args:
-        topk: Which top-k accuracies.
-        collect_device: Where processes collect results, 'cpu' or 'gpu'.
-        prefix: Of the names; 'acc' if None.
+        topk: The k of each top-k accuracy.
+        collect_device: Device on which processes gather results, 'cpu' or
+            'gpu'.
+        prefix: Prefix of the names; 'acc' if None.
 
     Attributes:
-        by_class: After an evaluation, for each class by its name the number
-            of its videos and the share that was recognised, None without any.
+        by_class: After an evaluation, a dict for each class name with the
+            number of its `videos`, and `top1`, the share that was recognised
+            or None.
 
     Raises:
-        ValueError: `topk` is empty or not positive.
+        ValueError: If `topk` is empty or not positive.
     """
 
     default_prefix = 'acc'
@@ -74,12 +80,12 @@ class CheckedAccMetric(BaseMetric):
 
         Args:
             data_batch: Unused.
-            data_samples: One per video, with `pred_score`, one per class, and
+            data_samples: One dict per video, with `pred_score` (C,) and
                 `gt_label`.
 
         Raises:
-            ValueError: A video has several labels or one that is no class, or
-                its scores are no numbers or not one per class.
+            ValueError: If a video has several labels or a label out of range,
+                or its scores are NaN, infinite or not one per class.
         """
         for sample in data_samples:
             scores = np.asarray(sample['pred_score'].float().cpu())
@@ -97,13 +103,14 @@ class CheckedAccMetric(BaseMetric):
             label = int(labels[0])
             if not 0 <= label < len(scores):
                 raise ValueError(
-                    f'label {label} is no class: the model has num_classes='
-                    f'{len(scores)} (valid 0..{len(scores) - 1})'
+                    f'label {label} is out of range: the model has '
+                    f'num_classes={len(scores)} (valid 0..{len(scores) - 1})'
                 )
             if not np.isfinite(scores).all():
                 raise ValueError(
-                    'the model puts out scores that are no '
-                    'numbers: its training has diverged'
+                    'the model returned NaN or infinite scores: training has '
+                    'diverged. Start again from an earlier checkpoint with a '
+                    'lower learning rate'
                 )
             before = scores > scores[label]
             before[:label] |= scores[:label] == scores[label]
@@ -118,38 +125,44 @@ class CheckedAccMetric(BaseMetric):
 
         Args:
             size: Number of videos in the data set.
+
+        Returns:
+            Values by name; see `compute_metrics`.
         """
         self.size = size
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """Values of all videos.
+        """Compute the values of all videos.
 
         Args:
-            results: What makes a `Scored`, for each.
+            results: The fields of `Scored` for each video.
+
+        Returns:
+            Values in 0 to 1 by name, such as `top1`.
 
         Raises:
-            ValueError: Videos were skipped, or there are none.
+            ValueError: If videos were skipped, or there are none.
         """
         if not results or len(results) < self.size:
             raise ValueError(
                 f'{len(results)} videos were scored, the data set has '
                 f'{self.size}: is it empty, or was the run interrupted?'
             )
-        # Gathering makes plain tuples of them.
+        # Gathering from processes turns named tuples into plain ones.
         scored = [Scored(*result) for result in results]
-        classes = scored[0].classes
-        names = (self.dataset_meta or {}).get('classes') or range(classes)
+        num_classes = scored[0].num_classes
+        names = (self.dataset_meta or {}).get('classes') or range(num_classes)
         names = [str(name) for name in names]
         ranks = np.array([result.rank for result in scored])
         labels = np.array([result.label for result in scored])
         values = {
             f'top{k}': float((ranks < k).mean())
             for k in self.topk
-            if k < classes
+            if k < num_classes
         }
-        right = np.bincount(labels[ranks == 0], minlength=classes)
-        count = np.bincount(labels, minlength=classes)
+        right = np.bincount(labels[ranks == 0], minlength=num_classes)
+        count = np.bincount(labels, minlength=num_classes)
         present = count > 0
         values['mean1'] = float((right[present] / count[present]).mean())
         self.by_class = {
@@ -163,18 +176,18 @@ class CheckedAccMetric(BaseMetric):
     def _log(
         results: Sequence[Scored], names: Sequence[str], present: int
     ) -> None:
-        """Log how much was scored, and what is taken for what."""
+        """Log the number of videos, and the most frequent confusions."""
         lines = [
             f'{len(results)} videos scored, of {present} of '
             f'{len(names)} classes'
         ]
         confused = Counter(
-            (result.label, result.found)
+            (result.label, result.predicted)
             for result in results
-            if result.found != result.label
+            if result.predicted != result.label
         )
         lines += [
-            f'  {count} x {names[label]!r} taken for {names[found]!r}'
-            for (label, found), count in confused.most_common(CONFUSIONS)
+            f'  {count} x {names[label]!r} taken for {names[predicted]!r}'
+            for (label, predicted), count in confused.most_common(CONFUSIONS)
         ]
         print_log('\n'.join(lines), 'current')

@@ -1,4 +1,4 @@
-"""The generated motions as a video data set that makes itself."""
+"""A video data set of moving shapes that generates its clips."""
 
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,24 @@ from swin_dense.video.dataset import CheckedVideoDataset
 
 @DATASETS.register_module()
 class MotionsDataset(CheckedVideoDataset):
-    """Generated clips in Kinetics' list format, drawn when they are absent.
+    """Clips in Kinetics' list format, generated if they do not exist.
 
-    The classes are the motions, as the data set was drawn.
+    The classes are the motions of the generated data.
 
     Args:
-        data_root: Where the data set lives, or will.
-        data_prefix: `dict(video='{split}')`; names the split.
+        data_root: Folder of the data set.
+        data_prefix: `dict(video='{split}')`, the folder of the split.
         generate: `num_clips`, and any argument of
             `swin_dense.synthetic.motions.motion_parameters`, such as
-            `image_size`. None draws nothing: the data must be there.
+            `image_size`. With None nothing is generated, and the data must
+            exist.
 
-    Other arguments are those of CheckedVideoDataset. `metainfo` may repeat the
-    classes.
+    Other arguments are those of CheckedVideoDataset. `classes` in `metainfo`,
+    if present, must be those of the generated data.
 
     Raises:
-        ValueError: The classes are others than those drawn, or the folder
-            holds something else.
+        ValueError: If the classes are not those of the generated data, or the
+            folder was generated with other parameters.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class MotionsDataset(CheckedVideoDataset):
         data_root: str,
         data_prefix: dict[str, str],
         generate: dict[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         folder = Path(data_root, data_prefix['video'])
         if generate is not None:
@@ -53,8 +54,8 @@ class MotionsDataset(CheckedVideoDataset):
         if drawn:
             metainfo = {**(kwargs.get('metainfo') or {})}
             kwargs['metainfo'] = metainfo
-            given = metainfo.setdefault('classes', drawn['classes'])
-            check_drawn_classes(given, drawn['classes'], folder)
+            classes = metainfo.setdefault('classes', drawn['classes'])
+            check_drawn_classes(classes, drawn['classes'], folder)
         kwargs.setdefault('ann_file', f'{data_prefix["video"]}/{LIST}')
         super().__init__(
             data_root=data_root, data_prefix=data_prefix, **kwargs

@@ -1,4 +1,4 @@
-"""What happens when in a video, from a config and a checkpoint."""
+"""Predict classes along a video from a config and a checkpoint."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from swin_dense.video.sampling import Sampling, Window
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model finds in a window.
+    """The scores of a window in time.
 
     Attributes:
         first: First frame of the window, counted from 0.
-        last: Its last frame.
-        start: When the first frame is shown, in seconds from that of the
-            video; None if nothing says so.
-        end: When the last frame gives way to the next.
-        values: A probability for each class `(C, )`.
+        last: Last frame of the window.
+        start: Start of the first frame in seconds from the start of the
+            video; None if the file has no times.
+        end: End of the last frame in seconds; None if the file has no times.
+        values: A probability for each class `(C,)`.
     """
 
     first: int
@@ -35,19 +35,19 @@ class Scores:
     values: np.ndarray
 
     def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
-        """The k most probable classes, the first one first."""
+        """Return the k most probable classes; see `top_classes`."""
         return top_classes(self.values, classes, k)
 
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What the model finds in a video.
+    """The scores of a video.
 
     Attributes:
         path: The file or folder.
-        num_frames: Its frames.
-        fps: Frames per second on average; None if nothing says so.
-        windows: Stretches of it, in their order.
+        num_frames: Number of frames.
+        fps: Mean frames per second; None if the file does not say.
+        windows: Scores of all windows in the order of time.
     """
 
     path: str
@@ -57,15 +57,15 @@ class VideoPrediction:
 
     @property
     def values(self) -> np.ndarray:
-        """Mean probabilities of all windows `(C, )`."""
+        """Probabilities `(C,)`, the mean over all windows."""
         return np.mean([window.values for window in self.windows], 0)
 
     def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
-        """The k most probable classes of all, the first one first."""
+        """Return the k most probable classes of the video."""
         return top_classes(self.values, classes, k)
 
     def to_dict(self, classes: Sequence[str], k: int) -> dict[str, Any]:
-        """Everything as plain types, ready for JSON."""
+        """Return the k most probable classes of all windows for JSON."""
         return {
             'file_name': self.path,
             'frames': self.num_frames,
@@ -88,7 +88,13 @@ class VideoPrediction:
 def top_classes(
     values: np.ndarray, classes: Sequence[str], k: int
 ) -> list[dict[str, Any]]:
-    """Label, name and score of the highest scores."""
+    """Return label, name and score of the k highest scores, descending.
+
+    Args:
+        values: Scores `(C,)`.
+        classes: Class names in label order.
+        k: Number of classes to return.
+    """
     order = np.argsort(-values, kind='stable')[:k]
     return [
         {
@@ -101,24 +107,30 @@ def top_classes(
 
 
 class VideoPredictor(BasePredictor):
-    """A trained recognizer that takes videos of any length.
+    """A trained recognizer for videos of any length.
 
-    A video is covered with windows as long as the clips that the model was
-    trained on. Each goes through the test pipeline of the config, crops
-    included; the number of clips that the pipeline takes of a video does not
-    matter. A shorter video starts again at its end, which is logged.
+    A video is covered with windows in time, as long as the clips that the
+    model was trained on. The config's test pipeline is applied to each,
+    including its crops; the number of clips in the pipeline is ignored. A
+    video shorter than a window is repeated from its start, which is logged.
 
     Args:
         stride: Seconds from one window to the next; the length of a window by
-            default. Where a file does not tell its rate, 25 frames count as a
-            second.
-        window: Seconds of a window, for models that spread their frames over
-            a video (`UniformSample`); the whole video by default.
-        fps: Rate at which videos are sampled; their own by default, as in
-            training.
-        decoders: See `swin_dense.data.video_reader.check_decoders`.
+            default. A file without a frame rate is taken to have 25 frames
+            per second.
+        window: Length of a window in seconds, for models that sample a whole
+            video evenly (`UniformSample`); the whole video by default.
+        fps: Frames per second at which videos are sampled; by default those
+            of the video, as in training.
+        decoders: Names of decoders; see
+            `swin_dense.data.video_reader.check_decoders`.
 
     Other arguments, attributes and errors are those of BasePredictor.
+
+    Raises:
+        ValueError: If `stride`, `window` or `fps` is not above 0, `window`
+            does not apply to the model, or the test pipeline does not sample
+            and decode frames.
     """
 
     scope = 'mmaction'
@@ -142,24 +154,27 @@ class VideoPredictor(BasePredictor):
         super().__init__(*args, **kwargs)
         if window and self.sampling.interval is not None:
             raise ValueError(
-                'window is for models that spread their frames over a video; '
-                f'this one sees {self.sampling.clip_len} frames in steps of '
-                f'{self.sampling.interval}'
+                'window is for models that sample a whole video evenly; '
+                f'this model sees {self.sampling.clip_len} frames in steps of '
+                f'{self.sampling.interval}: leave window out'
             )
-        # Scores are to be probabilities.
+        # Make the scores probabilities.
         self.model.cls_head.average_clips = 'prob'
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
-        """See BasePredictor; classes without names are named by numbers."""
+        """Find the class names; without names, use the class numbers.
+
+        See `BasePredictor._open_data`.
+        """
         if not classes and dataset.get('num_classes'):
             classes = [str(label) for label in range(dataset.num_classes)]
         return super()._open_data(dataset, classes)
 
     def _open_pipeline(self, pipeline: Sequence[Any]) -> None:
-        """Keep what comes after decoding.
+        """Keep the transforms after decoding.
 
         Raises:
-            ValueError: The pipeline does not decode.
+            ValueError: If the pipeline does not sample or decode frames.
         """
         self.sampling = Sampling.from_pipeline(pipeline)
         decoding = [
@@ -170,23 +185,23 @@ class VideoPredictor(BasePredictor):
         if not decoding:
             raise ValueError(
                 'the test pipeline of the config has no '
-                'swin_dense.VideoDecode, so what is done to '
-                'frames is unknown'
+                'swin_dense.VideoDecode, after which the transforms of frames '
+                'begin: add it'
             )
         self._pipeline = Compose(pipeline[decoding[-1] + 1 :])
 
     def __call__(self, videos: Sequence[str | Path]) -> list:
-        """Predict for some videos, see `predict`."""
+        """Predict for some videos; see `predict`."""
         return [self.predict(video) for video in videos]
 
     def predict(self, path: str | Path) -> VideoPrediction:
         """Predict for a video.
 
         Args:
-            path: A file, or a folder of frames.
+            path: A video file, or a folder of frames.
 
         Raises:
-            VideoError: It cannot be read, or has no frames.
+            VideoError: If the video cannot be read, or has no frames.
         """
         with Video(str(path), self.decoders) as video:
             scores = list(self.scores(video))
@@ -195,7 +210,7 @@ class VideoPredictor(BasePredictor):
             )
 
     def windows(self, video: Video) -> list[Window]:
-        """The windows that cover a video."""
+        """Return the windows that cover a video."""
         rate = video.fps or 25.0
         return self.sampling.windows(
             video.num_frames,
@@ -207,11 +222,14 @@ class VideoPredictor(BasePredictor):
     def scores(self, video: Video) -> Iterator[Scores]:
         """Predict for a video, window by window.
 
+        Yields:
+            The scores of each window in the order of time.
+
         Raises:
-            VideoError: A frame cannot be decoded.
+            VideoError: If a frame cannot be decoded.
         """
         windows = self.windows(video)
-        self._tell_short(video, windows)
+        self._log_short(video, windows)
         times = video.times()
         for window in windows:
             start = end = None
@@ -226,13 +244,14 @@ class VideoPredictor(BasePredictor):
             )
 
     def classify(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities `(C, )` of a clip.
+        """Return the probabilities `(C,)` of a clip.
 
         Args:
-            frames: As many as the model sees, `(H, W, 3)`, RGB, uint8.
+            frames: Frames `(H, W, 3)` in RGB, uint8, as many as the model
+                sees.
 
         Raises:
-            ValueError: There are more or fewer.
+            ValueError: If there are more or fewer frames.
         """
         if len(frames) != self.sampling.clip_len:
             raise ValueError(
@@ -254,16 +273,17 @@ class VideoPredictor(BasePredictor):
             (sample,) = self.model.test_step(pseudo_collate([data]))
         return sample.pred_score.cpu().numpy()
 
-    def _tell_short(self, video: Video, windows: Sequence[Window]) -> None:
+    def _log_short(self, video: Video, windows: Sequence[Window]) -> None:
+        """Log a video that is shorter than a window."""
         if windows[0].wraps_around:
             print_log(
                 f'{video.path} has {video.num_frames} frames, and the model '
                 f'sees {self.sampling.clip_len} in steps of '
-                f'{self.sampling.interval}: it is played again from its start',
+                f'{self.sampling.interval}: it is repeated from its start',
                 'current',
             )
 
 
 def _frames(seconds: float | None, rate: float) -> int | None:
-    """Seconds in whole frames, at least one."""
+    """Convert seconds to a number of frames, at least 1."""
     return None if seconds is None else max(1, round(seconds * rate))

@@ -1,4 +1,4 @@
-"""Where clips of a video lie in time."""
+"""Choose the frames of a video that a model sees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 
 
 class Window(NamedTuple):
-    """A stretch of a video, and the frames that stand for it.
+    """A window in time: a segment of a video, and its sampled frames.
 
     Attributes:
-        first: Its first frame, counted from 0.
-        last: Its last frame.
-        frames: Frames that the model sees `(clip_len, )`.
-        wraps_around: Whether the video is too short and starts again among
-        them.
+        first: First frame of the window, counted from 0.
+        last: Last frame of the window.
+        frames: Numbers of the frames that the model sees `(clip_len,)`.
+        wraps_around: True if the video is shorter than the window and is
+            repeated from its start.
     """
 
     first: int
@@ -26,12 +26,12 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model samples a clip.
+    """The sampling of a clip's frames.
 
     Attributes:
-        clip_len: Frames that the model sees.
-        interval: Frames of the video from one of them to the next; None if
-            they are spread over the whole of a window, however long.
+        clip_len: Number of frames that the model sees.
+        interval: Frames of the video from one sampled frame to the next;
+            None if frames are sampled evenly from a window of any length.
     """
 
     clip_len: int
@@ -39,10 +39,10 @@ class Sampling:
 
     @classmethod
     def from_pipeline(cls, pipeline: Sequence[dict[str, Any]]) -> 'Sampling':
-        """What a pipeline of mmaction2 does.
+        """Find the sampling of a pipeline of mmaction2.
 
         Raises:
-            ValueError: Nothing in it samples frames.
+            ValueError: If no transform samples frames.
         """
         for step in pipeline:
             if 'clip_len' in step:
@@ -53,8 +53,8 @@ class Sampling:
                 )
         raise ValueError(
             'the test pipeline of the config has no SampleFrames or '
-            'UniformSample with a clip_len, so how many frames the model '
-            'sees is unknown'
+            'UniformSample with a clip_len, the number of frames that the '
+            'model sees: add it'
         )
 
     def windows(
@@ -66,20 +66,22 @@ class Sampling:
     ) -> list[Window]:
         """Cover a video with windows.
 
-        A video shorter than a window starts again at its end.
+        A video shorter than a window is repeated from its start.
 
         Args:
-            num_frames: Frames of the video.
-            speed: Its frames per second over those that the interval is meant
-                for.
-            length: Frames of a window where frames are spread over it; all of
-                them by default.
-            stride: Frames from one window to the next; by default the length
-                of a window. The last window ends where the video does.
+            num_frames: Number of frames of the video.
+            speed: Frames per second of the video over those of the sampling.
+            length: Number of frames of a window, if frames are sampled
+                evenly; the whole video by default.
+            stride: Frames from one window to the next; the length of a window
+                by default. The last window ends with the video.
+
+        Returns:
+            The windows in the order of time.
         """
         if self.interval is None:
             span = min(length or num_frames, num_frames)
-            # The middles of equal parts, as `UniformSample` takes them.
+            # Middles of equal parts, as in `UniformSample`.
             part = (span - 1) / self.clip_len
             offsets = np.round(part * np.arange(self.clip_len)) + int(part / 2)
         else:
@@ -99,17 +101,23 @@ class Sampling:
 
 
 def place_windows(num_frames: int, span: int, stride: int) -> list[int]:
-    """First frames of windows that reach from start to end of a video."""
+    """Return the first frames of windows that cover a video.
+
+    Args:
+        num_frames: Number of frames of the video.
+        span: Number of frames of a window.
+        stride: Frames from one window to the next.
+    """
     last = max(0, num_frames - span)
     return [*range(0, last, stride), last]
 
 
 class TestViews(NamedTuple):
-    """How many views of a video a test averages over.
+    """Number of views of a video that a test averages over.
 
     Attributes:
-        clips: At different times.
-        crops: Of each, at different places, mirrored ones included.
+        clips: Number of clips at different times.
+        crops: Number of crops of each clip, including flipped crops.
     """
 
     clips: int
@@ -122,7 +130,7 @@ class TestViews(NamedTuple):
 
 
 def count_views(pipeline: Sequence[dict[str, Any]]) -> TestViews:
-    """The views that a test pipeline makes of a video."""
+    """Count the views of a video in a test pipeline."""
     clips = crops = 1
     for step in pipeline:
         kind = step['type'].rpartition('.')[2]

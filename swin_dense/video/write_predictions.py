@@ -1,4 +1,4 @@
-"""What is written of videos: scores in time, labelled clips, strips."""
+"""Write scores along time, labelled clips and strips of frames."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,24 +15,21 @@ from swin_dense.visualization.labels import PAGE_COLOUR, TEXT_COLOUR
 from swin_dense.visualization.palette import class_colour
 from swin_dense.visualization.text import put_text, text_size
 
-# Pixels of the longer side of a labelled clip.
-LARGEST = 320
-# Frames decoded at a time.
-CHUNK = 32
-# Pixels of the longer side of a frame in a strip, and how many of them.
-TILE = 240
-COLUMNS = 8
+LARGEST = 320  # longer side of a labelled clip, in pixels
+CHUNK = 32  # frames that are decoded at a time
+TILE = 240  # longer side of a frame in a strip, in pixels
+COLUMNS = 8  # frames in a strip
 
 
 class VideoResults:
-    """Writes a labelled clip of each video, and `predictions.json`.
+    """Writes a labelled clip or a strip of each video, and `predictions.json`.
 
     Args:
-        paths: Where the picture of each video goes: its clip if it ends in
+        paths: Output path of each video: a labelled clip if it ends in
             `.mp4`, otherwise a strip with a frame of each window.
         out: Folder for the JSON file.
-        classes: Names, in the order of the labels.
-        topk: Classes to name.
+        classes: Class names in label order.
+        topk: Number of classes in the JSON file.
     """
 
     def __init__(
@@ -50,14 +47,14 @@ class VideoResults:
         self.entries = JsonStream(out / 'predictions.json')
 
     def add(self, index: int, prediction: VideoPrediction) -> None:
-        """Write the picture of a video.
+        """Write the clip or strip of a video, and its scores.
 
         Args:
-            index: Into the paths.
-            prediction: What is found in it.
+            index: Index of the video in `paths`.
+            prediction: Scores of the video.
 
         Raises:
-            VideoError: A frame cannot be decoded.
+            VideoError: If a frame cannot be decoded.
         """
         path = self.paths[index]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +75,7 @@ class VideoResults:
     def _labelled(
         self, video: Video, prediction: VideoPrediction
     ) -> Iterator[np.ndarray]:
-        """Frames with the scores of the window that they are nearest to."""
+        """Yield all frames, each with the scores of the nearest window."""
         middles = np.array(
             [(w.first + w.last) / 2 for w in prediction.windows]
         )
@@ -91,11 +88,11 @@ class VideoResults:
                 )
 
     def close(self) -> None:
-        """Write what is about all videos so far."""
+        """Close the JSON file."""
         self.entries.close()
 
     def summary(self) -> str:
-        """Say how much was done, and where it is."""
+        """Return a sentence with the number of videos and the folder."""
         return (
             f'{self.entries.count} videos, {self.windows} windows, '
             f'pictures and scores: {self.out}'
@@ -105,7 +102,13 @@ class VideoResults:
 def time_table(
     prediction: VideoPrediction, classes: Sequence[str], topk: int
 ) -> str:
-    """A line for each window, and one for the whole video."""
+    """Return a table with a line per window and a line for the video.
+
+    Args:
+        prediction: Scores of the video.
+        classes: Class names in label order.
+        topk: Number of classes per line.
+    """
     rows = [
         (span(window), window.top(classes, topk))
         for window in prediction.windows
@@ -122,7 +125,7 @@ def time_table(
 
 
 def span(window: Scores) -> str:
-    """When a window is, in seconds, or in frames if nothing tells."""
+    """Return the time of a window in seconds; in frames without times."""
     if window.start is None:
         return f'{window.first}-{window.last}'
     return f'{window.start:.2f}-{window.end:.2f} s'
@@ -135,17 +138,17 @@ def draw_scores(
     topk: int = 3,
     largest: int = LARGEST,
 ) -> np.ndarray:
-    """A smaller frame above the names and bars of the most probable classes.
+    """Draw a reduced frame above the most probable classes and their bars.
 
     Args:
-        frame: `(H, W, 3)`, RGB, uint8.
-        window: Scores to show.
-        classes: Names, in the order of the labels.
-        topk: How many of them.
-        largest: Pixels of the longer side.
+        frame: The frame `(H, W, 3)` in RGB, uint8.
+        window: Scores to draw.
+        classes: Class names in label order.
+        topk: Number of classes to draw.
+        largest: Largest side of the frame in pixels.
 
     Returns:
-        `(height, width, 3)`, RGB, uint8.
+        The picture `(height, width, 3)` in RGB, uint8.
     """
     factor = min(1, largest / max(frame.shape[:2]))
     size = tuple(max(1, round(n * factor)) for n in frame.shape[1::-1])
@@ -158,7 +161,7 @@ def draw_scores(
     band = np.full((pad + line * len(top), width, 3), PAGE_COLOUR, np.uint8)
     for row, entry in enumerate(top):
         y = pad + row * line
-        # Colours are named as OpenCV has them, and frames are RGB.
+        # `class_colour` is BGR, frames are RGB.
         colour = class_colour(entry['label'])[::-1]
         end = round((width - 1) * entry['score'])
         cv2.rectangle(band, (0, y), (end, y + line - pad), colour, cv2.FILLED)
@@ -173,16 +176,16 @@ def draw_strip(
     classes: Sequence[str],
     columns: int = COLUMNS,
 ) -> np.ndarray:
-    """The middle frame of windows, side by side, each above its scores.
+    """Draw the middle frames of windows side by side, above their scores.
 
     Args:
         video: The video.
-        prediction: What is found in it.
-        classes: Names, in the order of the labels.
-        columns: How many windows at most, evenly chosen.
+        prediction: Scores of the video.
+        classes: Class names in label order.
+        columns: Largest number of windows, which are chosen evenly.
 
     Returns:
-        `(height, width, 3)`, RGB, uint8.
+        The picture `(height, width, 3)` in RGB, uint8.
     """
     windows = prediction.windows
     count = min(columns, len(windows))

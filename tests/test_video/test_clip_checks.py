@@ -96,8 +96,8 @@ def test_a_report(clips):
     reasons = [row['problem'] for row in report.rows]
     assert reasons[0] is None and reasons[3] is None
     assert reasons[1].startswith(f'{clips[1]} cannot be read')
-    assert reasons[2] == 'label 7 is none of the 3 classes'
-    assert reasons[4] == 'is listed before'
+    assert reasons[2] == 'label 7 is not among the 3 classes'
+    assert reasons[4] == 'is a duplicate of an earlier line'
     assert [row['place'] for row in report.good] == ['line 1', 'line 4']
     assert report.rows[3]['class'] == 'run' and report.rows[3]['label'] == 2
     assert [problem.split(':')[0] for problem in report.problems] == [

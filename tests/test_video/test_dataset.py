@@ -119,7 +119,7 @@ def test_names_from_a_file_and_numbers_for_names(folder):
         build(folder, metainfo=dict(classes='no.txt'))
     with pytest.raises(
         ValueError,
-        match='numbers the classes: name them in '
+        match='has class numbers without names: name the classes in '
         'label order .* or set num_classes=N',
     ):
         build(folder, metainfo=None)
@@ -149,7 +149,7 @@ def test_lists_that_cannot_be_used(folder):
         build(folder)
     assert str(caught.value).splitlines() == [
         f'{folder}/list.txt cannot be used as it is',
-        "  line 14: 'hop' is none of the 2 classes",
+        "  line 14: 'hop' is not among the 2 classes",
         '  line 13: label 2, num_classes=2 (valid labels 0..1)',
         f'  {folder}/videos/run/5.mp4 is listed more than once, with '
         'different labels: line 12, line 15',
@@ -158,9 +158,9 @@ def test_lists_that_cannot_be_used(folder):
     with pytest.raises(ValueError, match='list.txt lists no clips'):
         build(folder)
     (folder / 'empty').mkdir()
-    with pytest.raises(ValueError, match='empty holds no folders of clips'):
+    with pytest.raises(ValueError, match='empty has no folders of clips'):
         build(folder, '', data_prefix=dict(video='empty'))
-    with pytest.raises(ValueError, match='one class a clip'):
+    with pytest.raises(ValueError, match='one class per clip'):
         build(folder, multi_class=True, num_classes=2)
     with pytest.raises(ValueError, match='max_bad=2 must be a share'):
         build(folder, max_bad=2)
@@ -300,7 +300,7 @@ def test_short_clips_are_looped_and_that_is_logged_once(folder, logged):
         frames = dataset[index]['inputs'][0].permute(1, 2, 3, 0).numpy()
         assert [number_of(frame) for frame in frames] == [0, 3, 6, 9, 2, 5]
     message = 'jump/0.mp4 has 10 frames, and 6 frames in steps of 3 span 16'
-    assert logged.text.count('played again from its start') == 1
+    assert logged.text.count('clips are repeated from their start') == 1
     assert message in logged.text
 
 

@@ -88,9 +88,9 @@ def test_confusions_are_logged(logged):
         (
             [0.5, 0.5],
             2,
-            r'label 2 is no class: .*num_classes=2 \(valid 0..1\)',
+            r'label 2 is out of range: .*num_classes=2 \(valid 0..1\)',
         ),
-        ([0.5, 0.5], -1, 'label -1 is no class'),
+        ([0.5, 0.5], -1, 'label -1 is out of range'),
         ([[0.5, 0.5]], 0, "set average_clips='prob'"),
         ([float('nan'), 0.5], 0, 'no numbers: its training has diverged'),
     ],

@@ -150,7 +150,7 @@ def test_short_videos_start_again(predictor, video, logged):
     assert (window.first, window.last) == (0, 2)
     assert window.end == pytest.approx(0.3)
     assert '3.mp4 has 3 frames' in logged.text
-    assert 'it is played again from its start' in logged.text
+    assert 'it is repeated from its start' in logged.text
 
 
 def test_clip_and_strip(predictor, video, tmp_path):
