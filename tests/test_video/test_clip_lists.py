@@ -179,10 +179,11 @@ def test_names_that_are_unknown_and_labels_that_are_absent():
     assert problems == [
         "line 5 has no label ('5.mp4'): a line is 'path label'; with commas, "
         'the file must end in .csv',
-        "line 1: 'Archery' is not among the 2 classes; did you mean 'archery'?",
-        "line 3: 'swim' is not among the 2 classes",
-        "line 4 and 1 more: 'archerry' is not among the 2 classes; did you mean "
+        "line 1: 'Archery' is not among the 2 classes; did you mean "
         "'archery'?",
+        "line 3: 'swim' is not among the 2 classes",
+        "line 4 and 1 more: 'archerry' is not among the 2 classes; did you "
+        "mean 'archery'?",
     ]
 
 

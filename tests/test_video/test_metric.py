@@ -92,7 +92,7 @@ def test_confusions_are_logged(logged):
         ),
         ([0.5, 0.5], -1, 'label -1 is out of range'),
         ([[0.5, 0.5]], 0, "set average_clips='prob'"),
-        ([float('nan'), 0.5], 0, 'no numbers: its training has diverged'),
+        ([float('nan'), 0.5], 0, 'NaN or infinite scores'),
     ],
 )
 def test_bad_samples(scores, label, message):
