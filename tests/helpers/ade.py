@@ -1,4 +1,4 @@
-"""A few images and label maps in the layout of ADE20K, all 150 classes."""
+"""Write images and label maps in ADE20K's layout, with its 150 classes."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ SIZES = {'training': [(48, 64), (64, 48)], 'validation': [(40, 56), (56, 72)]}
 
 
 def write_ade(root: Path) -> Path:
-    """Two images of blocks for each split; returns the data root.
+    """Write two images of blocks for each split; return the data root.
 
-    A block is of one class and its colour tells which. Label 0 is what
-    belongs to no class, and 150 is the last class.
+    The colour of a block shows its class. Value 0 is no class, and 150 is the
+    last class.
     """
     rng = np.random.default_rng(0)
     for split, sizes in SIZES.items():

@@ -1,4 +1,4 @@
-"""A data set of three images that tests break in one way each."""
+"""Write a COCO data set of three images, which tests damage."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ WIDTH, HEIGHT = 40, 30
 
 
 def tiny_data() -> dict[str, Any]:
-    """Four boxes of two classes on the first two of three images.
+    """Return four boxes of two classes on the first two of three images.
 
-    The ids of categories, images and annotations neither start at 0 nor
-    follow the order of anything else.
+    Ids of categories, images and annotations neither start at 0 nor
+    follow the order of their lists.
     """
     boxes = [
         (7, [2, 3, 10, 8], 20),
@@ -49,7 +49,7 @@ def tiny_data() -> dict[str, Any]:
 def write_data(
     root: Path, data: dict[str, Any], name: str = 'train'
 ) -> tuple[Path, Path]:
-    """Write the JSON and its images; returns the JSON and their folder."""
+    """Write the JSON file and its images; return the file and the folder."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def write_data(
 
 
 def dataset_config(root: Path, name: str = 'train', **changes) -> dict:
-    """Arguments of a CheckedCocoDataset over what `write_data` wrote."""
+    """Return arguments of a CheckedCocoDataset for files of `write_data`."""
     return dict(
         data_root=str(root),
         ann_file=f'annotations/{name}.json',

@@ -1,4 +1,4 @@
-"""Detectors of the smallest size with random weights, and an image."""
+"""Build small detectors with random weights, and write an image."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def _shrink(node):
         num_classes=CLASSES,
         in_channels=WIDTH,
         out_channels=WIDTH,
-        feat_channels=2 * WIDTH,  # GroupNorm wants two in a group
+        feat_channels=2 * WIDTH,  # GroupNorm needs two channels in a group
         conv_out_channels=WIDTH,
         fc_out_channels=WIDTH,
         stacked_convs=1,
@@ -77,7 +77,7 @@ def _shrink(node):
 
 
 def settings(kind):
-    """The config of a small model: a key of ROI_BASES or DENSE_BASES."""
+    """Return the config of a model by its key in ROI_BASES or DENSE_BASES."""
     init_default_scope('mmdet')
     if kind in ROI_BASES:
         model = Config.fromfile(MODEL_CONFIGS / f'{ROI_BASES[kind]}.py').model
@@ -93,16 +93,16 @@ def settings(kind):
 
 
 def build(model):
-    """The model, with weights that tell left from right."""
+    """Build a model with weights that are not symmetric in left and right."""
     model = randomize(MODELS.build(model)).eval()
     for name, parameter in model.named_parameters():
-        if name.endswith('cls.bias'):  # or one class wins everywhere
+        if name.endswith('cls.bias'):  # otherwise one class wins everywhere
             torch.nn.init.zeros_(parameter)
     return model
 
 
 def write_image(folder, name='image.png', mirrored=False):
-    """Write smooth noise of 72 x 100 pixels; returns the path."""
+    """Write an image of smooth noise of 72 x 100 pixels; return the path."""
     rng = np.random.default_rng(0)
     pixels = cv2.GaussianBlur(
         rng.uniform(0, 255, (72, 100, 3)).astype('float32'), (0, 0), 4
@@ -115,7 +115,7 @@ def write_image(folder, name='image.png', mirrored=False):
 
 
 def load(path, steps):
-    """A batch of the image at a path."""
+    """Load the image at a path as a batch."""
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)

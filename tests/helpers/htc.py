@@ -1,14 +1,14 @@
-"""HTC of a few channels, for tests."""
+"""Make HTC detectors small."""
 
 
 def narrow(model, channels=16, classes=None, stuff=None):
-    """Make the settings of an HTC detector with a narrow backbone small.
+    """Reduce the channels of an HTC detector with a narrow backbone.
 
     Args:
         model: The settings, changed in place.
-        channels: Of the pyramid and inside all heads.
-        classes: Of things; as they are by default.
-        stuff: Classes of the semantic branch; as they are by default.
+        channels: Channels of the pyramid and inside all heads.
+        classes: Number of thing classes; unchanged by default.
+        stuff: Number of classes of the semantic branch; unchanged by default.
     """
     width = dict(in_channels=channels, conv_out_channels=channels)
     things = {} if classes is None else dict(num_classes=classes)

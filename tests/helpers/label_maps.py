@@ -1,4 +1,4 @@
-"""Pairs of small images and label maps that tests break in one way each."""
+"""Write pairs of small images and label maps, which tests damage."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ CLASSES = ['background', 'road', 'car']
 
 
 def label_map(*values: int) -> np.ndarray:
-    """A label map `(HEIGHT, WIDTH)` with a stripe of each value."""
+    """Return a label map `(HEIGHT, WIDTH)` with a stripe of each value."""
     stripes = np.array_split(np.arange(WIDTH), len(values))
     row = np.concatenate([np.full(len(s), v) for s, v in zip(stripes, values)])
     return np.broadcast_to(row, (HEIGHT, WIDTH)).astype(np.uint8)
@@ -24,7 +24,7 @@ def write_pair(
     split: str = 'training',
     size: Any = (HEIGHT, WIDTH),
 ) -> Path:
-    """Write an image and its label map; returns the label map's path."""
+    """Write an image and its label map; return the label map's path."""
     image = root / 'images' / split / f'{name}.jpg'
     target = root / 'annotations' / split / f'{name}.png'
     for path in (image, target):
@@ -38,7 +38,7 @@ def write_pair(
 
 
 def dataset_config(root: Path, split: str = 'training', **changes) -> dict:
-    """Arguments of a CheckedSegDataset over what `write_pair` wrote."""
+    """Return arguments of a CheckedSegDataset for files of `write_pair`."""
     return {
         'data_root': str(root),
         'data_prefix': dict(

@@ -1,4 +1,4 @@
-"""A BERT of one layer that knows a few words, in place of a downloaded one."""
+"""Write a BERT of one layer with a few words, to avoid a download."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ WORDS = ['person', 'dog', 'cat', 'traffic', 'light']
 
 
 def make_bert(folder: Path) -> str:
-    """Write model and tokenizer as Hugging Face keeps them; return the folder.
+    """Write model and tokenizer in Hugging Face's format; return the folder.
 
     Features have the 768 channels that GLIP expects.
     """

@@ -14,7 +14,7 @@ from mmengine.registry import (
     init_default_scope,
 )
 
-from helpers.clips import moving_square
+from helpers.moving_squares import moving_square
 from swin_dense.engine.launch import load_config
 
 pytest.importorskip('mmaction', reason='the recipes are of mmaction2 models')

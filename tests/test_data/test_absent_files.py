@@ -48,14 +48,14 @@ def folder(tmp_path):
         (['x.png'], '', '^$'),
     ],
 )
-def test_causes(folder, names, cause, found):
+def test_causes(folder, names, cause, counts):
     paths = [
         name if name.startswith(('/', 'C:')) else f'{folder}/{name}'
         for name in names
     ]
     text = explain_absent(paths, folder)
     assert cause in text
-    assert re.search(found, text)
+    assert re.search(counts, text)
 
 
 def test_nothing_is_known(tmp_path):

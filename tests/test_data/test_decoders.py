@@ -1,4 +1,4 @@
-"""Reading frames: the right ones, the same by every decoder."""
+"""All decoders return the requested frames, and the same pixels."""
 
 import multiprocessing
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.video_files import number_of, numbered_frame, write_clip
+from helpers.numbered_clips import number_of, numbered_frame, write_clip
 from swin_dense.data.decoders import DECODERS
 from swin_dense.data.decoders.base import VideoError
 from swin_dense.data.decoders.folder import FrameFolder
@@ -18,13 +18,13 @@ from swin_dense.data.video_writer import write_video
 av = pytest.importorskip('av', reason='clips are written by PyAV')
 
 AVAILABLE = check_decoders()
-# Of 255, on average over a frame: what rounding in two converters may differ.
+# Mean difference of a frame, of 255, by rounding in two colour converters.
 SAME = 1.0
 
 
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory):
-    """A clip of 60 frames, with one key frame in the middle of it."""
+    """Write a clip of 60 frames with a key frame in the middle."""
     return write_clip(tmp_path_factory.mktemp('clip') / 'clip.mp4', 60)
 
 
@@ -38,7 +38,7 @@ def test_the_frames_asked_for_come_in_that_order(clip, name):
         with Video(clip, [name]) as video:
             assert video.num_frames == len(video) == 60 and video.fps == 25
             assert numbers(video, indices) == list(indices)
-            # Again, from where reading has come to.
+            # Again, from the frame where decoding stopped.
             assert numbers(video, [3, 58, 2]) == [3, 58, 2]
 
 
@@ -137,23 +137,23 @@ def test_clips_are_turned_upright(tmp_path, degrees):
 
 def test_decoders_agree_on_real_clips(real_data):
     for path in (real_data / 'videos').glob('*.mp4'):
-        found = {}
+        decoded = {}
         for name in AVAILABLE:
             with Video(path, [name]) as video:
                 count = video.num_frames
                 indices = [0, count // 3, count // 2, count - 1]
-                found[name] = (count, video.frames(indices))
-        count, frames = found.pop('pyav')
-        for other, theirs in found.values():
+                decoded[name] = (count, video.frames(indices))
+        count, frames = decoded.pop('pyav')
+        for other, other_frames in decoded.values():
             assert other == count
-            for one, two in zip(frames, theirs):
-                assert np.abs(one.astype(int) - two).mean() < SAME
+            for frame, other_frame in zip(frames, other_frames):
+                assert np.abs(frame.astype(int) - other_frame).mean() < SAME
 
 
 def test_repeated_frames_are_arrays_of_their_own(clip):
-    one, two = Video(clip).frames([3, 3])
-    np.testing.assert_array_equal(one, two)
-    assert not np.shares_memory(one, two)
+    first, second = Video(clip).frames([3, 3])
+    np.testing.assert_array_equal(first, second)
+    assert not np.shares_memory(first, second)
 
 
 def test_colours_are_red_green_blue(clip):
@@ -268,7 +268,7 @@ def test_names_of_decoders(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten frames, counted from 1, without leading zeros; and flow."""
+    """Write ten frames, numbered from 1 without leading zeros, and flow."""
     for number in range(1, 11):
         frame = cv2.cvtColor(numbered_frame(number), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(tmp_path / f'img_{number}.png'), frame)
@@ -301,9 +301,9 @@ def test_written_clips_are_read_back(tmp_path):
     assert path.read_bytes() == (tmp_path / 'one.mp4').read_bytes()
     with Video(path) as video:
         assert video.num_frames == 10 and video.fps == 12.5
-        for one, two in zip(video.frames(range(10)), frames):
-            assert one.shape == (46, 128, 3)
-            assert np.abs(one.astype(int) - two[:46]).mean() < 5
+        for actual, frame in zip(video.frames(range(10)), frames):
+            assert actual.shape == (46, 128, 3)
+            assert np.abs(actual.astype(int) - frame[:46]).mean() < 5
     with pytest.raises(ValueError, match='at least one frame'):
         write_video(tmp_path / 'none.mp4', [], 25)
     assert not (tmp_path / 'none.mp4').exists()
@@ -319,7 +319,7 @@ def last_number(path, results):
     reason='processes are not forked here',
 )
 def test_forked_processes_decode_after_their_parent_has(clip):
-    """PyAV 19 converts frames in threads that a fork does not copy."""
+    """PyAV 19 converts frames in threads, which a fork does not copy."""
     context = multiprocessing.get_context('fork')
     results = context.Queue()
     with Video(clip, ['pyav']) as video:

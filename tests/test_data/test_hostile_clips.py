@@ -1,4 +1,4 @@
-"""Clips that strangers give: kinds, names and contents."""
+"""Clips with unusual formats, names and contents are read or refused."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.hostile_paths import write_hostile_paths
-from helpers.video_files import write_clip
+from helpers.numbered_clips import write_clip
 from swin_dense.data.decoders.base import VideoError
 from swin_dense.data.video_reader import Video
 
@@ -17,7 +17,7 @@ def test_what_is_no_file_is_refused(tmp_path):
     for path, reason in write_hostile_paths(tmp_path, '.mp4').items():
         with pytest.raises(VideoError) as caught:
             Video(path)
-        if path.stem == 'folder':  # of no frames
+        if path.stem == 'folder':  # no frames
             assert str(caught.value).endswith('has no frames')
         else:
             assert str(caught.value) == f'{path} {reason}'
@@ -33,7 +33,7 @@ def test_what_is_no_file_is_refused(tmp_path):
     ],
 )
 def test_lists_are_not_followed(tmp_path, content):
-    """FFmpeg would read the files and hosts that a text file names."""
+    """FFmpeg would open the files and hosts in a playlist."""
     write_clip(tmp_path / 'other.mp4', 3)
     path = tmp_path / 'list.mp4'
     path.write_text(content)
@@ -69,5 +69,7 @@ def test_frames_of_too_many_pixels(tmp_path, monkeypatch, name):
 def test_a_codec_that_nobody_knows(tmp_path):
     path = Path(write_clip(tmp_path / 'x.mp4', 3))
     path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
-    with pytest.raises(VideoError, match='has a codec that PyAV does not know'):
+    with pytest.raises(
+        VideoError, match='has a codec that PyAV does not know'
+    ):
         Video(path)

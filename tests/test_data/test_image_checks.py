@@ -8,7 +8,7 @@ from swin_dense.data.image_checks import image_problem, missing_files
 
 @pytest.fixture
 def photo(tmp_path):
-    """A photograph of 40x30 pixels in a format of the test's choice."""
+    """Return a function that writes an image of 40x30 pixels in a format."""
 
     def write(suffix, **options):
         path = tmp_path / f'photo.{suffix}'
@@ -63,7 +63,7 @@ def test_other_size(photo):
 
 
 def test_exif_orientation(photo):
-    """OpenCV, which loads the images, turns them; so must the sizes."""
+    """OpenCV rotates images by EXIF; the sizes must be those afterwards."""
     exif = Image.Exif()
     exif[0x0112] = 6
     path = photo('jpg', exif=exif)
@@ -82,7 +82,7 @@ def test_missing_files(tmp_path):
 
 
 def test_images_beyond_the_limit_of_pil(photo, monkeypatch):
-    """OpenCV loads them; PIL reads the header alone."""
+    """OpenCV loads such images; PIL reads the header only."""
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
     for suffix in ('jpg', 'tif'):
         assert image_problem(photo(suffix), 40, 30) is None

@@ -1,4 +1,4 @@
-"""Reading images of any kind, name and size, or refusing them."""
+"""Images of any format, name and size are read or refused."""
 
 import os
 import pickle
@@ -25,7 +25,7 @@ from swin_dense.files import UnreadableFileError
 
 
 def write_header(path, width, height):
-    """Write a PNG of any size that holds no pixels."""
+    """Write the header of a PNG of any size, without pixels."""
     chunk = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
     path.write_bytes(
         b'\x89PNG\r\n\x1a\n'
@@ -47,7 +47,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         assert str(caught.value) == reason
         assert read_label_map(str(path)).problem == f'{path} {reason}'
     again = pickle.loads(pickle.dumps(UnreadableFileError('x', 'is y')))
-    assert str(again) == 'x is y'  # as it comes from a loader's process
+    assert str(again) == 'x is y'  # as from a data loading process
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_any_name_is_read(tmp_path, name):
     ],
 )
 def test_kinds_of_pixels(tmp_path, mode, suffix, options):
-    """All come as three channels of eight bits, of the first picture."""
+    """All formats give three channels of 8 bits, of the first picture."""
     path = tmp_path / f'x.{suffix}'
     grey = Image.fromarray(np.full((6, 8), 90, np.uint8))
     image = (
@@ -103,7 +103,7 @@ def test_kinds_of_pixels(tmp_path, mode, suffix, options):
     'width, height', [(20_000, 20_000), (2**30, 2**30), (200_000_001, 1)]
 )
 def test_more_pixels_than_allowed(tmp_path, width, height):
-    """Refused by the header; nothing is decoded."""
+    """Large images are refused by their header, without decoding."""
     path = tmp_path / 'large.png'
     write_header(path, width, height)
     sentence = f'has {width}x{height} = {width * height:,} pixels; at most '
@@ -133,7 +133,7 @@ def test_the_limit_can_be_set(tmp_path, monkeypatch):
 
 
 def test_a_large_file_is_not_read(tmp_path):
-    """A sparse file takes no space on the disk, but all of the memory."""
+    """A sparse file has no blocks on the disk, but would fill the memory."""
     path = tmp_path / 'sparse.jpg'
     with path.open('wb') as file:
         file.truncate(2**42)
@@ -143,7 +143,7 @@ def test_a_large_file_is_not_read(tmp_path):
 
 
 def test_threads_leave_the_limit_of_pil_alone(tmp_path, monkeypatch):
-    """Two that have images open at a time do not mix up the setting."""
+    """PIL's limit is global; overlapping threads must restore it."""
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
     path = tmp_path / 'x.png'
     path.write_bytes(cv2.imencode('.png', np.zeros((9, 9)))[1].tobytes())
@@ -166,8 +166,8 @@ def test_threads_leave_the_limit_of_pil_alone(tmp_path, monkeypatch):
             done.result(10)
     assert Image.MAX_IMAGE_PIXELS == 10
     assert all(
-        found.problem is None and found.image_size == (9, 9)
-        for found in scan_label_maps([(str(path), str(path))] * 50)
+        label_map.problem is None and label_map.image_size == (9, 9)
+        for label_map in scan_label_maps([(str(path), str(path))] * 50)
     )
     assert Image.MAX_IMAGE_PIXELS == 10
 

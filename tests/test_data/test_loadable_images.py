@@ -1,4 +1,4 @@
-"""What is checked must be what is loaded."""
+"""The check of an image agrees with loading it."""
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ def draw(mode):
 
 @pytest.mark.parametrize('mode', ['1', 'L', 'P', 'RGB', 'RGBA', 'CMYK', 'F'])
 def test_all_that_pil_writes(tmp_path, mode):
-    """The check passes exactly what OpenCV loads at this size."""
+    """The check accepts an image if and only if OpenCV loads it."""
     Image.init()
     formats = 0
     for kind in sorted(Image.SAVE):
@@ -28,7 +28,7 @@ def test_all_that_pil_writes(tmp_path, mode):
         try:
             draw(mode).save(path, kind)
         except (OSError, ValueError, KeyError):
-            continue  # not in this format
+            continue  # this format does not have the mode
         formats += 1
         pixels = cv2.imdecode(
             np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR

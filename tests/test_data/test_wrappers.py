@@ -22,7 +22,7 @@ PIPELINE = [
 
 
 def renamed(**names):
-    """The data with other names of categories, and in reverse order."""
+    """Return the data with renamed categories in reverse order."""
     data = tiny_data()
     for category in data['categories']:
         category['name'] = names.get(category['name'], category['name'])
@@ -45,7 +45,7 @@ def concat(*configs, **changes):
 
 
 def names_of_labels(dataset):
-    """Name of the label of each annotation, by its box, in each data set."""
+    """Return the class name of each annotation, by its box, per data set."""
     return [
         {
             str(instance['bbox']): class_names_of(dataset)[
@@ -59,21 +59,21 @@ def names_of_labels(dataset):
 
 
 def test_inner_data_sets_of_nested_wrappers(tmp_path):
-    one, two = config(tmp_path), config(tmp_path, 'more')
+    first, second = config(tmp_path), config(tmp_path, 'more')
     balanced = dict(
-        type='ClassBalancedDataset', oversample_thr=0.1, dataset=one
+        type='ClassBalancedDataset', oversample_thr=0.1, dataset=first
     )
     dataset = DATASETS.build(
         dict(
             type='RepeatDataset',
             times=2,
-            dataset=dict(type='ConcatDataset', datasets=[balanced, two]),
+            dataset=dict(type='ConcatDataset', datasets=[balanced, second]),
         )
     )
     assert [inner.ann_file for inner in inner_datasets(dataset)] == [
         f'{tmp_path}/annotations/{n}.json' for n in ('train', 'more')
     ]
-    assert inner_datasets(two) == [two]
+    assert inner_datasets(second) == [second]
 
 
 def test_labels_of_all_data_sets_follow_names(tmp_path, logged):
@@ -94,8 +94,8 @@ def test_labels_of_all_data_sets_follow_names(tmp_path, logged):
 
 
 def test_data_sets_follow_the_one_whose_classes_are_given(tmp_path):
-    given = dict(metainfo=dict(classes=['dog', 'cat']))
-    dataset = concat(config(tmp_path), config(tmp_path, 'more', **given))
+    reordered = dict(metainfo=dict(classes=['dog', 'cat']))
+    dataset = concat(config(tmp_path), config(tmp_path, 'more', **reordered))
     share_labels(dataset)
     assert dataset.metainfo['classes'] == ('dog', 'cat')
     first, second = names_of_labels(dataset)
@@ -167,13 +167,13 @@ def test_unchecked_data_sets_among_checked_ones_are_refused(tmp_path):
 )
 def test_label_maps_that_mean_something_else(change):
     plain = dict(metainfo=dict(classes=['a', 'b']), reduce_zero_label=False)
-    one, other = (
+    first, second = (
         SimpleNamespace(**{**plain, **values}) for values in ({}, change)
     )
-    wrapper = SimpleNamespace(datasets=[one, other])
+    wrapper = SimpleNamespace(datasets=[first, second])
     with pytest.raises(ValueError, match='classes|reduce_zero_label=False'):
         share_labels(wrapper)
-    share_labels(SimpleNamespace(datasets=[one, SimpleNamespace(**plain)]))
+    share_labels(SimpleNamespace(datasets=[first, SimpleNamespace(**plain)]))
 
 
 @pytest.mark.parametrize('name', ['Mosaic', 'MixUp'])

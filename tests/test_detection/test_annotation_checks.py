@@ -11,7 +11,7 @@ PATH = 'some/train.json'
 
 
 def run_all(data, classes=None, masks=True, **kwargs):
-    """What a data set runs, in its order."""
+    """Run all checks in the order of the data set."""
     box_checks.fill_in_optional_fields(data)
     annotation_checks.check_ids(data, PATH)
     annotation_checks.check_categories(data, PATH)
@@ -23,7 +23,7 @@ def run_all(data, classes=None, masks=True, **kwargs):
 
 
 def change(**values):
-    """Set keys of the second annotation."""
+    """Return a function that sets keys of the second annotation."""
 
     def apply(data):
         data['annotations'][1].update(values)
@@ -246,7 +246,7 @@ def test_repair():
 
 
 def test_a_rare_slip_is_left_out():
-    """As in COCO itself: one flat box among thousands stops nothing."""
+    """As in COCO, a flat box among thousands is left out."""
     data = tiny_data()
     copies = [
         dict(data['annotations'][i % 4], id=1000 + i) for i in range(2000)
@@ -256,7 +256,7 @@ def test_a_rare_slip_is_left_out():
     data['annotations'] = copies
     _, lost = run_all(data)
     assert lost == {'box with w or h <= 0': [1003], 'no mask': [1008]}
-    # What is surely an error stays one.
+    # A negative side is always an error.
     copies[5]['bbox'] = [3, 4, 5, -1]
     with pytest.raises(ValueError, match=r'w or h <= 0.*1003, 1005'):
         run_all(data)
@@ -269,7 +269,7 @@ def test_boxes_a_little_beyond_the_image_are_not_xyxy():
 
 
 def test_large_boxes_at_the_top_left_are_not_xyxy():
-    """They can be read as corners, but none leaves its image."""
+    """Such boxes can be read as corners, but none leaves its image."""
     data = tiny_data()
     for ann in data['annotations']:
         ann['bbox'] = [2, 1, 36, 28]

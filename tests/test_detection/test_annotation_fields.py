@@ -12,7 +12,7 @@ PATH = 'some/train.json'
 
 
 def second(part, **values):
-    """The data with fields of the second entry of a list replaced."""
+    """Return the data with changed fields in the second entry of a list."""
     data = tiny_data()
     data[part][1].update(values)
     return data
@@ -124,7 +124,7 @@ def test_all_wrong_fields_are_named_at_once():
 
 
 def as_text(data):
-    """The data with every number written as text."""
+    """Return the data with all numbers as text."""
     if isinstance(data, dict):
         return {key: as_text(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -136,9 +136,11 @@ def test_numbers_as_text_are_read():
     data = as_text(tiny_data())
     done = check_fields(data, PATH)
     expected = as_text(tiny_data())['annotations'][0]['segmentation']
-    for found, whole in zip(data['annotations'], tiny_data()['annotations']):
-        del found['segmentation'], whole['segmentation']
-        assert found == whole
+    for actual, original in zip(
+        data['annotations'], tiny_data()['annotations']
+    ):
+        del actual['segmentation'], original['segmentation']
+        assert actual == original
     assert data['images'] == tiny_data()['images']
     assert data['categories'] == tiny_data()['categories']
     assert len(done) == 10

@@ -1,4 +1,4 @@
-"""JSON that is nested or sized to break what reads it."""
+"""JSON with deep nesting or claims of large sizes is refused."""
 
 import json
 
@@ -11,7 +11,7 @@ from swin_dense.detection.dataset import CheckedCocoDataset
 
 @pytest.mark.parametrize('depth', [10, 500, 900])
 def test_rings_nested_deeply(tmp_path, depth):
-    """Python's parser reads them; what works on them would not."""
+    """Python's parser reads such rings; recursive code would fail."""
     data = tiny_data()
     rings = [1, 2, 3, 4, 5, 6]
     for _ in range(depth):
@@ -36,7 +36,7 @@ def test_entries_that_are_no_objects(tmp_path, part):
 
 @pytest.mark.parametrize('size', [[10**6, 10**6], [10**12, 1], [30]])
 def test_masks_of_a_claimed_size(tmp_path, size):
-    """No array of that size is made."""
+    """The claimed size is not allocated."""
     data = tiny_data()
     data['annotations'][0]['segmentation'] = dict(counts='0', size=size)
     write_data(tmp_path, data)

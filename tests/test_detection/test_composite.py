@@ -1,4 +1,4 @@
-"""Training on both pyramids: losses as the plain detectors compute them."""
+"""Losses on both pyramids equal those of the plain detectors."""
 
 from copy import deepcopy
 
@@ -23,7 +23,7 @@ from swin_dense.detection.tta import DetTTAModel
 
 
 def composite(kind, **changes):
-    """A small detector on two backbones; nothing in it is random."""
+    """Build a small detector on two backbones without randomness."""
     config = settings(kind)
     config.update(type='swin_dense.CompositeRCNN', **changes)
     swin = dict(BACKBONE, drop_path_rate=0.0)
@@ -35,7 +35,7 @@ def composite(kind, **changes):
 
 
 def _take_all(node):
-    """Let samplers take all there is."""
+    """Make all samplers take all candidates."""
     for value in node.values() if isinstance(node, dict) else node:
         if isinstance(value, (dict, list)):
             _take_all(value)
@@ -73,9 +73,9 @@ def build(config):
 
 
 def losses_of(detector, pyramid, samples, proposals=None):
-    """Losses of a plain detector whose features are replaced.
+    """Return losses of a plain detector on other features.
 
-    With proposals, its RoI heads take these instead of those of its RPN.
+    With proposals, its RoI heads get these instead of those of its RPN.
     """
     detector.extract_feat = lambda inputs: detector.neck(pyramid)
     rpn = detector.rpn_head
@@ -110,20 +110,22 @@ def test_losses_by_plain_detectors(kind, samples):
     for proposal in proposals:
         assert len(proposal) > 2
 
-    given = []
+    lead_proposals = []
     predict = model.rpn_head.loss_and_predict
 
     def watched(*args, **kwargs):
-        losses, found = predict(*args, **kwargs)
-        given.extend(each.clone() for each in found)
-        return losses, found
+        losses, proposed = predict(*args, **kwargs)
+        lead_proposals.extend(each.clone() for each in proposed)
+        return losses, proposed
 
     model.rpn_head.loss_and_predict = watched
-    found = model.loss(x, deepcopy(samples))
+    losses = model.loss(x, deepcopy(samples))
     expected = losses_of(leading, pyramids[1], samples)
-    helping = losses_of(assisting, pyramids[0], samples, given)
-    assert len(given) == 1  # the assistant proposes nothing
-    for name, value in helping.items():
+    assistant_losses = losses_of(
+        assisting, pyramids[0], samples, lead_proposals
+    )
+    assert len(lead_proposals) == 1  # the assistant makes no proposals
+    for name, value in assistant_losses.items():
         if 'loss' in name:
             value = (
                 [0.5 * v for v in value]
@@ -131,11 +133,11 @@ def test_losses_by_plain_detectors(kind, samples):
                 else 0.5 * value
             )
         expected[f'aux.{name}'] = value
-    assert {*found} == {*expected}
+    assert {*losses} == {*expected}
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, msg=name)
-    assert any('loss_mask' in name for name in found)
-    assert ('loss_semantic_seg' in found) == (kind == 'htc')
+        torch.testing.assert_close(losses[name], value, msg=name)
+    assert any('loss_mask' in name for name in losses)
+    assert ('loss_semantic_seg' in losses) == (kind == 'htc')
 
 
 def test_weight(samples):
@@ -175,21 +177,23 @@ def test_prediction_uses_the_lead_alone(tmp_path):
     plain.backbone.forward = lambda x: model.backbone.forward_both(x)[1]
     data = load(write_image(tmp_path), PIPELINE)
     expected = plain.test_step(data)[0].pred_instances
-    found = model.test_step(data)[0].pred_instances
-    assert len(found) > 5
-    assert torch.equal(found.masks, expected.masks)
-    # And its views can be merged.
-    one = (
+    instances = model.test_step(data)[0].pred_instances
+    assert len(instances) > 5
+    assert torch.equal(instances.masks, expected.masks)
+    # Test-time augmentation supports the detector.
+    single_view = (
         DetTTAModel(model)
         .test_step({key: [values] for key, values in data.items()})[0]
         .pred_instances
     )
-    torch.testing.assert_close(one.bboxes, found.bboxes, rtol=0, atol=1e-4)
-    torch.testing.assert_close(one.scores, found.scores)
+    torch.testing.assert_close(
+        single_view.bboxes, instances.bboxes, rtol=0, atol=1e-4
+    )
+    torch.testing.assert_close(single_view.scores, instances.scores)
 
 
 def test_whole_detector_starts():
-    """mmengine follows every module from before to after the start."""
+    """mmengine's init hooks must find every module."""
     model = MODELS.build(composite('mask_rcnn'))
     model.init_weights()
     for linears in model.backbone.cb_linears:

@@ -235,7 +235,7 @@ def test_test_sets_name_their_file(tmp_path):
 
 
 def with_other_ids():
-    """The same data with other category ids in another order."""
+    """Return the data with other category ids in another order."""
     data = tiny_data()
     data['categories'] = [dict(id=1, name='dog'), dict(id=2, name='cat')]
     for ann in data['annotations']:

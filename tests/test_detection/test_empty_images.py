@@ -1,4 +1,4 @@
-"""Images without annotations train like any other."""
+"""Images without annotations can be used in training."""
 
 from pathlib import Path
 
@@ -39,6 +39,6 @@ def test_losses_and_gradients_are_finite(tmp_path, name):
         assert torch.isfinite(total) and total > 0
         assert torch.isfinite(torch.stack(list(parts.values()))).all()
         for key, parameter in model.named_parameters():
-            # A gradient for all: data-parallel training waits for each.
+            # All parameters get gradients, as data-parallel training needs.
             assert parameter.grad is not None, key
             assert torch.isfinite(parameter.grad).all(), key

@@ -1,4 +1,4 @@
-"""Global self-attention keeps the pyramid, and starts without effect."""
+"""Global self-attention equals a slow version and starts as identity."""
 
 import pytest
 import torch
@@ -28,12 +28,12 @@ def neck(**changes):
 
 
 def slow_block(block, x):
-    """The block of the docstring, one query at a time."""
+    """Compute the block for one query at a time."""
     batch, channels, height, width = x.shape
     out = torch.empty_like(x)
     size = channels // block.num_heads
     for b in range(batch):
-        tokens = x[b].flatten(1).T  # N, C
+        tokens = x[b].flatten(1).T  # (N, C)
         query, key, value = block.qkv(block.norm1(tokens)).chunk(3, dim=1)
         mixed = torch.empty_like(tokens)
         for head in range(block.num_heads):
@@ -106,14 +106,14 @@ def test_checkpointing_changes_nothing():
     plain = randomize(GlobalAttention(64))
     saving = GlobalAttention(64, with_cp=True)
     saving.load_state_dict(plain.state_dict())
-    found = []
+    results = []
     x = torch.randn(2, 64, 4, 6)
     for block in (plain, saving):
         image = x.clone().requires_grad_()
         out = block(image)
         out.square().sum().backward()
-        found.append((out, image.grad, block.qkv.weight.grad))
-    for actual, expected in zip(*found):
+        results.append((out, image.grad, block.qkv.weight.grad))
+    for actual, expected in zip(*results):
         torch.testing.assert_close(actual, expected)
 
 
@@ -126,11 +126,11 @@ def test_neck_without_it_is_the_fpn():
     torch.manual_seed(1)
     ours = neck()
     torch.manual_seed(1)
-    theirs = FPN(CHANNELS, 8, 4)
+    fpn = FPN(CHANNELS, 8, 4)
     ours.init_weights()
-    theirs.load_state_dict(ours.state_dict())  # the same names
+    fpn.load_state_dict(ours.state_dict())  # the parameter names are equal
     inputs = pyramid()
-    for actual, expected in zip(ours(inputs), theirs(inputs)):
+    for actual, expected in zip(ours(inputs), fpn(inputs)):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
@@ -173,6 +173,6 @@ def test_mixed_precision_stays_close():
     with torch.no_grad():
         expected = block(x)
         with torch.autocast('cpu', torch.bfloat16):
-            found = block(x)
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+            actual = block(x)
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() < 0.05 * expected.abs().max()

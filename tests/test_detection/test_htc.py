@@ -1,4 +1,4 @@
-"""With the extras off, HTC++ is mmdet's HTC with a Swin of these weights."""
+"""HTC++ without its extras equals mmdet's HTC with the same weights."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -27,7 +27,7 @@ STOCK = (
     / 'htc'
     / 'htc_r50_fpn_1x_coco.py'
 )
-TOLERANCE = 1e-8  # of float64
+TOLERANCE = 1e-8  # in float64
 SIZE = (96, 128)
 CHANNELS, CLASSES, STUFF = 16, 3, 7
 NARROW = dict(
@@ -45,13 +45,13 @@ def build(model):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     for weight in model.roi_head.parameters():
-        if weight.ndim > 1:  # or four convolutions leave no differences
+        if weight.ndim > 1:  # otherwise four convolutions leave no differences
             torch.nn.init.kaiming_normal_(weight)
     return model.double()
 
 
 def settings(name='htcpp_swin', **roi_head):
-    """Those of our base, with changes of its RoI head."""
+    """Return the model of our base config with a changed RoI head."""
     model = Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py').model
     model.roi_head.update(roi_head)
     model.backbone = dict(
@@ -61,7 +61,7 @@ def settings(name='htcpp_swin', **roi_head):
 
 
 def of_mmdet(model):
-    """The same detector of mmdet's own parts, without global attention."""
+    """Return the same detector from mmdet's classes, without attention."""
     model = deepcopy(model)
     model.backbone.type = 'mmdet.SwinTransformer'
     model.neck.type = 'mmdet.FPN'
@@ -71,19 +71,19 @@ def of_mmdet(model):
 
 
 def stock_pair():
-    """mmdet's HTC, and our base with all extras taken back."""
-    theirs = Config.fromfile(STOCK).model
-    ours = settings(bbox_head=theirs.roi_head.bbox_head)
+    """Return our base without its extras, and mmdet's HTC config."""
+    stock = Config.fromfile(STOCK).model
+    ours = settings(bbox_head=stock.roi_head.bbox_head)
     ours.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=0.5)
-    for ours_stage, stage in zip(ours.train_cfg.rcnn, theirs.train_cfg.rcnn):
+    for ours_stage, stage in zip(ours.train_cfg.rcnn, stock.train_cfg.rcnn):
         stage.assigner.match_low_quality = False
         assert ours_stage == stage
-    theirs.backbone = dict(ours.backbone, type='mmdet.SwinTransformer')
-    return ours, theirs
+    stock.backbone = dict(ours.backbone, type='mmdet.SwinTransformer')
+    return ours, stock
 
 
 def recipe_pair(**roi_head):
-    """Our base with and without this package's parts."""
+    """Return our base with this package's classes, and with mmdet's."""
     ours = settings(**roi_head)
     return ours, of_mmdet(ours)
 
@@ -100,19 +100,19 @@ PAIRS = {
 
 @pytest.fixture(scope='module', params=PAIRS)
 def pair(request):
-    """Our detector with the weights of mmdet's, and mmdet's."""
+    """Return our detector with mmdet's weights, and mmdet's detector."""
     torch.manual_seed(1)
-    ours, theirs = PAIRS[request.param]()
+    ours, stock = PAIRS[request.param]()
     ours.neck.global_attention = None
-    ours, theirs = build(ours), build(theirs)
-    report = load_model(ours, theirs.state_dict())
+    ours, stock = build(ours), build(stock)
+    report = load_model(ours, stock.state_dict())
     assert not report.missing and not report.unexpected
-    return ours, theirs
+    return ours, stock
 
 
 def samples(batch=2, stuff=True, empty=False):
     boxes = torch.tensor([[4.0, 6.0, 50.0, 60.0], [40.0, 10.0, 100.0, 90.0]])
-    # Discs: in rectangles as large as the boxes, ties would decide.
+    # Discs, because rectangles as large as the boxes would give ties.
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     masks = np.stack(
         [
@@ -166,22 +166,22 @@ def test_losses_and_gradients(pair):
         total.backward()
         model.load_state_dict(before)  # running statistics of BN
         states.append((values, model))
-    (ours, our_model), (theirs, their_model) = states
-    assert list(ours) == list(theirs) and len(ours) > 10
-    for name in theirs:
+    (ours, our_model), (stock, stock_model) = states
+    assert list(ours) == list(stock) and len(ours) > 10
+    for name in stock:
         torch.testing.assert_close(
-            ours[name], theirs[name], rtol=0, atol=TOLERANCE
+            ours[name], stock[name], rtol=0, atol=TOLERANCE
         )
     assert ('loss_semantic_seg' in ours) == our_model.with_semantic
     actual = our_model.backbone.patch_embed.proj.weight.grad
-    expected = their_model.backbone.patch_embed.projection.weight.grad
+    expected = stock_model.backbone.patch_embed.projection.weight.grad
     assert_close(
         actual / expected.abs().max(),
         expected / expected.abs().max(),
         TOLERANCE,
     )
     for name, parameter in our_model.roi_head.named_parameters():
-        expected = their_model.roi_head.get_parameter(name).grad
+        expected = stock_model.roi_head.get_parameter(name).grad
         if expected is None:
             assert parameter.grad is None, name
         else:
@@ -199,13 +199,13 @@ def predict(model, image):
 
 
 def test_predictions(pair):
-    ours, theirs = pair
+    ours, stock = pair
     image = torch.randn(2, 3, *SIZE)
-    if not theirs.roi_head.mask_info_flow:
-        with pytest.raises(AttributeError, match='split'):  # a defect of it
-            predict(theirs, image)
+    if not stock.roi_head.mask_info_flow:
+        with pytest.raises(AttributeError, match='split'):  # a bug in mmdet
+            predict(stock, image)
         return
-    for actual, expected in zip(predict(ours, image), predict(theirs, image)):
+    for actual, expected in zip(predict(ours, image), predict(stock, image)):
         assert len(expected) > 5 and expected.scores.std() > 1e-4
         assert_close(actual.bboxes, expected.bboxes, 1e-2)
         # Rounding adds up over the three stages.
@@ -222,9 +222,9 @@ def test_without_the_flow_the_last_mask_head_stands_alone():
     head = model.roi_head
     with torch.no_grad():
         semantic = head.semantic_head(x)[1]
-        found = head._mask_forward(-1, x, rois, semantic, training=False)
+        actual = head._mask_forward(-1, x, rois, semantic, training=False)
         expected = head._mask_forward(2, x, rois, semantic)
-    assert torch.equal(found['mask_preds'][0], expected['mask_preds'])
+    assert torch.equal(actual['mask_preds'][0], expected['mask_preds'])
     assert len(predict(model, torch.randn(1, 3, *SIZE))[0]) > 5
 
 

@@ -1,4 +1,4 @@
-"""Moved objects: picture, boxes, masks, labels and label map agree."""
+"""Image, boxes, masks, labels and label map of moved objects agree."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ STAY = dict(shift=0, scale=(1, 1), angle=0)
 
 
 def ring(row, column, size):
-    """Rows and columns of a square."""
+    """Return the rows and columns of a square."""
     return np.s_[row : row + size, column : column + size]
 
 
 def scene(*places, ignored=()):
-    """Squares of plain colours on grey, as LoadAnnotations leaves them."""
+    """Return results of LoadAnnotations: plain squares on grey."""
     places = places or (ring(5, 6, 20), ring(30, 10, 24), ring(8, 50, 16))
     image = np.full((*SIZE, 3), 128, np.uint8)
     labels = np.full(SIZE, STUFF, np.uint8)
@@ -51,14 +51,14 @@ def jittered(results, seed=0, **settings):
 
 
 def check(results, names=(0, 1, 2), alone=True):
-    """Everything tells of the same objects at the same places.
+    """Check that all results show the same objects at the same places.
 
-    Beside others that stay, an uncovered place is filled with their colours.
+    Uncovered pixels beside objects that stay may have their colours.
     """
     masks = results['gt_masks'].masks.astype(bool)
     image, labels = results['img'].astype(int), results['gt_seg_map']
     assert image.dtype == int and results['img'].dtype == np.uint8
-    assert masks.sum(0).max() <= 1  # nothing is in two places
+    assert masks.sum(0).max() <= 1  # masks are disjoint
     for index in names:
         mask, box = masks[index], results['gt_bboxes'].tensor[index].numpy()
         rows, columns = np.nonzero(mask)
@@ -69,11 +69,11 @@ def check(results, names=(0, 1, 2), alone=True):
             rows.max() + 1,
         ]
         inside = np.abs(image[mask] - COLOURS[index]).max(1)
-        assert (inside < 60).mean() > 0.6  # outlines are soft
+        assert (inside < 60).mean() > 0.6  # without soft outlines
         assert (labels[mask] == index).all()
         coloured = np.abs(image - COLOURS[index]).max(2) < 10
         if alone:
-            assert not (coloured & ~mask).any()  # no remains
+            assert not (coloured & ~mask).any()  # no remains of the objects
     assert set(labels[~masks.any(0)]) <= {STUFF, 255}
 
 
@@ -84,7 +84,7 @@ def test_all_agree(seed):
     check(results)
     old, new = before['gt_masks'].masks, results['gt_masks'].masks
     assert (old != new).any((1, 2)).all()
-    # What is uncovered is inpainted with the grey around it, and ignored.
+    # Uncovered pixels are inpainted with grey, and ignored.
     vacated = old.any(0) & ~new.any(0)
     assert vacated.any()
     assert np.abs(results['img'][vacated].astype(int) - 128).mean() < 25
@@ -139,7 +139,7 @@ def test_ignored_objects_stay():
 
 
 def test_smaller_objects_are_in_front_and_none_is_hidden():
-    # The small one lies on the large one, whose mask leaves it out.
+    # The small object lies on the large one, whose mask excludes it.
     places = ring(10, 20, 40), ring(25, 35, 10)
     for seed in range(8):
         results = jittered(scene(*places), seed, shift=0.5, max_hidden=0.3)
@@ -149,7 +149,7 @@ def test_smaller_objects_are_in_front_and_none_is_hidden():
 
 
 def test_objects_that_would_be_hidden_stop_others():
-    # Side by side: any move of one would hide some of another.
+    # Side by side: any move would hide part of another object.
     places = ring(10, 10, 20), ring(10, 30, 20), ring(30, 10, 20)
     for seed in range(1, 6):
         strict = jittered(
@@ -165,15 +165,15 @@ def test_objects_that_would_be_hidden_stop_others():
 
 
 def test_the_input_is_left_alone():
-    given = scene()
+    results = scene()
     arrays = {
-        'img': given['img'],
-        'gt_seg_map': given['gt_seg_map'],
-        'masks': given['gt_masks'].masks,
-        'boxes': given['gt_bboxes'].tensor,
+        'img': results['img'],
+        'gt_seg_map': results['gt_seg_map'],
+        'masks': results['gt_masks'].masks,
+        'boxes': results['gt_bboxes'].tensor,
     }
     copies = {key: np.array(value) for key, value in arrays.items()}
-    jittered(given, shift=0.3)
+    jittered(results, shift=0.3)
     for key, value in arrays.items():
         np.testing.assert_array_equal(np.array(value), copies[key])
 

@@ -23,7 +23,7 @@ def box_mask(ann, height=HEIGHT, width=WIDTH):
 
 
 def run_lengths(flat):
-    """Uncompressed run lengths of a flat mask, which start with zeros."""
+    """Return the run lengths of a flat mask, which start with zeros."""
     change = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate(([0], change, [flat.size]))).tolist()
     return [0] * int(flat[0]) + runs
@@ -97,7 +97,7 @@ def test_masks_smaller_than_their_boxes_pass():
 
 
 def test_corners_as_boxes_are_seen_by_the_masks():
-    """No box leaves its image, so the boxes alone do not tell."""
+    """No box leaves its image, so only the masks show the mistake."""
     data = tiny_data()
     for ann in data['annotations']:
         ann['bbox'] = [4, 3, 6, 8]
@@ -186,7 +186,7 @@ def test_numbers_as_text_in_polygons_are_read():
 
 
 def test_a_crossing_polygon_covers_an_area():
-    """Its signed areas cancel out, its pixels do not."""
+    """Its signed areas cancel out, but it covers pixels."""
     data = tiny_data()
     data['annotations'][1]['segmentation'] = [[20, 10, 35, 28, 35, 10, 20, 28]]
     assert check(data) == {}

@@ -1,4 +1,4 @@
-"""Masks in their boxes: the same pixels as mmdet's, in less memory."""
+"""Masks in boxes have mmdet's pixels and need less memory."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from swin_dense.detection.write_predictions import coco_results
 from swin_dense.visualization import draw_instances
 
 SIZE = 37, 53
-# Some reach beyond the image or have no extent; mmdet fails on boxes that
-# lie outside.
+# Some boxes reach beyond the image or have no extent. mmdet fails on boxes
+# outside the image.
 BOXES = torch.tensor(
     [
         [3.2, 4.7, 20.1, 30.3],
@@ -29,7 +29,7 @@ BOXES = torch.tensor(
 
 
 def predict(boxes, head=None, class_agnostic=False, seed=0, **changes):
-    """What mmdet's head makes of random maps, at twice the size."""
+    """Return the masks of mmdet's head for random maps, at twice the size."""
     head = head or FCNMaskHead(num_classes=3, class_agnostic=class_agnostic)
     torch.manual_seed(seed)
     maps = torch.randn(len(boxes), 1 if class_agnostic else 3, 14, 14) * 3
@@ -58,44 +58,44 @@ def kept(boxes=BOXES, class_agnostic=False, **changes):
 def test_the_pixels_of_mmdet(monkeypatch, part, options):
     monkeypatch.setattr(module, 'PART', part)
     expected = predict(BOXES, **options)
-    found = kept(**options)
-    assert isinstance(found.masks, BoxMasks)
-    assert found.masks.shape == (len(BOXES), *SIZE)
-    torch.testing.assert_close(found.bboxes, expected.bboxes)
-    written = found.masks.to_ndarray()
+    actual = kept(**options)
+    assert isinstance(actual.masks, BoxMasks)
+    assert actual.masks.shape == (len(BOXES), *SIZE)
+    torch.testing.assert_close(actual.bboxes, expected.bboxes)
+    written = actual.masks.to_ndarray()
     np.testing.assert_array_equal(written, expected.masks.numpy())
     assert written.any((1, 2)).sum() >= 4
     for index, mask in enumerate(written):
         rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-        assert found.masks.rle(index) == rle
+        assert actual.masks.rle(index) == rle
 
 
 def test_results_and_pictures_are_the_same():
-    expected, found = predict(BOXES), kept()
-    for instances in (expected, found):
+    expected, actual = predict(BOXES), kept()
+    for instances in (expected, actual):
         instances.scores = torch.linspace(0.9, 0.2, len(BOXES))
     classes = ['a', 'b', 'c']
     image = dict(id=1, file_name='x')
-    assert coco_results(found, image, classes) == coco_results(
+    assert coco_results(actual, image, classes) == coco_results(
         expected, image, classes
     )
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
     np.testing.assert_array_equal(
-        draw_instances(pixels, found, classes),
+        draw_instances(pixels, actual, classes),
         draw_instances(pixels, expected, classes),
     )
 
 
 def test_an_image_without_instances():
-    found = kept(BOXES[:0])
-    assert len(found.masks) == 0
+    actual = kept(BOXES[:0])
+    assert len(actual.masks) == 0
     assert (
         coco_results(
             InstanceData(
-                bboxes=found.bboxes,
-                labels=found.labels,
+                bboxes=actual.bboxes,
+                labels=actual.labels,
                 scores=torch.zeros(0),
-                masks=found.masks,
+                masks=actual.masks,
             ),
             dict(id=1, file_name='x'),
             [],
@@ -122,7 +122,7 @@ def test_boxes_outside_the_image():
 
 
 def test_a_mask_of_a_very_large_image():
-    """Written out, it would take 1 GB."""
+    """As an array it would take 1 GB."""
     masks = BoxMasks(
         torch.ones(1, 2, 2),
         torch.tensor([[7.0, 5.0, 1007.0, 9.0]]),
@@ -131,7 +131,7 @@ def test_a_mask_of_a_very_large_image():
     )
     rle = masks.rle(0)
     assert rle['size'] == [2**15, 2**15]
-    # Corners are rounded.
+    # Interpolation rounds the corners.
     assert 3600 < int(coco_mask.area(rle)) < 1000 * 4
     left, top, width, height = coco_mask.toBbox(rle).tolist()
     assert 7 <= left <= left + width <= 1007 and (top, height) == (5, 4)

@@ -18,7 +18,7 @@ BOTH = ['bbox', 'segm']
 
 
 def truth_as_predictions(path, classes):
-    """What a perfect model would return for the annotations in a file."""
+    """Return the predictions of a perfect model for an annotation file."""
     coco = COCO(path)
     names = {c['id']: c['name'] for c in coco.dataset['categories']}
     samples = []
@@ -53,7 +53,7 @@ def evaluate(metric, dataset_meta, samples, size=None):
 
 
 def tiny(root, classes=('cat', 'dog'), data=None):
-    """Meta of a data set and perfect predictions of it."""
+    """Return the meta data of a data set and perfect predictions."""
     path, _ = write_data(root, data or tiny_data())
     meta = dict(classes=tuple(classes), ann_file=str(path))
     return meta, truth_as_predictions(path, classes)
@@ -61,7 +61,7 @@ def tiny(root, classes=('cat', 'dog'), data=None):
 
 @pytest.mark.parametrize('classes', [('cat', 'dog'), ('dog', 'cat')])
 def test_truth_scores_one_in_any_order(tmp_path, classes):
-    """The file lists cat (20) before dog (10); neither order matters."""
+    """The file has cat (id 20) before dog (id 10); no order matters."""
     meta, samples = tiny(tmp_path, classes)
     scores = evaluate(
         CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples
@@ -72,7 +72,7 @@ def test_truth_scores_one_in_any_order(tmp_path, classes):
 
 
 def test_truth_of_shapes_scores_one(tmp_path):
-    """Through the data set, with polygons, RLE and empty images."""
+    """Read through the data set: polygons, RLE and empty images."""
     files = generate_coco(
         tmp_path, {'val': 25}, image_size=96, radius=(8, 30), empty=0.2
     )
@@ -97,13 +97,13 @@ def test_truth_of_shapes_scores_one(tmp_path):
 
 
 def test_classwise_names_the_right_class(tmp_path):
-    """COCOeval sorts category ids; the names must follow."""
+    """COCOeval sorts category ids; class names must be sorted with them."""
     meta, samples = tiny(tmp_path, ('cat', 'dog'))
     for sample in samples:
-        found = sample['pred_instances']
-        keep = found['labels'] == 0
-        for key in found:
-            found[key] = found[key][keep]
+        instances = sample['pred_instances']
+        keep = instances['labels'] == 0
+        for key in instances:
+            instances[key] = instances[key][keep]
     scores = evaluate(
         CheckedCocoMetric(metric=BOTH, classwise=True), meta, samples
     )
@@ -114,7 +114,7 @@ def test_classwise_names_the_right_class(tmp_path):
 
 
 def test_equals_mmdet_where_it_is_right(tmp_path):
-    """With the file's order sorted by id both metrics must agree."""
+    """If the file is sorted by id, both metrics must agree."""
     from mmdet.evaluation import CocoMetric
 
     data = tiny_data()
@@ -122,20 +122,22 @@ def test_equals_mmdet_where_it_is_right(tmp_path):
     meta, samples = tiny(tmp_path, ('dog', 'cat'), data)
     rng = torch.Generator().manual_seed(0)
     for sample in samples:
-        found = sample['pred_instances']
-        found['bboxes'] += torch.randn(
-            found['bboxes'].shape, generator=rng, dtype=torch.float64
+        instances = sample['pred_instances']
+        instances['bboxes'] += torch.randn(
+            instances['bboxes'].shape, generator=rng, dtype=torch.float64
         )
         sample['ori_shape'] = (HEIGHT, WIDTH)
-    ours = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples)
-    theirs = evaluate(
+    values = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples)
+    host_values = evaluate(
         CocoMetric(ann_file=meta['ann_file'], metric=BOTH), meta, samples
     )
-    theirs = {name: value for name, value in theirs.items() if value >= 0}
-    assert ours.keys() == theirs.keys()
-    assert 0 < ours['coco/bbox_mAP'] < 1
-    for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=6e-4)
+    host_values = {
+        name: value for name, value in host_values.items() if value >= 0
+    }
+    assert values.keys() == host_values.keys()
+    assert 0 < values['coco/bbox_mAP'] < 1
+    for name, value in host_values.items():
+        assert values[name] == pytest.approx(value, abs=6e-4)
 
 
 @pytest.mark.parametrize('numbers', [(100, 300, 1000), (1, 10, 1000), [400]])
@@ -181,7 +183,7 @@ def test_detections_above_the_limit_are_named(tmp_path, logged):
 
 
 def test_an_object_of_id_0_is_found(tmp_path):
-    """pycocotools takes the id of what was found for a truth value."""
+    """pycocotools takes id 0 of a matched object for false."""
     data = tiny_data()
     for number, ann in enumerate(data['annotations']):
         ann['id'] = number
@@ -289,8 +291,10 @@ def test_masks_are_kept_as_rle(tmp_path):
 def nothing(samples):
     samples = copy.deepcopy(samples)
     for sample in samples:
-        found = sample['pred_instances']
-        sample['pred_instances'] = {key: found[key][:0] for key in found}
+        instances = sample['pred_instances']
+        sample['pred_instances'] = {
+            key: instances[key][:0] for key in instances
+        }
     return samples
 
 
@@ -310,7 +314,7 @@ def test_nothing_detected_early_in_training(tmp_path, logged):
     scores = evaluate(CheckedCocoMetric(metric=BOTH), meta, nothing(samples))
     assert scores['coco/bbox_mAP'] == scores['coco/segm_mAP_50'] == 0
     assert 'all values are reported as 0' in logged.text
-    # A test after the training, in the same process, is no validation.
+    # A test after training in the same process is not a validation.
     hub.update_info('loop_stage', 'test')
     with pytest.raises(ValueError, match='nothing was detected'):
         evaluate(CheckedCocoMetric(metric=BOTH), meta, nothing(samples))
@@ -346,7 +350,7 @@ def test_images_of_another_set(tmp_path):
 
 
 def test_a_part_of_the_images(tmp_path):
-    """A data set cut short by `indices` is scored on what it has."""
+    """A data set with `indices` is scored on its images only."""
     meta, samples = tiny(tmp_path)
     scores = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples[:1])
     assert scores['coco/bbox_mAP'] == 1

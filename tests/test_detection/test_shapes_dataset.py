@@ -37,7 +37,8 @@ def test_the_two_paths_must_name_one_split(tmp_path):
     )
     with pytest.raises(
         ValueError,
-        match="does not belong to the split 'val'.*annotations/instances_val.json",
+        match="does not belong to the split 'val'.*"
+        'annotations/instances_val.json',
     ):
         HOST_DATASETS.build(config)
 

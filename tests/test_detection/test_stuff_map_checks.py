@@ -1,4 +1,4 @@
-"""Label maps for the semantic branch: found, checked, loaded, or named."""
+"""Label maps of the semantic branch are checked and loaded."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ PIPELINE = [
 
 @pytest.fixture
 def make(tmp_path):
-    """A data set with label maps, after `change` has spoilt their folder."""
+    """Build a data set with label maps after `change` damaged them."""
 
     def build(change=None, **settings):
         data = tiny_data()
@@ -115,7 +115,7 @@ PROBLEMS = {
 @pytest.mark.parametrize('on_load', [False, True], ids=['start', 'loading'])
 @pytest.mark.parametrize('kind', PROBLEMS)
 def test_maps_that_cannot_be_used(make, monkeypatch, kind, on_load):
-    """Large sets are checked image by image, as they are loaded."""
+    """Large data sets are checked image by image during loading."""
     values, message = PROBLEMS[kind]
 
     def spoil(folder):

@@ -1,6 +1,6 @@
-"""Merging boxes and masks of several views, against plain tests and by hand.
+"""Merged boxes and masks equal plain tests and values by hand.
 
-`hosts.py` takes detectors apart; here they are asked for whole predictions.
+`detector_steps.py` runs detectors step by step; here they predict at once.
 """
 
 import weakref
@@ -24,13 +24,13 @@ from helpers.detectors import (
 from swin_dense.detection.tta import DetTTAModel
 from swin_dense.engine.tta_config import add_tta
 
-# Views are mapped back and forth in float32, at coordinates of up to 100.
+# Rounding in float32 of coordinates up to 100.
 TOLERANCE = dict(rtol=0, atol=1e-4)
 SOFT = dict(type='soft_nms', iou_threshold=0.5)
 
 
 def views(path, **options):
-    """A batch of all views of an image."""
+    """Load all views of an image as a batch."""
     cfg = Config(
         dict(
             model=dict(bbox_head=dict()),
@@ -42,8 +42,8 @@ def views(path, **options):
 
 
 def augmented(model, path, sizes=None, **options):
-    (found,) = DetTTAModel(model, sizes).test_step(views(path, **options))
-    return found.pred_instances
+    (merged,) = DetTTAModel(model, sizes).test_step(views(path, **options))
+    return merged.pred_instances
 
 
 @torch.no_grad()
@@ -73,11 +73,11 @@ def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
     model = build(config)
     path = write_image(tmp_path)
     plain = model.test_step(load(path, PIPELINE))[0].pred_instances
-    found = augmented(model, path, ratios=[1.0], flip=False)
+    merged = augmented(model, path, ratios=[1.0], flip=False)
     assert len(plain) > 5
-    assert {*found.keys()} == {*plain.keys()}
+    assert {*merged.keys()} == {*plain.keys()}
     for key in plain.keys():
-        torch.testing.assert_close(found[key], plain[key], rtol=0, atol=1e-5)
+        torch.testing.assert_close(merged[key], plain[key], rtol=0, atol=1e-5)
     if 'masks' in plain:
         assert 0 < plain.masks.float().mean() < 1
 
@@ -85,30 +85,30 @@ def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize('kind', ['mask_rcnn', 'cascade', 'htc', 'atss'])
 def test_flipped_view_is_the_mirrored_file(kind, tmp_path):
-    """A view mirrored back is the plain test of the mirrored file, mirrored.
+    """A flipped view equals the plain test of the flipped file, flipped.
 
-    Only the mirrored view counts: the other has no boxes of any size.
+    Only the flipped view counts: no box sizes count in the other.
     """
     model = build(settings(kind))
     model_of_boxes = DetTTAModel(model)
     batch = views(write_image(tmp_path), ratios=[1.0])
     only_flipped = {key: values[1:] for key, values in batch.items()}
-    found = model_of_boxes.test_step(only_flipped)[0].pred_instances
+    merged = model_of_boxes.test_step(only_flipped)[0].pred_instances
     mirrored = write_image(tmp_path, 'mirrored.png', mirrored=True)
     plain = model.test_step(load(mirrored, PIPELINE))[0].pred_instances
     boxes = plain.bboxes.clone()
     boxes[:, 0::2] = 100 - plain.bboxes[:, [2, 0]]
     assert len(boxes) > 5
-    torch.testing.assert_close(found.bboxes, boxes, **TOLERANCE)
-    torch.testing.assert_close(found.scores, plain.scores, **TOLERANCE)
-    assert torch.equal(found.labels, plain.labels)
+    torch.testing.assert_close(merged.bboxes, boxes, **TOLERANCE)
+    torch.testing.assert_close(merged.scores, plain.scores, **TOLERANCE)
+    assert torch.equal(merged.labels, plain.labels)
     if 'masks' in plain:
-        differs = (found.masks != plain.masks.flip(-1)).float().mean()
-        assert differs < 1e-3  # pixels in which a probability is 0.5
+        differs = (merged.masks != plain.masks.flip(-1)).float().mean()
+        assert differs < 1e-3  # pixels with a probability near 0.5
 
 
 def overlaps(box, boxes):
-    """Intersection over union of a box and others."""
+    """Return the IoU of a box and other boxes."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(
         box[:2], boxes[:, :2]
     )
@@ -118,7 +118,7 @@ def overlaps(box, boxes):
 
 
 def suppress(boxes, scores, labels, cfg):
-    """(Soft-)NMS within classes, box by box; indices and scores."""
+    """Return indices and scores of NMS or soft-NMS, box by box."""
     scores, left, kept = scores.copy(), np.arange(len(boxes)), []
     while len(left):
         best = left[scores[left].argmax()]
@@ -137,7 +137,7 @@ def suppress(boxes, scores, labels, cfg):
 
 
 def by_hand(model, path, scales, roi):
-    """All views one by one, as whole tests that suppress nothing."""
+    """Merge the results of a plain test without NMS for each view."""
     cfg = model.roi_head.test_cfg if roi else model.bbox_head.test_cfg
     nms, most = cfg.nms, cfg.max_per_img
     cfg.update(nms=Config(dict(type='nms', iou_threshold=2.0)), max_per_img=-1)
@@ -146,7 +146,7 @@ def by_hand(model, path, scales, roi):
     if roi:
         heads = model.roi_head.mask_head
         with_mask, model.roi_head.mask_head = heads, None
-    samples, found = [], []
+    samples, results = [], []
     for scale in scales:
         for mirrored in (False, True):
             steps = [PIPELINE[0], dict(RESIZE, scale=scale), PIPELINE[2]]
@@ -156,10 +156,10 @@ def by_hand(model, path, scales, roi):
             result = model.test_step(data)[0].pred_instances.numpy()
             if mirrored:
                 result.bboxes[:, 0::2] = 100 - result.bboxes[:, [2, 0]]
-            found.append(result)
+            results.append(result)
     cfg.update(nms=nms, max_per_img=most)
     boxes, scores, labels = (
-        np.concatenate([result[key] for result in found])
+        np.concatenate([result[key] for result in results])
         for key in ('bboxes', 'scores', 'labels')
     )
     kept, scores = suppress(boxes, scores, labels, nms)
@@ -173,11 +173,13 @@ def by_hand(model, path, scales, roi):
 
 
 def masks_by_hand(model, boxes, labels, samples):
-    """The mean of probabilities that are pasted already."""
+    """Return the mean of the pasted probabilities of all views."""
     from mmengine.structures import InstanceData
 
     cfg = model.roi_head.test_cfg
-    cfg.mask_thr_binary = -1  # asks mmdet for probabilities, in 1 / 255
+    cfg.mask_thr_binary = (
+        -1
+    )  # mmdet then returns probabilities in units of 1 / 255
     total = 0
     for data, mirrored in samples:
         data = model.data_preprocessor(data, False)
@@ -219,16 +221,16 @@ def test_merging_by_hand(kind, nms, tmp_path):
     boxes, scores, labels, masks = by_hand(
         model, tmp_path, scales, 'roi_head' in config
     )
-    found = augmented(model, write_image(tmp_path), scales=scales)
-    assert len(found) > 20 and len({*labels}) > 1
-    np.testing.assert_allclose(found.bboxes, boxes, atol=1e-4)
-    np.testing.assert_allclose(found.scores, scores, atol=1e-5)
-    np.testing.assert_array_equal(found.labels, labels)
+    merged = augmented(model, write_image(tmp_path), scales=scales)
+    assert len(merged) > 20 and len({*labels}) > 1
+    np.testing.assert_allclose(merged.bboxes, boxes, atol=1e-4)
+    np.testing.assert_allclose(merged.scores, scores, atol=1e-5)
+    np.testing.assert_array_equal(merged.labels, labels)
     if masks is not None:
         clear = (masks - 0.5).abs() > 2 / 255
         assert clear.float().mean() > 0.5
-        assert torch.equal(found.masks[clear], masks[clear] > 0.5)
-        assert found.masks.any() and found.masks.dtype == torch.bool
+        assert torch.equal(merged.masks[clear], masks[clear] > 0.5)
+        assert merged.masks.any() and merged.masks.dtype == torch.bool
 
 
 @torch.no_grad()
@@ -244,9 +246,9 @@ def test_only_boxes_of_some_sizes(tmp_path):
     everything = sides(ratios=[1.0])
     assert (everything < 32).any() and (everything > 32).any()
     for letters, low, high in (('s', 0, 32), ('m', 32, 96), ('sm', 0, 96)):
-        some = sides(ratios=[1.0], sizes=[letters])
-        assert len(some) and some.min() >= low and some.max() < high
-    # Small boxes of one view and others of the other.
+        chosen = sides(ratios=[1.0], sizes=[letters])
+        assert len(chosen) and chosen.min() >= low and chosen.max() < high
+    # Small boxes of the first view and other boxes of the second.
     mixed = sides(ratios=[1.0, 0.5], sizes=['s', 'ml'])
     assert (mixed < 32).any() and (mixed > 32).any()
 
@@ -262,18 +264,18 @@ def test_batches_do_not_mix(tmp_path):
         key: [a + b for a, b in zip(alone[0][key], alone[1][key])]
         for key in alone[0]
     }
-    for data, found in zip(alone, model.test_step(together)):
+    for data, merged in zip(alone, model.test_step(together)):
         (expected,) = model.test_step(data)
         for key in ('bboxes', 'scores', 'labels', 'masks'):
             assert torch.equal(
-                found.pred_instances[key], expected.pred_instances[key]
+                merged.pred_instances[key], expected.pred_instances[key]
             )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize('keep, most, runs', [(False, 1, 11), (True, 6, 6)])
 def test_memory(keep, most, runs, tmp_path):
-    """Features of one view are held at a time, or those of all."""
+    """Features of one view are kept at a time, or those of all views."""
     model = DetTTAModel(build(settings('mask_rcnn')), keep_features=keep)
     compute, alive, counts = model.host.features, [], []
 
@@ -285,11 +287,11 @@ def test_memory(keep, most, runs, tmp_path):
 
     model.host.features = watched
     data = views(write_image(tmp_path))
-    (found,) = model.test_step(data)
+    (merged,) = model.test_step(data)
     assert (max(counts), len(counts)) == (most, runs)
     model.host.features, model.keep_features = compute, not keep
     (other,) = model.test_step(data)
-    assert torch.equal(found.pred_instances.masks, other.pred_instances.masks)
+    assert torch.equal(merged.pred_instances.masks, other.pred_instances.masks)
 
 
 @torch.no_grad()
@@ -297,11 +299,11 @@ def test_memory(keep, most, runs, tmp_path):
 def test_nothing_found(kind, tmp_path):
     config = settings(kind)
     config.test_cfg.get('rcnn', config.test_cfg).score_thr = 1.0
-    found = augmented(build(config), write_image(tmp_path))
-    assert len(found) == 0 and found.bboxes.shape == (0, 4)
-    assert {*found.keys()} >= {'bboxes', 'scores', 'labels'}
+    merged = augmented(build(config), write_image(tmp_path))
+    assert len(merged) == 0 and merged.bboxes.shape == (0, 4)
+    assert {*merged.keys()} >= {'bboxes', 'scores', 'labels'}
     if kind != 'atss':
-        assert found.masks.shape == (0, 72, 100)
+        assert merged.masks.shape == (0, 72, 100)
 
 
 @torch.no_grad()

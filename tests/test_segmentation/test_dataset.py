@@ -163,7 +163,7 @@ def test_links_in_a_loop(root):
 
 @pytest.mark.parametrize('place', ['images', 'annotations'])
 def test_what_is_no_file_is_named(root, place):
-    """A named pipe would keep the start waiting for ever."""
+    """Opening a named pipe would block the start for ever."""
     folder = root / place / 'training'
     path, *_ = sorted(folder.iterdir())
     path.unlink()
@@ -211,7 +211,7 @@ def test_crops_beyond_every_image(root):
     make(root, pipeline=LOAD + [crop(16)])
     resize = dict(type='mmseg.Resize', scale=(96, 64))
     make(root, pipeline=LOAD + [resize, crop(32)])
-    # Beyond some images is fine: what is missing is padded and ignored.
+    # A crop may be larger than some images: they are padded.
     write_pair(root, 'd', np.zeros((40, 40), np.uint8), size=(40, 40))
     make(root, pipeline=LOAD + [crop(32)])
 

@@ -98,7 +98,8 @@ def test_reduced_zero_label_that_is_a_class(tmp_path):
         ).problems
     )
     assert 'the values are 0 to 2, as many as there are classes' in problem
-    # As in ADE20K: 0 is the rest, the last class occurs or others do not.
+    # As in ADE20K: 0 is no class; the last class occurs, or other classes
+    # do not.
     assert not check(
         path, classes=['road', 'car'], reduce_zero_label=True
     ).problems
@@ -144,7 +145,7 @@ def test_a_palette_is_told(tmp_path):
 
 
 def check_alone(*paths, **settings):
-    """Check label maps without their images."""
+    """Check label maps without images."""
     maps = scan_label_maps([(str(path), None) for path in paths])
     return check_label_maps(maps, CLASSES, **settings)
 
@@ -182,7 +183,7 @@ def test_palettes_that_differ(tmp_path, first, second, message):
 
 
 def test_a_colour_of_two_indices(tmp_path):
-    """No index occurs in both files, yet they contradict each other."""
+    """The palettes contradict each other without a common index."""
     for name, value in (('a', 1), ('b', 2)):
         image = Image.fromarray(np.full((4, 4), value, np.uint8), 'P')
         image.putpalette([0, 0, 0] * value + [200, 0, 0])
@@ -259,7 +260,7 @@ def test_another_value_is_ignored(tmp_path):
 
 
 def test_a_choice_of_classes(tmp_path):
-    """mmseg's map sends the classes left out to 255."""
+    """mmseg maps classes that are left out to 255."""
     path = write_pair(tmp_path, 'a', label_map(0, 1, 2, 3))
     report = check(
         path,
@@ -302,7 +303,7 @@ def test_large_sets_are_read_once(tmp_path, monkeypatch):
     assert changed[1].counts == {1: 256, 2: 128} and changed[0] == first[0]
     cache.write_text('{"half')
     assert scan_label_maps(pairs) == changed and len(read) == 4
-    # Where nothing can be kept, all still works.
+    # Scanning also works if the cache cannot be written.
     monkeypatch.setattr(label_map_scan, 'get_dir', lambda: str(cache))
     assert scan_label_maps(pairs) == changed
 

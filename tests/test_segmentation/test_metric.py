@@ -14,7 +14,7 @@ ALL = ['mIoU', 'mDice', 'mFscore']
 
 
 def sample(truth, found, name='a'):
-    """One image as the evaluator passes it on."""
+    """Return the data sample of an image as a dict."""
     truth, found = (
         dict(data=torch.as_tensor(labels)[None]) for labels in (truth, found)
     )
@@ -70,7 +70,7 @@ def test_by_hand():
 @pytest.mark.parametrize('classes', [4, 3])
 @pytest.mark.parametrize('options', [{}, dict(nan_to_num=0), dict(beta=2)])
 def test_equals_mmseg(classes, options):
-    """Class 3 may be absent; the values are those of the host."""
+    """Values are those of mmseg, also if class 3 is absent."""
     options = dict(iou_metrics=ALL, **options)
     samples = random_samples(7, classes)
     with warnings.catch_warnings():
@@ -85,7 +85,7 @@ def test_equals_mmseg(classes, options):
 
 
 def test_exact_where_float32_is_not():
-    """Above 2^24 pixels, mmseg's sums leave single pixels out."""
+    """Above 2^24 pixels, mmseg's float32 sums lose single pixels."""
     metric = CheckedIoUMetric()
     metric.dataset_meta = dict(classes=CLASSES)
     metric._counts = np.zeros((4, 4), np.int64)
@@ -206,7 +206,7 @@ def test_arguments_that_cannot_be(wrong, message):
 
 @pytest.mark.parametrize('processes', [1, 2, 3, 5, 7])
 def test_images_dealt_twice_count_once(processes):
-    """The sampler starts again where images do not divide evenly."""
+    """The sampler repeats images if they do not divide evenly."""
     samples = random_samples(5)
     dealt = -(-len(samples) // processes) * processes
     order = [i % len(samples) for i in range(dealt)]

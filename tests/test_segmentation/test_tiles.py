@@ -1,4 +1,4 @@
-"""Tiles: weights, blending and the memory it takes."""
+"""Blending of tiles: weights, results and memory."""
 
 import pytest
 import torch
@@ -7,12 +7,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_dense.segmentation.tiles import blend, count_tiles, resize_in_strips
 
-# Sums of a few products in float32.
+# Rounding of sums of a few products in float32.
 ROUNDING = 1e-5
 
 
 def whole(predict, shape, tile, overlap):
-    """All parts in one tensor; each pixel must come once."""
+    """Put all parts into a tensor; check that each pixel comes once."""
     result, seen = None, torch.zeros(shape)
     for rows, columns, logits in blend(predict, shape, tile, overlap):
         if result is None:
@@ -27,21 +27,21 @@ def whole(predict, shape, tile, overlap):
 @pytest.mark.parametrize('tile', [(16, 12), (9, 20), (64, 64)])
 @pytest.mark.parametrize('overlap', [0.0, 0.25, 0.5, 0.8, 0.99])
 def test_no_seams_where_the_place_does_not_matter(shape, tile, overlap):
-    """Blended logits of a model that sees one pixel are those untiled."""
+    """A model that sees one pixel gives the same logits with tiles."""
     logits = torch.randn(3, *shape)
     found = whole(lambda r, c: logits[:, r, c], shape, tile, overlap)
     torch.testing.assert_close(found, logits, atol=ROUNDING, rtol=0)
 
 
 def test_one_tile_is_the_image():
-    """Exactly: its weight is 1."""
+    """The result is exact, since the weight of the tile is 1."""
     logits = torch.randn(3, 20, 30)
     found = whole(lambda r, c: logits[:, r, c], (20, 30), (32, 32), 0.25)
     assert torch.equal(found, logits)
 
 
 def test_weighted_mean_by_hand():
-    """Two tiles of 8 share 4 pixels, over which one fades into the other."""
+    """Two tiles of 8 share 4 pixels, with linearly changing weights."""
     values = {0: 0.0, 4: 10.0}
     found = whole(
         lambda r, c: torch.full((1, 8, 3), values[r.start]),
@@ -56,7 +56,7 @@ def test_weighted_mean_by_hand():
 
 
 def test_plane_against_the_plain_sum():
-    """As if all tiles were kept, summed and divided by the weights' sum."""
+    """Compare with the sum of all weighted tiles over the sum of weights."""
     shape, tile, overlap = (40, 33), (16, 12), 0.4
     logits, sums, weights = {}, torch.zeros(2, *shape), torch.zeros(shape)
 
@@ -82,7 +82,7 @@ def test_plane_against_the_plain_sum():
 
 
 class Largest(TorchDispatchMode):
-    """Records the numbers of the largest tensor that is made."""
+    """Records the number of elements of the largest tensor."""
 
     def __init__(self):
         super().__init__()

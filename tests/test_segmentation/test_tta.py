@@ -1,4 +1,4 @@
-"""Averaging over scales and flips, against plain testing and by hand."""
+"""Means over scales and flips equal plain tests and means by hand."""
 
 import weakref
 
@@ -28,7 +28,7 @@ PIPELINE = [
 
 
 def config(*steps):
-    """A config with nothing but what is augmented."""
+    """Return a config with a test pipeline and augmentations only."""
     return Config(
         dict(
             model=dict(decode_head=dict()),
@@ -48,7 +48,7 @@ def pipeline(*steps, **options):
 
 @pytest.fixture
 def batch(tmp_path):
-    """Loads the two validation images through a pipeline, as a batch each."""
+    """Load the two validation images with a pipeline, as a batch each."""
     root = write_ade(tmp_path)
 
     def load(steps):
@@ -71,7 +71,7 @@ def batch(tmp_path):
 
 @pytest.fixture
 def segmentor():
-    """A convolution that sees left from right, as an mmseg segmentor."""
+    """Build an mmseg segmentor of a convolution without symmetry."""
     from mmseg.models import EncoderDecoder
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
@@ -110,7 +110,7 @@ def segmentor():
             model.backbone.norm0.bias,
             model.decode_head.conv_seg.bias,
         ):
-            torch.nn.init.zeros_(bias)  # or one class wins everywhere
+            torch.nn.init.zeros_(bias)  # otherwise one class wins everywhere
         return model.eval()
 
     return build
@@ -135,7 +135,7 @@ def test_one_scale_unflipped_is_plain_testing(batch, segmentor):
 
 @torch.no_grad()
 def test_mean_by_hand(batch, segmentor):
-    """Each scale as its own test; mirroring the image by OpenCV."""
+    """Compare with a test per scale of the image, flipped by OpenCV."""
     model = segmentor()
     (found,) = SegTTAModel(module=model).test_step(
         batch(pipeline(ratios=[0.5, 1.5]))[0]
@@ -158,7 +158,7 @@ def test_mean_by_hand(batch, segmentor):
 
 @torch.no_grad()
 def test_batches(batch, segmentor):
-    """Images of a batch, each of its own size, do not mix."""
+    """Images of different sizes in a batch do not affect each other."""
     model = SegTTAModel(module=segmentor())
     alone = batch(pipeline())
     together = {
@@ -172,7 +172,7 @@ def test_batches(batch, segmentor):
 
 @torch.no_grad()
 def test_single_channel(batch, segmentor):
-    """mmseg applies the sigmoid to binary logits and thresholds them."""
+    """mmseg applies a sigmoid and a threshold to a single channel."""
     model = segmentor(2, out_channels=1, threshold=0.4)
     steps = pipeline(ratios=[1.0], flip=False)
     (expected,) = model.test_step(batch(PIPELINE)[0])
@@ -182,7 +182,7 @@ def test_single_channel(batch, segmentor):
 
 
 def test_memory_does_not_grow_with_augmentations():
-    """When an augmentation is predicted, logits of others are gone."""
+    """Logits of an augmentation are freed before the next is predicted."""
     alive = []
 
     class Model(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""A whole UPerNet gives mmseg's logits with our backbone in its place."""
+"""UPerNet with our backbone gives the logits of mmseg's UPerNet."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -31,7 +31,7 @@ SLIDE = dict(mode='slide', crop_size=(64, 80), stride=(40, 56))
 
 
 def segmentor(backbone_type, **backbone):
-    """A UPerNet of few channels, its weights random and of full rank."""
+    """Build a UPerNet of few channels with random weights of full rank."""
     init_default_scope('mmseg')
     model = deepcopy(Config.fromfile(BASE).model)
     model.backbone = dict(
@@ -64,7 +64,7 @@ def segmentor(backbone_type, **backbone):
     ids=['narrow', 'window 12', 'Swin-T'],
 )
 def pair(request):
-    """Ours with the weights of mmseg's, and mmseg's."""
+    """Return our model with mmseg's weights, and mmseg's model."""
     torch.manual_seed(1)
     theirs = segmentor('mmseg.SwinTransformer', **request.param)
     ours = segmentor('swin_dense.SwinTransformer', **request.param)
@@ -74,7 +74,7 @@ def pair(request):
 
 
 def logits(model, image, test_cfg):
-    """Of a batch, at the size of the image."""
+    """Return the logits of a batch at the size of the image."""
     model.test_cfg = Config(test_cfg)
     with torch.no_grad():
         samples = model.predict(image)
@@ -89,12 +89,12 @@ def test_logits(pair, size, test_cfg):
     image = torch.randn(2, 3, *size)
     expected = logits(pair[1], image, test_cfg)
     assert expected.shape == (2, CLASSES, *size)
-    assert expected.std() > 0.1  # a tolerance of 1e-4 says something
+    assert expected.std() > 0.1  # so that a tolerance of 1e-4 is strict
     assert_close(logits(pair[0], image, test_cfg), expected, TOLERANCE)
 
 
 def test_whole_and_slide_differ(pair):
-    """Or else the two modes would test the same."""
+    """If both modes gave the same, they would test the same."""
     image = torch.randn(1, 3, 113, 159)
     whole, slide = (
         logits(pair[0], image, test_cfg)
@@ -104,7 +104,7 @@ def test_whole_and_slide_differ(pair):
 
 
 def test_losses_and_gradients(pair):
-    """Training sees the same, the auxiliary head included."""
+    """Losses and gradients are equal, including the auxiliary head's."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 

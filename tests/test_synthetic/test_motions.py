@@ -1,4 +1,4 @@
-"""Generated motions: the class is the motion, the same each time."""
+"""Generated clips show the motion of their class, and are reproducible."""
 
 import json
 
@@ -19,7 +19,7 @@ from swin_dense.synthetic.scenes import item_rng
 
 pytest.importorskip('av', reason='clips are written by PyAV')
 
-# Of 255, on average over a frame: H.264 leaves most of the noise out.
+# Mean difference of a frame, of 255: H.264 removes most of the noise.
 CODEC_ERROR = 8.0
 
 
@@ -28,7 +28,7 @@ def draw(motion, index=0, **kwargs):
 
 
 def shape_of(frames, index):
-    """Mask of what moves: where a clip differs from its background."""
+    """Return the mask of the shape: pixels that differ from the background."""
     ground = np.median(frames, axis=0)
     apart = np.abs(frames[index].astype(float) - ground).sum(-1)
     return cv2.GaussianBlur(apart, (5, 5), 0) > 60
@@ -38,12 +38,12 @@ def shape_of(frames, index):
 def test_opposite_motions_are_the_same_clip_backwards(motion):
     names = list(MOTIONS)
     opposite = names[names.index(motion) ^ 1]
-    one, two = draw(motion), draw(opposite)[::-1]
-    assert one.shape == (32, 96, 96, 3) and one.dtype == np.uint8
-    assert np.abs(one.astype(int) - two).mean() < 10  # noise alone
+    clip, reversed_clip = draw(motion), draw(opposite)[::-1]
+    assert clip.shape == (32, 96, 96, 3) and clip.dtype == np.uint8
+    assert np.abs(clip.astype(int) - reversed_clip).mean() < 10  # noise alone
     assert (
-        np.abs(one[0].astype(int) - one[-1]).mean()
-        > np.abs(one[0].astype(int) - two[0]).mean()
+        np.abs(clip[0].astype(int) - clip[-1]).mean()
+        > np.abs(clip[0].astype(int) - reversed_clip[0]).mean()
     )
 
 
@@ -62,7 +62,7 @@ def test_the_shape_moves_as_named(motion, axis, sign):
 
 
 def test_the_shape_grows_as_named():
-    # Without a background that is ever free, sizes are compared by edges.
+    # The shape always covers the middle, so its size is compared by edges.
     frames = draw('grow')
     sizes = []
     for frame in (frames[0], frames[-1]):
@@ -81,7 +81,7 @@ def test_clockwise_turns_the_top_to_the_right():
     flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 2, 11, 5, 5, 1.1, 0)
     y, x = np.mgrid[:96, :96] - 47.5
     moving = np.linalg.norm(flow, axis=-1) > 0.5
-    # The rotational part about the middle of what moves.
+    # The rotational part of the motion about the middle of the shape.
     y, x = y - y[moving].mean(), x - x[moving].mean()
     turn = (x * flow[..., 1] - y * flow[..., 0])[moving].mean()
     assert turn > 0
@@ -99,7 +99,7 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
         assert video.num_frames == 8 and video.fps == 16
         read = np.stack(video.frames(range(8)))
     assert np.abs(read.astype(int) - drawn).mean() < CODEC_ERROR
-    # Each frame is nearest to itself.
+    # Each decoded frame is nearest to the frame that was written.
     apart = np.abs(read[:, None].astype(int) - drawn).mean((2, 3, 4))
     np.testing.assert_array_equal(apart.argmin(1), range(8))
 
@@ -178,9 +178,9 @@ def test_the_data_set_draws_itself(tmp_path):
                     'data_prefix': dict(video='train'),
                 }
             )
-    for one in (dataset, again):
-        assert one.metainfo['classes'] == ('up', 'grow', 'left')
-        labels = [one.get_data_info(i)['label'] for i in range(5)]
+    for version in (dataset, again):
+        assert version.metainfo['classes'] == ('up', 'grow', 'left')
+        labels = [version.get_data_info(i)['label'] for i in range(5)]
         assert labels == [0, 1, 2, 0, 1]
     manifest = json.loads((tmp_path / 'motions/val' / MANIFEST).read_text())
     assert manifest['info']['parameters']['num_clips'] == 5

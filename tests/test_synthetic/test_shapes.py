@@ -61,15 +61,15 @@ def test_hues_tell_the_classes_of_shapes():
         for mask, label in zip(masks, labels):
             angle = np.exp(2j * np.pi * hsv[mask][:, 0] / 256).mean()
             hues[label].append(np.angle(angle) / 2 / np.pi % 1)
-    for label, found in hues.items():
+    for label, values in hues.items():
         # A pattern may shift the hue.
-        inside = np.floor(3 * np.array(found)) == label
-        assert len(found) > 20 and inside.mean() > 0.8
-        assert np.ptp(np.array(found)[inside]) > 0.2
+        inside = np.floor(3 * np.array(values)) == label
+        assert len(values) > 20 and inside.mean() > 0.8
+        assert np.ptp(np.array(values)[inside]) > 0.2
 
 
 def test_later_shapes_hide_earlier_ones():
-    """With room for one shape only, the first one must be cut."""
+    """With little room the later shape must cover part of the first."""
     hidden = 0
     for seed in range(20):
         _, masks, _ = draw_image(
@@ -104,7 +104,7 @@ def test_area_of_each_class(name):
         if inside:
             areas.append(masks[0].sum() / 40**2)
     assert len(areas) > 10
-    # OpenCV also fills the pixels that the border touches.
+    # OpenCV also fills pixels on the border.
     np.testing.assert_allclose(areas, expected, rtol=0.08)
 
 
@@ -161,11 +161,11 @@ def test_files(tmp_path):
 
 
 def test_label_maps_show_the_scenes_of_the_masks(tmp_path):
-    """Both layouts draw the split of one name alike."""
+    """Both layouts draw the same scenes for a split of the same name."""
     generate_ade(tmp_path / 'ade', {'train': 6}, **SMALL)
     files = generate_coco(tmp_path / 'coco', {'train': 6}, **SMALL)
     coco = COCO(files['train'])
-    found = set()
+    values = set()
     for info in coco.imgs.values():
         name = info['file_name']
         assert (tmp_path / 'ade/images/train' / name).read_bytes() == (
@@ -179,8 +179,8 @@ def test_label_maps_show_the_scenes_of_the_masks(tmp_path):
         )
         assert label_map.mode == 'L'
         np.testing.assert_array_equal(label_map, expected)
-        found |= {*np.unique(label_map)}
-    assert found == {0, 1, 2, 3}
+        values |= {*np.unique(label_map)}
+    assert values == {0, 1, 2, 3}
 
 
 def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
@@ -188,7 +188,7 @@ def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
     before = files_under(tmp_path)
     image = tmp_path / 'images/train/000000000001.jpg'
     image.write_bytes(b'kept')
-    # As if the process was killed between the two.
+    # As if the process was killed between the two steps.
     shutil.rmtree(tmp_path / 'annotations')
     generate_ade(tmp_path, {'train': 2}, **SMALL)
     after = files_under(tmp_path)

@@ -1,4 +1,4 @@
-"""Backgrounds of textures, and the label maps of whole scenes."""
+"""Backgrounds have distinct textures, and label maps show them."""
 
 import cv2
 import numpy as np
@@ -24,12 +24,12 @@ def test_regions_have_textures():
         present = np.unique(ground)
         assert 1 <= len(present) <= 3
         counts[present] += 1
-    assert counts.min() >= 5  # of 30, each texture
+    assert counts.min() >= 5  # each texture in 30 scenes
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_a_texture_has_structure_and_its_own(name):
-    """The share of variance between neighbours tells fine from smooth."""
+    """The variance between neighbours separates fine and smooth textures."""
     shares = []
     for seed in range(5):
         picture = TEXTURES[name](np.random.default_rng(seed), (64, 64))
@@ -75,7 +75,7 @@ def test_maps_of_a_coco_set(tmp_path):
 
 
 def test_scenes_without_textures_are_as_ever(tmp_path):
-    """Data drawn before there were textures is found again."""
+    """Data generated before textures existed is reused."""
     generate_coco(tmp_path, {'val2017': 2}, image_size=64)
     assert not (tmp_path / 'stuffthingmaps').exists()
     text = (tmp_path / 'val2017' / 'instances.json').read_text()

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from helpers.command_line import run
-from helpers.video_files import write_clip
+from helpers.numbered_clips import write_clip
 
 pytest.importorskip('av', reason='clips are written by PyAV')
 

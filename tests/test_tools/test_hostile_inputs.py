@@ -14,10 +14,10 @@ import torch
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.clips import moving_square
 from helpers.command_line import CONFIG as DETECTOR
 from helpers.command_line import run, tool
 from helpers.hostile_paths import write_hostile_paths
+from helpers.moving_squares import moving_square
 from swin_dense.engine import json_stream
 from swin_dense.engine.launch import load_config
 from swin_dense.engine.tasks import task_of

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.clips import moving_square, write_videos
 from helpers.command_line import CONFIG as DETECTOR
 from helpers.command_line import error_of, run
+from helpers.moving_squares import moving_square, write_videos
 from swin_dense.checkpoints.files.read import read_checkpoint
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
@@ -351,7 +351,7 @@ def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
 @pytest.mark.parametrize(
     'config, args, message',
     [
-        (CONFIG, ['--stages', 4], 'stages must be chosen from 0 to 3, got [4]'),
+        (CONFIG, ['--stages', 4], 'must be chosen from 0 to 3, got [4]'),
         (CONFIG, ['--clip-len', 0], '--clip-len must be 1 or more, got 0'),
         (CONFIG, ['--short-side', -1], '--short-side must be 0 or more'),
         (DETECTOR, [], 'is no config for videos'),

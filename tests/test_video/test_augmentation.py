@@ -1,4 +1,4 @@
-"""Crops at even places, and one augmentation for all frames of a clip."""
+"""Crops are evenly spread, and all frames of a clip augmented alike."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,11 @@ def test_three_crops_are_those_of_mmaction2(size):
         dict(type='swin_dense.EvenCrops', crop_size=8, count=3)
     )(dict(imgs=imgs))
     assert ours['img_shape'] == (8, 8)
-    theirs = [theirs[0:2], theirs[4:6], theirs[2:4]]  # ends before middle
+    theirs = [
+        theirs[0:2],
+        theirs[4:6],
+        theirs[2:4],
+    ]  # both ends, then the middle
     for place, (one, other) in enumerate(
         zip(np.array(ours['imgs']).reshape(3, 2, 8, 8, 3), theirs)
     ):
@@ -65,7 +69,9 @@ def test_operations(name, monkeypatch):
         monkeypatch.setattr(augment, 'draw', lambda: [(name, sign)])  # noqa
         one, other = augment.transform(dict(imgs=[frame, frame]))['imgs']
         assert one.dtype == np.uint8 and one.shape == frame.shape
-        assert np.array_equal(one, other)  # all frames alike
+        assert np.array_equal(
+            one, other
+        )  # all frames have the same augmentation
         assert one.flags.writeable
         results.append(one)
     changed = not np.array_equal(results[0], frame)
@@ -86,7 +92,7 @@ def test_geometry_moves_as_far_as_it_says():
     augment = ClipRandAugment(1, 10)
     augment.draw = lambda: [('shift_x', 1)]
     moved = augment.transform(dict(imgs=[image]))['imgs'][0]
-    # A third of 0.45 of the width: 6 pixels, and grey where they were.
+    # A shift by 0.45 / 3 of the width, 6 pixels, leaves grey behind.
     assert (moved[:, 14] == 255).all() and (moved[:, 34:] == 128).all()
     augment.draw = lambda: [('invert', 1), ('invert', -1)]
     assert np.array_equal(

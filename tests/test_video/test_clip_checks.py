@@ -1,11 +1,11 @@
-"""Checking clips before a training: findings, crashes, reports."""
+"""Checks of clips before training: findings, crashes and reports."""
 
 import re
 
 import numpy as np
 import pytest
 
-from helpers.video_files import check_or_crash, write_clip
+from helpers.numbered_clips import check_or_crash, write_clip
 from swin_dense.video import clip_checks
 from swin_dense.video.clip_checks import check_clips, check_video, check_videos
 from swin_dense.video.clip_lists import Clip
@@ -15,7 +15,7 @@ pytest.importorskip('av', reason='clips are written by PyAV')
 
 @pytest.fixture
 def clips(tmp_path):
-    """Four clips, of which the second is damaged."""
+    """Write four clips, of which the second is damaged."""
     paths = []
     for number in range(4):
         path = tmp_path / f'{number}.mp4'
@@ -45,7 +45,7 @@ def test_what_is_wrong_with_a_clip(clips, tmp_path):
 
 def test_a_file_that_ends_early(tmp_path):
     path = tmp_path / 'early.mp4'
-    # The header first, as in files made for the web, then the frames.
+    # With the header first, as in files for the web, a cut file can be opened.
     rng = np.random.default_rng(0)
     frames = [*rng.integers(0, 256, (60, 32, 32, 3), np.uint8)]
     write_clip(tmp_path / 'whole.mp4', frames=frames)

@@ -1,4 +1,4 @@
-"""Lists, CSV files and folders of clips: what is read, what is refused."""
+"""Lists, CSV files and folders of clips are read or refused."""
 
 import pytest
 
@@ -20,7 +20,7 @@ KINETICS = (
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a file below the test's folder; its path."""
+    """Write a file below the test's folder and return its path."""
 
     def write(name, text=''):
         path = tmp_path / name
@@ -166,7 +166,7 @@ def test_labels_that_count_from_one():
     assert labels == [1, 2, -1]
     assert problems[0].startswith('line 3: label 3, num_classes=3 (valid ')
     assert 'seem to count from 1: 0 never occurs' in problems[0]
-    # One too many, and another thing to say.
+    # One more number than classes: no hint to count from 1.
     assert 'count from' not in number_labels(clips(1, 5), ['a'])[1][0]
 
 

@@ -1,4 +1,4 @@
-"""The checked video data set: what it reads, refuses, replaces and counts."""
+"""The checked video data set reads, refuses, replaces and counts clips."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from helpers.video_files import number_of, write_clip
+from helpers.numbered_clips import number_of, write_clip
 
 pytest.importorskip('mmaction', reason='needs mmaction2')
 pytest.importorskip('av', reason='clips are written by PyAV')
@@ -23,14 +23,14 @@ PIPELINE = [
 
 @pytest.fixture(autouse=True)
 def scope():
-    """Types without a scope are mmaction2's."""
+    """Look for types without a scope in mmaction2."""
     with DefaultScope.overwrite_default_scope('mmaction'):
         yield
 
 
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory):
-    """The bytes of a clip of ten frames."""
+    """Return the bytes of a clip of ten frames."""
     path = write_clip(tmp_path_factory.mktemp('clip') / 'clip.mp4', 10)
     with open(path, 'rb') as file:
         return file.read()
@@ -38,7 +38,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, clip):
-    """Two classes with six clips each, and their list."""
+    """Write two classes with six clips each, and their list."""
     lines = []
     for label, name in enumerate(('jump', 'run')):
         (tmp_path / 'videos' / name).mkdir(parents=True)
@@ -60,7 +60,7 @@ def build(folder, ann_file='list.txt', **kwargs):
 
 
 def change(folder, *lines):
-    """Add lines to the list."""
+    """Append lines to the list."""
     with open(folder / 'list.txt', 'a') as file:
         file.writelines(f'{line}\n' for line in lines)
 
@@ -77,7 +77,7 @@ def test_a_list_is_read(folder, logged):
     assert sample['inputs'].shape == (1, 3, 4, 48, 128)
     assert sample['data_samples'].gt_label.tolist() == [1]
     frames = sample['inputs'][0].permute(1, 2, 3, 0).numpy()
-    # Seven frames from the middle of ten, every second one.
+    # Every second of seven frames from the middle of ten.
     assert [number_of(frame) for frame in frames] == [1, 3, 5, 7]
 
 
@@ -87,7 +87,7 @@ def test_folders_of_classes_are_read(folder):
     info = dataset.get_data_info(11)
     assert info['filename'] == str(folder / 'videos/run/5.mp4')
     assert info['label'] == 1
-    # The order that is asked for counts.
+    # Frames come in the requested order.
     dataset = build(folder, '', metainfo=dict(classes=['run', 'sit', 'jump']))
     assert [dataset.get_data_info(i)['label'] for i in (0, 11)] == [2, 0]
 
@@ -244,7 +244,7 @@ def test_bad_clips_are_counted_over_all_workers(folder):
         break_clip(folder, name)
     dataset = build(folder, max_bad=0.17)
     loader = DataLoader(dataset, 3, num_workers=2, collate_fn=list)
-    # Clips 0 and 6 are loaded by one process each.
+    # Two processes load clips 0 and 6.
     assert sum(len(batch) for batch in loader) == 12
     assert dataset.bad_clips == [
         str(folder / 'videos' / name) for name in ('jump/0.mp4', 'run/0.mp4')
@@ -259,7 +259,7 @@ def test_each_process_of_many_holds_its_part_to_the_limit(folder, monkeypatch):
 
     monkeypatch.setattr(videos, 'get_dist_info', lambda: (1, 4))
     break_clip(folder, 'jump/0.mp4')
-    # One of three, the part of a process, is above 0.2; one of six is not.
+    # A process has three clips: one of three is above 0.2, one of six is not.
     dataset = build(folder, max_bad=0.2)
     with pytest.raises(ValueError, match='1 of 3 clips'):
         dataset[0]

@@ -1,12 +1,12 @@
-"""Maps of stages and frames, against the backbone's own outputs."""
+"""Feature maps of stages and frames equal the backbone's outputs."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from helpers.clips import moving_square
 from helpers.models import randomize
+from helpers.moving_squares import moving_square
 from helpers.reference import assert_close
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
 from swin_dense.data.video_reader import Video
@@ -80,8 +80,8 @@ def test_a_map_for_every_frame():
     (maps,) = extract_features(model, clip, (2,)).values()
     (frames,) = extract_features(model, clip, (2,), per_frame=True).values()
     assert frames.shape == (7, *maps.shape[1:]) and len(maps) == 4
-    # The ends are those of the patches; in between a line from middle to
-    # middle, which lie 7/4 frames apart.
+    # Ends are those of the first and last patch. In between, maps change
+    # linearly from middle to middle of patches, 7/4 frames apart.
     assert_close(frames[0], maps[0], 1e-6)
     place = (3 + 0.5) * 4 / 7 - 0.5
     low = int(place)
@@ -168,7 +168,7 @@ def test_features_of_a_file(path):
             model, video, clip_len=4, interval=2, stages=(1, 3), short_side=32
         )
         frames = video.frames(range(0, 21, 2))
-    # 11 frames, two clips of 4 and one of 3, which is filled to 4.
+    # 11 frames: two clips of 4 frames and one of 3, which is filled to 4.
     assert found['stage1'].shape == (6, 16, 4, 6)  # 32 x 43 pixels
     assert found['stage3'].shape == (6, 64, 1, 2)
     assert found['frames'].tolist() == [1, 5, 9, 13, 17, 20]

@@ -1,4 +1,4 @@
-"""Accuracy by hand, beside mmaction2's, and what it refuses."""
+"""Accuracy equals values by hand and mmaction2's; bad input is refused."""
 
 import numpy as np
 import pytest

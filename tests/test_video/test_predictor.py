@@ -1,4 +1,4 @@
-"""Windows of videos, classified as the test classifies clips."""
+"""Windows of videos are classified as a test classifies clips."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.clips import CLASSES, moving_square
+from helpers.moving_squares import CLASSES, moving_square
 from swin_dense.backbones import SwinTransformer
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
@@ -27,7 +27,7 @@ CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_video_swin.py')
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """Random weights whose scores are far apart."""
+    """Write random weights whose scores are far apart."""
     torch.manual_seed(0)
     init_default_scope('mmaction')
     model = MODELS.build(load_config(CONFIG).model)
@@ -80,7 +80,7 @@ def test_windows_and_times(predictor, video):
 
 
 def test_scores_are_those_of_the_test(predictor, checkpoint, video):
-    """A clip of the length of a window: what test.py computes."""
+    """A clip as long as a window has the scores of the test."""
     from mmengine.dataset import Compose, pseudo_collate
 
     path = video(8)
@@ -122,7 +122,7 @@ def test_options(checkpoint, video):
         *range(0, 16, 2),
         16,
     ]
-    # At half of the video's rate every second frame is taken.
+    # At half the video's rate every second frame is sampled.
     predictor = VideoPredictor(CONFIG, checkpoint, fps=10)
     assert [(w.first, w.last) for w in predictor.predict(path).windows] == [
         (0, 15),
@@ -170,14 +170,14 @@ def test_clip_and_strip(predictor, video, tmp_path):
         (first,) = clip.frames([0])
         (frame,) = source.frames([0])
         assert first.shape[0] > 60 and first.shape[1] == 64
-        # The frame is above, two lines of scores below.
+        # A frame above two lines of scores.
         gap = first[:48].astype(int) - frame
         assert np.abs(gap).mean() < 12
         assert first[48:].mean() > first[:48].mean()
         strip = write_predictions.draw_strip(source, found, CLASSES)
     assert strip.shape[1] == 3 * 64
     first, _ = read_json(tmp_path / 'out' / 'predictions.json')
-    assert len(first['top']) == 2  # there are no more
+    assert len(first['top']) == 2  # there are only two classes
 
 
 def test_folders_of_frames(predictor, tmp_path):
@@ -219,7 +219,7 @@ def test_classes(checkpoint, tmp_path):
         VideoPredictor(
             CONFIG, checkpoint, cfg_options={'model.cls_head.num_classes': 3}
         )
-    # A file without names, for a config that counts its classes.
+    # A checkpoint without class names and a config with num_classes.
     content = read_checkpoint(checkpoint)
     nameless = str(tmp_path / 'nameless.pth')
     torch.save(dict(state_dict=content['state_dict']), nameless)

@@ -1,4 +1,4 @@
-"""Views in turns, at any batch size."""
+"""The backbone gets `max_testing_views` clips at any batch size."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Windows in time, by hand and beside what mmaction2 samples."""
+"""Windows in time equal values by hand and mmaction2's sampling."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_short_video_starts_again():
 
 
 def test_another_rate():
-    # Twice as many frames a second: twice as far apart.
+    # Twice as many frames per second are sampled twice as far apart.
     first, *_ = Sampling(4, 2).windows(64, speed=2.0)
     assert first.frames.tolist() == [0, 4, 8, 12] and first.last == 15
     first, *_ = Sampling(4, 1).windows(64, speed=0.5)

@@ -1,4 +1,4 @@
-"""A sheet of clips: frames in rows, beside what was found."""
+"""A sheet of clips has rows of frames beside their classes."""
 
 import numpy as np
 import pytest
@@ -18,11 +18,11 @@ def test_frames_and_texts():
         ['run', 'jump'],
         tile=96,
     )
-    # Two rows of frames of 96x48 and the gaps below them.
+    # Two rows of frames of 96x48 pixels and the gaps below them.
     assert sheet.shape[0] == 2 * (48 + 4) and sheet.shape[1] > 3 * 100
     assert sheet.dtype == np.uint8
     for column in (0, 100, 200):
-        # Red as OpenCV has it, then blue.
+        # Red in BGR, then blue.
         assert sheet[20, column + 48].tolist() == [0, 0, 255]
         assert sheet[72, column + 48].tolist() == [255, 0, 0]
     band = sheet[:, 300:].astype(int)

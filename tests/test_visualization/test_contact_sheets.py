@@ -10,12 +10,12 @@ def entry(size, label):
     height, width = size
     mask = np.zeros((1, height, width), bool)
     mask[:, height // 4 : height // 2, width // 4 : width // 2] = True
-    found = SimpleNamespace(
+    instances = SimpleNamespace(
         bboxes=np.array([[width / 4, height / 4, width / 2, height / 2]]),
         labels=np.array([label]),
         masks=mask,
     )
-    return np.full((height, width, 3), 128, np.uint8), found
+    return np.full((height, width, 3), 128, np.uint8), instances
 
 
 def test_rows_hold_ground_truth_beside_prediction():
@@ -35,15 +35,15 @@ def test_rows_hold_ground_truth_beside_prediction():
         for at, label in ((x, 0), (x + tile + gap, 1)):
             tint = 128 * 0.58 + 0.42 * np.array(class_colour(label))
             np.testing.assert_allclose(sheet[y, at], tint, atol=1)
-    # The fourth place is paper.
+    # The fourth place is empty.
     assert (sheet[head + height + gap :, pitch:] == 250).all()
 
 
 def test_images_of_any_shape_share_a_sheet():
     rows = []
     for size in ((30, 60), (90, 20), (400, 500)):
-        image, found = entry(size, 0)
-        rows.append((image, found, found))
+        image, instances = entry(size, 0)
+        rows.append((image, instances, instances))
     sheet = contact_sheet(rows, ['a'], columns=1, tile=128)
     gap, heights = 4, 64 + 128 + 102
     assert sheet.shape[1] == 2 * 128 + 4 * gap

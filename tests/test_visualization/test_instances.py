@@ -44,7 +44,7 @@ def test_mask_is_tinted_inside_and_nowhere_else():
     expected = 128 * 0.58 + 0.42 * np.array(class_colour(0))
     np.testing.assert_allclose(picture[70, 60], expected, atol=1)
     assert (picture[95, 60] == 128).all()
-    # Antialiased, so not quite the colour.
+    # Antialiasing changes the colour slightly.
     np.testing.assert_allclose(picture[50, 60], class_colour(0), atol=15)
 
 

@@ -28,7 +28,7 @@ def test_tint_and_outline():
     labels[:10] = 255
     drawn = draw_labels(image, labels, CLASSES, PALETTE, legend=False)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
-    # Colours are red first in palettes, blue first in pictures.
+    # Palettes are RGB, pictures are BGR.
     assert drawn[30, 10].tolist() == [65, 60, 55]
     assert drawn[30, 70].tolist() == [50, 50, 150]
     assert drawn[30, 39].tolist() == [30, 20, 10]

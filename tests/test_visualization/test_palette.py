@@ -19,7 +19,7 @@ def test_the_first_colours_are_told_apart_by_eye():
 
 
 def test_a_colour_depends_on_the_label_alone():
-    assert class_colour(0) == (0xFF, 0x9B, 0x1E)  # blue first
+    assert class_colour(0) == (0xFF, 0x9B, 0x1E)  # BGR
     assert class_colour(40) == class_colour(40)
 
 

@@ -1,4 +1,4 @@
-"""Maps of position biases, and the choice of heads."""
+"""Maps of position biases show both windows in one scale."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from swin_dense.checkpoints.resize import resize_checkpoint
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.visualization.position_bias import BiasMap, draw_position_bias
 
-RED, BLUE = (31, 0, 103), (97, 48, 5)  # BGR; the ends of the scale
+RED, BLUE = (31, 0, 103), (97, 48, 5)  # ends of the colour scale, BGR
 
 
 def flat(value, before=7, after=12):
-    """A head of one bias everywhere."""
+    """Return a head with the same bias for all offsets."""
     return BiasMap(
         'head',
         np.full((2 * before - 1,) * 2, value),
@@ -32,7 +32,7 @@ def test_colours_are_centred_on_zero():
     negative = draw_position_bias([flat(-2.0)])
     assert positive.dtype == np.uint8 and positive.ndim == 3
     for picture, more, less in ((positive, RED, BLUE), (negative, BLUE, RED)):
-        # Both maps against a few pixels of the scale beside them.
+        # Compare both maps with a few pixels of the scale beside them.
         assert count(picture, more) > 50 * max(count(picture, less), 1)
 
 
@@ -44,10 +44,10 @@ def test_maps_of_a_head_share_one_scale():
 
 
 def test_a_column_for_each_head():
-    one, four = (draw_position_bias([flat(1.0)] * n) for n in (1, 4))
-    assert one.shape[0] == four.shape[0]
-    assert 3 < four.shape[1] / one.shape[1] < 4
-    # Nothing is hidden by a title of any length.
+    single, four = (draw_position_bias([flat(1.0)] * n) for n in (1, 4))
+    assert single.shape[0] == four.shape[0]
+    assert 3 < four.shape[1] / single.shape[1] < 4
+    # A long title hides nothing.
     draw_position_bias([flat(0.0)], 'a long name ' * 20, ('b' * 30, 'a' * 30))
 
 
@@ -134,7 +134,7 @@ def test_v2_is_evaluated():
         for values, window in ((head.before, 4), (head.after, 6)):
             expected = network((window, window)).view(2 * window - 1, -1)
             np.testing.assert_array_equal(values, expected.numpy())
-    # Offsets that both windows have keep their bias: only more are added.
+    # Offsets of both windows keep their bias; new offsets are added.
     np.testing.assert_allclose(
         head.after[2:-2, 2:-2], head.before, rtol=0, atol=1e-5
     )

@@ -13,7 +13,7 @@ from swin_dense.visualization.text import (
 
 @pytest.fixture
 def without_fonts(monkeypatch):
-    """A machine with DejaVu Sans alone."""
+    """Hide all fonts but DejaVu Sans."""
     monkeypatch.setattr(module, 'installed_fonts', list)
     for cached in (choose_font, module._report_missing):
         cached.cache_clear()
@@ -41,8 +41,8 @@ def test_letters_of_another_installed_font():
         if letter.isprintable() and letter.isalpha()
     )
     text = f'{letter}'
-    found, same = choose_font(text)
-    assert same == text and letter in module._letters(found)
+    path, drawn = choose_font(text)
+    assert drawn == text and letter in module._letters(path)
     assert drawn(text).any()
 
 

@@ -1,4 +1,4 @@
-"""Small clips whose frames say their number."""
+"""Write small clips whose frames show their number."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ HEIGHT, WIDTH = 48, 16 * BITS
 
 
 def numbered_frame(number):
-    """A frame `(48, 128, 3)`: one bar for each bit, on a red ground."""
+    """Return a frame `(48, 128, 3)` with a bar for each bit of its number."""
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     frame[..., 0] = 90
     for bit in range(BITS):
@@ -21,7 +21,7 @@ def numbered_frame(number):
 
 
 def number_of(frame):
-    """The number that a decoded frame shows."""
+    """Return the number that a decoded frame shows."""
     assert frame.shape == (HEIGHT, WIDTH, 3) and frame.dtype == np.uint8
     bars = frame[8:-8, :, 1].reshape(-1, BITS, 16)[:, :, 4:12].mean((0, 2))
     return sum(1 << bit for bit, value in enumerate(bars) if value > 100)
@@ -40,14 +40,14 @@ def write_clip(
     """Write numbered frames, with key frames far apart and B-frames.
 
     Args:
-        path: The file; its suffix names the container.
+        path: The file; its suffix decides on the container.
         count: Number of frames.
         codec: Name of the encoder.
         rate: Frames per second.
-        stamps: When each is shown, in units of 1 / (100 x rate) seconds.
-        rotation: Degrees by which players shall turn it, counterclockwise.
-        frames: Shown in place of the numbered ones.
-        options: Of the encoder.
+        stamps: Time stamps of the frames in 1 / (100 * rate) seconds.
+        rotation: Rotation for players in degrees, counterclockwise.
+        frames: Frames to write instead of numbered frames.
+        options: Options of the encoder.
     """
     import av
 
@@ -74,7 +74,7 @@ def write_clip(
 
 
 def check_or_crash(path):
-    """Stands in for `check_video`; the third clip ends its process."""
+    """Replace `check_video`: the third clip ends its process."""
     from swin_dense.video.clip_checks import check_video
 
     if path.endswith('2.mp4'):

@@ -1,4 +1,4 @@
-"""A small data set of clips: one class moves to the right, one to the left."""
+"""Write clips of two classes: a square moves to the right or to the left."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ CLASSES = ('right', 'left')
 def moving_square(
     label: int, frames: int = 20, size: tuple = (48, 64), seed: int = 0
 ) -> np.ndarray:
-    """A bright square on noise, `(frames, height, width, 3)`."""
+    """Return frames `(T, H, W, 3)` of a bright square on noise."""
     rng = np.random.default_rng(seed)
     clip = rng.integers(0, 60, (frames, *size, 3), np.uint8)
     for index, frame in enumerate(clip):
