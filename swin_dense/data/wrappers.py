@@ -37,7 +37,7 @@ def inner_datasets(dataset: Any) -> list[Any]:
     return [inner for inner in _walk(dataset) if not _children(inner)]
 
 
-def _inner_settings(settings: Any) -> Iterator[Any]:
+def inner_settings(settings: Any) -> Iterator[Any]:
     """Yield the configs of the data sets inside nested wrappers."""
     children = list(settings.get('datasets') or ())
     if settings.get('dataset') is not None:
@@ -45,7 +45,7 @@ def _inner_settings(settings: Any) -> Iterator[Any]:
     if not children:
         yield settings
     for child in children:
-        yield from _inner_settings(child)
+        yield from inner_settings(child)
 
 
 def settings_by_name(config: Any) -> Iterator[tuple[str, Any]]:
@@ -56,7 +56,7 @@ def settings_by_name(config: Any) -> Iterator[tuple[str, Any]]:
     """
     for name in ('train', 'val', 'test'):
         outer = (config.get(f'{name}_dataloader') or {}).get('dataset')
-        inner = [*_inner_settings(outer)] if outer else []
+        inner = [*inner_settings(outer)] if outer else []
         for number, settings in enumerate(inner, 1):
             yield f'{name} {number}' if inner[1:] else name, settings
 

@@ -224,16 +224,13 @@ def check_fields(data: dict, path: Any) -> UnusableIds:
         ]
         _check_field(entries, field, done, problems)
     if problems:
-        more = len(problems) - MOST_PROBLEMS
-        raise ValueError(
-            '\n  '.join(
-                [
-                    f'{path}: fields of the wrong type',
-                    *problems[:MOST_PROBLEMS],
-                ]
-                + [f'... {more} more'] * (more > 0)
-            )
-        )
+        lines = [
+            f'{path}: fields of the wrong type',
+            *problems[:MOST_PROBLEMS],
+        ]
+        if len(problems) > MOST_PROBLEMS:
+            lines.append(f'... {len(problems) - MOST_PROBLEMS} more')
+        raise ValueError('\n  '.join(lines))
     return done
 
 

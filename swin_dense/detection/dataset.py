@@ -23,6 +23,7 @@ from swin_dense.detection.stuff_map_checks import (
     stuff_map_problem,
 )
 from swin_dense.registry import DATASETS
+from swin_dense.visualization.palette import class_colour
 
 # Checking a header takes a fraction of a millisecond. With more images, each
 # is checked when it is loaded instead of at the start.
@@ -53,6 +54,8 @@ class CheckedCocoDataset(CocoDataset):
     - The annotation file and the images are checked at construction, see
       `swin_dense.detection.annotation_checks`, and counts are logged as a
       table.
+    - Without a palette, classes have the colours of
+      `swin_dense.visualization.class_colour`.
     - Images without annotations are kept unless `filter_cfg` excludes them.
 
     Args:
@@ -134,6 +137,12 @@ class CheckedCocoDataset(CocoDataset):
         self.categories = {c['name']: c['id'] for c in data['categories']}
         names = {id_: name for name, id_ in self.categories.items()}
         self._metainfo['classes'] = tuple(names[i] for i in self.cat_ids)
+        # mmdet's ConcatDataset fails with a KeyError if only other data sets
+        # than the first have a palette, as its own CocoDataset does.
+        self._metainfo.setdefault(
+            'palette',
+            [class_colour(label)[::-1] for label in range(len(self.cat_ids))],
+        )
         if self.test_mode:
             # The metric reads its ground truth from this file.
             self._metainfo['ann_file'] = self.ann_file

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from swin_dense.data.wrappers import inner_settings
+
 # Seconds for the next batch. Processes that load data hang where a library
 # does not survive a fork, or a disk does not answer; without a limit the run
 # would wait for them for ever.
@@ -39,6 +41,37 @@ def check_length(loader: DataLoader) -> None:
             'drop_last=True leaves incomplete ones out: use a smaller '
             'batch_size or drop_last=False'
         )
+
+
+@contextmanager
+def explain_empty(dataloader: Any) -> Iterator[None]:
+    """Explain NumPy's error for a host's data set without items.
+
+    mmengine concatenates the items of a data set when it is built.
+
+    Args:
+        dataloader: Settings of a data loader, or the data loader.
+
+    Raises:
+        ValueError: In place of NumPy's error.
+    """
+    try:
+        yield
+    except ValueError as error:
+        dataset = dataloader['dataset']
+        if 'need at least one array to concatenate' not in str(
+            error
+        ) or not isinstance(dataset, dict):
+            raise
+        sources = [
+            f'{settings.get("type")} ({settings.get("ann_file")})'
+            for settings in inner_settings(dataset)
+        ]
+        raise ValueError(
+            f'a data set is empty, {" or ".join(sources)}: nothing is left '
+            'after its filters and indices. Correct ann_file, the class names '
+            'or filter_cfg'
+        ) from error
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from swin_dense.engine.load_reports import (
 )
 from swin_dense.engine.loading import (
     check_length,
+    explain_empty,
     explain_time_limit,
     with_time_limit,
 )
@@ -238,9 +239,10 @@ class DenseRunner(Runner):
     ) -> DataLoader:
         """Build a data loader that has batches, and waits for each for a
         limited time."""
-        loader = Runner.build_dataloader(
-            with_time_limit(dataloader), *args, **kwargs
-        )
+        with explain_empty(dataloader):
+            loader = Runner.build_dataloader(
+                with_time_limit(dataloader), *args, **kwargs
+            )
         check_length(loader)
         return loader
 

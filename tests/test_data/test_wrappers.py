@@ -157,6 +157,18 @@ def test_unchecked_data_sets_among_checked_ones_are_refused(tmp_path):
         share_labels(dataset)
 
 
+def test_unchecked_data_sets_with_a_palette_are_refused(tmp_path):
+    """mmdet's ConcatDataset needs the keys of all data sets in the first."""
+    plain = dict(config(tmp_path, 'more'), type='mmdet.CocoDataset')
+    plain['metainfo'] = dict(classes=('cat', 'dog'))
+    dataset = concat(config(tmp_path), plain)
+    with pytest.raises(
+        ValueError,
+        match='more.json is read by CocoDataset, whose labels are not checked',
+    ):
+        share_labels(dataset)
+
+
 @pytest.mark.parametrize(
     'change',
     [

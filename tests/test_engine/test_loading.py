@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from helpers.coco import tiny_data, write_data
 from helpers.training import Points, runner
 from swin_dense.engine.loading import TIME_LIMIT, with_time_limit
 from swin_dense.engine.runner import DenseRunner
@@ -55,6 +56,29 @@ def test_an_empty_data_set_is_refused(sampler):
     settings = loader(Empty())
     settings['sampler'] = dict(type=sampler, shuffle=True)
     with pytest.raises(ValueError, match='the data set Empty is empty'):
+        DenseRunner.build_dataloader(settings)
+
+
+def test_an_empty_data_set_of_a_host_is_refused(tmp_path):
+    """NumPy would fail on it while mmengine builds the data set."""
+    pytest.importorskip('mmdet', reason='needs mmdet')
+    data = tiny_data()
+    data['annotations'] = []
+    path, folder = write_data(tmp_path, data)
+    settings = loader(
+        dict(
+            type='mmdet.CocoDataset',
+            ann_file=str(path),
+            data_prefix=dict(img=str(folder)),
+            metainfo=dict(classes=('cat', 'dog')),
+            filter_cfg=dict(filter_empty_gt=True),
+        )
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'a data set is empty, mmdet.CocoDataset \(.*train.json\): '
+        'nothing is left after its filters',
+    ):
         DenseRunner.build_dataloader(settings)
 
 

@@ -184,3 +184,6 @@ def test_the_data_set_draws_itself(tmp_path):
         assert labels == [0, 1, 2, 0, 1]
     manifest = json.loads((tmp_path / 'motions/val' / MANIFEST).read_text())
     assert manifest['info']['parameters']['num_clips'] == 5
+    assert manifest['info']['description'] == (
+        'Clips of moving shapes drawn by swin_dense'
+    )

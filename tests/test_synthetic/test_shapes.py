@@ -202,6 +202,24 @@ def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
         generate_ade(tmp_path, {'val': 2}, **SMALL)
 
 
+def test_the_annotation_file_is_copied_atomically(tmp_path, monkeypatch):
+    files = generate_coco(tmp_path, {'train': 2}, **SMALL)
+    data = json.loads(files['train'].read_text())
+    assert data['info']['description'] == 'Shapes drawn by swin_dense'
+    files['train'].unlink()
+
+    def fail(source, target):
+        raise OSError('disk full')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'replace', fail)
+        with pytest.raises(OSError, match='disk full'):
+            generate_coco(tmp_path, {'train': 2}, **SMALL)
+    assert not list(files['train'].parent.iterdir())
+    generate_coco(tmp_path, {'train': 2}, **SMALL)
+    assert json.loads(files['train'].read_text()) == data
+
+
 def test_an_image_depends_on_seed_split_and_index_only(tmp_path):
     for name, seed, count in (('a', 0, 4), ('b', 0, 2), ('c', 1, 4)):
         generate_coco(
