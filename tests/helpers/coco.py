@@ -70,3 +70,24 @@ def dataset_config(root: Path, name: str = 'train', **changes) -> dict:
         data_prefix=dict(img=f'{name}/'),
         **changes,
     )
+
+
+def run_checks(
+    data: dict, path: str, classes: Any = None, masks: bool = True, **kwargs
+) -> tuple[list[int], dict]:
+    """Run the checks of a data set in order.
+
+    Returns:
+        The category ids in label order, and the ids of unusable annotations.
+    """
+    from swin_dense.detection import annotation_checks, box_checks
+    from swin_dense.detection.mask_checks import check_masks
+
+    box_checks.fill_in_optional_fields(data)
+    annotation_checks.check_ids(data, path)
+    annotation_checks.check_categories(data, path)
+    ids = annotation_checks.match_classes(data, classes, path, **kwargs)
+    lost = box_checks.check_boxes(data, path)
+    if masks:
+        lost.update(check_masks(data, path))
+    return ids, lost

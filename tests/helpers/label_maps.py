@@ -48,3 +48,8 @@ def dataset_config(root: Path, split: str = 'training', **changes) -> dict:
         'pipeline': [],
         **changes,
     }
+
+
+def image_of(path):
+    """Return the image of a label map of `write_pair`."""
+    return str(path).replace('annotations', 'images').replace('.png', '.jpg')

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from helpers.numbered_clips import number_of, numbered_frame, write_clip
-from swin_dense.data.decoders import DECODERS
 from swin_dense.data.decoders.base import VideoError
 from swin_dense.data.decoders.folder import FrameFolder
 from swin_dense.data.decoders.opencv import OpenCVDecoder
 from swin_dense.data.decoders.pyav import PyAVDecoder
 from swin_dense.data.video_reader import Video, check_decoders
-from swin_dense.data.video_writer import write_video
 
 av = pytest.importorskip('av', reason='clips are written by PyAV')
 
@@ -168,19 +166,6 @@ def test_frames_beyond_the_clip(clip):
         Video(clip, ['pyav']).frames([-1, 60])
 
 
-def test_files_that_cannot_be_read(tmp_path):
-    for name, content, reason in [
-        ('empty.mp4', b'', 'is empty'),
-        ('noise.mp4', b'no video at all' * 99, r'pyav: .*: Invalid data'),
-    ]:
-        path = tmp_path / name
-        path.write_bytes(content)
-        with pytest.raises(VideoError, match=f'{name}[\\s\\S]*{reason}'):
-            Video(path)
-    with pytest.raises(VideoError, match='absent.mp4 does not exist'):
-        Video(tmp_path / 'absent.mp4')
-
-
 def test_a_truncated_file_cannot_be_read(clip, tmp_path):
     path = tmp_path / 'half.mp4'
     with open(clip, 'rb') as file:
@@ -204,13 +189,6 @@ def test_a_file_without_video(tmp_path):
         Video(path, ['pyav'])
 
 
-def test_zero_frames(tmp_path, monkeypatch):
-    path = write_clip(tmp_path / 'none.mp4', 3)
-    monkeypatch.setattr(PyAVDecoder, '_list_packets', lambda self: 0)
-    with pytest.raises(VideoError, match='none.mp4 has no frames'):
-        Video(path, ['pyav'])
-
-
 def test_a_change_of_size(tmp_path, monkeypatch):
     frames = {0: np.zeros((4, 4, 3)), 1: np.zeros((8, 4, 3))}
     monkeypatch.setattr(
@@ -221,49 +199,6 @@ def test_a_change_of_size(tmp_path, monkeypatch):
         VideoError, match=r'changes its size: frames are \[\(4, 4\), '
     ):
         video.frames([0, 1])
-
-
-def test_another_decoder_opens_what_one_cannot(clip, monkeypatch):
-
-    def fail(self):
-        raise VideoError('no')
-
-    monkeypatch.setattr(PyAVDecoder, '_open', fail)
-    with Video(clip) as video:
-        assert video.decoder != 'pyav'
-        assert numbers(video, [30]) == [30]
-
-
-def test_another_decoder_decodes_what_one_cannot(clip, monkeypatch, logged):
-
-    def fail(self, wanted):
-        raise VideoError(f'{self.path} breaks off')
-
-    monkeypatch.setattr(PyAVDecoder, '_read', fail)
-    with Video(clip, ['pyav', 'opencv']) as video:
-        assert video.decoder == 'pyav'
-        assert numbers(video, [30]) == [30]
-        assert video.decoder == 'opencv'
-    assert 'breaks off; opencv is used instead of pyav' in logged.text
-    monkeypatch.setattr(OpenCVDecoder, '_read', fail)
-    with pytest.raises(
-        VideoError,
-        match='cannot be read\n  pyav: .* breaks off\n  opencv: .* breaks off',
-    ):
-        Video(clip, ['pyav', 'opencv']).frames([0])
-
-
-def test_names_of_decoders(monkeypatch):
-    assert check_decoders('opencv') == ['opencv']
-    for wrong in (['pyav', 'ffmpeg'], []):
-        with pytest.raises(ValueError, match='choose from .*pyav'):
-            check_decoders(wrong)
-    monkeypatch.setattr(DECODERS['pyav'], 'is_available', lambda: False)
-    assert 'pyav' not in check_decoders()
-    with pytest.raises(
-        ImportError, match='.pyav. is not .* pip install "av>=15"'
-    ):
-        check_decoders(['pyav'])
 
 
 @pytest.fixture
@@ -292,21 +227,6 @@ def test_a_broken_frame_and_an_empty_folder(folder, tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(VideoError, match='empty has no frames'):
         FrameFolder(tmp_path / 'empty')
-
-
-def test_written_clips_are_read_back(tmp_path):
-    frames = [numbered_frame(i)[:47] for i in range(10)]
-    for path in (tmp_path / 'one.mp4', tmp_path / 'two.mp4'):
-        write_video(path, frames, 12.5)
-    assert path.read_bytes() == (tmp_path / 'one.mp4').read_bytes()
-    with Video(path) as video:
-        assert video.num_frames == 10 and video.fps == 12.5
-        for actual, frame in zip(video.frames(range(10)), frames):
-            assert actual.shape == (46, 128, 3)
-            assert np.abs(actual.astype(int) - frame[:46]).mean() < 5
-    with pytest.raises(ValueError, match='at least one frame'):
-        write_video(tmp_path / 'none.mp4', [], 25)
-    assert not (tmp_path / 'none.mp4').exists()
 
 
 def last_number(path, results):

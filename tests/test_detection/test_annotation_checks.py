@@ -3,23 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from helpers.coco import tiny_data
-from swin_dense.detection import annotation_checks, box_checks
-from swin_dense.detection.mask_checks import check_masks
+from helpers.coco import run_checks, tiny_data
+from swin_dense.detection import annotation_checks
 
 PATH = 'some/train.json'
-
-
-def run_all(data, classes=None, masks=True, **kwargs):
-    """Run all checks in the order of the data set."""
-    box_checks.fill_in_optional_fields(data)
-    annotation_checks.check_ids(data, PATH)
-    annotation_checks.check_categories(data, PATH)
-    ids = annotation_checks.match_classes(data, classes, PATH, **kwargs)
-    lost = box_checks.check_boxes(data, PATH)
-    if masks:
-        lost.update(check_masks(data, PATH))
-    return ids, lost
 
 
 def change(**values):
@@ -148,13 +135,13 @@ def test_bad_annotations(name):
     data = tiny_data()
     break_it(data)
     with pytest.raises(ValueError, match='(?s)' + message) as info:
-        run_all(data)
+        run_checks(data, PATH)
     assert PATH in str(info.value)
 
 
 def test_good_annotations_pass():
     data = tiny_data()
-    assert run_all(data) == ([20, 10], {})
+    assert run_checks(data, PATH) == ([20, 10], {})
     assert data == tiny_data()
 
 
@@ -208,72 +195,16 @@ def test_not_json(tmp_path):
 )
 def test_classes(classes, message):
     with pytest.raises(ValueError, match=message):
-        run_all(tiny_data(), classes)
+        run_checks(tiny_data(), PATH, classes)
 
 
 def test_labels_follow_the_users_order():
-    assert run_all(tiny_data(), ['dog', 'cat'])[0] == [10, 20]
-    assert run_all(tiny_data(), ['cat', 'dog'])[0] == [20, 10]
-    assert run_all(tiny_data(), ['dog'], allow_subset=True)[0] == [10]
+    assert run_checks(tiny_data(), PATH, ['dog', 'cat'])[0] == [10, 20]
+    assert run_checks(tiny_data(), PATH, ['cat', 'dog'])[0] == [20, 10]
+    assert run_checks(tiny_data(), PATH, ['dog'], allow_subset=True)[0] == [10]
     unused = tiny_data()
     unused['categories'].append(dict(id=3, name='cow'))
-    assert run_all(unused, ['dog', 'cat'])[0] == [10, 20]
-
-
-def test_repair():
-    data = tiny_data()
-    first, second, third, fourth = data['annotations']
-    del first['area'], first['iscrowd']
-    second['segmentation'] = second['segmentation'][0]
-    ring = third['segmentation'][0]
-    third['segmentation'] = [list(map(list, zip(ring[::2], ring[1::2])))]
-    fourth['segmentation'].append([1, 2, 3, 4])
-    done = box_checks.fill_in_optional_fields(data)
-    assert data == tiny_data()
-    assert done == {
-        'area computed from the box': [100],
-        'rings of fewer than 3 points dropped': [103],
-    }
-    # Pairs without the outer list.
-    second['segmentation'] = third['segmentation'] = [
-        [1, 2],
-        [3, 4],
-        [5, 6],
-        [7, 8],
-    ]
-    box_checks.fill_in_optional_fields(data)
-    assert second['segmentation'] == [[1, 2, 3, 4, 5, 6, 7, 8]]
-
-
-def test_a_rare_slip_is_left_out():
-    """As in COCO, a flat box among thousands is left out."""
-    data = tiny_data()
-    copies = [
-        dict(data['annotations'][i % 4], id=1000 + i) for i in range(2000)
-    ]
-    copies[3]['bbox'] = [3, 4, 5, 0]
-    copies[8]['segmentation'] = []
-    data['annotations'] = copies
-    _, lost = run_all(data)
-    assert lost == {'box with w or h <= 0': [1003], 'no mask': [1008]}
-    # A negative side is always an error.
-    copies[5]['bbox'] = [3, 4, 5, -1]
-    with pytest.raises(ValueError, match=r'w or h <= 0.*1003, 1005'):
-        run_all(data)
-
-
-def test_boxes_a_little_beyond_the_image_are_not_xyxy():
-    data = tiny_data()
-    data['annotations'][1]['bbox'] = [20, 10, 22, 18]
-    assert run_all(data)[1] == {}
-
-
-def test_large_boxes_at_the_top_left_are_not_xyxy():
-    """Such boxes can be read as corners, but none leaves its image."""
-    data = tiny_data()
-    for ann in data['annotations']:
-        ann['bbox'] = [2, 1, 36, 28]
-    assert run_all(data, masks=False)[1] == {}
+    assert run_checks(unused, PATH, ['dog', 'cat'])[0] == [10, 20]
 
 
 def test_compressed_rle():
@@ -285,10 +216,10 @@ def test_compressed_rle():
     rle = mask_api.encode(mask)
     rle['counts'] = rle['counts'].decode()
     data['annotations'][1]['segmentation'] = rle
-    assert run_all(data)[1] == {}
+    assert run_checks(data, PATH)[1] == {}
 
 
 def test_without_masks_they_are_not_looked_at():
     data = tiny_data()
     drop('segmentation')(data)
-    assert run_all(data, masks=False)[1] == {}
+    assert run_checks(data, PATH, masks=False)[1] == {}

@@ -5,11 +5,6 @@ from pycocotools import mask as mask_api
 from helpers.coco import HEIGHT, WIDTH, tiny_data
 from swin_dense.detection import box_checks
 from swin_dense.detection.mask_checks import check_masks
-from swin_dense.detection.mask_geometry import (
-    decode_counts,
-    measure_polygons,
-    measure_runs,
-)
 
 PATH = 'some/train.json'
 NAN = float('nan')
@@ -190,35 +185,3 @@ def test_a_crossing_polygon_covers_an_area():
     data = tiny_data()
     data['annotations'][1]['segmentation'] = [[20, 10, 35, 28, 35, 10, 20, 28]]
     assert check(data) == {}
-
-
-def test_run_lengths_are_measured_as_by_pixels():
-    rng = np.random.default_rng(0)
-    masks = []
-    for density in np.linspace(0, 1, 60):
-        mask = rng.random(rng.integers(1, 50, 2)) < density**2
-        masks.append(np.asfortranarray(mask, np.uint8))
-    texts = [mask_api.encode(mask)['counts'].decode() for mask in masks]
-    counts, lengths = decode_counts(texts)
-    expected = [run_lengths(mask.ravel('F')) for mask in masks]
-    assert lengths.tolist() == [*map(len, expected)]
-    assert counts.tolist() == sum(expected, [])
-    boxes, areas = measure_runs(
-        counts, lengths, np.array([len(mask) for mask in masks])
-    )
-    assert areas.tolist() == [int(mask.sum()) for mask in masks]
-    for mask, box in zip(masks, boxes):
-        rows, columns = np.nonzero(mask)
-        assert box.tolist() == (
-            [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-            if rows.size
-            else [0] * 4
-        )
-
-
-def test_polygons_are_measured_over_all_rings():
-    boxes, covers = measure_polygons(
-        [[[1, 2, 3, 2, 3, 4], [7, 8, 9, 8, 8, 9]], [[1, 1, 2, 2, 3, 3]]]
-    )
-    assert boxes.tolist() == [[1, 2, 9, 9], [1, 1, 3, 3]]
-    assert covers.tolist() == [True, False]

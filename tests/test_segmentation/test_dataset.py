@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmseg.registry import DATASETS as HOST_DATASETS
 
 from helpers.label_maps import CLASSES, dataset_config, label_map, write_pair
@@ -258,55 +257,3 @@ def test_unknown_class_of_ade20k(tmp_path):
         r"\(did you mean 'building'\?\)",
     ):
         ade(tmp_path, classes=['wall', 'biulding'])
-
-
-def shapes(root, **changes):
-    return dict(
-        type='swin_dense.ShapesSegDataset',
-        data_root=str(root / 'shapes'),
-        data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'
-        ),
-        pipeline=LOAD,
-        generate=dict(num_images=5, image_size=64, radius=(6, 20), seed=3),
-        **changes,
-    )
-
-
-def test_shapes_draw_themselves(tmp_path):
-    dataset = ROOT_DATASETS.build(shapes(tmp_path))
-    assert len(dataset) == 5
-    assert dataset.metainfo['classes'] == (
-        'background',
-        'circle',
-        'square',
-        'triangle',
-    )
-    again = ROOT_DATASETS.build(dict(shapes(tmp_path), generate=None))
-    np.testing.assert_array_equal(
-        again[1]['gt_seg_map'], dataset[1]['gt_seg_map']
-    )
-
-
-@pytest.mark.parametrize(
-    'classes, message',
-    [
-        (
-            ['background', 'circle', 'squaer', 'triangle'],
-            r"class 'squaer' is not in .* \(did you mean 'square'\?\)",
-        ),
-        (
-            ['background', 'square', 'circle', 'triangle'],
-            'was drawn with .*leave classes out of metainfo',
-        ),
-        (['circle', 'square', 'triangle'], 'was drawn with'),
-    ],
-)
-def test_shapes_of_other_names(tmp_path, classes, message):
-    with pytest.raises(ValueError, match=message):
-        ROOT_DATASETS.build(shapes(tmp_path, metainfo=dict(classes=classes)))
-
-
-def test_shapes_absent_and_not_to_be_drawn(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no data set'):
-        ROOT_DATASETS.build(dict(shapes(tmp_path), generate=None))

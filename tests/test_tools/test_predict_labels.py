@@ -304,11 +304,3 @@ def test_label_maps_never_overwrite_each_other_or_an_image(
         capsys, run('predict', CONFIG, checkpoint, image, '--out', tmp_path)
     )
     assert 'labels/x.png would overwrite the input' in error
-
-
-def test_areas_by_hand():
-    labels = np.array([[0, 2, 2], [2, 2, 2]])
-    assert write_predictions.class_areas(labels, ['a', 'b', 'c']) == {
-        'c': {'pixels': 5, 'share': 0.833333},
-        'a': {'pixels': 1, 'share': 0.166667},
-    }

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
 from helpers.moving_squares import CLASSES, moving_square
 from swin_dense.backbones import SwinTransformer
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.data.decoders.base import VideoError
-from swin_dense.data.video_writer import write_video
 from swin_dense.engine.launch import load_config
-from swin_dense.files import read_json
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
@@ -23,41 +20,6 @@ from swin_dense.video import write_predictions  # noqa: E402
 from swin_dense.video.predictor import VideoPredictor  # noqa: E402
 
 CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_video_swin.py')
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    """Write random weights whose scores are far apart."""
-    torch.manual_seed(0)
-    init_default_scope('mmaction')
-    model = MODELS.build(load_config(CONFIG).model)
-    model.init_weights()
-    torch.nn.init.normal_(model.cls_head.fc_cls.weight)
-    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
-    torch.save(
-        dict(
-            meta=dict(dataset_meta=dict(classes=CLASSES)),
-            state_dict=model.state_dict(),
-        ),
-        path,
-    )
-    return str(path)
-
-
-@pytest.fixture(scope='module')
-def predictor(checkpoint):
-    return VideoPredictor(CONFIG, checkpoint)
-
-
-@pytest.fixture
-def video(tmp_path):
-
-    def write(frames=20, fps=10.0):
-        path = tmp_path / f'{frames}.mp4'
-        write_video(path, moving_square(0, frames), fps)
-        return path
-
-    return write
 
 
 def test_windows_and_times(predictor, video):
@@ -151,33 +113,6 @@ def test_short_videos_start_again(predictor, video, logged):
     assert window.end == pytest.approx(0.3)
     assert '3.mp4 has 3 frames' in logged.text
     assert 'it is repeated from its start' in logged.text
-
-
-def test_clip_and_strip(predictor, video, tmp_path):
-    from swin_dense.data.video_reader import Video
-
-    found = predictor.predict(video())
-    paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
-    written = write_predictions.VideoResults(
-        paths, tmp_path / 'out', CLASSES, 5
-    )
-    for index in range(2):
-        written.add(index, found)
-    written.close()
-    assert '2 videos, 6 windows' in written.summary()
-    with Video(str(paths[0])) as clip, Video(found.path) as source:
-        assert clip.num_frames == 20 and clip.fps == 10
-        (first,) = clip.frames([0])
-        (frame,) = source.frames([0])
-        assert first.shape[0] > 60 and first.shape[1] == 64
-        # A frame above two lines of scores.
-        gap = first[:48].astype(int) - frame
-        assert np.abs(gap).mean() < 12
-        assert first[48:].mean() > first[:48].mean()
-        strip = write_predictions.draw_strip(source, found, CLASSES)
-    assert strip.shape[1] == 3 * 64
-    first, _ = read_json(tmp_path / 'out' / 'predictions.json')
-    assert len(first['top']) == 2  # there are only two classes
 
 
 def test_folders_of_frames(predictor, tmp_path):
