@@ -92,7 +92,10 @@ def check_stuff_maps(
         )
     label_maps = scan_label_maps(pairs) if read else []
     problems = list(
-        filter(None, (_problem(one, num_classes) for one in label_maps))
+        filter(
+            None,
+            (_problem(label_map, num_classes) for label_map in label_maps),
+        )
     )
     problems += palette_problems(label_maps)
     if problems:

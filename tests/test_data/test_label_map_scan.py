@@ -51,7 +51,7 @@ def test_large_sets_are_read_once(tmp_path, monkeypatch):
 
 def test_without_images(tmp_path):
     path = write_pair(tmp_path, 'a')
-    (found,) = scan_label_maps([(str(path), None)])
-    assert found == LabelMap(
+    (label_map_,) = scan_label_maps([(str(path), None)])
+    assert label_map_ == LabelMap(
         str(path), None, 'L', (WIDTH, HEIGHT), (), {0: 128, 1: 128, 2: 128}
     )

@@ -308,8 +308,8 @@ def test_nothing_found(kind, tmp_path):
 def test_nothing_proposed(tmp_path):
     config = settings('cascade')
     config.test_cfg.rpn.min_bbox_size = 10**6
-    found = augmented(build(config), write_image(tmp_path))
-    assert found.masks.shape == (0, 72, 100)
+    merged = augmented(build(config), write_image(tmp_path))
+    assert merged.masks.shape == (0, 72, 100)
 
 
 @pytest.mark.parametrize('sizes', [['x'], ['s', '']])

@@ -12,13 +12,13 @@ IMAGE = dict(id=7, file_name='a/b.jpg', width=6, height=4)
 def test_entries_by_hand():
     masks = torch.zeros(2, 4, 6, dtype=torch.bool)
     masks[1, 1:3, 2:5] = True
-    found = InstanceData(
+    entries = InstanceData(
         bboxes=torch.tensor([[0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 5.004, 3.0]]),
         labels=torch.tensor([0, 1]),
         scores=torch.tensor([0.25, 0.75]),
         masks=masks,
     )
-    first, second = coco_results(found, IMAGE, ['cat', 'dog'])
+    first, second = coco_results(entries, IMAGE, ['cat', 'dog'])
     rle = first.pop('segmentation')
     assert first == dict(
         image_id=7,
@@ -31,16 +31,16 @@ def test_entries_by_hand():
     assert rle['size'] == [4, 6] and isinstance(rle['counts'], str)
     np.testing.assert_array_equal(coco_mask.decode(rle), masks[1].numpy())
     assert (second['category_name'], second['score']) == ('cat', 0.25)
-    assert found.bboxes[1, 2] == pytest.approx(5.004), 'input was changed'
+    assert entries.bboxes[1, 2] == pytest.approx(5.004), 'input was changed'
 
 
 def test_boxes_alone_have_no_segmentation():
-    found = InstanceData(
+    entries = InstanceData(
         bboxes=torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
         labels=torch.tensor([0]),
         scores=torch.tensor([0.5]),
     )
-    (entry,) = coco_results(found, IMAGE, ['cat'])
+    (entry,) = coco_results(entries, IMAGE, ['cat'])
     assert 'segmentation' not in entry
 
 

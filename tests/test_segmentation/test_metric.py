@@ -13,14 +13,15 @@ CLASSES = ['background', 'circle', 'square', 'triangle']
 ALL = ['mIoU', 'mDice', 'mFscore']
 
 
-def sample(truth, found, name='a'):
+def sample(truth, prediction, name='a'):
     """Return the data sample of an image as a dict."""
-    truth, found = (
-        dict(data=torch.as_tensor(labels)[None]) for labels in (truth, found)
+    truth, prediction = (
+        dict(data=torch.as_tensor(labels)[None])
+        for labels in (truth, prediction)
     )
     return dict(
         gt_sem_seg=truth,
-        pred_sem_seg=found,
+        pred_sem_seg=prediction,
         img_path=f'{name}.jpg',
         seg_map_path=f'{name}.png',
     )
@@ -31,13 +32,13 @@ def random_samples(count, classes=4, ignored=0.2):
     samples = []
     for i in range(count):
         truth = rng.integers(0, classes, (20, 30))
-        found = np.where(
+        prediction = np.where(
             rng.random(truth.shape) < 0.6,
             truth,
             rng.integers(0, classes, truth.shape),
         )
         truth[rng.random(truth.shape) < ignored] = 255
-        samples.append(sample(truth, found, str(i)))
+        samples.append(sample(truth, prediction, str(i)))
     return samples
 
 
@@ -50,9 +51,9 @@ def evaluate(metric, samples, classes=CLASSES, size=None, batch=2):
 
 def test_by_hand():
     truth = [[0, 0, 0, 0], [1, 1, 2, 255]]
-    found = [[0, 0, 0, 1], [1, 1, 1, 2]]
+    prediction = [[0, 0, 0, 1], [1, 1, 1, 2]]
     metric = CheckedIoUMetric(classwise=True)
-    values = evaluate(metric, [sample(truth, found)])
+    values = evaluate(metric, [sample(truth, prediction)])
     assert values == {
         'aAcc': round(500 / 7, 2),
         'mIoU': round((75 + 50 + 0) / 3, 2),
@@ -77,8 +78,8 @@ def test_equals_mmseg(classes, options):
         warnings.simplefilter('ignore', RuntimeWarning)
         expected = evaluate(IoUMetric(**options), samples)
     assert 50 < expected['aAcc'] < 80
-    found = evaluate(CheckedIoUMetric(**options), samples)
-    assert found == {
+    values = evaluate(CheckedIoUMetric(**options), samples)
+    assert values == {
         name: pytest.approx(float(value), abs=0.011)
         for name, value in expected.items()
     }
@@ -99,12 +100,12 @@ def test_exact_where_float32_is_not():
 def test_memory_does_not_grow():
     metric = CheckedIoUMetric()
     metric.dataset_meta = dict(classes=CLASSES)
-    one = random_samples(1)
+    samples = random_samples(1)
     for _ in range(50):
-        metric.process(None, one)
+        metric.process(None, samples)
     assert metric.results == []
     assert metric._counts.shape == metric._last.shape == (4, 4)
-    assert metric.evaluate(50)['aAcc'] == evaluate(metric, one)['aAcc']
+    assert metric.evaluate(50)['aAcc'] == evaluate(metric, samples)['aAcc']
 
 
 def test_absent_classes_are_shown_as_absent(logged):
@@ -162,13 +163,13 @@ def test_starts_anew_after_each_evaluation():
         (
             [[0, 0]] * 2,
             [[0, 0, 0]] * 2,
-            r'prediction is of \(2, 3\) pixels .* the label map of \(2, 2\)',
+            r'prediction has \(2, 3\) pixels .* the label map has \(2, 2\)',
         ),
     ],
 )
-def test_labels_that_do_not_fit(truth, found, message):
+def test_labels_that_do_not_fit(truth, prediction, message):
     with pytest.raises(ValueError, match=message):
-        evaluate(CheckedIoUMetric(), [sample(truth, found)])
+        evaluate(CheckedIoUMetric(), [sample(truth, prediction)])
 
 
 def test_no_label_map():
@@ -179,12 +180,12 @@ def test_no_label_map():
 
 
 def test_label_maps_are_written(tmp_path):
-    found = np.array([[0, 1], [2, 3]])
-    sample_ = sample(found, found, 'photo')
+    labels = np.array([[0, 1], [2, 3]])
+    sample_ = sample(labels, labels, 'photo')
     del sample_['gt_sem_seg']
     metric = CheckedIoUMetric(output_dir=str(tmp_path), format_only=True)
     assert evaluate(metric, [sample_]) == {}
-    np.testing.assert_array_equal(Image.open(tmp_path / 'photo.png'), found)
+    np.testing.assert_array_equal(Image.open(tmp_path / 'photo.png'), labels)
 
 
 @pytest.mark.parametrize(

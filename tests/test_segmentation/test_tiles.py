@@ -29,21 +29,21 @@ def whole(predict, shape, tile, overlap):
 def test_no_seams_where_the_place_does_not_matter(shape, tile, overlap):
     """A model that sees one pixel gives the same logits with tiles."""
     logits = torch.randn(3, *shape)
-    found = whole(lambda r, c: logits[:, r, c], shape, tile, overlap)
-    torch.testing.assert_close(found, logits, atol=ROUNDING, rtol=0)
+    blended = whole(lambda r, c: logits[:, r, c], shape, tile, overlap)
+    torch.testing.assert_close(blended, logits, atol=ROUNDING, rtol=0)
 
 
 def test_one_tile_is_the_image():
     """The result is exact, since the weight of the tile is 1."""
     logits = torch.randn(3, 20, 30)
-    found = whole(lambda r, c: logits[:, r, c], (20, 30), (32, 32), 0.25)
-    assert torch.equal(found, logits)
+    blended = whole(lambda r, c: logits[:, r, c], (20, 30), (32, 32), 0.25)
+    assert torch.equal(blended, logits)
 
 
 def test_weighted_mean_by_hand():
     """Two tiles of 8 share 4 pixels, with linearly changing weights."""
     values = {0: 0.0, 4: 10.0}
-    found = whole(
+    blended = whole(
         lambda r, c: torch.full((1, 8, 3), values[r.start]),
         (12, 3),
         (8, 8),
@@ -51,7 +51,10 @@ def test_weighted_mean_by_hand():
     )
     expected = torch.tensor([0.0] * 4 + [2.0, 4.0, 6.0, 8.0] + [10.0] * 4)
     torch.testing.assert_close(
-        found, expected[None, :, None].expand(1, 12, 3), atol=ROUNDING, rtol=0
+        blended,
+        expected[None, :, None].expand(1, 12, 3),
+        atol=ROUNDING,
+        rtol=0,
     )
 
 
@@ -65,7 +68,7 @@ def test_plane_against_the_plain_sum():
         logits[key] = torch.randn(2, 16, 12)
         return logits[key]
 
-    found = whole(predict, shape, tile, overlap)
+    blended = whole(predict, shape, tile, overlap)
     assert len(logits) == count_tiles(shape, tile, overlap) == 4 * 4
     # Tops are 0, 8, 16, 24 and lefts are 0, 7, 14, 21.
     rows = torch.arange(1.0, 17)
@@ -77,7 +80,7 @@ def test_plane_against_the_plain_sum():
         sums[:, top : top + 16, left : left + 12] += weight * value
         weights[top : top + 16, left : left + 12] += weight
     torch.testing.assert_close(
-        found, sums / weights, atol=ROUNDING, rtol=ROUNDING
+        blended, sums / weights, atol=ROUNDING, rtol=ROUNDING
     )
 
 
@@ -143,9 +146,9 @@ def test_strips_are_what_resizing_gives(shape, align_corners):
         logits[None], shape, mode='bilinear', align_corners=align_corners
     )[0]
     for most in (1, 3 * shape[1] * 5, 10**6):
-        found = torch.full_like(expected, torch.nan)
+        blended = torch.full_like(expected, torch.nan)
         for rows, strip in resize_in_strips(
             logits, shape, align_corners, most
         ):
-            found[:, rows] = strip
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+            blended[:, rows] = strip
+        torch.testing.assert_close(blended, expected, atol=1e-5, rtol=0)

@@ -122,22 +122,24 @@ def test_one_scale_unflipped_is_plain_testing(batch, segmentor):
     steps = pipeline(ratios=[1.0], flip=False)
     for plain, augmented in zip(batch(PIPELINE), batch(steps)):
         (expected,) = model.test_step(plain)
-        (found,) = SegTTAModel(module=model).test_step(augmented)
-        assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
-        assert len(found.pred_sem_seg.data.unique()) > 1
+        (merged,) = SegTTAModel(module=model).test_step(augmented)
+        assert torch.equal(
+            merged.pred_sem_seg.data, expected.pred_sem_seg.data
+        )
+        assert len(merged.pred_sem_seg.data.unique()) > 1
         torch.testing.assert_close(
-            found.seg_logits.data.softmax(0),
+            merged.seg_logits.data.softmax(0),
             expected.seg_logits.data.softmax(0),
         )
-        assert torch.equal(found.gt_sem_seg.data, expected.gt_sem_seg.data)
-        assert found.img_path == expected.img_path
+        assert torch.equal(merged.gt_sem_seg.data, expected.gt_sem_seg.data)
+        assert merged.img_path == expected.img_path
 
 
 @torch.no_grad()
 def test_mean_by_hand(batch, segmentor):
     """Compare with a test per scale of the image, flipped by OpenCV."""
     model = segmentor()
-    (found,) = SegTTAModel(module=model).test_step(
+    (merged,) = SegTTAModel(module=model).test_step(
         batch(pipeline(ratios=[0.5, 1.5]))[0]
     )
     sums = 0
@@ -152,8 +154,8 @@ def test_mean_by_hand(batch, segmentor):
         )
         sums = sums + sample.seg_logits.data.softmax(0).flip(-1)
     assert sums.shape == (CLASSES, 40, 56)
-    torch.testing.assert_close(found.seg_logits.data.exp(), sums / 4)
-    assert torch.equal(found.pred_sem_seg.data, sums.argmax(0, keepdim=True))
+    torch.testing.assert_close(merged.seg_logits.data.exp(), sums / 4)
+    assert torch.equal(merged.pred_sem_seg.data, sums.argmax(0, keepdim=True))
 
 
 @torch.no_grad()
@@ -165,9 +167,9 @@ def test_batches(batch, segmentor):
         key: [a + b for a, b in zip(alone[0][key], alone[1][key])]
         for key in alone[0]
     }
-    for data, found in zip(alone, model.test_step(together)):
+    for data, merged in zip(alone, model.test_step(together)):
         (expected,) = model.test_step(data)
-        assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
+        assert torch.equal(merged.seg_logits.data, expected.seg_logits.data)
 
 
 @torch.no_grad()
@@ -176,9 +178,9 @@ def test_single_channel(batch, segmentor):
     model = segmentor(2, out_channels=1, threshold=0.4)
     steps = pipeline(ratios=[1.0], flip=False)
     (expected,) = model.test_step(batch(PIPELINE)[0])
-    (found,) = SegTTAModel(module=model).test_step(batch(steps)[0])
-    assert torch.equal(found.seg_logits.data, expected.seg_logits.data)
-    assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
+    (merged,) = SegTTAModel(module=model).test_step(batch(steps)[0])
+    assert torch.equal(merged.seg_logits.data, expected.seg_logits.data)
+    assert torch.equal(merged.pred_sem_seg.data, expected.pred_sem_seg.data)
 
 
 def test_memory_does_not_grow_with_augmentations():

@@ -66,11 +66,11 @@ def segmentor(backbone_type, **backbone):
 def pair(request):
     """Return our model with mmseg's weights, and mmseg's model."""
     torch.manual_seed(1)
-    theirs = segmentor('mmseg.SwinTransformer', **request.param)
-    ours = segmentor('swin_dense.SwinTransformer', **request.param)
-    report = load_model(ours, theirs.state_dict())
+    host_model = segmentor('mmseg.SwinTransformer', **request.param)
+    model = segmentor('swin_dense.SwinTransformer', **request.param)
+    report = load_model(model, host_model.state_dict())
     assert not report.missing and not report.unexpected
-    return ours, theirs
+    return model, host_model
 
 
 def logits(model, image, test_cfg):
@@ -113,16 +113,16 @@ def test_losses_and_gradients(pair):
     samples = [
         SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels
     ]
-    found = []
+    actual = []
     for model in pair:
         model.zero_grad()
         total, losses = model.parse_losses(model.loss(image, samples))
         total.backward()
-        found.append((losses, model.backbone.patch_embed, model))
-    (ours, our_embedding, _), (theirs, their_embedding, _) = found
+        actual.append((losses, model.backbone.patch_embed, model))
+    (model, our_embedding, _), (host_model, their_embedding, _) = actual
     for name in ('decode.loss_ce', 'aux.loss_ce'):
         torch.testing.assert_close(
-            ours[name], theirs[name], rtol=0, atol=TOLERANCE
+            model[name], host_model[name], rtol=0, atol=TOLERANCE
         )
     expected = their_embedding.projection.weight.grad
     scale = expected.abs().max()

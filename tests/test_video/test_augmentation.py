@@ -23,24 +23,24 @@ def test_three_crops_are_those_of_mmaction2(size):
 
     init_default_scope('mmaction')
     imgs = clip(*size)
-    theirs = TRANSFORMS.build(dict(type='ThreeCrop', crop_size=8))(
+    host_crops = TRANSFORMS.build(dict(type='ThreeCrop', crop_size=8))(
         dict(imgs=imgs)
     )['imgs']
-    ours = TRANSFORMS.build(
+    crops = TRANSFORMS.build(
         dict(type='swin_dense.EvenCrops', crop_size=8, count=3)
     )(dict(imgs=imgs))
-    assert ours['img_shape'] == (8, 8)
-    theirs = [
-        theirs[0:2],
-        theirs[4:6],
-        theirs[2:4],
+    assert crops['img_shape'] == (8, 8)
+    host_crops = [
+        host_crops[0:2],
+        host_crops[4:6],
+        host_crops[2:4],
     ]  # both ends, then the middle
-    for place, (one, other) in enumerate(
-        zip(np.array(ours['imgs']).reshape(3, 2, 8, 8, 3), theirs)
+    for place, (actual, expected) in enumerate(
+        zip(np.array(crops['imgs']).reshape(3, 2, 8, 8, 3), host_crops)
     ):
         if place < 2 or max(size) % 2 == 0:
-            assert np.array_equal(one, other)
-    assert np.array_equal(ours['imgs'][4], imgs[0][-8:, -8:])
+            assert np.array_equal(actual, expected)
+    assert np.array_equal(crops['imgs'][4], imgs[0][-8:, -8:])
 
 
 def test_five_crops():
@@ -67,13 +67,13 @@ def test_operations(name, monkeypatch):
     results = []
     for sign in (-1, 1):
         monkeypatch.setattr(augment, 'draw', lambda: [(name, sign)])  # noqa
-        one, other = augment.transform(dict(imgs=[frame, frame]))['imgs']
-        assert one.dtype == np.uint8 and one.shape == frame.shape
+        actual, expected = augment.transform(dict(imgs=[frame, frame]))['imgs']
+        assert actual.dtype == np.uint8 and actual.shape == frame.shape
         assert np.array_equal(
-            one, other
+            actual, expected
         )  # all frames have the same augmentation
-        assert one.flags.writeable
-        results.append(one)
+        assert actual.flags.writeable
+        results.append(actual)
     changed = not np.array_equal(results[0], frame)
     assert changed == (name != 'identity')
     directed = name in (

@@ -26,15 +26,20 @@ def clips(tmp_path):
 
 
 def test_what_a_clip_is(clips):
-    found = check_video(clips[0])
-    assert (found.frames, found.fps, found.width, found.height) == (
+    finding = check_video(clips[0])
+    assert (
+        finding.frames,
+        finding.fps,
+        finding.width,
+        finding.height,
+    ) == (
         10,
         25,
         128,
         48,
     )
-    assert found.seconds == pytest.approx(0.4)
-    assert found.decoder == 'pyav' and found.problem is None
+    assert finding.seconds == pytest.approx(0.4)
+    assert finding.decoder == 'pyav' and finding.problem is None
     assert check_video(clips[0], ['opencv']).decoder == 'opencv'
 
 
@@ -67,22 +72,22 @@ def test_a_file_that_ends_early(tmp_path):
 
 
 def test_many_clips_in_their_order(clips):
-    told = []
-    found = check_videos(
-        [*clips, clips[0]], workers=2, on_progress=lambda: told.append(1)
+    calls = []
+    findings = check_videos(
+        [*clips, clips[0]], workers=2, on_progress=lambda: calls.append(1)
     )
-    assert [one.path for one in found] == clips
-    assert [one.frames for one in found] == [10, 0, 12, 13]
-    assert len(told) == 4
+    assert [finding.path for finding in findings] == clips
+    assert [finding.frames for finding in findings] == [10, 0, 12, 13]
+    assert len(calls) == 4
 
 
 def test_a_crash_is_a_finding(clips, monkeypatch):
     monkeypatch.setattr(
         clip_checks, 'partial', lambda check, **kwargs: check_or_crash
     )
-    found = check_videos(clips, workers=2)
-    assert found[2].problem == f'{clips[2]} crashes the decoder'
-    assert [one.frames for one in found] == [10, 0, 0, 13]
+    findings = check_videos(clips, workers=2)
+    assert findings[2].problem == f'{clips[2]} crashes the decoder'
+    assert [finding.frames for finding in findings] == [10, 0, 0, 13]
 
 
 def test_a_report(clips):

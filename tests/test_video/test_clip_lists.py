@@ -120,7 +120,7 @@ def test_folders(write, tmp_path):
     with pytest.raises(
         ValueError,
         match='jump contains the image 1.jpg: .* Put '
-        'the frames of each clip into a folder',
+        'the frames of each clip into a separate folder',
     ):
         read_clips('', str(tmp_path / 'data'))
 

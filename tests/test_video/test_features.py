@@ -133,8 +133,8 @@ def test_model_is_left_as_it_was():
             (0,),
             r'must be frames \(T, H, W, 3\)',
         ),
-        (np.zeros((4, 8, 8, 3), np.uint8), (4,), 'some of 0 to 3'),
-        (np.zeros((4, 8, 8, 3), np.uint8), (), 'some of 0 to 3'),
+        (np.zeros((4, 8, 8, 3), np.uint8), (4,), 'chosen from 0 to 3'),
+        (np.zeros((4, 8, 8, 3), np.uint8), (), 'chosen from 0 to 3'),
         (
             np.zeros((1, 8, 8, 3), np.uint8),
             (0,),
@@ -164,15 +164,15 @@ def path(tmp_path_factory):
 def test_features_of_a_file(path):
     model = make()
     with Video(path) as video:
-        found = extract_video(
+        features = extract_video(
             model, video, clip_len=4, interval=2, stages=(1, 3), short_side=32
         )
         frames = video.frames(range(0, 21, 2))
     # 11 frames: two clips of 4 frames and one of 3, which is filled to 4.
-    assert found['stage1'].shape == (6, 16, 4, 6)  # 32 x 43 pixels
-    assert found['stage3'].shape == (6, 64, 1, 2)
-    assert found['frames'].tolist() == [1, 5, 9, 13, 17, 20]
-    np.testing.assert_allclose(found['times'], found['frames'] / 10)
+    assert features['stage1'].shape == (6, 16, 4, 6)  # 32 x 43 pixels
+    assert features['stage3'].shape == (6, 64, 1, 2)
+    assert features['frames'].tolist() == [1, 5, 9, 13, 17, 20]
+    np.testing.assert_allclose(features['times'], features['frames'] / 10)
 
     with Video(path) as video:
         whole = extract_video(
@@ -205,6 +205,6 @@ def test_folders_of_frames_have_no_times(tmp_path):
     for index, frame in enumerate(moving_square(0, 3)):
         Image.fromarray(frame).save(tmp_path / f'{index}.png')
     with Video(str(tmp_path)) as video:
-        found = extract_video(make(), video, interval=1, short_side=None)
-    assert set(found) == {'stage3', 'frames'}
-    assert found['frames'].tolist() == [0.5, 2.0]
+        features = extract_video(make(), video, interval=1, short_side=None)
+    assert set(features) == {'stage3', 'frames'}
+    assert features['frames'].tolist() == [0.5, 2.0]

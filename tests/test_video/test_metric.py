@@ -55,9 +55,9 @@ def test_values_are_those_of_mmaction2():
     )
     rng = np.random.default_rng(0)
     scores, labels = rng.random((60, 9)), rng.integers(0, 9, 60)
-    theirs = metrics.AccMetric()
-    theirs.process(None, samples(scores, labels))
-    expected = theirs.evaluate(60)
+    host_values = metrics.AccMetric()
+    host_values.process(None, samples(scores, labels))
+    expected = host_values.evaluate(60)
     _, values = evaluate(scores, labels)
     assert values.keys() == {'acc/top1', 'acc/top5', 'acc/mean1'}
     for name, value in values.items():

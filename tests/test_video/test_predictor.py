@@ -23,20 +23,24 @@ CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_video_swin.py')
 
 
 def test_windows_and_times(predictor, video):
-    found = predictor.predict(video())
-    assert (found.num_frames, found.fps) == (20, 10)
-    assert [(w.first, w.last) for w in found.windows] == [
+    prediction = predictor.predict(video())
+    assert (prediction.num_frames, prediction.fps) == (20, 10)
+    assert [(w.first, w.last) for w in prediction.windows] == [
         (0, 7),
         (8, 15),
         (12, 19),
     ]
-    assert [w.start for w in found.windows] == pytest.approx([0, 0.8, 1.2])
-    assert [w.end for w in found.windows] == pytest.approx([0.8, 1.6, 2.0])
-    for window in found.windows:
+    assert [w.start for w in prediction.windows] == pytest.approx(
+        [0, 0.8, 1.2]
+    )
+    assert [w.end for w in prediction.windows] == pytest.approx(
+        [0.8, 1.6, 2.0]
+    )
+    for window in prediction.windows:
         assert window.values.shape == (2,)
         assert window.values.sum() == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(
-        found.values, np.mean([w.values for w in found.windows], 0)
+        prediction.values, np.mean([w.values for w in prediction.windows], 0)
     )
     assert not predictor.model.training
 
@@ -61,8 +65,8 @@ def test_scores_are_those_of_the_test(predictor, checkpoint, video):
 
 def test_as_plain_types_and_as_a_table(predictor, video):
     path = video()
-    found = predictor.predict(path)
-    entry = found.to_dict(CLASSES, 2)
+    prediction = predictor.predict(path)
+    entry = prediction.to_dict(CLASSES, 2)
     assert entry['file_name'] == str(path)
     assert (entry['frames'], entry['seconds']) == (20, 2.0)
     assert len(entry['windows']) == 3 and len(entry['top']) == 2
@@ -71,7 +75,7 @@ def test_as_plain_types_and_as_a_table(predictor, video):
     assert first['score'] >= second['score']
     assert {first['name'], second['name']} == {*CLASSES}
     assert CLASSES[first['label']] == first['name']
-    lines = write_predictions.time_table(found, CLASSES, 1).splitlines()
+    lines = write_predictions.time_table(prediction, CLASSES, 1).splitlines()
     assert lines[0] == f'{path}: 20 frames'
     assert lines[2].split()[:2] == ['0.80-1.60', 's']
     assert lines[-1].split()[0] == 'all' and len(lines) == 5
@@ -103,7 +107,7 @@ def test_frames_spread_over_a_video(checkpoint, video):
         VideoPredictor(config, checkpoint, window=1.0).predict(video()).windows
     )
     assert [(w.first, w.last) for w in windows] == [(0, 9), (10, 19)]
-    with pytest.raises(ValueError, match='window is for models that spread'):
+    with pytest.raises(ValueError, match='window is for models that sample'):
         VideoPredictor(CONFIG, checkpoint, window=1.0)
 
 
@@ -120,10 +124,10 @@ def test_folders_of_frames(predictor, tmp_path):
 
     for index, frame in enumerate(moving_square(0, 9)):
         Image.fromarray(frame).save(tmp_path / f'{index}.png')
-    found = predictor.predict(tmp_path)
-    assert [(w.first, w.last) for w in found.windows] == [(0, 7), (1, 8)]
-    assert found.fps is None and found.windows[0].start is None
-    assert '0-7' in write_predictions.time_table(found, CLASSES, 1)
+    prediction = predictor.predict(tmp_path)
+    assert [(w.first, w.last) for w in prediction.windows] == [(0, 7), (1, 8)]
+    assert prediction.fps is None and prediction.windows[0].start is None
+    assert '0-7' in write_predictions.time_table(prediction, CLASSES, 1)
 
 
 def test_files_that_are_no_videos(predictor, tmp_path):

@@ -57,15 +57,15 @@ def test_frames_are_those_that_mmaction2_samples():
     )
     for frames in (5, 8, 20):
         sample = loading.SampleFrames(4, 2, num_clips=1, test_mode=True)
-        theirs = sample(dict(total_frames=frames, start_index=0))
+        host_indices = sample(dict(total_frames=frames, start_index=0))
         middle = max(0, (frames - 8) // 2)
         window = Sampling(4, 2).windows(frames, stride=1)[middle]
-        assert theirs['frame_inds'].tolist() == window.frames.tolist()
+        assert host_indices['frame_inds'].tolist() == window.frames.tolist()
     for frames in (2, 4, 13, 50):
         sample = loading.UniformSample(4, test_mode=True)
-        theirs = sample(dict(total_frames=frames, start_index=0))
+        host_indices = sample(dict(total_frames=frames, start_index=0))
         (window,) = Sampling(4, None).windows(frames)
-        assert theirs['frame_inds'].tolist() == window.frames.tolist()
+        assert host_indices['frame_inds'].tolist() == window.frames.tolist()
         assert (window.first, window.last) == (0, frames - 1)
 
 

@@ -1,6 +1,5 @@
 """Labelled clips and strips show the scores."""
 
-
 import numpy as np
 import pytest
 
@@ -15,16 +14,16 @@ from swin_dense.video import write_predictions  # noqa: E402
 def test_clip_and_strip(predictor, video, tmp_path):
     from swin_dense.data.video_reader import Video
 
-    found = predictor.predict(video())
+    prediction = predictor.predict(video())
     paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
     written = write_predictions.VideoResults(
         paths, tmp_path / 'out', CLASSES, 5
     )
     for index in range(2):
-        written.add(index, found)
+        written.add(index, prediction)
     written.close()
     assert '2 videos, 6 windows' in written.summary()
-    with Video(str(paths[0])) as clip, Video(found.path) as source:
+    with Video(str(paths[0])) as clip, Video(prediction.path) as source:
         assert clip.num_frames == 20 and clip.fps == 10
         (first,) = clip.frames([0])
         (frame,) = source.frames([0])
@@ -33,7 +32,7 @@ def test_clip_and_strip(predictor, video, tmp_path):
         gap = first[:48].astype(int) - frame
         assert np.abs(gap).mean() < 12
         assert first[48:].mean() > first[:48].mean()
-        strip = write_predictions.draw_strip(source, found, CLASSES)
+        strip = write_predictions.draw_strip(source, prediction, CLASSES)
     assert strip.shape[1] == 3 * 64
     first, _ = read_json(tmp_path / 'out' / 'predictions.json')
     assert len(first['top']) == 2  # there are only two classes

@@ -33,11 +33,11 @@ def test_letters_of_the_default_font(text):
 
 
 def test_letters_of_another_installed_font():
-    ours = module._letters(default_font())
+    default_letters = module._letters(default_font())
     path, letter = next(
         (path, letter)
         for path in installed_fonts()
-        for letter in sorted(module._letters(path) - ours)
+        for letter in sorted(module._letters(path) - default_letters)
         if letter.isprintable() and letter.isalpha()
     )
     text = f'{letter}'
