@@ -146,7 +146,7 @@ class Video:
         """
         return self._decoder.times()
 
-    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+    def frames(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Decode frames.
 
         Args:

@@ -263,7 +263,7 @@ def _check_field(
         done[f'{field.key} of {field.part} read from another type'] = changed
 
 
-def _deepest(masks: Sequence[list]) -> list[Any]:
+def _deepest(masks: Sequence[list]) -> Sequence[list]:
     """Return the lists that are nested deeper than in any segmentation."""
     for _ in range(DEEPEST):
         masks = [

@@ -123,9 +123,11 @@ def check_boxes(data: dict, path: str | Path) -> UnusableIds:
             f'{path}: boxes with NaN or infinity: annotations '
             f'{first_few(ids[broken])}. Correct or remove them'
         )
-    sizes = {i['id']: (i['width'], i['height']) for i in data['images']}
+    size_by_image = {
+        i['id']: (i['width'], i['height']) for i in data['images']
+    }
     sizes = np.array(
-        [sizes[ann['image_id']] for ann in data['annotations']], float
+        [size_by_image[ann['image_id']] for ann in data['annotations']], float
     )
     if boxes.max() <= 1 and sizes.min() > 8:
         raise ValueError(

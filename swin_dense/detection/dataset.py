@@ -79,12 +79,12 @@ class CheckedCocoDataset(CocoDataset):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         allow_subset: bool = False,
         with_mask: bool | None = None,
         num_stuff_classes: int | None = None,
         pipeline: Sequence[Any] = (),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.allow_subset = allow_subset
@@ -227,11 +227,10 @@ class CheckedCocoDataset(CocoDataset):
                 raise ValueError(
                     f'{info["img_path"]} (image id {info["img_id"]}) {problem}'
                 )
-            problem = self.with_stuff and stuff_map_problem(
-                info, self.num_stuff_classes
-            )
-            if problem:
-                raise ValueError(problem)
+            if self.with_stuff:
+                problem = stuff_map_problem(info, self.num_stuff_classes)
+                if problem:
+                    raise ValueError(problem)
         return super().prepare_data(idx)
 
     def relabel(self, classes: Sequence[str]) -> None:

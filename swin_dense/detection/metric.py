@@ -72,9 +72,9 @@ class CheckedCocoMetric(CocoMetric):
     def __init__(
         self,
         ann_file: str | None = None,
-        *args,
+        *args: Any,
         empty: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(None, *args, **kwargs)
         if not self.metrics or {*self.metrics} - {'bbox', 'segm'}:

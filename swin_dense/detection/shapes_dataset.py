@@ -36,7 +36,7 @@ class ShapesDataset(CheckedCocoDataset):
         ann_file: str,
         data_prefix: dict[str, str],
         generate: dict[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if generate is not None:
             parameters = dict(generate)

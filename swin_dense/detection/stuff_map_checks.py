@@ -5,6 +5,7 @@ image. Its values are stuff and thing classes, and 255 for unlabelled pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from swin_dense.data.image_checks import missing_files
 from swin_dense.data.label_map_scan import (
@@ -57,7 +58,10 @@ def _problem(label_map: LabelMap, num_classes: int) -> str | None:
 
 
 def check_stuff_maps(
-    data_list: Sequence[dict], num_classes: int, source: str, read: bool = True
+    data_list: Sequence[dict],
+    num_classes: int | None,
+    source: str,
+    read: bool = True,
 ) -> None:
     """Check that every image has a label map that can be used in training.
 
@@ -91,12 +95,8 @@ def check_stuff_maps(
             f'data_prefix.seg their folder? {WITHOUT}'
         )
     label_maps = scan_label_maps(pairs) if read else []
-    problems = list(
-        filter(
-            None,
-            (_problem(label_map, num_classes) for label_map in label_maps),
-        )
-    )
+    checked = (_problem(label_map, num_classes) for label_map in label_maps)
+    problems = [problem for problem in checked if problem is not None]
     problems += palette_problems(label_maps)
     if problems:
         shown = '\n'.join(f'  {text}' for text in problems[:MOST_SHOWN])
@@ -109,7 +109,7 @@ def check_stuff_maps(
         )
 
 
-def stuff_map_problem(info: dict, num_classes: int) -> str | None:
+def stuff_map_problem(info: dict, num_classes: Any) -> str | None:
     """Describe what is wrong with the label map of an image.
 
     Args:

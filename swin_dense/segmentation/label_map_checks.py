@@ -267,7 +267,7 @@ def _check_presence(
     report: LabelReport, classes: Sequence[str], training: bool
 ) -> None:
     """Report or note classes without pixels."""
-    present = {*report.labels.values()} - {None}
+    present = {label for label in report.labels.values() if label is not None}
     absent = [
         str(name) for label, name in enumerate(classes) if label not in present
     ]

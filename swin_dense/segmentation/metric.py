@@ -55,7 +55,7 @@ class CheckedIoUMetric(IoUMetric):
         *,
         iou_metrics: Sequence[str] = ('mIoU',),
         classwise: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         # mmseg's class ignores arguments with misspelt names.
         unknown = {*kwargs} - {*inspect.signature(IoUMetric).parameters}

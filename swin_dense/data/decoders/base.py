@@ -55,7 +55,7 @@ class Decoder:
         """Return True if the library is installed."""
         return True
 
-    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+    def frames(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Decode frames, each into a separate array.
 
         Args:
