@@ -89,7 +89,7 @@ def blend(
     check_tiling(tile, overlap)
     if shape[1] > shape[0]:  # the strip lies along the shorter side
         transposed = blend(
-            lambda rows, columns: predict(columns, rows).mT,
+            lambda rows, columns: predict(columns, rows).mT,  # (C, h, w)
             shape[::-1],
             tile[::-1],
             overlap,
@@ -121,6 +121,7 @@ def blend(
             fresh = strip[:, :above, reached:stop]
             block[:, :above, reached - left :] += fresh.to(block)
             reached = stop
+            # (C, h, right - left) and (C, h, stop - right)
             block, beside = block.tensor_split([right - left], dim=2)
             yield slice(top, bottom), slice(left, right), block[:, :done]
             strip[:, : height - done, left:right] = block[:, done:]

@@ -177,7 +177,7 @@ def extract_video(
         frames = sampled[start : start + clip_len]
         filled = np.concatenate(
             [frames, frames[-1:].repeat(-len(frames) % patch)]
-        )
+        )  # a multiple of `patch` frame numbers
         clip = np.stack(
             [_resized(frame, short_side) for frame in video.frames(filled)]
         )

@@ -97,7 +97,7 @@ def draw_labels(
     margin = strip.shape[1] - image.shape[1]
     picture = cv2.copyMakeBorder(
         picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAGE_COLOUR
-    )
+    )  # (H, W + margin, 3)
     return np.vstack([picture, strip])
 
 
