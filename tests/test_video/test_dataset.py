@@ -205,6 +205,13 @@ def test_absent_clips(folder, logged):
     assert not any('run/3' in name for name in names)
 
 
+def test_no_clip_is_left(folder):
+    for path in (folder / 'videos').rglob('*.mp4'):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match='12 of 12 clips'):
+        build(folder, max_bad=1.0)
+
+
 def break_clip(folder, name):
     path = folder / 'videos' / name
     path.write_bytes(path.read_bytes()[:900])
