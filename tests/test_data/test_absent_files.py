@@ -1,3 +1,5 @@
+"""Messages about missing files explain why they may be missing."""
+
 import json
 import re
 

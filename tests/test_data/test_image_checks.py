@@ -1,3 +1,5 @@
+"""Image files are compared with the sizes in annotation files."""
+
 import cv2
 import numpy as np
 import pytest

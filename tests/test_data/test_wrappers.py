@@ -1,3 +1,5 @@
+"""Data sets inside wrappers agree on labels, or are refused."""
+
 from types import SimpleNamespace
 
 import pytest

@@ -1,3 +1,5 @@
+"""Damaged annotation files are refused with file, ids and remedy."""
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Fields of the wrong type are converted or refused."""
+
 import copy
 import json
 

@@ -1,3 +1,5 @@
+"""COCO data sets have labels by name, and are refused if damaged."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Masks that are damaged or do not fit their boxes are refused."""
+
 import numpy as np
 import pytest
 from pycocotools import mask as mask_api

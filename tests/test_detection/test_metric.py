@@ -1,3 +1,5 @@
+"""COCO values are by class name; empty evaluations are refused."""
+
 import copy
 import json
 

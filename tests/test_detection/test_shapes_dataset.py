@@ -1,3 +1,5 @@
+"""The data set of shapes generates its images."""
+
 import pytest
 from mmdet.registry import DATASETS as HOST_DATASETS
 

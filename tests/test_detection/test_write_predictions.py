@@ -1,3 +1,5 @@
+"""Predictions are written in the format of COCO."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Segmentation data sets are read or refused with a reason."""
+
 import logging
 import os
 import re

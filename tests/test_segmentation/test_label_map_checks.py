@@ -1,3 +1,5 @@
+"""Label maps that do not fit the classes are reported."""
+
 import json
 import re
 

@@ -1,3 +1,5 @@
+"""Generated data sets have exact masks and reproducible files."""
+
 import json
 import os
 import shutil

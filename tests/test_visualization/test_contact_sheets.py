@@ -1,3 +1,5 @@
+"""Contact sheets arrange pairs of pictures in columns."""
+
 from types import SimpleNamespace
 
 import numpy as np

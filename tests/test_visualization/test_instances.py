@@ -1,3 +1,5 @@
+"""Masks, boxes and labels are drawn at their places."""
+
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Label maps are tinted, outlined and explained by a legend."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Classes have distinct colours."""
+
 from itertools import combinations
 
 import cv2

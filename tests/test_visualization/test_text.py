@@ -1,3 +1,5 @@
+"""Text is drawn in a font that has its letters."""
+
 import numpy as np
 import pytest
 
