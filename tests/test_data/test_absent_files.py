@@ -60,11 +60,11 @@ def test_causes(folder, names, cause, counts):
     assert re.search(counts, text)
 
 
-def test_nothing_is_known(tmp_path):
+def test_without_a_known_cause_nothing_is_added(tmp_path):
     assert explain_absent(['a.jpg'], str(tmp_path)) == ''
 
 
-def test_the_data_set_says_so(tmp_path):
+def test_the_message_of_a_data_set_has_the_cause(tmp_path):
     data = tiny_data()
     path, _ = write_data(tmp_path, data)
     for image in data['images']:

@@ -31,7 +31,7 @@ def numbers(video, indices):
 
 
 @pytest.mark.parametrize('name', AVAILABLE)
-def test_the_frames_asked_for_come_in_that_order(clip, name):
+def test_frames_come_in_the_requested_order(clip, name):
     for indices in ([59, 0, 31], [40, 41, 39, 40], range(60), [7], []):
         with Video(clip, [name]) as video:
             assert video.num_frames == len(video) == 60 and video.fps == 25
@@ -67,7 +67,7 @@ def test_frames_without_time_stamps_are_counted(tmp_path):
         assert numbers(video, [17, 29, 0]) == [17, 29, 0]
 
 
-def test_packets_that_give_no_frame_are_not_counted(clip, monkeypatch):
+def test_packets_without_a_frame_are_not_counted(clip, monkeypatch):
     original = PyAVDecoder._list_packets
 
     def listed(self):
@@ -89,7 +89,7 @@ def test_packets_that_give_no_frame_are_not_counted(clip, monkeypatch):
         video.frames([5, 60])
 
 
-def test_a_far_frame_is_not_reached_through_all_before(tmp_path, monkeypatch):
+def test_a_far_frame_is_reached_by_seeking(tmp_path, monkeypatch):
     path = write_clip(tmp_path / 'long.mp4', 60, g='6')
     decoded = []
     original = PyAVDecoder._from
@@ -148,7 +148,7 @@ def test_decoders_agree_on_real_clips(real_data):
                 assert np.abs(frame.astype(int) - other_frame).mean() < SAME
 
 
-def test_repeated_frames_are_arrays_of_their_own(clip):
+def test_repeated_frames_are_separate_arrays(clip):
     first, second = Video(clip).frames([3, 3])
     np.testing.assert_array_equal(first, second)
     assert not np.shares_memory(first, second)

@@ -13,7 +13,7 @@ from swin_dense.data.video_reader import Video
 pytest.importorskip('av', reason='clips are written by PyAV')
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_paths_to_no_regular_file_are_refused(tmp_path):
     for path, reason in write_hostile_paths(tmp_path, '.mp4').items():
         with pytest.raises(VideoError) as caught:
             Video(path)
@@ -32,7 +32,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         'v=0\no=- 0 0 IN IP4 127.0.0.1\n',
     ],
 )
-def test_lists_are_not_followed(tmp_path, content):
+def test_playlists_are_not_followed(tmp_path, content):
     """FFmpeg would open the files and hosts in a playlist."""
     write_clip(tmp_path / 'other.mp4', 3)
     path = tmp_path / 'list.mp4'
@@ -66,7 +66,7 @@ def test_frames_of_too_many_pixels(tmp_path, monkeypatch, name):
             video.frames(range(7))
 
 
-def test_a_codec_that_nobody_knows(tmp_path):
+def test_an_unknown_codec(tmp_path):
     path = Path(write_clip(tmp_path / 'x.mp4', 3))
     path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
     with pytest.raises(

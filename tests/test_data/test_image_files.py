@@ -36,7 +36,7 @@ def write_header(path, width, height):
     )
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_paths_to_no_regular_file_are_refused(tmp_path):
     for path, reason in write_hostile_paths(tmp_path, '.png').items():
         with pytest.raises(UnreadableFileError) as caught:
             read_image(path)
@@ -81,7 +81,7 @@ def test_any_name_is_read(tmp_path, name):
         ('RGB', 'png', dict(save_all=True)),
     ],
 )
-def test_kinds_of_pixels(tmp_path, mode, suffix, options):
+def test_pixel_formats_become_three_channels(tmp_path, mode, suffix, options):
     """All formats give three channels of 8 bits, of the first picture."""
     path = tmp_path / f'x.{suffix}'
     grey = Image.fromarray(np.full((6, 8), 90, np.uint8))

@@ -19,7 +19,7 @@ def draw(mode):
 
 
 @pytest.mark.parametrize('mode', ['1', 'L', 'P', 'RGB', 'RGBA', 'CMYK', 'F'])
-def test_all_that_pil_writes(tmp_path, mode):
+def test_formats_and_modes_of_pil(tmp_path, mode):
     """The check accepts an image if and only if OpenCV loads it."""
     Image.init()
     formats = 0

@@ -40,7 +40,7 @@ def test_zero_frames(tmp_path, monkeypatch):
         Video(path, ['pyav'])
 
 
-def test_another_decoder_opens_what_one_cannot(clip, monkeypatch):
+def test_the_next_decoder_opens_a_clip(clip, monkeypatch):
 
     def fail(self):
         raise VideoError('no')
@@ -51,7 +51,7 @@ def test_another_decoder_opens_what_one_cannot(clip, monkeypatch):
         assert numbers(video, [30]) == [30]
 
 
-def test_another_decoder_decodes_what_one_cannot(clip, monkeypatch, logged):
+def test_the_next_decoder_decodes_frames(clip, monkeypatch, logged):
 
     def fail(self, wanted):
         raise VideoError(f'{self.path} breaks off')

@@ -95,7 +95,7 @@ def test_labels_of_all_data_sets_follow_names(tmp_path, logged):
     assert labels[:3] == labels[3:] == [[0, 1], [1, 0], []]
 
 
-def test_data_sets_follow_the_one_whose_classes_are_given(tmp_path):
+def test_data_sets_follow_the_classes_of_a_config(tmp_path):
     reordered = dict(metainfo=dict(classes=['dog', 'cat']))
     dataset = concat(config(tmp_path), config(tmp_path, 'more', **reordered))
     share_labels(dataset)
@@ -129,7 +129,7 @@ def test_other_names_are_refused(tmp_path):
         share_labels(dataset)
 
 
-def test_other_orders_that_were_given_are_refused(tmp_path):
+def test_different_orders_in_configs_are_refused(tmp_path):
     dataset = concat(
         *(
             config(tmp_path, name, metainfo=dict(classes=classes))
@@ -179,7 +179,7 @@ def test_unchecked_data_sets_with_a_palette_are_refused(tmp_path):
         dict(reduce_zero_label=True),
     ],
 )
-def test_label_maps_that_mean_something_else(change):
+def test_label_maps_with_another_meaning_are_refused(change):
     plain = dict(metainfo=dict(classes=['a', 'b']), reduce_zero_label=False)
     first, second = (
         SimpleNamespace(**{**plain, **values}) for values in ({}, change)
@@ -191,7 +191,7 @@ def test_label_maps_that_mean_something_else(change):
 
 
 @pytest.mark.parametrize('name', ['Mosaic', 'MixUp'])
-def test_mixing_that_forgets_masks_is_refused(tmp_path, name):
+def test_mixing_without_masks_is_refused(tmp_path, name):
     mix = dict(type=f'mmdet.{name}', img_scale=(32, 32))
     dataset = dict(
         type='MultiImageMixDataset',

@@ -221,7 +221,7 @@ def test_compressed_rle():
     assert run_checks(data, PATH)[1] == {}
 
 
-def test_without_masks_they_are_not_looked_at():
+def test_masks_are_not_checked_for_boxes_only():
     data = tiny_data()
     drop('segmentation')(data)
     assert run_checks(data, PATH, masks=False)[1] == {}

@@ -163,7 +163,7 @@ def test_numbers_as_text_are_read():
         (dict(bbox=['1', 2.0, '3.5', 4]), dict(bbox=[1, 2, 3.5, 4])),
     ],
 )
-def test_read_without_doubt(value, meant):
+def test_values_with_one_meaning_are_converted(value, meant):
     data = second('annotations', **value)
     check_fields(data, PATH)
     assert data == second('annotations', **meant)

@@ -8,7 +8,7 @@ from swin_dense.detection import box_checks
 PATH = 'some/train.json'
 
 
-def test_repair():
+def test_optional_fields_are_filled_in():
     data = tiny_data()
     first, second, third, fourth = data['annotations']
     del first['area'], first['iscrowd']
@@ -33,7 +33,7 @@ def test_repair():
     assert second['segmentation'] == [[1, 2, 3, 4, 5, 6, 7, 8]]
 
 
-def test_a_rare_slip_is_left_out():
+def test_a_rare_bad_box_is_left_out():
     """As in COCO, a flat box among thousands is left out."""
     data = tiny_data()
     copies = [

@@ -257,7 +257,7 @@ def test_splits_with_other_ids_mean_the_same_labels(tmp_path, logged):
     assert '    0        20           2  cat' in logged.text
 
 
-def test_splits_that_agree_say_nothing(tmp_path, logged):
+def test_equal_splits_are_not_logged(tmp_path, logged):
     write_data(tmp_path, tiny_data())
     train = build(tmp_path)
     logged.clear()
@@ -265,7 +265,7 @@ def test_splits_that_agree_say_nothing(tmp_path, logged):
     assert not logged.text
 
 
-def test_splits_in_given_orders_must_agree(tmp_path):
+def test_orders_of_classes_in_configs_must_agree(tmp_path):
     write_data(tmp_path, tiny_data())
     val = build(tmp_path, metainfo=dict(classes=['dog', 'cat']))
     with pytest.raises(ValueError, match='classes are in different orders'):

@@ -39,7 +39,7 @@ from swin_dense.detection.tta import DetTTAModel
         ),
     ],
 )
-def test_hosts_that_do_not_support_it(config, what):
+def test_other_detectors_are_refused(config, what):
     init_default_scope('mmdet')
     model = Config.fromfile(MMDET_CONFIGS / config).model
     model.backbone.init_cfg = None

@@ -59,7 +59,7 @@ def slow_block(block, x):
         dict(mlp_ratio=1.5),
     ],
 )
-def test_block_is_the_slow_one(settings):
+def test_block_equals_the_slow_version(settings):
     block = randomize(GlobalAttention(64, **settings)).eval()
     x = torch.randn(2, 64, 3, 5)
     with torch.no_grad():

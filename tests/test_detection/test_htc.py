@@ -215,7 +215,7 @@ def test_predictions(pair):
         assert (actual.masks != expected.masks).float().mean() < 1e-3
 
 
-def test_without_the_flow_the_last_mask_head_stands_alone():
+def test_without_the_flow_the_last_mask_head_predicts():
     model = build(settings(mask_info_flow=False)).float().eval()
     x = [torch.randn(1, CHANNELS, 32 >> i, 32 >> i) for i in range(5)]
     rois = torch.tensor([[0.0, 4, 6, 50, 60], [0, 40, 10, 100, 90]])

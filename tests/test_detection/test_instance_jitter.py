@@ -78,7 +78,7 @@ def check(results, names=(0, 1, 2), alone=True):
 
 
 @pytest.mark.parametrize('seed', range(8))
-def test_all_agree(seed):
+def test_results_agree(seed):
     before = scene()
     results = jittered(scene(), seed, shift=0.3, scale=(0.8, 1.2), angle=20)
     check(results)

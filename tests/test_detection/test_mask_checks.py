@@ -93,7 +93,7 @@ def test_masks_smaller_than_their_boxes_pass():
     assert check(with_masks(half)) == {}
 
 
-def test_corners_as_boxes_are_seen_by_the_masks():
+def test_masks_show_boxes_given_as_corners():
     """No box leaves its image, so only the masks show the mistake."""
     data = tiny_data()
     for ann in data['annotations']:
@@ -108,7 +108,7 @@ def test_corners_as_boxes_are_seen_by_the_masks():
         check(data)
 
 
-def test_corners_as_boxes_are_seen_by_the_areas():
+def test_areas_show_boxes_given_as_corners():
     data = tiny_data()
     for ann in data['annotations']:
         ann.update(bbox=[4, 3, 6, 8], area=10)

@@ -104,7 +104,7 @@ def test_an_image_without_instances():
     )
 
 
-def test_a_choice_and_another_size():
+def test_chosen_and_resized_masks():
     masks = kept().masks
     chosen = masks[np.array([True] * 2 + [False] * 4)]
     np.testing.assert_array_equal(chosen.to_ndarray(), masks.to_ndarray()[:2])

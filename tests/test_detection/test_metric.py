@@ -243,7 +243,7 @@ def test_the_metric_checks_what_it_reads(tmp_path, change, message):
         metric.prepare()
 
 
-def test_what_does_not_exist_is_not_a_number(tmp_path, logged):
+def test_values_without_objects_are_left_out(tmp_path, logged):
     meta, samples = tiny(tmp_path)
     scores = evaluate(CheckedCocoMetric(metric=BOTH), meta, samples)
     assert all(0 <= value <= 1 for value in scores.values())

@@ -45,7 +45,7 @@ def test_the_two_paths_must_name_one_split(tmp_path):
         HOST_DATASETS.build(config)
 
 
-def test_absent_and_not_to_be_drawn(tmp_path):
+def test_absent_data_without_generate(tmp_path):
     with pytest.raises(FileNotFoundError, match='no data set'):
         HOST_DATASETS.build(
             dict(CONFIG, data_root=str(tmp_path), generate=None)

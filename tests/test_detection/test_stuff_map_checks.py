@@ -142,7 +142,7 @@ def test_a_damaged_map(make):
 
 
 @pytest.mark.parametrize('count', [None, 0, 255, '7'])
-def test_the_number_of_classes_must_be_given(make, count):
+def test_the_number_of_classes_is_required(make, count):
     with pytest.raises(
         ValueError,
         match=f'num_stuff_classes={count!r} must '

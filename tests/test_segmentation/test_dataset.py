@@ -70,12 +70,12 @@ def test_classes_from_a_file(root):
         (dict(classes=['a', 'b', 'a']), 'classes name a more than once'),
     ],
 )
-def test_classes_that_are_none(root, metainfo, message):
+def test_bad_classes_are_refused(root, metainfo, message):
     with pytest.raises(ValueError, match=message):
         make(root, metainfo=metainfo)
 
 
-def test_labels_that_are_no_classes(root):
+def test_labels_out_of_range_are_refused(root):
     bad = write_pair(root, 'd', label_map(0, 38))
     with pytest.raises(
         ValueError,
@@ -163,7 +163,7 @@ def test_links_in_a_loop(root):
 
 
 @pytest.mark.parametrize('place', ['images', 'annotations'])
-def test_what_is_no_file_is_named(root, place):
+def test_special_files_are_refused(root, place):
     """Opening a named pipe would block the start for ever."""
     folder = root / place / 'training'
     path, *_ = sorted(folder.iterdir())
@@ -173,7 +173,7 @@ def test_what_is_no_file_is_named(root, place):
         make(root)
 
 
-def test_other_endings(root):
+def test_other_suffixes(root):
     for path in (root / 'images/training').iterdir():
         path.rename(path.with_suffix('.jpeg'))
     with pytest.raises(

@@ -112,7 +112,7 @@ def test_reduced_zero_label_that_is_a_class(tmp_path):
 @pytest.mark.parametrize(
     'mode, shown', [('RGB', 'RGB'), ('RGBA', 'RGBA'), ('LA', 'LA'), ('F', 'F')]
 )
-def test_colours_are_no_labels(tmp_path, mode, shown):
+def test_colours_are_refused_as_labels(tmp_path, mode, shown):
     path = write_pair(tmp_path, 'a')
     colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     colours[:, ::2] = (128, 64, 128)
@@ -131,7 +131,7 @@ def test_grey_stored_as_rgb(tmp_path):
     )
 
 
-def test_a_palette_is_told(tmp_path):
+def test_a_palette_is_noted(tmp_path):
     path = write_pair(tmp_path, 'a')
     image = Image.fromarray(label_map(0, 1, 2)).convert('P')
     image.putpalette([0, 0, 0, 128, 64, 128, 0, 0, 142])

@@ -202,13 +202,13 @@ def test_label_maps_are_written(tmp_path):
         (dict(clasewise=True), r"unknown arguments \['clasewise'\]"),
     ],
 )
-def test_arguments_that_cannot_be(wrong, message):
+def test_bad_arguments_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         ROOT_METRICS.build(dict(type='swin_dense.CheckedIoUMetric', **wrong))
 
 
 @pytest.mark.parametrize('processes', [1, 2, 3, 5, 7])
-def test_images_dealt_twice_count_once(processes):
+def test_repeated_images_count_once(processes):
     """The sampler repeats images if they do not divide evenly."""
     samples = random_samples(5)
     dealt = -(-len(samples) // processes) * processes

@@ -34,7 +34,7 @@ def shapes(root, **changes):
     )
 
 
-def test_shapes_draw_themselves(tmp_path):
+def test_shapes_are_generated(tmp_path):
     dataset = ROOT_DATASETS.build(shapes(tmp_path))
     assert len(dataset) == 5
     assert dataset.metainfo['classes'] == (
@@ -68,6 +68,6 @@ def test_shapes_of_other_names(tmp_path, classes, message):
         ROOT_DATASETS.build(shapes(tmp_path, metainfo=dict(classes=classes)))
 
 
-def test_shapes_absent_and_not_to_be_drawn(tmp_path):
+def test_absent_data_without_generate(tmp_path):
     with pytest.raises(FileNotFoundError, match='no data set'):
         ROOT_DATASETS.build(dict(shapes(tmp_path), generate=None))

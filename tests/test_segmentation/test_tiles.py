@@ -140,7 +140,7 @@ def test_bad_tiles(tile, overlap, message):
 
 @pytest.mark.parametrize('align_corners', [False, True])
 @pytest.mark.parametrize('shape', [(31, 47), (7, 9), (3, 4), (1, 1)])
-def test_strips_are_what_resizing_gives(shape, align_corners):
+def test_strips_equal_the_resized_map(shape, align_corners):
     logits = torch.randn(3, 7, 9)
     expected = F.interpolate(
         logits[None], shape, mode='bilinear', align_corners=align_corners

@@ -19,7 +19,7 @@ def test_masks_are_disjoint_and_as_many_as_labels():
     assert set(counts) == {0, 2, 3, 4, 5}
 
 
-def test_hues_tell_the_classes_of_shapes():
+def test_each_class_has_its_range_of_hues():
     hues = {0: [], 1: [], 2: []}
     for seed in range(40):
         image, masks, labels = draw_image(

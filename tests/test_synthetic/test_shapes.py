@@ -106,7 +106,7 @@ def test_label_maps_show_the_scenes_of_the_masks(tmp_path):
     assert values == {0, 1, 2, 3}
 
 
-def test_of_two_folders_the_absent_one_is_drawn(tmp_path):
+def test_only_the_absent_folder_is_drawn(tmp_path):
     generate_ade(tmp_path, {'train': 2}, **SMALL)
     before = files_under(tmp_path)
     image = tmp_path / 'images/train/000000000001.jpg'

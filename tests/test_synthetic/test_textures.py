@@ -28,7 +28,7 @@ def test_regions_have_textures():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_a_texture_has_structure_and_its_own(name):
+def test_textures_differ_in_their_structure(name):
     """The variance between neighbours separates fine and smooth textures."""
     shares = []
     for seed in range(5):
@@ -74,7 +74,7 @@ def test_maps_of_a_coco_set(tmp_path):
     assert seen <= set(range(7)) and len(seen) >= 6
 
 
-def test_scenes_without_textures_are_as_ever(tmp_path):
+def test_data_without_textures_is_reused(tmp_path):
     """Data generated before textures existed is reused."""
     generate_coco(tmp_path, {'val2017': 2}, image_size=64)
     assert not (tmp_path / 'stuffthingmaps').exists()

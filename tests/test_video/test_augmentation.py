@@ -86,7 +86,7 @@ def test_operations(name, monkeypatch):
     assert np.array_equal(*results) != directed
 
 
-def test_geometry_moves_as_far_as_it_says():
+def test_shifts_have_the_requested_length():
     image = np.zeros((20, 40, 3), np.uint8)
     image[:, 20] = 255
     augment = ClipRandAugment(1, 10)

@@ -25,7 +25,7 @@ def clips(tmp_path):
     return paths
 
 
-def test_what_a_clip_is(clips):
+def test_properties_of_a_clip(clips):
     finding = check_video(clips[0])
     assert (
         finding.frames,
@@ -43,7 +43,7 @@ def test_what_a_clip_is(clips):
     assert check_video(clips[0], ['opencv']).decoder == 'opencv'
 
 
-def test_what_is_wrong_with_a_clip(clips, tmp_path):
+def test_problems_of_a_clip(clips, tmp_path):
     assert f'{clips[1]} cannot be read' in check_video(clips[1]).problem
     assert 'does not exist' in check_video('absent.mp4').problem
 

@@ -125,7 +125,7 @@ def test_folders(write, tmp_path):
         read_clips('', str(tmp_path / 'data'))
 
 
-def test_files_that_are_no_lists(write, tmp_path):
+def test_other_files_are_refused(write, tmp_path):
     path = write('list.csv', 'video,start,end\na.mp4,1,2\n')
     with pytest.raises(
         ValueError,

@@ -129,7 +129,7 @@ def test_names_from_a_file_and_numbers_for_names(folder):
         build(folder, metainfo=dict(classes=['run', 'run']))
 
 
-def test_absent_data_says_what_was_looked_for(tmp_path):
+def test_the_message_of_absent_data_has_the_tree(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         build(tmp_path, 'train.txt')
     message = str(caught.value)

@@ -64,7 +64,7 @@ def test_values_are_those_of_mmaction2():
         assert value == pytest.approx(expected[name], abs=1e-12)
 
 
-def test_top_k_that_nothing_can_miss_is_left_out():
+def test_top_k_of_all_classes_is_left_out():
     _, values = evaluate([[0.9, 0.1], [0.2, 0.8]], [0, 0])
     assert values == {'acc/top1': 0.5, 'acc/mean1': 0.5}
 

@@ -12,7 +12,7 @@ from swin_dense.synthetic.motions import (
 pytest.importorskip('av', reason='clips are written by PyAV')
 
 
-def test_the_data_set_draws_itself(tmp_path):
+def test_the_data_set_is_generated(tmp_path):
     pytest.importorskip('mmaction', reason='needs mmaction2')
     settings = dict(
         type='swin_dense.MotionsDataset',

@@ -75,7 +75,7 @@ def test_spread_frames_of_shorter_windows():
     assert windows[1].frames.tolist() == [8, 10, 12, 13]
 
 
-def test_what_a_pipeline_samples():
+def test_sampling_of_a_pipeline():
     sample = dict(type='SampleFrames', clip_len=32, frame_interval=2)
     assert Sampling.from_pipeline(
         [dict(type='VideoInit'), sample]

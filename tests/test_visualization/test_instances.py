@@ -91,7 +91,7 @@ def test_labels_stay_inside_the_image(box):
     assert 0 <= x0 and 0 <= y0 and x1 <= 160 and y1 <= 120
 
 
-def test_labels_give_way_to_each_other():
+def test_labels_avoid_each_other():
     box, taken = np.array([40, 40, 120, 100]), []
     for _ in range(4):
         place = _place(box, (50, 14), (120, 160, 3), taken)
@@ -108,7 +108,7 @@ def test_labels_wider_than_the_image_are_cut():
     assert picture.shape == (40, 30, 3)
 
 
-def test_refuses_what_it_cannot_draw_rightly():
+def test_bad_images_masks_and_labels_are_refused():
     box = [[30, 40, 90, 100]]
     with pytest.raises(ValueError, match=r'masks are \(60, 80\), the image'):
         draw_instances(

@@ -99,6 +99,6 @@ def test_sheet():
         (grey(9, 9), halves(9, 9), PALETTE[:2], '2 colours for 3 classes'),
     ],
 )
-def test_what_cannot_be_drawn(image, labels, palette, message):
+def test_bad_images_and_labels_are_refused(image, labels, palette, message):
     with pytest.raises(ValueError, match=message):
         draw_labels(image, labels, CLASSES, palette)

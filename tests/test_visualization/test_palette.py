@@ -8,13 +8,13 @@ import numpy as np
 from swin_dense.visualization.palette import class_colour, readable_on
 
 
-def test_the_first_hundred_classes_have_colours_of_their_own():
+def test_the_first_hundred_colours_differ():
     colours = [class_colour(label) for label in range(100)]
     assert len(set(colours)) == 100
     assert all(0 <= channel <= 255 for c in colours for channel in c)
 
 
-def test_the_first_colours_are_told_apart_by_eye():
+def test_the_first_colours_are_far_apart():
     colours = np.float32([[class_colour(label) for label in range(24)]])
     (lab,) = cv2.cvtColor(colours / 255, cv2.COLOR_BGR2Lab)
     assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 25

@@ -59,7 +59,7 @@ def test_a_column_for_each_head():
         ([BiasMap('x', np.zeros((3, 3)), np.zeros(9))], "(9,) for 'x'"),
     ],
 )
-def test_what_cannot_be_drawn(maps, message):
+def test_bad_maps_are_refused(maps, message):
     with pytest.raises(ValueError) as error:
         draw_position_bias(maps)
     assert message in str(error.value)
