@@ -180,7 +180,9 @@ def test_detections_above_the_limit_are_named(tmp_path, logged):
     )
     with pytest.raises(ValueError, match=r"unknown metric_items \['AR@100'\]"):
         CheckedCocoMetric(proposal_nums=(1,), metric_items=['AR@100'])
-    with pytest.raises(ValueError, match='proposal_nums=.* must be numbers'):
+    with pytest.raises(
+        ValueError, match='proposal_nums=.* must be positive numbers'
+    ):
         CheckedCocoMetric(proposal_nums=())
 
 

@@ -206,7 +206,7 @@ def test_crops_beyond_every_image(root):
     with pytest.raises(
         ValueError,
         match=r'crop_size=\(32, 32\) \(height, width\) is larger than '
-        'every image: they are at most 16 high and 24 wide',
+        'every image: images are at most 16 high and 24 wide',
     ):
         make(root, pipeline=LOAD + [crop(32)])
     make(root, pipeline=LOAD + [crop(16)])

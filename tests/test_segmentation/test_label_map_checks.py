@@ -121,7 +121,7 @@ def test_colours_are_refused_as_labels(tmp_path, mode, shown):
     problem = only(check(path).problems)
     assert problem.startswith(f'{path} is {shown}; a label map has one chann')
     if 'RGB' in mode:
-        assert 'Write the index of its class for each colour' in problem
+        assert 'Replace each colour by the index of its class' in problem
 
 
 def test_grey_stored_as_rgb(tmp_path):

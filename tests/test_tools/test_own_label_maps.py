@@ -195,9 +195,8 @@ def test_bad_files_end_a_training_at_its_start(
         ),
         (
             'train_dataloader.dataset.pipeline.2.crop_size=(64,64)',
-            r'crop_size=\(64, 64\) .* is larger than every image: they are at '
-            r'most '
-            '16 high and 24 wide',
+            r'crop_size=\(64, 64\) .* is larger than every image: images are '
+            'at most 16 high and 24 wide',
         ),
         (
             'data_root=/nowhere',
