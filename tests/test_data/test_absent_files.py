@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'names, cause, found',
+    'names, cause, counts',
     [
         (
             ['set\\a.jpg', 'set\\c.jpg'],
