@@ -154,7 +154,7 @@ def test_starts_anew_after_each_evaluation():
 
 
 @pytest.mark.parametrize(
-    'truth, found, message',
+    'truth, prediction, message',
     [
         (
             [[4, 0]],
