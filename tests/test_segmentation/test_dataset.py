@@ -83,7 +83,8 @@ def test_labels_out_of_range_are_refused(root):
     ) as info:
         make(root)
     assert str(info.value).startswith(
-        f'{root}/annotations/training: 4 label maps cannot be used for training'
+        f'{root}/annotations/training: 4 label maps cannot be used for '
+        'training'
     )
     assert len(make(root, check_labels=False)) == 4
 
