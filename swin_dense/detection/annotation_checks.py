@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swin_dense.data.messages import check_class_names, duplicates, first_few
+from swin_dense.data.messages import check_class_names, duplicates
 from swin_dense.files import read_json
+from swin_dense.wording import first_few
 
 UnusableIds = dict[str, list[Any]]
 """Ids of images or annotations that cannot be used, by reason."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from swin_dense.data.messages import first_few
 from swin_dense.detection.annotation_checks import UnusableIds
+from swin_dense.wording import first_few
 
 INTEGER = re.compile(r'\s*(0|-?[1-9]\d{0,17})\s*')
 NUMBER = re.compile(r'\s*-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})\s*')

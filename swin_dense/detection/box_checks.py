@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from swin_dense.data.messages import first_few
 from swin_dense.detection.annotation_checks import (
     UnusableIds,
     check_share,
     describe_lost,
 )
+from swin_dense.wording import first_few
 
 MAX_LOST = 0.1  # largest share of unusable annotations
 # Boxes are taken for (x1, y1, x2, y2) if more than the first share reach

@@ -10,11 +10,7 @@ from mmengine.logging import print_log
 
 from swin_dense.data.absent_files import explain_absent
 from swin_dense.data.image_checks import image_problem, missing_files
-from swin_dense.data.messages import (
-    check_one_list,
-    first_few,
-    missing_data_message,
-)
+from swin_dense.data.messages import check_one_list, missing_data_message
 from swin_dense.detection import annotation_checks, box_checks
 from swin_dense.detection.annotation_fields import check_fields
 from swin_dense.detection.mask_checks import check_masks
@@ -24,6 +20,7 @@ from swin_dense.detection.stuff_map_checks import (
 )
 from swin_dense.registry import DATASETS
 from swin_dense.visualization.palette import class_colour
+from swin_dense.wording import first_few
 
 # Checking a header takes a fraction of a millisecond. With more images, each
 # is checked when it is loaded instead of at the start.

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from swin_dense.data.messages import first_few
 from swin_dense.detection.annotation_checks import UnusableIds, check_share
 from swin_dense.detection.annotation_fields import (
     Unreadable,
@@ -26,6 +25,7 @@ from swin_dense.detection.mask_geometry import (
     measure_polygons,
     measure_runs,
 )
+from swin_dense.wording import first_few
 
 # Masks that are measured at a time, to bound the memory.
 CHUNK = 10_000

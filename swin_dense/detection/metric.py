@@ -15,7 +15,6 @@ from mmengine.logging import MessageHub, print_log
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from swin_dense.data.messages import first_few
 from swin_dense.detection.annotation_checks import (
     check_categories,
     check_ids,
@@ -36,6 +35,7 @@ from swin_dense.detection.coco_summary import (
 from swin_dense.detection.mask_checks import check_masks
 from swin_dense.engine.cli import write_json
 from swin_dense.registry import METRICS
+from swin_dense.wording import first_few
 
 
 @METRICS.register_module()

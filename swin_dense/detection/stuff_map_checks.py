@@ -14,7 +14,7 @@ from swin_dense.data.label_map_scan import (
     read_label_map,
     scan_label_maps,
 )
-from swin_dense.data.messages import first_few
+from swin_dense.wording import first_few
 
 IGNORED = 255
 MOST_SHOWN = 10

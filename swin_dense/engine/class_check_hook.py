@@ -14,7 +14,6 @@ from swin_dense.checkpoints.class_names import (
     reads_text,
     stored_classes,
 )
-from swin_dense.data.messages import first_few
 from swin_dense.data.wrappers import (
     check_mixing,
     class_names_of,
@@ -23,6 +22,7 @@ from swin_dense.data.wrappers import (
     share_labels,
 )
 from swin_dense.registry import HOOKS
+from swin_dense.wording import first_few
 
 
 def check_classes(

@@ -14,7 +14,6 @@ from swin_dense.data.label_map_scan import LabelMap, scan_label_maps
 from swin_dense.data.messages import (
     check_class_names,
     check_one_list,
-    first_few,
     missing_data_message,
 )
 from swin_dense.files import open_regular
@@ -24,6 +23,7 @@ from swin_dense.segmentation.label_map_checks import (
     check_label_maps,
 )
 from swin_dense.visualization.palette import class_colour
+from swin_dense.wording import first_few
 
 QUICK_START = 'upernet_swin_nano_shapes'
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from swin_dense.data.label_map_scan import LabelMap, palette_problems
-from swin_dense.data.messages import first_few
+from swin_dense.wording import first_few
 
 IGNORED_SHARE = 0.99  # more ignored pixels than this leave nothing to learn
 # With `reduce_zero_label`, mmseg ignores value 255 for any `ignore_index`.

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from swin_dense.data.decoders.folder import PICTURES
 from swin_dense.data.image_checks import missing_files
-from swin_dense.data.messages import did_you_mean, first_few
 from swin_dense.data.video_reader import VIDEOS
+from swin_dense.wording import did_you_mean, first_few
 
 PATH_COLUMNS = ('path', 'video', 'video_path', 'filename', 'file', 'clip')
 LABEL_COLUMNS = ('label', 'class', 'class_name', 'category', 'action')

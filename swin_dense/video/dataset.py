@@ -16,7 +16,6 @@ from swin_dense.data.image_checks import missing_files
 from swin_dense.data.messages import (
     check_class_names,
     check_one_list,
-    first_few,
     missing_data_message,
 )
 from swin_dense.registry import DATASETS
@@ -28,6 +27,7 @@ from swin_dense.video.clip_lists import (
     number_labels,
     read_clips,
 )
+from swin_dense.wording import first_few
 
 QUICK_START = 'video_swin_nano_shapes'
 ADVICE = (

@@ -5,31 +5,14 @@ import pytest
 from swin_dense.data.messages import (
     check_class_names,
     check_one_list,
-    did_you_mean,
     duplicates,
-    first_few,
     missing_data_message,
 )
-
-
-def test_long_lists_are_cut():
-    assert first_few([]) == ''
-    assert first_few(range(5)) == '0, 1, 2, 3, 4'
-    assert first_few(range(6)) == '0, 1, 2, 3, 4, ... (6 in all)'
-    assert first_few(iter('abc'), 1) == 'a, ... (3 in all)'
 
 
 def test_duplicates_are_listed_once():
     assert duplicates([3, 1, 3, 2, 1, 3]) == [3, 1]
     assert duplicates('abc') == []
-
-
-@pytest.mark.parametrize(
-    'name, expected',
-    [('Cat ', 'cat'), ('dgo', 'dog'), ('zebra', None)],
-)
-def test_similar_names_are_suggested(name, expected):
-    assert did_you_mean(name, ['cat', 'dog']) == expected
 
 
 @pytest.mark.parametrize(
