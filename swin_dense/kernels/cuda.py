@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from swin_dense.kernels.cpu.window_index import (
-    WindowIndex,
-    gather_windows,
-    make_window_index,
-    scatter_windows,
-)
 from swin_dense.kernels.interface import AttentionTerms
 from swin_dense.kernels.plain import (
     DEVICE_CHUNK_BYTES,
     MIN_LENGTH,
     PlainKernels,
+)
+from swin_dense.kernels.window_index import (
+    WindowIndex,
+    gather_windows,
+    make_window_index,
+    scatter_windows,
 )
 from swin_dense.ops import (
     WindowLayout,

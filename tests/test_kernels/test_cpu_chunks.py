@@ -59,3 +59,11 @@ def test_sums_of_products():
     for worker in (0, 0, 1):
         sums.add_product(worker, 'weight', a, b)
     assert sums.total('weight', torch.float32).tolist() == [[9.0] * 4] * 2
+
+
+def test_training_cuts_large_results_only():
+    rows = module.WHOLE_BYTES // (384 * 4)
+    assert module.cut_large(rows, 384, torch.float32) == [slice(0, rows)]
+    chunks = module.cut_large(rows + 1, 384, torch.float32)
+    assert chunks == cut_chunks(rows + 1, 384, torch.float32)
+    assert len(chunks) > 8

@@ -14,14 +14,14 @@ from swin_dense.kernels.cpu.linear_layers import (
     linear,
     pack_weights_once,
 )
-from swin_dense.kernels.cpu.window_index import (
+from swin_dense.kernels.interface import AttentionTerms, Block, MixFunction
+from swin_dense.kernels.plain import PlainKernels, attend
+from swin_dense.kernels.window_index import (
     WindowIndex,
     gather_windows,
     make_window_index,
     scatter_windows,
 )
-from swin_dense.kernels.interface import AttentionTerms, Block, MixFunction
-from swin_dense.kernels.plain import PlainKernels, attend
 from swin_dense.ops import WindowLayout
 
 

@@ -9,9 +9,9 @@ from torch.autograd.function import once_differentiable
 from swin_dense.kernels.cpu.linear_layers import compute_dtype
 from swin_dense.kernels.cpu.sums import Sums
 from swin_dense.kernels.cpu.threads import share_out
-from swin_dense.kernels.cpu.window_index import WindowIndex
 from swin_dense.kernels.interface import AttentionTerms
 from swin_dense.kernels.plain import attend
+from swin_dense.kernels.window_index import WindowIndex
 from swin_dense.ops import WindowMask
 
 

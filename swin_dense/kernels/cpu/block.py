@@ -6,8 +6,8 @@ from torch import Tensor
 from swin_dense.kernels.cpu.chunks import cut_chunks
 from swin_dense.kernels.cpu.linear_layers import compute_dtype, output_dtype
 from swin_dense.kernels.cpu.threads import share_out
-from swin_dense.kernels.cpu.window_index import WindowIndex
 from swin_dense.kernels.interface import Block, Kernels
+from swin_dense.kernels.window_index import WindowIndex
 from swin_dense.ops import WindowMask
 from swin_dense.ops.grid import Grid
 

@@ -9,6 +9,7 @@ through fresh buffers as large as the map.
 import torch
 
 from swin_dense.kernels.cpu.threads import num_workers
+from swin_dense.kernels.window_index import slices
 
 # Bytes of the widest intermediate result of a chunk: large enough for matrix
 # products to run at full speed, small enough for a worker's share of a cache.
@@ -36,12 +37,6 @@ def num_chunks(rows: int, widest: int, dtype: torch.dtype) -> int:
     workers = num_workers()
     rounds = -(-size // (CHUNK_BYTES * workers))
     return min(rows, rounds * workers)  # each worker has as many
-
-
-def slices(rows: int, count: int) -> list[slice]:
-    """Return `count` consecutive slices of nearly equal length."""
-    edges = [rows * number // count for number in range(count + 1)]
-    return [slice(*edge) for edge in zip(edges, edges[1:])]
 
 
 def cut_chunks(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:

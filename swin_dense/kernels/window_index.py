@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swin_dense.kernels.cpu.chunks import slices
 from swin_dense.ops import WindowLayout, WindowMask, cut_windows, window_mask
 
 
@@ -75,6 +74,12 @@ class WindowIndex(NamedTuple):
 
     chunks: tuple[WindowChunk, ...]
     slot_of_token: Tensor
+
+
+def slices(rows: int, count: int) -> list[slice]:
+    """Return `count` consecutive slices of nearly equal length."""
+    edges = [rows * number // count for number in range(count + 1)]
+    return [slice(*edge) for edge in zip(edges, edges[1:])]
 
 
 def make_window_index(

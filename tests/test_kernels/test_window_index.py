@@ -3,14 +3,12 @@
 import pytest
 import torch
 
+from swin_dense.kernels.window_index import (
+    gather_windows,
+    make_window_index,
+    scatter_windows,
+)
 from swin_dense.ops import WindowLayout, cut_windows, window_mask
-
-pytest.importorskip('swin_dense.kernels.cpu')
-from swin_dense.kernels.cpu import window_index  # noqa: E402
-
-gather_windows = window_index.gather_windows
-scatter_windows = window_index.scatter_windows
-make_window_index = window_index.make_window_index
 
 LAYOUTS = [
     ((5, 6), (3, 4), (1, 2)),
