@@ -2,7 +2,8 @@
 
 Keys: `embed_dims`, channels of the first stage; `depths`, blocks of each
 stage; `num_heads`, attention heads of each stage; for some sizes
-`extra_norm_every_n_blocks`, the blocks from one extra norm to the next.
+`extra_norm_every_n_blocks`, the blocks from one extra norm to the next, and
+`window_size`, the window that the weights are for.
 """
 
 # Swin V1 paper, table 7; Video Swin has the same sizes.
@@ -39,3 +40,23 @@ SWIN_V2: dict[str, dict] = {
 # The "giant" of the official model hub, 1.06 billion parameters: smaller than
 # the giant of the paper, and published without its number of heads.
 SWIN_V2_HUB_GIANT: dict = dict(embed_dims=448, depths=(2, 2, 18, 2))
+
+# Swin-MLP, official configs: three sizes of heads at the size of Swin-T. The
+# weights are for one window: 8 where none is given here.
+SWIN_MLP: dict[str, dict] = {
+    'tiny_c24': dict(
+        embed_dims=96, depths=(2, 2, 6, 2), num_heads=(4, 8, 16, 32)
+    ),
+    'tiny_c12': dict(
+        embed_dims=96, depths=(2, 2, 6, 2), num_heads=(8, 16, 32, 64)
+    ),
+    'tiny_c6': dict(
+        embed_dims=96, depths=(2, 2, 6, 2), num_heads=(16, 32, 64, 128)
+    ),
+    'base': dict(
+        embed_dims=128,
+        depths=(2, 2, 18, 2),
+        num_heads=(4, 8, 16, 32),
+        window_size=7,
+    ),
+}

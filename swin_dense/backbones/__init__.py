@@ -2,11 +2,13 @@
 
 from swin_dense.backbones.composite import CompositeBackbone
 from swin_dense.backbones.swin import SwinTransformer
+from swin_dense.backbones.swin_mlp import SwinMLP
 from swin_dense.backbones.swin_v2 import SwinTransformerV2
 from swin_dense.backbones.video_swin import SwinTransformer3D
 
 __all__ = [
     'CompositeBackbone',
+    'SwinMLP',
     'SwinTransformer',
     'SwinTransformer3D',
     'SwinTransformerV2',

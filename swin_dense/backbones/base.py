@@ -117,6 +117,7 @@ class SwinPyramid(BaseModule):
                     stage.mask_padding,
                     stage.with_cp,
                     stage.shift_together,
+                    stage.shift_small_maps,
                 )
             )
         output_norm = config.output_norm or norm

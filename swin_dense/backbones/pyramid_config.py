@@ -25,6 +25,8 @@ class StageConfig:
             block instead of keeping them.
         shift_together: If true, all axes are shifted or none, see
             `fit_window`.
+        shift_small_maps: If false, maps that are not larger than the window
+            are not shifted, see `fit_window`.
     """
 
     mixers: tuple[Callable[[int], WindowMixer], ...]
@@ -33,6 +35,7 @@ class StageConfig:
     mask_padding: bool = False
     with_cp: bool = False
     shift_together: bool = False
+    shift_small_maps: bool = True
 
 
 @dataclass(frozen=True)

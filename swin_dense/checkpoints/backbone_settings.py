@@ -18,13 +18,15 @@ from swin_dense.checkpoints.pretrained_windows import (
 )
 from swin_dense.ops.grid import Grid
 from swin_dense.registry import MODELS
-from swin_dense.sizes import SWIN, SWIN_V2
+from swin_dense.sizes import SWIN, SWIN_MLP, SWIN_V2
 
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
     video='swin_dense.SwinTransformer3D',
+    mlp='swin_dense.SwinMLP',
 )
+_ARCHS = dict(v1=SWIN, v2=SWIN_V2, video=SWIN, mlp=SWIN_MLP)
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
@@ -71,7 +73,10 @@ def backbone_settings(
     if hidden is not None and len(hidden) != 4 * len(patch):
         settings['mlp_ratio'] = len(hidden) / len(patch)
     attention = 'layers.0.blocks.0.attn.'
-    if not {f'{attention}qkv.bias', f'{attention}q_bias'} & set(native):
+    if member != 'mlp' and not {
+        f'{attention}qkv.bias',
+        f'{attention}q_bias',
+    } & set(native):
         settings['qkv_bias'] = False
     if 'patch_embed.norm.weight' not in native:
         settings.update(
@@ -119,12 +124,21 @@ def known_windows(file: BackboneFile) -> dict[str, Any]:
         windows = set()
     if len(windows) == 1:
         known['window'] = list(windows.pop())
+    elif family(file.weights) == 'mlp':
+        known.update(_mixed_window(file))
     pretrained = pretrained_windows(file)
     if pretrained:
         known['pretrained_window_sizes'] = list(
             map(list, first_per_stage(pretrained))
         )
     return known
+
+
+def _mixed_window(file: BackboneFile) -> dict[str, Any]:
+    """Return the window whose tokens a Swin-MLP mixes, if it is known."""
+    variant = identify(file.weights)
+    window = file.recorded.get('window') or (variant and variant.window)
+    return {'window': list(window)} if window else {}
 
 
 def empty_backbone(settings: Mapping[str, Any]) -> nn.Module:
@@ -151,7 +165,7 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _arch(member: str, sizes: Mapping[str, Any]) -> str | None:
     """Return the name of a published size, or None."""
-    archs = SWIN_V2 if member == 'v2' else SWIN
-    return next(
-        (name for name, known in archs.items() if known == sizes), None
-    )
+    for name, known in _ARCHS[member].items():
+        if {k: v for k, v in known.items() if k != 'window_size'} == sizes:
+            return name
+    return None

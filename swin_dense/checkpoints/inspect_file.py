@@ -177,7 +177,9 @@ def _window(
 ) -> tuple[list[int] | None, str]:
     """Return the window in tokens, and where it was found."""
     if 'window' in windows:
-        return windows['window'], 'bias tables'
+        is_mlp = family(file.weights) == 'mlp'
+        how = 'weights of its windows' if is_mlp else 'bias tables'
+        return windows['window'], how
     for name, value in file.stored.items():
         if name.endswith('.relative_coords_table'):  # (1, 2h - 1, 2w - 1, 2)
             sides = [(side + 1) // 2 for side in value.shape[1:3]]

@@ -19,6 +19,7 @@ IntOrGrid = int | Grid
 TABLE = 'relative_position_bias_table'
 EMBEDDING = 'absolute_pos_embed'
 PATCH = 'patch_embed.proj.weight'
+SPATIAL = '.spatial_mlp.weight'
 
 
 class Resize(NamedTuple):
@@ -183,11 +184,14 @@ def fit_position(
         changed either: the caller will find that it does not fit.
 
     Raises:
-        ValueError: If a bias table fits no window, or several.
+        ValueError: If a bias table fits no window, or several, or if the
+            tensor mixes the tokens of another window (Swin-MLP).
     """
     path, _, leaf = name.rpartition('.')
     module: Any = model.get_submodule(path)
     parameter = getattr(module, leaf)
+    if name.endswith(SPATIAL) and value.shape[1:] != parameter.shape[1:]:
+        raise ValueError(_another_window(name, value, module.window_size))
     if leaf == TABLE and value.shape[1:] == parameter.shape[1:]:
         target = tuple(module.window_size)
         if source_window is None:
@@ -215,6 +219,21 @@ def fit_position(
         change = _change(source, target)
         return resized, Resize(f'absolute embedding {change}', 'bicubic')
     return value, None
+
+
+def _another_window(name: str, value: Tensor, window: Grid) -> str:
+    """Explain why the weights of a `SpatialMLP` fit no other window."""
+    tokens = value.shape[1]
+    side = isqrt(tokens)
+    is_square = side**2 == tokens
+    theirs = format_size((side, side)) if is_square else f'{tokens} tokens'
+    set_window = f'window_size={side}' if is_square else 'that window'
+    return (
+        f'{name} mixes the tokens of windows of {theirs}, the model has '
+        f'windows of {format_size(window)}. A weight for each pair of tokens '
+        'cannot be resized as a bias table can: give the model '
+        f'{set_window}, or take a checkpoint for its window'
+    )
 
 
 def _change(source: Grid, target: Grid) -> str:

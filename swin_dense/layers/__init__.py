@@ -11,6 +11,7 @@ from swin_dense.layers.feedforward import FeedForward
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.layers.mixer import WindowMixer
 from swin_dense.layers.patch import PatchEmbed, PatchMerging
+from swin_dense.layers.spatial_mlp import SpatialMLP
 from swin_dense.layers.stage import SwinStage
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     'LogPositionBias',
     'PatchEmbed',
     'PatchMerging',
+    'SpatialMLP',
     'SwinBlock',
     'SwinStage',
     'WindowAttention',

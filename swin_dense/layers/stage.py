@@ -25,6 +25,8 @@ class SwinStage(nn.Module):
             block instead of keeping them.
         shift_together: If true, all axes are shifted or none, see
             `fit_window`.
+        shift_small_maps: If false, maps that are not larger than the window
+            are not shifted, see `fit_window`.
 
     Raises:
         ValueError: If `mask_padding` is set and the mixer takes no masks.
@@ -38,6 +40,7 @@ class SwinStage(nn.Module):
         mask_padding: bool = False,
         with_cp: bool = False,
         shift_together: bool = False,
+        shift_small_maps: bool = True,
     ) -> None:
         super().__init__()
         if mask_padding and blocks[0].mixer.mask_value is None:
@@ -54,6 +57,7 @@ class SwinStage(nn.Module):
         self.mask_padding = mask_padding
         self.with_cp = with_cp
         self.shift_together = shift_together
+        self.shift_small_maps = shift_small_maps
 
     def forward(
         self, x: Tensor, kernels: Kernels | None = None
@@ -86,7 +90,12 @@ class SwinStage(nn.Module):
     def _layout(self, grid: Grid, shift: Grid) -> WindowLayout:
         """Return the layout of the windows of a map for a nominal shift."""
         window, shift = fit_window(
-            grid, self.window_size, shift, self.shrink, self.shift_together
+            grid,
+            self.window_size,
+            shift,
+            self.shrink,
+            self.shift_together,
+            self.shift_small_maps,
         )
         mask_value = self.mask_value
         if mask_value is not None and self.mask_padding:

@@ -99,6 +99,7 @@ def fit_window(
     shift: Grid,
     shrink: bool,
     shift_together: bool = False,
+    shift_small_maps: bool = True,
 ) -> tuple[Grid, Grid]:
     """Return the window and the shift to use on a map of a given size.
 
@@ -112,10 +113,16 @@ def fit_window(
             be padded to the window (official dense code of V1).
         shift_together: If true, no axis is shifted unless all are (as
             mmpretrain does for windows that shrink).
+        shift_small_maps: If false, no axis is shifted unless the map is
+            larger than the window on all axes (official code of Swin-MLP).
 
     Returns:
         Window and shift, in tokens per axis.
     """
+    if not shift_small_maps and any(
+        size <= w for size, w in zip(grid, window)
+    ):
+        shift = (0,) * len(shift)
     if not shrink:
         return window, shift
     fitted = tuple(min(size, w) for size, w in zip(grid, window))

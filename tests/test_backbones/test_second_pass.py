@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from swin_dense import kernels
 from swin_dense.backbones import (
+    SwinMLP,
     SwinTransformer,
     SwinTransformer3D,
     SwinTransformerV2,
@@ -18,6 +19,7 @@ TWO_STAGES = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 MODELS = {
     'V1': (SwinTransformer, TWO_STAGES, (3, 50, 66)),
     'V2': (SwinTransformerV2, dict(arch=TWO_STAGES), (3, 50, 66)),
+    'Swin-MLP': (SwinMLP, dict(arch=TWO_STAGES, window_size=7), (3, 50, 66)),
     'video': (
         SwinTransformer3D,
         dict(arch=TWO_STAGES, window_size=(2, 7, 7)),

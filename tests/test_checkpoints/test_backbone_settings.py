@@ -105,7 +105,7 @@ def test_size_of_the_official_dense_embedding():
         {
             'patch_embed.proj.weight': torch.empty(8, 3, 4, 4),
             'layers.0.blocks.0.norm1.weight': torch.empty(8),
-            'layers.0.blocks.0.spatial_mlp.weight': torch.empty(8, 8, 1),
+            'layers.0.blocks.0.attn.cpb_mlp.0.weight': torch.empty(512, 2),
         },
     ],
 )

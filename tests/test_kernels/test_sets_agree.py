@@ -10,11 +10,17 @@ from swin_dense.layers import (
     CosineAttention,
     FeedForward,
     PatchMerging,
+    SpatialMLP,
     SwinBlock,
     WindowAttention,
 )
 from swin_dense.ops import WindowLayout
 
+MIXERS = {
+    'V1': WindowAttention,
+    'V2': CosineAttention,
+    'Swin-MLP': SpatialMLP,
+}
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 # Grid, nominal window, window in use, shift.
 LAYOUTS = {
@@ -51,7 +57,7 @@ def run(block, merging, x, layout, case, dropout):
 
 @pytest.mark.parametrize('dropout', [0.0, 0.3])
 @pytest.mark.parametrize('mask_padding', [False, True])
-@pytest.mark.parametrize('mixer', [WindowAttention, CosineAttention])
+@pytest.mark.parametrize('member', MIXERS)
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize(
     'case, name',
@@ -69,16 +75,21 @@ def run(block, merging, x, layout, case, dropout):
     ],
 )
 def test_equal_to_the_plain_ones(
-    case, name, dtype, mixer, mask_padding, dropout
+    case, name, dtype, member, mask_padding, dropout
 ):
     if case == 'triton' and dtype == torch.float64:
         pytest.skip('the operator in Triton has no float64')
     grid, nominal, window, shift = LAYOUTS[name]
-    post_norm = mixer is CosineAttention
+    mixer, post_norm = MIXERS[member], member == 'V2'
+    dropouts = dict(attn_drop=dropout, proj_drop=dropout)
+    if mixer is SpatialMLP:
+        if window != nominal:
+            pytest.skip('its weights are for windows of one size')
+        dropouts = {}
     block = randomize(
         SwinBlock(
             8,
-            mixer(8, nominal, 2, attn_drop=dropout, proj_drop=dropout),
+            mixer(8, nominal, 2, **dropouts),
             FeedForward(8, 32, dropout),
             drop_path=dropout,
             post_norm=post_norm,
@@ -87,7 +98,7 @@ def test_equal_to_the_plain_ones(
     ).to(dtype)
     merging = randomize(PatchMerging(8, post_norm=post_norm)).to(dtype)
     layout = WindowLayout(
-        grid, window, shift, 'roll', mask_padding, mixer.mask_value
+        grid, window, shift, mixer.shifts_by, mask_padding, mixer.mask_value
     )
     batch = 1 if case == 'triton' else 3  # its interpreter is slow
     x = torch.randn(batch, *grid, 8, dtype=dtype, requires_grad=True)

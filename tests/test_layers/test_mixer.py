@@ -18,6 +18,7 @@ from swin_dense.layers import (
     CosineAttention,
     FeedForward,
     PatchMerging,
+    SpatialMLP,
     SwinBlock,
     SwinStage,
     WindowAttention,
@@ -75,7 +76,10 @@ MIXERS = {
     'slots': SlotMLP,
     'V1': partial(WindowAttention, num_heads=2),
     'V2': partial(CosineAttention, num_heads=2),
+    'Swin-MLP': partial(SpatialMLP, num_heads=2),
 }
+# Their weights are for windows of one size.
+OF_ONE_SIZE = ('slots', 'Swin-MLP')
 LAYOUTS = [
     ((6,), (4,), (0,)),
     ((7, 5), (4, 3), (2, 1)),
@@ -134,7 +138,7 @@ def test_windows_and_samples_are_independent(name):
 @all_mixers
 def test_windows_smaller_than_the_nominal(name):
     mixer = make(name, (4, 4))
-    if name == 'slots':
+    if name in OF_ONE_SIZE:
         pytest.skip('its weights are for one size of windows')
     layout = lay_out(mixer, (3, 8), (3, 4), (0, 2))
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
@@ -195,7 +199,7 @@ def test_a_pyramid_of_it(name):
     sum(out.square().sum() for out in outputs).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.abs().sum() >= 0, key
-    if name == 'slots':
+    if name in OF_ONE_SIZE:
         assert 0 < model.layers[0].blocks[0].mixer.weight.std() < 0.03
 
 
