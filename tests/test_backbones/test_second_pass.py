@@ -83,7 +83,9 @@ def test_a_second_pass_only_computes(device, sets, name, train):
     with kernels.use(sets):
         first = work(model, x, train)
         second = work(model, x, train)
-    assert first.found  # the recorder works
+    # The recorder works. Swin-MLP has neither masks nor tables: only sets that
+    # read windows by index have something to make.
+    assert first.found or name == 'Swin-MLP'
     assert second.found == []
     assert second.count > 50
 
