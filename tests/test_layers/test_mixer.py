@@ -108,7 +108,9 @@ def test_kernels_agree(name, grid, window, shift):
     layout = lay_out(mixer, grid, window, shift)
     x = torch.randn(2, *grid, 8, dtype=torch.float64, requires_grad=True)
     results = []
-    for kernels in available():
+    for kernels, kernel_set in available().items():
+        if kernel_set.refuses(x):
+            continue
         with use(kernels):
             out = block(x, layout)
             grads = torch.autograd.grad(
