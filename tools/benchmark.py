@@ -112,20 +112,20 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
-    setting = BenchmarkCase(
-        args.arch,
-        args.config,
-        tuple(args.shape),
-        args.batch,
-        args.dtype,
-        args.device,
-        args.window,
-        args.repeats,
-        args.frames,
-        args.v2,
-        args.with_cp,
-        args.sequential,
-        args.busy,
+    case = BenchmarkCase(
+        arch=args.arch,
+        config=args.config,
+        shape=tuple(args.shape),
+        batch=args.batch,
+        dtype=args.dtype,
+        device=args.device,
+        window=args.window,
+        repeats=args.repeats,
+        frames=args.frames,
+        v2_peer=args.v2,
+        with_cp=args.with_cp,
+        sequential=args.sequential,
+        busy=args.busy,
     )
     device = torch.device(args.device)
     where = (
@@ -133,29 +133,27 @@ def _benchmark(args: argparse.Namespace) -> int:
         if device.type == 'cuda'
         else f'{platform.machine()}, {torch.get_num_threads()} threads'
     )
-    name = args.config or (
-        f'{"Video " * bool(args.frames)}Swin{" V2" * bool(args.v2)}, '
-        f'{args.arch}'
-    )
-    size = format_size(setting.size)
+    family = 'Video Swin' if args.frames else 'Swin V2' if args.v2 else 'Swin'
+    name = args.config or f'{family}, {args.arch}'
+    size = format_size(case.size)
     print(
         f'{name}, {size}, {args.dtype}, {args.device} ({where}), '
         f'torch {torch.__version__}, median of {args.repeats}'
         f'{f", beside {args.busy} other programs" if args.busy else ""}\n'
     )
     rows = measure(
-        setting,
+        case,
         not args.no_peer,
         not args.no_memory,
         not args.no_time,
         lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(format_rows(rows, setting.peer))
+    print(format_rows(rows, case.peer))
     if args.out:
         cli.write_json(
             args.out,
             {
-                **setting._asdict(),
+                **case._asdict(),
                 'where': where,
                 'torch': torch.__version__,
                 'rows': [

@@ -167,7 +167,8 @@ def extract(args: argparse.Namespace) -> int:
         f'{len(videos) - kept - len(bad)} files written, {kept} kept: '
         f'{args.out}'
     )
-    return report_unreadable(bad, len(videos), 'videos', args.skip_bad)
+    report_unreadable(bad, len(videos), 'videos', args.skip_bad)
+    return 0
 
 
 def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Time and peak memory of models, side by side in one run."""
 
+import argparse
 import ctypes
 import gc
 import json
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 
 from swin_dense.sizes import SWIN, SWIN_V2
 
+# This module, also when it runs as `__main__`.
+_MODULE = 'swin_dense.analysis.benchmark'
 MEASURES = ('forward', 'forward + backward')
 
 
@@ -39,7 +42,7 @@ class BenchmarkCase(NamedTuple):
         repeats: Timed runs, after one that is not.
         frames: Frames of a clip, for Video Swin with windows of 8 tokens in
             time; None for images.
-        v2: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
+        v2_peer: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
         with_cp: Whether our V2 recomputes activations.
         sequential: Whether our V2 works on a few windows at a time.
         busy: Other processes that work meanwhile, see `other_programs`.
@@ -54,7 +57,7 @@ class BenchmarkCase(NamedTuple):
     window: int = 7
     repeats: int = 5
     frames: int | None = None
-    v2: str | None = None
+    v2_peer: str | None = None
     with_cp: bool = False
     sequential: bool = False
     busy: int = 0
@@ -68,7 +71,7 @@ class BenchmarkCase(NamedTuple):
     @property
     def peer(self) -> str:
         """Whose implementation is measured beside ours."""
-        return self.v2 or ('mmaction2' if self.frames else 'mmdet')
+        return self.v2_peer or ('mmaction2' if self.frames else 'mmdet')
 
 
 class Measurement(NamedTuple):
@@ -87,66 +90,62 @@ class Measurement(NamedTuple):
         return self.ours / self.peer if self.peer else None
 
 
-def _backbone(setting: BenchmarkCase, name: str) -> nn.Module:
+def _backbone(case: BenchmarkCase, name: str) -> nn.Module:
     """Ours or the peer's backbone, without stochastic depth."""
-    if setting.frames:
-        return _video_backbone(setting, name)
-    if setting.v2:
-        return _v2_backbone(setting, name)
+    if case.frames:
+        return _video_backbone(case, name)
+    if case.v2_peer:
+        return _v2_backbone(case, name)
     from swin_dense.backbones.swin import SwinTransformer
 
-    sizes = SWIN[setting.arch]
+    sizes = SWIN[case.arch]
     if name == 'ours':
         cls: Callable[..., nn.Module] = SwinTransformer
     else:
         from mmdet.models.backbones.swin import SwinTransformer as cls
-    return cls(**sizes, window_size=setting.window, drop_path_rate=0.0)
+    return cls(**sizes, window_size=case.window, drop_path_rate=0.0)
 
 
-def _video_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
+def _video_backbone(case: BenchmarkCase, name: str) -> nn.Module:
     if name == 'ours':
         from swin_dense.backbones.video_swin import SwinTransformer3D as cls
     else:
         from mmaction.models.backbones import SwinTransformer3D as cls
-    window = (8, setting.window, setting.window)
-    return cls(setting.arch, window_size=window, drop_path_rate=0.0)
+    window = (8, case.window, case.window)
+    return cls(case.arch, window_size=window, drop_path_rate=0.0)
 
 
-def _v2_backbone(setting: BenchmarkCase, name: str) -> nn.Module:
-    if name != 'ours' and setting.v2 == 'transformers':
-        return _HuggingFaceV2(setting)
+def _v2_backbone(case: BenchmarkCase, name: str) -> nn.Module:
+    if name != 'ours' and case.v2_peer == 'transformers':
+        return _HuggingFaceV2(case)
     if name == 'ours':
         from swin_dense.backbones.swin_v2 import SwinTransformerV2 as cls
 
-        own = dict(
-            with_cp=setting.with_cp, sequential_attention=setting.sequential
-        )
+        own = dict(with_cp=case.with_cp, sequential_attention=case.sequential)
     else:
         from mmpretrain.models.backbones.swin_transformer_v2 import (
             SwinTransformerV2 as cls,
         )
 
         own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
-    return cls(
-        setting.arch, window_size=setting.window, drop_path_rate=0.0, **own
-    )
+    return cls(case.arch, window_size=case.window, drop_path_rate=0.0, **own)
 
 
 class _HuggingFaceV2(nn.Module):
     """Hugging Face's Swin V2, putting out maps as the others do."""
 
-    def __init__(self, setting: BenchmarkCase) -> None:
+    def __init__(self, case: BenchmarkCase) -> None:
         from transformers import Swinv2Backbone, Swinv2Config
 
         super().__init__()
-        sizes = SWIN_V2[setting.arch]
+        sizes = SWIN_V2[case.arch]
         self.model = Swinv2Backbone(
             Swinv2Config(
-                image_size=list(setting.shape),
+                image_size=list(case.shape),
                 embed_dim=sizes['embed_dims'],
                 depths=sizes['depths'],
                 num_heads=sizes['num_heads'],
-                window_size=setting.window,
+                window_size=case.window,
                 drop_path_rate=0.0,
                 out_indices=[1, 2, 3, 4],
             )
@@ -156,14 +155,14 @@ class _HuggingFaceV2(nn.Module):
         return self.model(x).feature_maps
 
 
-def _detector(setting: BenchmarkCase, name: str) -> nn.Module:
+def _detector(case: BenchmarkCase, name: str) -> nn.Module:
     """The detector of a config, with its own or mmdet's backbone."""
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
     from mmengine.model import revert_sync_batchnorm
 
     register_all_modules()
-    model = Config.fromfile(setting.config).model
+    model = Config.fromfile(case.config).model
     backbone = model.backbone
     backbone.init_cfg = None
     for part in backbone.get('backbones', [backbone]):
@@ -176,13 +175,13 @@ def _detector(setting: BenchmarkCase, name: str) -> nn.Module:
     return revert_sync_batchnorm(MODELS.build(model))
 
 
-def make_samples(setting: BenchmarkCase, classes: int) -> list:
+def make_samples(case: BenchmarkCase, classes: int) -> list:
     """Return data samples with three boxes and masks, and a label map."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
 
-    height, width = setting.shape
+    height, width = case.shape
     boxes = torch.tensor(
         [[0.1, 0.1, 0.4, 0.5], [0.3, 0.2, 0.9, 0.6], [0.5, 0.5, 0.7, 0.95]]
     )
@@ -191,41 +190,41 @@ def make_samples(setting: BenchmarkCase, classes: int) -> list:
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist()):
         mask[top:bottom, left:right] = 1
     samples = []
-    for _ in range(setting.batch):
+    for _ in range(case.batch):
         sample = DetDataSample(
             metainfo=dict(
-                img_shape=setting.shape,
-                ori_shape=setting.shape,
-                pad_shape=setting.shape,
-                batch_input_shape=setting.shape,
+                img_shape=case.shape,
+                ori_shape=case.shape,
+                pad_shape=case.shape,
+                batch_input_shape=case.shape,
                 scale_factor=(1.0, 1.0),
             )
         )
         sample.gt_instances = InstanceData(
-            bboxes=boxes.to(setting.device),
-            labels=(torch.arange(len(boxes)) % classes).to(setting.device),
+            bboxes=boxes.to(case.device),
+            labels=(torch.arange(len(boxes)) % classes).to(case.device),
             masks=BitmapMasks(masks.numpy(), height, width),
         )
         sample.gt_sem_seg = PixelData(
-            sem_seg=masks.amax(0, keepdim=True).to(setting.device)
+            sem_seg=masks.amax(0, keepdim=True).to(case.device)
         )
         samples.append(sample)
     return samples
 
 
-def _tasks(setting: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
+def _tasks(case: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
     """What to run for each measure, for a model of this name."""
     torch.manual_seed(0)
-    x = torch.randn(setting.size, device=setting.device)
-    if setting.config is None:
-        model = _backbone(setting, name).to(setting.device)
+    x = torch.randn(case.size, device=case.device)
+    if case.config is None:
+        model = _backbone(case, name).to(case.device)
         predict: Callable = model
 
         def loss() -> Tensor:
             return sum(out.float().mean() for out in model(x))
     else:
-        model = _detector(setting, name).to(setting.device)
-        samples = make_samples(setting, 1)
+        model = _detector(case, name).to(case.device)
+        samples = make_samples(case, 1)
 
         def predict(x: Tensor) -> list:
             return model.predict(x, samples, rescale=False)
@@ -236,9 +235,9 @@ def _tasks(setting: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
 
     cast = partial(
         torch.autocast,
-        torch.device(setting.device).type,
-        getattr(torch, setting.dtype),
-        enabled=setting.dtype != 'float32',
+        torch.device(case.device).type,
+        getattr(torch, case.dtype),
+        enabled=case.dtype != 'float32',
     )
 
     def forward() -> None:
@@ -299,7 +298,7 @@ def _seconds(task: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def peak_bytes(setting: BenchmarkCase, name: str, quantity: str) -> float:
+def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
     """Peak memory that one run adds to what the model takes.
 
     On a CPU this is the resident memory of the process (Linux only), so it
@@ -308,15 +307,15 @@ def peak_bytes(setting: BenchmarkCase, name: str, quantity: str) -> float:
     Raises:
         OSError: If the system does not tell.
     """
-    task = _tasks(setting, name)[quantity]
-    if torch.device(setting.device).type == 'cuda':
+    task = _tasks(case, name)[quantity]
+    if torch.device(case.device).type == 'cuda':
         task()
-        before = torch.cuda.memory_allocated(setting.device)
-        torch.cuda.reset_peak_memory_stats(setting.device)
+        before = torch.cuda.memory_allocated(case.device)
+        torch.cuda.reset_peak_memory_stats(case.device)
         task()
-        return torch.cuda.max_memory_allocated(setting.device) - before
+        return torch.cuda.max_memory_allocated(case.device) - before
     # A first run on a small input loads what is loaded once.
-    small = setting._replace(shape=(64, 64), batch=1)
+    small = case._replace(shape=(64, 64), batch=1)
     _tasks(small, name)[quantity]()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
@@ -332,24 +331,11 @@ def _status(field: str) -> int:
     return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
 
 
-def _peak_in_child(setting: BenchmarkCase, name: str, quantity: str) -> float:
+def _peak_in_child(case: BenchmarkCase, name: str, quantity: str) -> float:
     """`peak_bytes` in a fresh process."""
-    code = (
-        'import json, sys\n'
-        'from swin_dense.analysis.benchmark import BenchmarkCase, peak_bytes\n'
-        'setting = BenchmarkCase(**json.loads(sys.argv[1]))\n'
-        'setting = setting._replace(shape=tuple(setting.shape))\n'
-        'print(peak_bytes(setting, *sys.argv[2:]))'
-    )
     command = [
-        sys.executable,
-        '-W',
-        'ignore',
-        '-c',
-        code,
-        json.dumps(setting._asdict()),
-        name,
-        quantity,
+        *(sys.executable, '-W', 'ignore', '-m', _MODULE, '--child'),
+        *(json.dumps(case._asdict()), name, quantity),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -361,7 +347,7 @@ def _peak_in_child(setting: BenchmarkCase, name: str, quantity: str) -> float:
 
 
 def measure(
-    setting: BenchmarkCase,
+    case: BenchmarkCase,
     peer: bool = True,
     memory: bool = True,
     times: bool = True,
@@ -373,7 +359,7 @@ def measure(
     both. The median of the repeats counts.
 
     Args:
-        setting: What is measured.
+        case: What is measured.
         peer: Whether to measure the peer's backbone beside ours.
         memory: Whether to measure memory.
         times: Whether to measure times.
@@ -391,18 +377,18 @@ def measure(
 
     if times:
         try:
-            tasks = {name: _tasks(setting, name) for name in names}
+            tasks = {name: _tasks(case, name) for name in names}
         except ImportError as error:
             raise ImportError(
-                f'{setting.peer} cannot be imported: {error}; install what is '
+                f'{case.peer} cannot be imported: {error}; install what is '
                 'missing, or leave it out with --no-peer'
             ) from error
         for quantity in MEASURES:
             seconds: dict[str, list[float]] = {name: [] for name in names}
-            with other_programs(setting.busy):
-                for repeat in range(setting.repeats + 1):
+            with other_programs(case.busy):
+                for repeat in range(case.repeats + 1):
                     for name in names:
-                        taken = _seconds(tasks[name][quantity], setting.device)
+                        taken = _seconds(tasks[name][quantity], case.device)
                         if repeat:
                             seconds[name].append(taken)
             add(
@@ -413,10 +399,7 @@ def measure(
         for quantity in MEASURES:
             add(
                 f'{quantity}, peak memory',
-                {
-                    name: _peak_in_child(setting, name, quantity)
-                    for name in names
-                },
+                {name: _peak_in_child(case, name, quantity) for name in names},
             )
     return rows
 
@@ -439,3 +422,24 @@ def format_rows(rows: Sequence[Measurement], peer: str = 'mmdet') -> str:
             f'{_show(row.peer, row.quantity)} | {ratio} |'
         )
     return '\n'.join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the peak memory of one run, for the process that asks for it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        '--child',
+        nargs=3,
+        required=True,
+        metavar=('CASE', 'NAME', 'QUANTITY'),
+        help='a benchmark case as JSON, "ours" or "peer", and one of '
+        f'{", ".join(MEASURES)}',
+    )
+    fields, name, quantity = parser.parse_args(argv).child
+    case = BenchmarkCase(**json.loads(fields))
+    print(peak_bytes(case._replace(shape=tuple(case.shape)), name, quantity))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

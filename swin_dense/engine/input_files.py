@@ -208,17 +208,17 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 def report_unreadable(
     bad: Sequence[str], count: int, what: str, skip: bool
-) -> int:
-    """Print what could not be read; the exit status if that may be.
+) -> None:
+    """Print why inputs could not be read, and raise unless they may be.
 
     Args:
-        bad: A sentence for each such input.
-        count: How many inputs there were.
-        what: What they are, such as 'images'.
-        skip: Whether bad ones may be skipped.
+        bad: A sentence for each unreadable input.
+        count: Number of inputs.
+        what: The kind of input, such as 'images'.
+        skip: Whether unreadable inputs are accepted.
 
     Raises:
-        ValueError: There are any, and they may not.
+        ValueError: If there are unreadable inputs and `skip` is false.
     """
     for problem in bad:
         print(f'skipped: {printable(problem)}', file=sys.stderr)
@@ -227,4 +227,3 @@ def report_unreadable(
             f'{len(bad)} of {count} {what} could not be read, see above; '
             'the results of the others are complete. --skip-bad accepts this'
         )
-    return 0

@@ -25,6 +25,9 @@ class Task:
         heads: Keys of `cfg.model`; a model with one of them is of this task.
         predictor: Class that predicts with a config and a checkpoint.
         writer: Class that writes predictions.
+        add_options: Function that adds the task's own options to the parser
+            of `tools/predict.py` and returns them.
+        predict_files: Function that predicts the files of that command line.
         tta_model: Type that tests several views; '' if there is none.
         tta_heads: Keys of `cfg.model`; test-time augmentation needs one.
         tta_ratios: Scales tested by default, as factors of the test scale.
@@ -39,13 +42,15 @@ class Task:
     heads: tuple[str, ...]
     predictor: str
     writer: str
+    add_options: str
+    predict_files: str
     tta_model: str = ''
     tta_heads: tuple[str, ...] = ()
     tta_ratios: tuple[float, ...] = ()
     views: str = ''
 
     def load(self, field: str) -> Any:
-        """Import what the field `predictor`, `writer` or `views` names."""
+        """Import what a field with a dotted path names."""
         module, _, name = getattr(self, field).rpartition('.')
         return getattr(import_module(module), name)
 
@@ -58,6 +63,8 @@ DETECTION = Task(
     heads=('roi_head', 'bbox_head', 'rpn_head', 'mask_head', 'panoptic_head'),
     predictor='swin_dense.detection.predictor.DetectionPredictor',
     writer='swin_dense.detection.write_predictions.CocoResults',
+    add_options='swin_dense.detection.predict_files.add_options',
+    predict_files='swin_dense.detection.predict_files.predict_files',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # None were published for detectors tested at 1333 x 800: mmdet's default.
@@ -71,6 +78,8 @@ SEGMENTATION = Task(
     heads=('decode_head',),
     predictor='swin_dense.segmentation.predictor.SegmentationPredictor',
     writer='swin_dense.segmentation.write_predictions.LabelResults',
+    add_options='swin_dense.segmentation.predict_files.add_options',
+    predict_files='swin_dense.segmentation.predict_files.predict_files',
     tta_model='swin_dense.SegTTAModel',
     tta_heads=('decode_head',),
     # Those of the tables of Swin V1, appendix A2.3, each also flipped.
@@ -84,6 +93,8 @@ VIDEO = Task(
     heads=('cls_head',),
     predictor='swin_dense.video.predictor.VideoPredictor',
     writer='swin_dense.video.write_predictions.VideoResults',
+    add_options='swin_dense.video.predict_files.add_options',
+    predict_files='swin_dense.video.predict_files.predict_files',
     views='swin_dense.video.sampling.count_views',
 )
 TASKS = (SEGMENTATION, VIDEO, DETECTION)

@@ -1,5 +1,6 @@
 """Which task a config is of, and what is known of each."""
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,8 @@ def test_what_a_task_names_exists(task):
     assert task.load('predictor').__module__.startswith(folder)
     assert task.load('predictor').scope == task.scope
     assert task.load('writer').__module__.startswith(folder)
+    assert task.load('predict_files').__module__.startswith(folder)
+    assert task.load('add_options')(ArgumentParser())
     assert task.tta_model == '' or MODELS.get(task.tta_model) is not None
     assert {*task.tta_heads} <= {*task.heads}
     assert bool(task.tta_model) == bool(task.tta_ratios)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.command_line import CONFIG, REPOSITORY, error_of, run, tool
+from helpers.command_line import CONFIG, REPOSITORY, error_of, run
+from swin_dense.engine.input_files import name_outputs
 
 
 @pytest.fixture(scope='module')
@@ -249,18 +250,17 @@ def test_bad_images_are_named_and_the_others_done(
 
 
 def test_pictures_never_overwrite_each_other_or_an_image(tmp_path):
-    predict = tool('predict')
     paths = [
         tmp_path / name
         for name in ('a/x.jpg', 'b/x.jpg', 'b/y.webp', 'b/y.tif')
     ]
     out = tmp_path / 'out'
-    assert predict.name_outputs(paths, out) == [
+    assert name_outputs(paths, out) == [
         out / name
         for name in ('a/x.jpg', 'b/x.jpg', 'b/y.webp.png', 'b/y.tif.png')
     ]
-    assert predict.name_outputs(paths[1:], out) == [
+    assert name_outputs(paths[1:], out) == [
         out / name for name in ('x.jpg', 'y.webp.png', 'y.tif.png')
     ]
     with pytest.raises(ValueError, match='would overwrite the input'):
-        predict.name_outputs(paths[:1], tmp_path / 'a')
+        name_outputs(paths[:1], tmp_path / 'a')

@@ -152,8 +152,8 @@ def test_peer_that_cannot_be_imported(monkeypatch, capsys):
 def test_memory_alone(monkeypatch, capsys):
     asked = []
 
-    def peak(setting, name, quantity):
-        asked.append((setting.with_cp, setting.sequential, name, quantity))
+    def peak(case, name, quantity):
+        asked.append((case.with_cp, case.sequential, name, quantity))
         return 3 * 2**20
 
     monkeypatch.setattr(benchmark, '_peak_in_child', peak)

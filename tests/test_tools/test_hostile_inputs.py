@@ -121,7 +121,7 @@ def test_one_narrow_picture_does_not_end_the_others(model, tmp_path, capsys):
     shown = capsys.readouterr()
     assert '2 images' in shown.out or '3 images' in shown.out
     if '2 images' in shown.out:
-        assert f'{source}/b.bmp (100000×1 pixels) cannot be pred' in shown.err
+        assert f'{source}/b.bmp (100000x1 pixels) cannot be pred' in shown.err
         assert '1 of 3 images could not be read' in shown.err
     assert {'a.bmp.png', 'c.bmp.png'} <= {path.name for path in out.iterdir()}
 

@@ -1,0 +1,64 @@
+"""What `tools/predict.py` does with a detector."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from swin_dense.engine.predict_images import predict_images
+
+
+def add_options(parser: Any) -> list[argparse.Action]:
+    """Add the options of detectors to a parser, and return them."""
+    return [
+        parser.add_argument(
+            '--score-thr',
+            type=float,
+            help='draw predictions from this score on (default: 0.3); the '
+            'JSON holds all',
+        ),
+        parser.add_argument(
+            '--texts',
+            metavar='NAMES',
+            help='what to look for, for models that read text (GLIP, '
+            'Grounding DINO): names separated by dots, as in "person . '
+            'traffic light"',
+        ),
+    ]
+
+
+def predict_files(
+    config: Config, checkpoint: str, args: argparse.Namespace
+) -> None:
+    """Write a picture of each image, `predictions.json`, `images.json`.
+
+    Args:
+        config: Config of a detector.
+        checkpoint: Path or address of the weights.
+        args: Arguments of `tools/predict.py`.
+
+    Raises:
+        ValueError: See `predict_images` and `DetectionPredictor`.
+    """
+
+    def open_model(
+        pictures: Sequence[Path], on_tile: Callable[[], None]
+    ) -> tuple[Any, Any]:
+        from swin_dense.detection.predictor import (
+            DetectionPredictor,
+            split_texts,
+        )
+        from swin_dense.detection.write_predictions import CocoResults
+
+        texts = None if args.texts is None else split_texts(args.texts)
+        predictor = DetectionPredictor(
+            config, checkpoint, device=args.device, texts=texts
+        )
+        threshold = 0.3 if args.score_thr is None else args.score_thr
+        return predictor, CocoResults(
+            Path(args.out), pictures, predictor.classes, threshold
+        )
+
+    predict_images(open_model, args)

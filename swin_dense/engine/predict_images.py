@@ -1,0 +1,131 @@
+"""Predict image files in batches; write results as they come."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from swin_dense.data.image_checks import image_size
+from swin_dense.data.image_files import read_image
+from swin_dense.engine import cli
+from swin_dense.engine.input_files import (
+    FAILURES,
+    check_outputs,
+    find_images,
+    name_outputs,
+    report_unreadable,
+)
+
+# Takes the paths of pictures and what is called after each tile; returns a
+# predictor and the writer of its results.
+OpenModel = Callable[[Sequence[Path], Callable[[], None]], tuple[Any, Any]]
+
+
+def predict_images(
+    open_model: OpenModel, args: argparse.Namespace, in_tiles: bool = False
+) -> None:
+    """Predict all images of a command line; report the bad ones at the end.
+
+    Whatever ends the run, the results of all images so far are complete.
+
+    Args:
+        open_model: See `OpenModel`.
+        args: Arguments of `tools/predict.py`: `inputs`, `out`, `batch_size`
+            and `skip_bad` are read.
+        in_tiles: Whether the progress counts tiles instead of images.
+
+    Raises:
+        FileNotFoundError: If an input leads to no image.
+        ValueError: If a result would overwrite a file, or an image cannot be
+            read or predicted and `skip_bad` is false.
+    """
+    images = find_images(args.inputs)
+    pictures = name_outputs(images, Path(args.out))
+    progress = ProgressBar(0, start=False, file=sys.stderr)
+    predictor, writer = open_model(pictures, progress.update)
+    check_outputs(writer.paths, images)
+
+    progress.task_num = (
+        count_tiles(images, predictor) if in_tiles else len(images)
+    )
+    progress.start()
+    bad: list[str] = []
+    with closing(writer):
+        for batch in _read_batches(images, args.batch_size, bad):
+            for index, prediction in _predict_batch(
+                predictor, images, batch, bad
+            ):
+                writer.add(index, images[index], batch[index], prediction)
+            if not in_tiles:
+                progress.update(len(batch))
+    print(file=sys.stderr)
+    print(writer.summary())
+    report_unreadable(bad, len(images), 'images', args.skip_bad)
+
+
+def count_tiles(images: Sequence[Path], predictor: Any) -> int:
+    """Return the number of tiles of all images whose size can be read."""
+    count = 0
+    for image in images:
+        try:
+            width, height = image_size(image)
+        except ValueError:
+            continue
+        count += predictor.count_tiles(height, width)
+    return count
+
+
+def _read_batches(
+    images: Sequence[Path], size: int, bad: list[str]
+) -> Iterator[dict[int, np.ndarray]]:
+    """Yield readable images by their index, `size` at a time.
+
+    Appends the errors of the other images to `bad`.
+    """
+    batch: dict[int, np.ndarray] = {}
+    for index, image in enumerate(images):
+        try:
+            batch[index] = read_image(image)
+        except (OSError, ValueError) as error:
+            bad.append(str(error))
+        if len(batch) == size:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _predict_batch(
+    predictor: Any,
+    images: Sequence[Path],
+    batch: dict[int, np.ndarray],
+    bad: list[str],
+) -> Iterator[tuple[int, Any]]:
+    """Yield the index and the prediction of each image of a batch.
+
+    An image may be too small or too narrow for the pipeline of a config, or
+    too large for the memory. Its error is appended to `bad`, and the other
+    images of the batch are predicted one by one.
+    """
+    try:
+        predictions = predictor.predict(list(batch.values()))
+    except FAILURES as error:
+        if len(batch) > 1:
+            for index, pixels in batch.items():
+                yield from _predict_batch(
+                    predictor, images, {index: pixels}, bad
+                )
+            return
+        ((index, pixels),) = batch.items()
+        height, width = pixels.shape[:2]
+        bad.append(
+            f'{images[index]} ({width}x{height} pixels) cannot be '
+            f'predicted: {cli.describe(error)}'
+        )
+        return
+    yield from zip(batch, predictions)
