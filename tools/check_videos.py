@@ -157,7 +157,7 @@ def show(name: str, report: VideoReport) -> None:
     for problem in report.problems[:SHOWN]:
         print(f'  problem: {problem}')
     if len(report.problems) > SHOWN:
-        print(f'  … {len(report.problems) - SHOWN} more; --out writes all')
+        print(f'  ... {len(report.problems) - SHOWN} more; --out writes all')
 
 
 def from_list(args: argparse.Namespace) -> Source:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -28,24 +28,24 @@ MEASURES = ('forward', 'forward + backward')
 
 
 class BenchmarkCase(NamedTuple):
-    """What is measured, and how.
+    """A model, its input and the way it is measured.
 
     Attributes:
         arch: Size of the backbone; unused with a config.
         config: Detector to measure whole; None for the backbone alone.
         shape: Height and width of the input, in pixels.
         batch: Images per run.
-        dtype: Name of a floating type of torch. Other than float32, it is
-            that of autocast.
+        dtype: Name of a floating type of torch; other than float32, the type
+            of autocast.
         device: Device as torch names it.
         window: Window size in tokens; unused with a config.
-        repeats: Timed runs, after one that is not.
+        repeats: Timed runs, after one run that is not timed.
         frames: Frames of a clip, for Video Swin with windows of 8 tokens in
             time; None for images.
         v2_peer: Peer of Swin V2, `mmpretrain` or `transformers`; None for V1.
         with_cp: Whether our V2 recomputes activations.
         sequential: Whether our V2 works on a few windows at a time.
-        busy: Other processes that work meanwhile, see `other_programs`.
+        busy: Processes that keep the machine busy, see `other_programs`.
     """
 
     arch: str = 'tiny'
@@ -70,7 +70,7 @@ class BenchmarkCase(NamedTuple):
 
     @property
     def peer(self) -> str:
-        """Whose implementation is measured beside ours."""
+        """Package whose implementation is measured beside ours."""
         return self.v2_peer or ('mmaction2' if self.frames else 'mmdet')
 
 
@@ -86,61 +86,71 @@ class Measurement(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the peer's."""
+        """Our figure divided by the peer's; None without a peer."""
         return self.ours / self.peer if self.peer else None
 
 
 def _backbone(case: BenchmarkCase, name: str) -> nn.Module:
-    """Ours or the peer's backbone, without stochastic depth."""
+    """Return our or the peer's backbone, without stochastic depth."""
     if case.frames:
         return _video_backbone(case, name)
     if case.v2_peer:
         return _v2_backbone(case, name)
     from swin_dense.backbones.swin import SwinTransformer
 
-    sizes = SWIN[case.arch]
-    if name == 'ours':
-        cls: Callable[..., nn.Module] = SwinTransformer
-    else:
-        from mmdet.models.backbones.swin import SwinTransformer as cls
-    return cls(**sizes, window_size=case.window, drop_path_rate=0.0)
+    build: Callable[..., nn.Module] = SwinTransformer
+    if name != 'ours':
+        from mmdet.models.backbones import swin
+
+        build = swin.SwinTransformer
+    return build(
+        **SWIN[case.arch], window_size=case.window, drop_path_rate=0.0
+    )
 
 
 def _video_backbone(case: BenchmarkCase, name: str) -> nn.Module:
-    if name == 'ours':
-        from swin_dense.backbones.video_swin import SwinTransformer3D as cls
-    else:
-        from mmaction.models.backbones import SwinTransformer3D as cls
+    """Return our or mmaction2's Video Swin."""
+    from swin_dense.backbones.video_swin import SwinTransformer3D
+
+    build: Callable[..., nn.Module] = SwinTransformer3D
+    if name != 'ours':
+        from mmaction.models import backbones
+
+        build = backbones.SwinTransformer3D
     window = (8, case.window, case.window)
-    return cls(case.arch, window_size=window, drop_path_rate=0.0)
+    return build(case.arch, window_size=window, drop_path_rate=0.0)
 
 
 def _v2_backbone(case: BenchmarkCase, name: str) -> nn.Module:
+    """Return our Swin V2, mmpretrain's or that of transformers."""
     if name != 'ours' and case.v2_peer == 'transformers':
         return _HuggingFaceV2(case)
-    if name == 'ours':
-        from swin_dense.backbones.swin_v2 import SwinTransformerV2 as cls
+    from swin_dense.backbones.swin_v2 import SwinTransformerV2
 
-        own = dict(with_cp=case.with_cp, sequential_attention=case.sequential)
-    else:
-        from mmpretrain.models.backbones.swin_transformer_v2 import (
-            SwinTransformerV2 as cls,
-        )
+    build: Callable[..., nn.Module] = SwinTransformerV2
+    options: dict[str, Any] = dict(
+        with_cp=case.with_cp, sequential_attention=case.sequential
+    )
+    if name != 'ours':
+        from mmpretrain.models.backbones import swin_transformer_v2
 
-        own = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
-    return cls(case.arch, window_size=case.window, drop_path_rate=0.0, **own)
+        build = swin_transformer_v2.SwinTransformerV2
+        options = dict(out_indices=(0, 1, 2, 3), pad_small_map=True)
+    return build(
+        case.arch, window_size=case.window, drop_path_rate=0.0, **options
+    )
 
 
 class _HuggingFaceV2(nn.Module):
-    """Hugging Face's Swin V2, putting out maps as the others do."""
+    """Hugging Face's Swin V2 with the outputs of the other backbones."""
 
     def __init__(self, case: BenchmarkCase) -> None:
         from transformers import Swinv2Backbone, Swinv2Config
 
         super().__init__()
         sizes = SWIN_V2[case.arch]
-        self.model = Swinv2Backbone(
-            Swinv2Config(
+        self.model: Any = Swinv2Backbone(
+            Swinv2Config(  # type: ignore[call-arg]
                 image_size=list(case.shape),
                 embed_dim=sizes['embed_dims'],
                 depths=sizes['depths'],
@@ -156,7 +166,7 @@ class _HuggingFaceV2(nn.Module):
 
 
 def _detector(case: BenchmarkCase, name: str) -> nn.Module:
-    """The detector of a config, with its own or mmdet's backbone."""
+    """Build the detector of a config, with its own or mmdet's backbone."""
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
     from mmengine.model import revert_sync_batchnorm
@@ -213,11 +223,11 @@ def make_samples(case: BenchmarkCase, classes: int) -> list:
 
 
 def _tasks(case: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
-    """What to run for each measure, for a model of this name."""
+    """Return the function to run for each measure, for one model."""
     torch.manual_seed(0)
     x = torch.randn(case.size, device=case.device)
     if case.config is None:
-        model = _backbone(case, name).to(case.device)
+        model: Any = _backbone(case, name).to(case.device)
         predict: Callable = model
 
         def loss() -> Tensor:
@@ -260,7 +270,7 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-# Goes through 16 MiB again and again, which is more than its share of a cache.
+# Reads and writes 16 MiB without end: more than a core's share of a cache.
 _OTHER_PROGRAM = (
     'import numpy\nnumbers = numpy.ones(2**22, numpy.float32)\n'
     'while True:\n    numbers *= 1'
@@ -271,13 +281,14 @@ _OTHER_PROGRAM = (
 def other_programs(count: int) -> Iterator[None]:
     """Run processes that keep the processors and their caches busy.
 
-    A model is seldom alone on a machine: data is loaded, others work there.
+    A model is seldom alone on a machine: processes load data, and other
+    programs run.
 
     Args:
-        count: Processes; each asks for a processor of its own.
+        count: Number of processes; each keeps one processor busy.
     """
     command = [sys.executable, '-c', _OTHER_PROGRAM]
-    # One thread each, whatever numpy's library would take.
+    # One thread each, whatever number numpy's library would start.
     processes = [
         subprocess.Popen(command, env={**os.environ, 'OMP_NUM_THREADS': '1'})
         for _ in range(count)
@@ -299,13 +310,13 @@ def _seconds(task: Callable[[], None], device: str) -> float:
 
 
 def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
-    """Peak memory that one run adds to what the model takes.
+    """Return the peak memory that one run adds to the model's, in bytes.
 
-    On a CPU this is the resident memory of the process (Linux only), so it
-    should be called in a process of its own.
+    On a CPU this is resident memory of the process (Linux only), so call it
+    in a fresh process.
 
     Raises:
-        OSError: If the system does not tell.
+        OSError: If the system does not report the memory.
     """
     task = _tasks(case, name)[quantity]
     if torch.device(case.device).type == 'cuda':
@@ -314,7 +325,7 @@ def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
         torch.cuda.reset_peak_memory_stats(case.device)
         task()
         return torch.cuda.max_memory_allocated(case.device) - before
-    # A first run on a small input loads what is loaded once.
+    # A first run on a small input loads libraries and fills caches.
     small = case._replace(shape=(64, 64), batch=1)
     _tasks(small, name)[quantity]()
     gc.collect()
@@ -326,13 +337,24 @@ def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
 
 
 def _status(field: str) -> int:
-    """A size of this process in bytes, from the Linux kernel."""
+    """Return a size of this process in bytes, from the Linux kernel.
+
+    Raises:
+        OSError: If the kernel does not report the size.
+    """
     status = Path('/proc/self/status').read_text()
-    return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
+    size = re.search(rf'{field}:\s+(\d+) kB', status)
+    if size is None:
+        raise OSError(f'/proc/self/status has no {field}')
+    return int(size[1]) * 1024
 
 
 def _peak_in_child(case: BenchmarkCase, name: str, quantity: str) -> float:
-    """`peak_bytes` in a fresh process."""
+    """Run `peak_bytes` in a fresh process.
+
+    Raises:
+        OSError: If the process fails.
+    """
     command = [
         *(sys.executable, '-W', 'ignore', '-m', _MODULE, '--child'),
         *(json.dumps(case._asdict()), name, quantity),
@@ -353,20 +375,20 @@ def measure(
     times: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Measurement]:
-    """Time ours and the peer's in turn, and the peak memory of each.
+    """Measure time and peak memory of our model and the peer's.
 
-    Alternating the contestants spreads a change of the machine's speed over
+    The two are timed in turn, so that a change of the machine's speed affects
     both. The median of the repeats counts.
 
     Args:
-        case: What is measured.
+        case: The benchmark case.
         peer: Whether to measure the peer's backbone beside ours.
         memory: Whether to measure memory.
         times: Whether to measure times.
         progress: Called with a line for each finished measurement.
 
     Raises:
-        ImportError: If the peer is wanted and absent.
+        ImportError: If the peer is to be measured and cannot be imported.
     """
     names: Sequence[str] = ('ours', 'peer') if peer else ('ours',)
     rows = []
@@ -413,7 +435,7 @@ def _show(value: float | None, quantity: str) -> str:
 
 
 def format_rows(rows: Sequence[Measurement], peer: str = 'mmdet') -> str:
-    """A Markdown table of the measurements beside a peer's."""
+    """Return a Markdown table of the measurements beside a peer's."""
     lines = [f'| | swin_dense | {peer} | ratio |', '| --- | --: | --: | --: |']
     for row in rows:
         ratio = '-' if row.ratio is None else f'{row.ratio:.2f}'

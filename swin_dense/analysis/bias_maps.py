@@ -1,4 +1,4 @@
-"""Maps of position biases out of a checkpoint that was resized."""
+"""Maps of the position biases of a checkpoint that was resized."""
 
 import re
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ _HEAD = re.compile(r'(\d+)\.(\d+)\.(\d+)')
 def head_maps(
     resized: Resized, heads: Sequence[str] | None = None
 ) -> list[BiasMap]:
-    """The biases of some heads before and after.
+    """Return the biases of selected heads before and after resizing.
 
-    Of clips, those between tokens of the same time.
+    For clips, these are the biases between tokens of the same time.
 
     Args:
-        resized: What `resize_checkpoint` returned.
-        heads: Such as '2.0.5' for head 5 in block 0 of stage 2. By default
-            of the first block of each stage the head whose biases differ
-            most.
+        resized: Result of `resize_checkpoint`.
+        heads: Heads such as '2.0.5', head 5 in block 0 of stage 2. By
+            default, the head with the largest spread of biases in the first
+            block of each stage.
 
     Raises:
-        ValueError: If there is no such head.
+        ValueError: If the checkpoint has no such head.
     """
     attentions = {}
     for name in resized.windows:
@@ -64,7 +64,7 @@ def head_maps(
 
 
 def _map(resized: Resized, attention: str, head: int | None) -> BiasMap:
-    """The map of one head, or of the one whose biases differ most."""
+    """Return the map of a head, by default the one with most spread."""
     before, after = _biases(resized, attention)
     count = before.shape[-1]
     if head is None:
@@ -82,7 +82,7 @@ def _map(resized: Resized, attention: str, head: int | None) -> BiasMap:
 
 
 def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
-    """Biases `(2h - 1, 2w - 1, heads)` of both windows."""
+    """Return biases before and after, each `(2h - 1, 2w - 1, heads)`."""
     weights = resized.source.weights
     target = tuple(resized.metadata['window'])
     if attention + LOG_MLP in weights:
@@ -103,21 +103,26 @@ def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
 def _evaluate(
     weights: dict[str, Tensor], attention: str, window: Grid, unit: Grid
 ) -> Tensor:
-    """The table that the network of Swin V2 computes for a window."""
+    """Return the bias table that a Swin V2 computes for a window."""
     prefix = f'{attention}.cpb_mlp.'
-    own = {
+    parameters = {
         name[len(prefix) :]: value
         for name, value in weights.items()
         if name.startswith(prefix)
     }
     network = LogPositionBias(
-        unit, len(own['2.weight']), unit, hidden_dim=len(own['0.weight'])
+        unit,
+        len(parameters['2.weight']),
+        unit,
+        hidden_dim=len(parameters['0.weight']),
     )
-    network.load_state_dict(own)
+    network.load_state_dict(parameters)
     with torch.no_grad():
         return network(window)
 
 
 def _grid(table: Tensor, window: Grid) -> Tensor:
+    """Lay a bias table out by offsets, `(2h - 1, 2w - 1, heads)`."""
+    # (*offsets, heads)
     grid = table.unflatten(0, [2 * size - 1 for size in window])
     return grid if len(window) == 2 else grid[window[0] - 1]

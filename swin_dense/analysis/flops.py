@@ -1,9 +1,9 @@
 """Parameters and FLOPs of a whole model, part by part.
 
 One FLOP here is one multiply-accumulate of a convolution or of a matrix
-product, attention included: what the published columns count, with the linear
-layers of padding, which our kernels leave out. The model runs on the meta
-device, so that nothing is computed and no memory is needed.
+product, attention included, as in the published columns. These also count the
+linear layers of padding, which our kernels leave out. The model runs on the
+meta device, which computes nothing and needs no memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swin_dense.engine.tasks import SEGMENTATION, VIDEO, find_task
 from swin_dense.kernels import PlainKernels, use
-from swin_dense.layers import SwinBlock, WindowMixer
+from swin_dense.layers import WindowMixer
 from swin_dense.ops import WindowLayout
 
 FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What `count_flops` found.
+    """Parameters and FLOPs of a model.
 
     Attributes:
         shape: Height and width of the image, in pixels; of a clip, its
@@ -67,7 +67,7 @@ class Complexity:
         return sum(part.flops for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain types, ready for JSON."""
+        """Return all fields and both totals as plain types, for JSON."""
         return dict(asdict(self), params=self.params, flops=self.flops)
 
     def table(self) -> str:
@@ -84,18 +84,18 @@ class Complexity:
 
 
 class _OfficialKernels(PlainKernels):
-    """Mix windows that are cut before any linear layer, as official code does.
+    """Kernels that cut windows before any linear layer, as official code does.
 
-    Queries, keys, values and the projection of padding then count too.
+    The queries, keys, values and projections of padding then count too.
     """
 
     name = 'official'
 
-    def can_run_block(self, block: SwinBlock, x: torch.Tensor) -> bool:
+    def can_run_block(self, block: Any, x: torch.Tensor) -> bool:
         return True
 
     def run_block(
-        self, block: SwinBlock, x: torch.Tensor, layout: WindowLayout
+        self, block: Any, x: torch.Tensor, layout: WindowLayout
     ) -> torch.Tensor:
         mixer, mlp = block.mixer, block.mlp
         if block.post_norm:
@@ -108,7 +108,7 @@ class _OfficialKernels(PlainKernels):
 
 
 def published_shape(config: Config) -> list[int]:
-    """Size behind the published columns: (H, W), or (T, H, W) of a clip."""
+    """Return the input size of published figures, (H, W) or (T, H, W)."""
     task = find_task(config)
     if task is VIDEO:
         return _clip_shape(config.val_dataloader.dataset.pipeline)
@@ -120,7 +120,7 @@ def published_shape(config: Config) -> list[int]:
 
 
 def _clip_shape(pipeline: Sequence[dict[str, Any]]) -> list[int]:
-    """Frames, height and width of what a pipeline for clips puts out."""
+    """Return frames, height and width of the output of a clip pipeline."""
     frames, side = [], 224
     for step in pipeline:
         if 'clip_len' in step:
@@ -135,19 +135,19 @@ def count_flops(
     proposals: int = 1000,
     masks: int = 100,
 ) -> Complexity:
-    """Count parameters and multiply-accumulates of a model in use.
+    """Count parameters and multiply-accumulates of a model that predicts.
 
-    RoI heads have no fixed cost: it depends on how many boxes reach them. The
-    published columns let every box head see 1000 boxes and every mask head
-    100, whatever the image shows. Auxiliary heads serve training alone: they
-    count as parameters, and as no FLOPs.
+    The cost of RoI heads depends on the number of boxes that reach them. In
+    the published columns every box head sees 1000 boxes and every mask head
+    100, whatever the image shows. Auxiliary heads run in training only: their
+    parameters count, their FLOPs do not.
 
     Args:
         model: A detector of mmdet's layout (`backbone`, `neck`, `rpn_head` or
             another dense head, `roi_head`), a segmentor of mmseg's
             (`backbone`, `neck`, `decode_head`, `auxiliary_head`), a
             recognizer of mmaction2's (`backbone`, `cls_head`), or a bare
-            backbone. It is left as it is.
+            backbone. The model is not changed.
         shape: Height and width of the image, in pixels; for Video Swin the
             frames of a clip before them.
         proposals: Number of boxes each RoI box head sees.
@@ -169,9 +169,9 @@ def count_flops(
             f'shape must be a positive {what}, for example '
             f'{example}; got {tuple(shape)}'
         )
-    # On the meta device numbers that decide the control flow do not exist;
-    # only what a constructor computed is needed, and the copy carries it. It
-    # takes shapes in place of the weights, which may be a gigabyte.
+    # On the meta device, numbers that decide the control flow do not exist.
+    # The copy keeps the numbers that constructors computed. It gets empty
+    # tensors in place of the weights, which may take a gigabyte.
     shapes: dict[int, Any] = {
         id(weight): nn.Parameter(weight.detach().to('meta'))
         for weight in model.parameters()
@@ -205,7 +205,7 @@ def count_flops(
 
 
 def _calls(
-    model: nn.Module, image: torch.Tensor, proposals: int, masks: int
+    model: Any, image: torch.Tensor, proposals: int, masks: int
 ) -> Iterator[tuple[str, nn.Module, Any]]:
     """Yield name, module and input of every part, in running order."""
     if not hasattr(model, 'backbone'):
@@ -236,8 +236,8 @@ def _calls(
 
 
 def _roi_features(roi_head: nn.Module, head: str, boxes: int) -> torch.Tensor:
-    """What the extractor of a RoI head hands over, (boxes, C, h, w)."""
-    extractor = getattr(roi_head, head.replace('head', 'roi_extractor'))
+    """Return the input of a RoI head, (boxes, C, h, w)."""
+    extractor: Any = getattr(roi_head, head.replace('head', 'roi_extractor'))
     if isinstance(extractor, nn.ModuleList):
         extractor = extractor[0]
     size = extractor.roi_layers[0].output_size
@@ -249,7 +249,7 @@ def _params(module: nn.Module) -> int:
 
 
 def _flops(module: nn.Module, inputs: Any) -> int:
-    """Multiply-accumulates of a module, or of each stage of a cascade.
+    """Count multiply-accumulates of a module or of all stages of a cascade.
 
     In HTC, a mask head takes features of the head before it as well.
     """
@@ -258,8 +258,8 @@ def _flops(module: nn.Module, inputs: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         for stage in stages:
             if hasattr(stage, 'with_conv_res'):
-                given = passed if stage.with_conv_res else None
-                _, passed = stage(inputs, given)
+                previous = passed if stage.with_conv_res else None
+                _, passed = stage(inputs, previous)
             else:
                 stage(inputs)
     return counter.get_total_flops() // FLOPS_PER_MAC

@@ -1,4 +1,4 @@
-"""A trained model of either host, opened for prediction."""
+"""Open a trained model of any task for prediction."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,27 +25,28 @@ ImageLike = str | Path | np.ndarray
 
 
 class BasePredictor:
-    """A trained model that takes files or arrays.
+    """A trained model that predicts on files or arrays.
 
-    A host's class says what it makes of them, as `__call__`, and may know
-    more of the classes, by `_open_data`.
+    The subclass of a task defines how to predict, and may override
+    `_find_classes`, `_open_data` and `_open_pipeline`.
 
     Args:
         config: A config, or the path of its file.
         checkpoint: Path or address of the weights; every tensor must fit.
-        cfg_options: Settings for a config given by its path.
-        device: Such as 'cpu' or 'cuda:1'; by default the best there is.
+        cfg_options: Settings to replace in a config given by its path.
+        device: A device such as 'cpu' or 'cuda:1'; by default the fastest
+            that PyTorch finds.
 
     Attributes:
-        classes: Names, in the order of the labels: those that the
-            checkpoint was trained on, else those of the config's test set.
+        classes: Class names in label order: the names that the checkpoint
+            was trained on, else the names of the config's test set.
         model: The model in evaluation mode.
 
     Raises:
         FileNotFoundError: If the config does not exist.
         CheckpointError: If the checkpoint cannot be read or does not fit.
         ValueError: If checkpoint, config and heads disagree on the classes,
-            or none of them names any.
+            or neither checkpoint nor config names any.
     """
 
     # Scope of the host, as in its registries.
@@ -76,18 +77,25 @@ class BasePredictor:
     def _find_classes(
         self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any
     ) -> list[str] | None:
-        """Return the names on which checkpoint and config agree, if any."""
+        """Return the class names of checkpoint or config, None without any.
+
+        Raises:
+            ValueError: If the two name different classes.
+        """
         return _agreed_classes(checkpoint, dataset)
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
-        """Learn from the test set's config what a prediction needs of it.
+        """Read what prediction needs from the config of the test set.
 
         Args:
-            dataset: The innermost config.
-            classes: Names that checkpoint or config give, if any.
+            dataset: The innermost data set config.
+            classes: Class names of checkpoint or config, if any.
 
         Returns:
-            The names of the classes.
+            The class names.
+
+        Raises:
+            ValueError: If there are no class names.
         """
         if not classes:
             raise ValueError(
@@ -98,7 +106,7 @@ class BasePredictor:
         return classes
 
     def _open_pipeline(self, pipeline: Sequence[Any]) -> None:
-        """Build from the test set's pipeline what prepares an input."""
+        """Build the pipeline that prepares an input from the test set's."""
         self._pipeline = Compose(_array_pipeline(pipeline, self.scope))
 
     def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
@@ -108,7 +116,7 @@ class BasePredictor:
             images: Paths, or arrays (H, W, 3), BGR, uint8.
 
         Raises:
-            ValueError: If a file is no readable image.
+            ValueError: If a file cannot be read as an image.
         """
         return [
             self._pipeline({'img': load_image(image), 'img_id': index})
@@ -117,12 +125,16 @@ class BasePredictor:
 
 
 def load_image(image: ImageLike) -> np.ndarray:
-    """An image as an array, read if it is a path."""
+    """Return an image as an array; read it if it is a path."""
     return image if isinstance(image, np.ndarray) else read_image(image)
 
 
 def _innermost(dataset: Any) -> Any:
-    """The data set config within wrappers such as RepeatDataset."""
+    """Return the data set config inside wrappers such as RepeatDataset.
+
+    Raises:
+        ValueError: If no data set has a pipeline.
+    """
     while 'pipeline' not in dataset:
         if 'dataset' in dataset:
             dataset = dataset['dataset']
@@ -138,27 +150,31 @@ def _innermost(dataset: Any) -> Any:
 
 
 def configured_classes(dataset: Any) -> list[str] | None:
-    """Return the names of the classes that a data set's config gives."""
-    given = (dataset.get('metainfo') or {}).get('classes')
-    if isinstance(given, str):  # a file with one name a line
-        return read_text(given).splitlines()
-    return given
+    """Return the class names in a data set's config, None without any."""
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):  # a file with one name a line
+        return read_text(classes).splitlines()
+    return classes
 
 
 def _agreed_classes(
     checkpoint: Mapping[str, Any], dataset: Any
 ) -> list[str] | None:
-    """The names of the labels, on which all who know them agree."""
+    """Return the class names of a checkpoint, else of a data set's config.
+
+    Raises:
+        ValueError: If both name classes, but not the same.
+    """
     trained = stored_classes(checkpoint)
-    given = configured_classes(dataset)
-    if trained and given:
-        check_names(trained, given, 'the config')
-    classes = trained or given
+    configured = configured_classes(dataset)
+    if trained and configured:
+        check_names(trained, configured, 'the config')
+    classes = trained or configured
     return list(classes) if classes else None
 
 
 def _array_pipeline(pipeline: Sequence[Any], scope: str) -> list[Any]:
-    """A test pipeline that starts from pixels and needs no annotations."""
+    """Return a test pipeline that starts from pixels, without annotations."""
     kept = [step for step in pipeline if 'LoadAnnotations' not in step['type']]
     if kept and kept[0]['type'].endswith('LoadImageFromFile'):
         kept[0] = {'type': f'{scope}.LoadImageFromNDArray'}

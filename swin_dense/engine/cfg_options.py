@@ -1,4 +1,4 @@
-"""Settings from the command line, checked before they reach a config."""
+"""Check settings from the command line before they change a config."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 _TYPO = 0.85
-# What the runner and the launch read of a config, besides the model and what
-# else the runner's constructor names.
+# Top-level names that are read after the config file has run: the arguments
+# of the runner, and what this package's launch reads.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
     'auto_scale_lr',
     'compile',
@@ -25,7 +25,7 @@ _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A clause that suggests what was meant, or lists what there is."""
+    """Return a clause that suggests similar names, or lists the known ones."""
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return f'did you mean {" or ".join(close)}?'
@@ -35,19 +35,18 @@ def nearest(name: str, known: Sequence[str]) -> str:
 def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge dotted settings into a config, in place.
 
-    A host would add a misspelt name silently and go on without it, and would
-    change a variable that the config has used already. Both are errors here.
-    `data_root` is one of those variables; setting it moves every path below
-    the old one.
+    mmengine adds a misspelt name silently, and changes a variable whose value
+    the config has used already. Both are errors here. `data_root` is such a
+    variable, but is accepted: every path below the old root is moved.
 
     Args:
         cfg: The config.
-        options: Such as `{'train_dataloader.batch_size': 4}`.
+        options: Settings such as `{'train_dataloader.batch_size': 4}`.
 
     Raises:
-        ValueError: If a name leads into something that holds no settings,
-            resembles an existing one too much to be meant as a new one, or
-            sets a variable without effect.
+        ValueError: If a name leads into a value that holds no settings, looks
+            like a misspelling of an existing name, or sets a variable without
+            effect.
     """
     options = dict(options)
     for name in options:
@@ -60,7 +59,11 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _check(cfg: Config, name: str) -> None:
-    """Walk along a dotted name."""
+    """Check that a dotted name leads to a place for a setting.
+
+    Raises:
+        ValueError: See `apply_options`.
+    """
     first, *rest = name.split('.')
     if first not in _READ and not (first == 'data_root' and first in cfg):
         _refuse_variable(cfg, name, first)
@@ -72,12 +75,12 @@ def _check(cfg: Config, name: str) -> None:
             if not key.isdigit() or int(key) >= len(node):
                 raise ValueError(
                     f'--cfg-options {name}: {inside} is a list of '
-                    f'{len(node)}; {key!r} is no index into it'
+                    f'{len(node)}; {key!r} is not an index into it'
                 )
             node = node[int(key)]
         elif isinstance(node, (Config, Mapping)):
-            # A name that is not there is fine (an argument that the config
-            # leaves at its default), unless it is a misspelling.
+            # An absent name may be an argument that the config leaves at its
+            # default; only a misspelling is an error.
             if (
                 path
                 and key not in node
@@ -91,13 +94,17 @@ def _check(cfg: Config, name: str) -> None:
         else:
             raise ValueError(
                 f'--cfg-options {name}: {inside} is {node!r} and holds no '
-                f'settings; give the whole, as in "{inside}=dict(...)"'
+                f'settings; set all of it, as in "{inside}=dict(...)"'
             )
         path.append(key)
 
 
 def _refuse_variable(cfg: Config, name: str, first: str) -> None:
-    """Say what to set in place of a variable of the config file."""
+    """Raise an error that says what to set in place of a variable.
+
+    Raises:
+        ValueError: Always.
+    """
     if first not in cfg:
         known = sorted(_READ | set(cfg))
         raise ValueError(
@@ -108,13 +115,13 @@ def _refuse_variable(cfg: Config, name: str, first: str) -> None:
     instead = f': {" and ".join(places)}' if places else ''
     raise ValueError(
         f'--cfg-options {name}: {first} is a variable of the config file, '
-        'whose value has been used when options arrive; set the places that '
-        f'hold it{instead}'
+        'whose value was used before options are applied; set the places '
+        f'that hold it{instead}'
     )
 
 
 def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
-    """The dotted names that end in `name`, except at the top."""
+    """Yield the dotted names that end in `name`, except the top level."""
     items: Any = ()
     if isinstance(node, (Config, Mapping)):
         items = node.items()
@@ -127,7 +134,7 @@ def _places(node: Any, name: str, path: str = '') -> Iterator[str]:
             yield from _places(value, name, f'{path}.{key}'.lstrip('.'))
 
 
-def move_paths(node: Any, old: str, new: str) -> dict | list | Any:
+def move_paths(node: Any, old: str, new: str) -> Any:
     """Return a copy in which paths at or below `old` are below `new`."""
     if isinstance(node, dict):
         return {

@@ -1,4 +1,4 @@
-"""Checkpoints during training, of which one is always intact."""
+"""Save checkpoints so that one is intact at any moment."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from swin_dense.registry import HOOKS
 
 
 class _RemoveLater:
-    """A file backend that keeps removals in mind until asked to do them."""
+    """A file backend that collects removals and does them when asked."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -27,7 +27,7 @@ class _RemoveLater:
         self._outdated[path] = self._backend.rmtree
 
     def do(self, keep: Any) -> None:
-        """Remove what is outdated; `keep` was written in the meantime."""
+        """Do the collected removals, except of paths in `keep`."""
         for path, remove in self._outdated.items():
             if path not in keep:
                 remove(path)
@@ -35,23 +35,27 @@ class _RemoveLater:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's hook, but the old file goes after the new one is complete.
+    """mmengine's hook, which removes an old file after the new is complete.
 
-    mmengine removes a checkpoint beyond `max_keep_ckpts`, or the best one so
-    far, before it writes the next: killed in between, it leaves none. Here
-    `last_checkpoint` is replaced in one step, too. Of the best checkpoint
-    that a resumed one names, only the file of that name in this run's own
-    folder is ever removed. The arguments are mmengine's.
+    mmengine removes a checkpoint beyond `max_keep_ckpts`, or the best so far,
+    before it writes the next; a run that is killed in between has no
+    checkpoint left. Here, `last_checkpoint` is replaced atomically, too. A
+    resumed checkpoint may name a best checkpoint in another folder: only the
+    file of this name in this run's folder is ever removed. The arguments are
+    mmengine's.
     """
+
+    file_backend: Any  # set by mmengine
 
     def before_train(self, runner: Any) -> None:
         """Prepare the folder, and clean up after a killed run."""
         super().before_train(runner)
-        # A resumed checkpoint names them, and they are to be removed.
-        if getattr(self, 'best_ckpt_path', None):
-            self.best_ckpt_path = self._own(self.best_ckpt_path)
+        # A resumed checkpoint names files that are removed later on.
+        best = getattr(self, 'best_ckpt_path', None)
+        if best:
+            self.best_ckpt_path = self._in_this_folder(best)
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
-            self.best_ckpt_path_dict[key] = path and self._own(path)
+            self.best_ckpt_path_dict[key] = path and self._in_this_folder(path)
         if is_main_process() and Path(self.out_dir).is_dir():
             for path in remove_leftovers(Path(self.out_dir)):
                 runner.logger.warning(
@@ -93,8 +97,9 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend.remove(outdated)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        backend = self.file_backend
-        self.file_backend = later = _RemoveLater(backend)
+        backend: Any = self.file_backend
+        later = _RemoveLater(backend)
+        self.file_backend = later
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
@@ -104,7 +109,7 @@ class SafeCheckpointHook(CheckpointHook):
             {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best}
         )
 
-    def _own(self, path: str) -> str | None:
+    def _in_this_folder(self, path: str) -> str | None:
         """Return the best checkpoint of that name in this run's folder."""
         name = Path(path).name
         if not name.startswith('best_'):

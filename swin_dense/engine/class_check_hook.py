@@ -1,4 +1,4 @@
-"""Hooks that stop a run whose parts do not fit together."""
+"""Stop a run whose classes, heads and data sets do not fit together."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +38,9 @@ def check_classes(
         source: Where the names come from, for the message.
 
     Raises:
-        ValueError: `classes` is missing, a string or empty; or a head, named
-            by its path in the model, has another count or fewer channels.
+        ValueError: If `classes` is missing, a string or empty; or if a head,
+            named by its path in the model, has another number of classes or
+            fewer channels.
     """
     if isinstance(classes, str):
         raise ValueError(
@@ -48,7 +49,7 @@ def check_classes(
         )
     if not classes:
         raise ValueError(
-            f'{source} names no classes: set metainfo=dict(classes=[…])'
+            f'{source} names no classes: set metainfo=dict(classes=[...])'
         )
     wrong = {}
     for name, module in class_heads(model):
@@ -60,7 +61,7 @@ def check_classes(
             )
     if wrong:
         names = ', '.join(map(repr, classes[:20]))
-        more = ', …' if len(classes) > 20 else ''
+        more = ', ...' if len(classes) > 20 else ''
         heads = '\n'.join(
             f'  {path} ({kind}): num_classes={count}'
             for path, (kind, count) in wrong.items()
@@ -79,7 +80,10 @@ def check_classes(
 def _check_outputs(name: str, head: nn.Module) -> None:
     """Raise unless a segmentation head has a channel for each class.
 
-    Two classes may share one, which mmseg grants to any number of them.
+    Two classes may share a channel; mmseg would accept any number.
+
+    Raises:
+        ValueError: If the number of channels does not fit.
     """
     channels = getattr(head, 'out_channels', None)
     shared = channels == 1 and head.num_classes == 2
@@ -94,9 +98,12 @@ def _check_outputs(name: str, head: nn.Module) -> None:
 
 
 def _check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
-    """Raise if a model that reads text trains on more classes than it embeds.
+    """Raise if a model that reads text embeds too few classes.
 
     Grounding DINO has an embedding of every class of the training set.
+
+    Raises:
+        ValueError: If the training set has more classes.
     """
     generator = getattr(
         getattr(model, 'module', model), 'dn_query_generator', None
@@ -115,12 +122,13 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
     """Check that HTC's semantic branch has label maps of its classes.
 
     Args:
-        model: A detector, wrapped or not. One without such a branch passes.
-        dataset: The training set; what `CheckedCocoDataset` is not, passes.
+        model: A detector, wrapped or not. A model without a semantic branch
+            passes.
+        dataset: The training set. Other types than `CheckedCocoDataset` pass.
 
     Raises:
-        ValueError: The data set loads no label maps, or their number of
-            classes is not the head's.
+        ValueError: If the data set loads no label maps, or the head has
+            another number of classes than the label maps.
     """
     roi_head = getattr(getattr(model, 'module', model), 'roi_head', None)
     head = getattr(roi_head, 'semantic_head', None)
@@ -130,8 +138,8 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
     if not dataset.with_stuff:
         raise ValueError(
             f'{place} learns from label maps, but the training set loads '
-            'none: set data_prefix=dict(seg=…) there and with_seg=True in its '
-            'LoadAnnotations, or leave the branch out with '
+            'none: set data_prefix=dict(seg=...) there and with_seg=True in '
+            'its LoadAnnotations, or leave the branch out with '
             'model.roi_head.semantic_head=None'
         )
     if head.num_classes != dataset.num_stuff_classes:
@@ -143,7 +151,7 @@ def check_stuff(model: nn.Module, dataset: Any) -> None:
 
 
 def _loops(runner: Any) -> list[Any]:
-    """Return the loops that are built; until needed, one is a dict."""
+    """Return the loops that are built; the others are still dicts."""
     loops = (
         getattr(runner, name, None)
         for name in ('_train_loop', '_val_loop', '_test_loop')
@@ -152,10 +160,10 @@ def _loops(runner: Any) -> list[Any]:
 
 
 def _check_truth(loop: Any) -> None:
-    """Let the metrics of an evaluation look for what they compare with.
+    """Let the metrics of an evaluation read their ground truth.
 
     Raises:
-        ValueError: There is nothing, or it is spread over several files.
+        ValueError: If there is none, or it is spread over several files.
     """
     metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
     for metric in metrics:
@@ -204,9 +212,9 @@ def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
     if crowded:
         print_log(
             f'{len(crowded)} images to be evaluated have more objects, up to '
-            f'{max(counts.values())}, than the model returns detections of an '
-            f'image, {name}={limit}: the rest counts as missed. Raise it. '
-            f'Image ids {first_few(crowded)}',
+            f'{max(counts.values())}, than the model returns detections per '
+            f'image ({name}={limit}): the other objects count as missed. '
+            f'Raise {name}. Image ids {first_few(crowded)}',
             'current',
             logging.WARNING,
         )
@@ -217,9 +225,9 @@ class ClassCheckHook(Hook):
     """Check before training, validation and test that labels fit.
 
     Heads must have as many classes as the data set; training and validation
-    must name the same classes; a checkpoint that is resumed or tested must
-    have been trained on them. A validation or test set whose classes were
-    not given is numbered as the training was.
+    sets must name the same classes; a checkpoint that is resumed or tested
+    must have been trained on these classes. A validation or test set whose
+    config names no classes gets its labels in the order of the training.
     """
 
     priority = 'VERY_HIGH'
@@ -227,29 +235,29 @@ class ClassCheckHook(Hook):
     def __init__(self) -> None:
         self.trained: list[str] | None = None
 
-    def before_run(self, runner) -> None:
+    def before_run(self, runner: Any) -> None:
         """Check the data sets of all loops, before anything is loaded."""
         for loop in _loops(runner):
             share_labels(loop.dataloader.dataset)
             if hasattr(loop, 'evaluator'):
-                self._tell_labels(runner, loop)
+                self._share_class_names(runner, loop)
                 _check_truth(loop)
                 _note_crowded_images(runner.model, loop.dataloader.dataset)
             else:
                 check_mixing(loop.dataloader.dataset)
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Remember the names that a checkpoint was trained on.
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Store the class names that a checkpoint was trained on.
 
-        The runner then compares them with those of its data set, so data
-        that may follow is numbered here.
+        The runner then compares them with the names of its data set, so a
+        data set without configured classes is renumbered here.
         """
         if not reads_text(runner.model):
             self.trained = stored_classes(checkpoint)
         for loop in _loops(runner):
             self._follow(runner, loop)
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Any) -> None:
         """Compare the heads, the training set and the validation set."""
         train = inner_datasets(runner.train_dataloader.dataset)[0]
         classes = train.metainfo.get('classes')
@@ -259,7 +267,7 @@ class ClassCheckHook(Hook):
             check_stuff(runner.model, inner)
         if self.trained and runner._resume:
             check_names(self.trained, classes, 'the training set')
-        # From here on the model learns these.
+        # From here on the model is trained on these classes.
         self.trained = list(classes)
         loop = runner.val_loop
         if loop is None:  # the loader's property fails then
@@ -269,43 +277,45 @@ class ClassCheckHook(Hook):
             for inner in inner_datasets(loop.dataloader.dataset):
                 train.check_split(inner)
             share_labels(loop.dataloader.dataset)
-            self._tell_labels(runner, loop)
+            self._share_class_names(runner, loop)
         elif list(val.metainfo.get('classes') or ()) != list(classes):
             raise ValueError(
                 'the training set has the classes '
                 f'{list(classes)}, the validation set '
                 f'{list(val.metainfo.get("classes") or ())}: set metainfo='
-                'dict(classes=[…]) to the same list in both'
+                'dict(classes=[...]) to the same list in both'
             )
         check_classes(
             runner.model, val.metainfo.get('classes'), 'the validation set'
         )
 
-    def before_val(self, runner) -> None:
+    def before_val(self, runner: Any) -> None:
         """Compare the heads, the checkpoint and the validation set."""
         self._check_evaluation(runner, runner.val_loop, 'the validation set')
 
-    def before_test(self, runner) -> None:
+    def before_test(self, runner: Any) -> None:
         """Compare the heads, the checkpoint and the test set."""
         self._check_evaluation(runner, runner.test_loop, 'the test set')
 
-    def _check_evaluation(self, runner, loop, source: str) -> None:
+    def _check_evaluation(self, runner: Any, loop: Any, source: str) -> None:
         dataset = loop.dataloader.dataset
         check_classes(runner.model, class_names_of(dataset), source)
         self._follow(runner, loop)
         if self.trained:
-            check_names(self.trained, class_names_of(dataset), source)
+            check_names(self.trained, class_names_of(dataset) or (), source)
 
-    def _follow(self, runner, loop) -> None:
-        """Number the data sets of a loop as the model was trained, if they
-        may be."""
+    def _follow(self, runner: Any, loop: Any) -> None:
+        """Number the data sets of a loop as the model was trained.
+
+        Data sets whose config names the classes keep their order.
+        """
         dataset = loop.dataloader.dataset
         inner = inner_datasets(dataset)
         if not self.trained or any(
-            getattr(one, 'classes_given', True) for one in inner
+            getattr(part, 'classes_given', True) for part in inner
         ):
             return
-        classes = list(class_names_of(dataset))
+        classes = list(class_names_of(dataset) or ())
         if classes != self.trained and sorted(classes) == sorted(self.trained):
             print_log(
                 f'{inner[0].ann_file} lists its categories as {classes}; they '
@@ -313,11 +323,11 @@ class ClassCheckHook(Hook):
                 'current',
             )
             number_labels(dataset, self.trained)
-            self._tell_labels(runner, loop)
+            self._share_class_names(runner, loop)
 
     @staticmethod
-    def _tell_labels(runner, loop) -> None:
-        """Pass the names of a loop's data set on to those who show them."""
+    def _share_class_names(runner: Any, loop: Any) -> None:
+        """Give evaluator and visualizer the class names of a loop's data."""
         meta = inner_datasets(loop.dataloader.dataset)[0].metainfo
         if hasattr(loop, 'evaluator'):
             loop.evaluator.dataset_meta = meta

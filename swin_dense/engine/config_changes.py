@@ -24,13 +24,14 @@ def describe_changes(before: Config, after: Config) -> str:
     Returns:
         The changes on one line, at most `MAX_CHANGES`; '' if there is none.
     """
-    old, new = before.to_dict(), after.to_dict()
+    old: dict[str, Any] = before.to_dict()
+    new: dict[str, Any] = after.to_dict()
     lines = []
     roots = [str(config.get('data_root', '')) for config in (old, new)]
     if all(roots) and roots[0] != roots[1]:
         lines.append(f'data_root: {roots[0]!r} -> {roots[1]!r}')
-        old = move_paths(old, *(root.rstrip('/') for root in roots))
-        old['data_root'] = new['data_root']
+        moved = move_paths(old, *(root.rstrip('/') for root in roots))
+        old = {**moved, 'data_root': new['data_root']}
     lines += [
         f'{name}: {_show(was)} -> {_show(value)}'
         for name, was, value in _differences(old, new)

@@ -1,4 +1,4 @@
-"""From a config file to a runner that fits the machine."""
+"""Read a config, apply the command line, build a runner for the machine."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
 from swin_dense.engine.work_dir_lock import check_not_training
 
-# Where mixed precision is on offer; elsewhere training runs in float32.
+# Devices with mixed precision; on others, training runs in float32.
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
 
@@ -28,9 +28,9 @@ def load_config(
 ) -> Config:
     """Read a config file and apply settings from the command line.
 
-    What the hosts leave to their tools gets its default: the work folder is
-    `work_dirs/<name of the config>`, the scope mmdet, and the runner the one
-    of this package.
+    Three settings that the hosts leave to their tools get defaults: the work
+    folder is `work_dirs/<name of the config>`, the scope mmdet, and the
+    runner `DenseRunner`.
 
     Args:
         path: The config file.
@@ -38,8 +38,8 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is nested too deeply, or a setting is misspelt or
-            would have no effect.
+        ValueError: If the config is nested too deeply, or a setting is
+            misspelt or would have no effect.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,12 +78,12 @@ def apply_command_line(
     Args:
         cfg: The config.
         work_dir: Folder for logs and checkpoints.
-        resume: 'auto' continues from the work folder's last checkpoint, or
-            starts as without it where there is none, from the config's
-            `load_from` if it has one; a path continues from it.
+        resume: A path to continue from; or 'auto' to continue from the work
+            folder's last checkpoint. Without such a checkpoint, training
+            starts from the config's `load_from`, if any.
         load_from: Checkpoint of the whole model to start from or to test.
-        copy_classes: Copy rows of classes of the same name where the
-            checkpoint to start from is of other classes.
+        copy_classes: Copy the rows of classes of the same name if the
+            checkpoint to start from has other classes.
         amp: Train in mixed precision.
         auto_scale_lr: Scale the learning rate by batch size / reference.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
@@ -92,11 +92,11 @@ def apply_command_line(
         compile_backbone: Backend of `torch.compile` for the backbone.
 
     Raises:
-        CheckpointError: If a checkpoint to load does not exist, or all of
-            those to resume from are damaged.
-        WorkDirInUseError: If it is to resume in a folder where another
-            process trains.
-        ValueError: If an option cannot be met by this config or machine.
+        CheckpointError: If a checkpoint to load does not exist, or all
+            checkpoints to resume from are damaged.
+        WorkDirInUseError: If another process trains in the work folder that
+            is to be resumed.
+        ValueError: If this config or machine does not allow an option.
     """
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
@@ -114,7 +114,7 @@ def apply_command_line(
         cfg.copy_classes = True
     if resume is not None:
         auto = resume == 'auto'
-        # Files of a run that goes on are removed while they are read.
+        # A run that goes on would remove files while they are read.
         check_not_training(cfg.work_dir)
         source = (
             find_latest(Path(cfg.work_dir))
@@ -136,11 +136,11 @@ def apply_command_line(
         _enable_lr_scaling(cfg)
     if seed is not None or deterministic:
         randomness = cfg.get('randomness') or {}
-        given = {} if seed is None else {'seed': seed}
+        if seed is not None:
+            randomness = {**randomness, 'seed': seed}
         cfg.randomness = {
             'seed': None,
             **randomness,
-            **given,
             'deterministic': deterministic,
         }
 
@@ -152,25 +152,24 @@ def enable_result_files(
 
     Args:
         cfg: The config of a detector.
-        prefix: Of the files `PREFIX.bbox.json` and `PREFIX.segm.json`.
-        format_only: Whether to write alone, without scoring.
+        prefix: Start of the names `PREFIX.bbox.json`, `PREFIX.segm.json`.
+        format_only: Whether to write the files without scoring.
 
     Raises:
-        ValueError: If there is no prefix, or the config's test is not scored
-            by a COCO metric.
+        ValueError: If there is no prefix, or the config's test evaluator is
+            not a COCO metric.
     """
     if not prefix:
         raise ValueError(
             '--format-only writes files instead of scoring: add '
             '--results PREFIX to say which'
         )
-    evaluator = cfg.get('test_evaluator')
-    if not isinstance(evaluator, Mapping) or not str(
-        evaluator.get('type')
-    ).endswith('CocoMetric'):
+    evaluator: Any = cfg.get('test_evaluator')
+    has_type = isinstance(evaluator, Mapping) and 'type' in evaluator
+    if not has_type or not str(evaluator.type).endswith('CocoMetric'):
         raise ValueError(
             '--results writes COCO result files, and the '
-            "config's test_evaluator is no CocoMetric"
+            "config's test_evaluator is not a CocoMetric"
         )
     Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     evaluator.update(outfile_prefix=str(prefix), format_only=format_only)
@@ -181,7 +180,7 @@ def enable_result_files(
 
 
 def find_checkpoint(source: str) -> str:
-    """Check early that a checkpoint exists.
+    """Check that a checkpoint exists, before anything is built.
 
     Args:
         source: Path, or address starting with http://, https:// or file://.
@@ -243,8 +242,8 @@ def _enable_lr_scaling(cfg: Config) -> None:
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ValueError(
             '--auto-scale-lr needs the batch size that the learning rate is '
-            'meant for; add auto_scale_lr=dict(base_batch_size=16) or so to '
-            'the config'
+            'meant for; add it to the config, such as '
+            'auto_scale_lr=dict(base_batch_size=16)'
         )
     if cfg.optim_wrapper.get('accumulative_counts', 1) > 1:
         raise ValueError(
@@ -256,9 +255,9 @@ def _enable_lr_scaling(cfg: Config) -> None:
 
 
 def _fit_to_machine(cfg: Config) -> list[str]:
-    """Replace what the machine does not have; returns what to log."""
+    """Replace settings that the machine cannot run; return what to log."""
     notes = []
-    wrapper = cfg.get('optim_wrapper') or {}
+    wrapper: Any = cfg.get('optim_wrapper') or {}
     if (
         str(wrapper.get('type', '')).endswith('AmpOptimWrapper')
         and get_device() not in _AMP_DEVICES
@@ -272,12 +271,16 @@ def _fit_to_machine(cfg: Config) -> list[str]:
         )
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
         _join_processes(cfg)
-        notes.append('No GPU: the processes talk over gloo')
+        notes.append('No GPU: the processes communicate over gloo')
     return notes
 
 
 def _join_processes(cfg: Config) -> None:
-    """Start a group of CPU processes; the host's own way wants CUDA."""
+    """Start a group of CPU processes; mmengine's way needs CUDA.
+
+    Raises:
+        ValueError: If torchrun did not start the processes.
+    """
     if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
         raise ValueError(
             f'--launcher {cfg.launcher} without a GPU: start the processes '
@@ -295,7 +298,7 @@ def _join_processes(cfg: Config) -> None:
 
 
 def _batch_note(cfg: Config, world_size: int) -> str:
-    """The batch per update, and what the learning rate is meant for."""
+    """Compare the batch per update with the one of the learning rate."""
     per_step = cfg.train_dataloader.get('batch_size', 1)
     task = find_task(cfg)
     unit = task.unit if task else 'images'

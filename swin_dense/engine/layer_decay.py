@@ -20,10 +20,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, with layer-wise decay for Swin.
 
     The learning rate of block k of N, counted through all stages, is
-    multiplied by `rate ** (N + 1 - k)`. A merging goes with the block before
-    it, the embedding counts as block 0, and all else (heads, norms of the
-    outputs) learns at the full rate. This is how the official code groups
-    parameters to fine-tune Swin.
+    multiplied by `rate ** (N + 1 - k)`. A merging layer counts with the block
+    before it, the embedding as block 0; all other parameters (heads, norms of
+    the outputs) have the full rate. The official code groups parameters in
+    this way to fine-tune Swin.
 
     `paramwise_cfg` takes what mmengine's takes, and
 
@@ -32,7 +32,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     - `backbone_lr_mult`: Factor for the whole backbone, 1 by default.
 
     Raises:
-        ValueError: If there is no such rate, one is out of range, or the
+        ValueError: If the rate is absent, a factor is out of range, or the
             model has no Swin backbone.
     """
 
@@ -57,7 +57,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if not isinstance(factor, (int, float)) or factor < 0:
             raise ValueError(
                 'backbone_lr_mult in paramwise_cfg must be a '
-                f'number from 0 on, got {factor!r}'
+                f'number not below 0, got {factor!r}'
             )
         stages = getattr(getattr(module, 'backbone', None), 'layers', None)
         if stages is None:
@@ -73,17 +73,18 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             scale = rate ** (sum(depths) + 1 - _depth(name, depths))
             if name.startswith('backbone.'):
                 scale *= factor
-            group['lr'] = group.get('lr', self.base_lr) * scale
+            base: Any = group.get('lr', self.base_lr)
+            group['lr'] = base * scale
 
 
 def _depth(name: str, depths: list[int]) -> int:
-    """0 for the embedding, k for block k, one more for what follows."""
+    """Return 0 for the embedding, k for block k, N + 1 after the blocks."""
     if _EMBEDDING.search(name):
         return 0
-    found = _LAYER.search(name)
-    if found is None:
+    match = _LAYER.search(name)
+    if match is None:
         return sum(depths) + 1
-    stage, block = found.groups()
+    stage, block = match.groups()
     if block is None:
         return sum(depths[: int(stage) + 1])
     return sum(depths[: int(stage)]) + int(block) + 1

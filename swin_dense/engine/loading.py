@@ -1,4 +1,4 @@
-"""What a run asks of its data loaders: something to load, in limited time."""
+"""Checks of data loaders: they have batches, and give them in time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ from torch.utils.data import DataLoader
 
 from swin_dense.data.wrappers import inner_settings
 
-# Seconds for the next batch. Processes that load data hang where a library
-# does not survive a fork, or a disk does not answer; without a limit the run
-# would wait for them for ever.
+# Seconds to wait for the next batch. A process that loads data hangs if a
+# library does not survive a fork, or a disk does not answer; without a limit
+# the run would wait for ever.
 TIME_LIMIT = 600
 
 
@@ -25,13 +25,17 @@ def with_time_limit(dataloader: Any) -> Any:
 def check_length(loader: DataLoader) -> None:
     """Raise unless a data loader has a batch.
 
-    An endless sampler of no items would search for one for ever, and an epoch
-    of no batches would train nothing and say nothing.
+    An infinite sampler without items would search for ever, and an epoch
+    without batches would train nothing, silently.
+
+    Raises:
+        ValueError: If there are no items, or no full batch.
     """
-    size = len(loader.dataset)
+    dataset: Any = loader.dataset
+    size = len(dataset)
     if not size:
         raise ValueError(
-            f'the data set {type(loader.dataset).__name__} is '
+            f'the data set {type(dataset).__name__} is '
             'empty: nothing is left after its filters and '
             'indices'
         )
@@ -76,10 +80,10 @@ def explain_empty(dataloader: Any) -> Iterator[None]:
 
 @contextmanager
 def explain_time_limit() -> Iterator[None]:
-    """Say what to do when a data loader has timed out.
+    """Replace PyTorch's error for a time-out by one that says what to do.
 
     Raises:
-        TimeoutError: In place of PyTorch's error.
+        TimeoutError: If a data loader has timed out.
     """
     try:
         yield
@@ -91,5 +95,5 @@ def explain_time_limit() -> Iterator[None]:
             'long. If they hang, num_workers=0 in the dataloader shows where '
             "(with persistent_workers=False), and multiprocessing_context='"
             "spawn' starts them clean; if a batch does take longer, raise "
-            'timeout=… in the dataloader'
+            'timeout=... in the dataloader'
         ) from error

@@ -1,4 +1,4 @@
-"""Finding the checkpoint to go on from."""
+"""Find the checkpoint to resume from."""
 
 import os
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from swin_dense.engine.training_state import progress_of
 
 
 def find_latest(folder: Path) -> Path | None:
-    """The newest intact checkpoint that training can be resumed from.
+    """Return the newest intact checkpoint that training can resume from.
 
-    That is the one named in `last_checkpoint`, unless another got further
-    and is newer: a kill may come before that file is brought up to date.
-    Damaged files are passed over with a warning.
+    `last_checkpoint` names it, unless another file has more iterations and is
+    newer: a run may be killed before `last_checkpoint` is updated. Damaged
+    files are skipped with a warning.
 
     Args:
         folder: The work directory.
@@ -26,12 +26,12 @@ def find_latest(folder: Path) -> Path | None:
         Its path, or None if there is no checkpoint to resume from.
 
     Raises:
-        CheckpointError: If there are checkpoints, but every one is damaged.
+        CheckpointError: If there are checkpoints, but all are damaged.
     """
     named = _named(folder)
     files = {*folder.glob('*.pth'), *([named] if named else [])}
     progress: dict[Path, int] = {}
-    damaged = []
+    damaged: list[Path] = []
     for path in sorted(files):
         if path.name.startswith(('.', 'best_')):  # without optimizer state
             continue
@@ -53,7 +53,7 @@ def find_latest(folder: Path) -> Path | None:
 
 
 def _read(path: Path, damaged: list[Path], check: bool) -> dict[str, Any]:
-    """Read a checkpoint; one that is damaged is empty, and added to a list."""
+    """Read a checkpoint; return {} for a damaged one and add it to a list."""
     try:
         checkpoint = read_checkpoint(path, mmap=True, check=check)
         if 'message_hub' in checkpoint:
@@ -62,13 +62,16 @@ def _read(path: Path, damaged: list[Path], check: bool) -> dict[str, Any]:
     except ValueError as error:
         damaged.append(path)
         text = str(error) if path.name in str(error) else f'{path}: {error}'
-        MMLogger.get_current_instance().warning(f'Passed over: {text}')
+        MMLogger.get_current_instance().warning(f'Skipped: {text}')
         return {}
 
 
 def _choose(progress: Mapping[Path, int], named: Path | None) -> Path:
-    """The checkpoint to go on from, by the iteration of each."""
-    start = named if named in progress else max(progress, key=_age_key)
+    """Return the checkpoint to resume from, given the iteration of each."""
+    if named is not None and named in progress:
+        start = named
+    else:
+        start = max(progress, key=_age_key)
     further = [
         path
         for path in progress
@@ -79,9 +82,10 @@ def _choose(progress: Mapping[Path, int], named: Path | None) -> Path:
 
 
 def _named(folder: Path) -> Path | None:
-    """The file that `last_checkpoint` names, if it is there.
+    """Return the file that `last_checkpoint` names, None if it is absent.
 
-    The folder may have been moved since, so its own file of that name counts.
+    The folder may have been moved, so a file of this name inside the folder
+    comes first.
     """
     pointer = folder / 'last_checkpoint'
     if pointer.is_file():

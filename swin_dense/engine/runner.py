@@ -1,4 +1,4 @@
-"""The runner: strict loading, checkpoints that survive a kill."""
+"""Run a config: strict loading, checkpoints that survive a kill."""
 
 import os
 import re
@@ -65,10 +65,11 @@ _WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''),)
 
 @contextmanager
 def _gathered(optimizer: Any) -> Iterator[None]:
-    """Let mmengine's optimizer of split state give what was gathered.
+    """Reuse the optimizer state that was just gathered.
 
-    It gathers whenever its state is asked for, which all processes would have
-    to do together: asked by the main one alone it would wait for ever.
+    mmengine's `ZeroRedundancyOptimizer` gathers on every call of
+    `state_dict()`. All processes have to gather together, so a call in the
+    main process alone would wait for ever; in this context it gathers nothing.
     """
     optimizer.consolidate_state_dict = lambda to=0: None
     try:
@@ -81,31 +82,38 @@ def _gathered(optimizer: Any) -> Iterator[None]:
 class DenseRunner(Runner):
     """mmengine's runner for configs with `runner_type` set to this one.
 
-    - Weights load strictly: a checkpoint of another model is an error. One of
-      other classes may be trained on, though: `load_from` leaves the layers
-      that depend on the classes as they are initialised; with
-      `copy_classes=True` in the config, rows of classes of the same name are
-      copied. Weights that are NaN or infinite are an error, too, unless
-      `allow_nonfinite` in the config has a pattern for their name.
+    - Weights load strictly: a checkpoint of another model is an error.
+      Training may start from a checkpoint of other classes: `load_from` leaves
+      the layers that depend on the classes at their initial values, and
+      `copy_classes=True` in the config copies rows of classes of the same
+      name. NaN or infinite weights are an error unless a pattern of
+      `allow_nonfinite` in the config matches the parameter name.
+    - Each run writes what it loaded to `load_report.json`.
     - Files are read as data, and nothing in them is executed. The state of a
-      training run is compared with this run's before any of it is loaded.
-    - A checkpoint appears under its name when it is complete and can be read
-      back; the previous one is removed afterwards. `CheckpointHook` in a
-      config means `SafeCheckpointHook`.
+      resumed training is compared with this run's before any of it is loaded.
+    - A checkpoint gets its name when it is complete and can be read back; the
+      previous checkpoint is removed afterwards. `CheckpointHook` in a config
+      means `SafeCheckpointHook`.
     - Automatic resuming takes the newest intact checkpoint.
-    - One run at a time trains in a work folder; tests beside it have logs of
-      their own and leave its config alone.
-    - Data loaders wait for a batch for ten minutes at most, unless their
-      `timeout` says otherwise.
+    - One run at a time trains in a work folder. Tests beside it have their own
+      log folders and do not replace its config.
+    - Data loaders wait at most ten minutes for a batch, unless their config
+      sets `timeout`.
     - `compile_backbone` in the config names a backend of `torch.compile` for
       the backbone, or gives its arguments.
-    - On CPUs SyncBN becomes BN, with several processes as with one: each
-      normalises by its own images.
+    - On CPUs SyncBN becomes BN: each process normalises by its own images.
+
+    mmengine's private members that are used here are listed in
+    `docs/notes/compatibility.md`.
     """
 
+    # Attributes of mmengine's runner that this module uses.
+    _timestamp: str
+    optim_wrapper: Any
+    param_schedulers: Any
     # True to log every name of the load reports.
     logs_load_lists = False
-    # What is resumed besides the weights; None outside of `resume`.
+    # Objects to resume besides the weights; None outside of `resume`.
     _resumed: dict[str, Any] | None = None
     _other_classes = 'refuse'
     _lock: WorkDirLock | None = None
@@ -144,7 +152,7 @@ class DenseRunner(Runner):
         self._timestamp = stamps[0]
 
     def dump_config(self) -> None:
-        """Do nothing yet: in the folder, another run may be training."""
+        """Do nothing yet: another run may be training in the folder."""
 
     def _write_config(self) -> None:
         """Write the config into the work folder."""
@@ -152,7 +160,7 @@ class DenseRunner(Runner):
             return
         name = Path(self.cfg.filename or f'{self.timestamp}.py').name
         with replacing(Path(self.work_dir, name)) as partial:
-            # The format is told by the suffix.
+            # The suffix decides the format.
             draft = partial.with_suffix(Path(name).suffix)
             self.cfg.dump(str(draft))
             os.replace(draft, partial)
@@ -194,7 +202,7 @@ class DenseRunner(Runner):
                 )
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """Call hooks; give a sign of life to other hosts now and then."""
+        """Call hooks; update the lock's time stamp for other hosts."""
         if self._lock is not None:
             self._lock.give_sign_of_life()
         super().call_hook(fn_name, **kwargs)
@@ -202,14 +210,14 @@ class DenseRunner(Runner):
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module
     ) -> nn.Module:
-        """Wrap the model for several processes; SyncBN needs GPUs."""
+        """Wrap the model for several processes; replace SyncBN on CPUs."""
         if self.distributed and get_device() == 'cpu':
             model = revert_sync_batchnorm(model)
         compile_backbone(model, self.cfg.get('compile_backbone'))
         return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:
-        """Train, from a checkpoint of other classes if need be."""
+        """Train; `load_from` may be a checkpoint of other classes."""
         copying = self.cfg.get('copy_classes')
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
@@ -237,12 +245,19 @@ class DenseRunner(Runner):
     def build_dataloader(
         dataloader: Any, *args: Any, **kwargs: Any
     ) -> DataLoader:
+<<<<<<< HEAD
         """Build a data loader that has batches, and waits for each for a
         limited time."""
         with explain_empty(dataloader):
             loader = Runner.build_dataloader(
                 with_time_limit(dataloader), *args, **kwargs
             )
+=======
+        """Build a data loader with a time limit, and check for batches."""
+        loader = Runner.build_dataloader(
+            with_time_limit(dataloader), *args, **kwargs
+        )
+>>>>>>> ca24481 (Check the types of engine and analysis; reword their docstrings and errors)
         check_length(loader)
         return loader
 
@@ -278,15 +293,16 @@ class DenseRunner(Runner):
         Args:
             filename: Path or address.
             map_location: Device for the tensors.
-            strict: Whether every tensor of model and file must find its
-                counterpart. If false, the log says what did not.
-            revise_keys: Pattern and replacement for names of the file.
+            strict: Whether model and checkpoint must have the same parameter
+                names and shapes. If false, the log reports the differences.
+            revise_keys: Patterns and replacements for the checkpoint's names.
 
         Returns:
             The checkpoint.
 
         Raises:
-            CheckpointError: If it cannot be read or is not for this model.
+            CheckpointError: If the checkpoint cannot be read or is not for
+                this model.
         """
         return self._load(filename, map_location, strict, revise_keys)
 
@@ -339,8 +355,8 @@ class DenseRunner(Runner):
             map_location: Device for the tensors; this process's by default.
 
         Raises:
-            CheckpointError: If it cannot be read, is not for this model,
-                holds weights only, or its state does not fit this run's.
+            CheckpointError: If the checkpoint cannot be read, is not for this
+                model, holds weights only, or its state does not fit this run.
         """
         self._resumed = {}
         if resume_optimizer:
@@ -362,7 +378,11 @@ class DenseRunner(Runner):
             self._resumed = None
 
     def _check_resumable(self, checkpoint: dict, filename: str) -> None:
-        """Raise unless training can go on from a checkpoint."""
+        """Raise unless training can resume from a checkpoint.
+
+        Raises:
+            CheckpointError: If entries are absent or do not fit this run.
+        """
         resumed = self._resumed or {}
         required = ['meta', 'message_hub']
         required += ['optimizer'] if 'optim_wrapper' in resumed else []
@@ -391,19 +411,19 @@ class DenseRunner(Runner):
     ) -> None:
         """Save a checkpoint; the arguments are mmengine's.
 
-        What belongs to the weights but is no tensor, the windows that a Swin
-        V2 reads offsets by, is recorded in its metadata. All processes call
-        this, and the main one writes: of an optimizer whose state is split
-        over them (`ZeroRedundancyOptimizer`) it gathers the parts first.
+        The metadata record the pretrained windows of a Swin V2, which belong
+        to the weights. All processes call this method, and the main process
+        writes. It first gathers the state of an optimizer that is split over
+        the processes (`ZeroRedundancyOptimizer`).
 
         Raises:
-            CheckpointError: If something in it could not be read back.
+            CheckpointError: If the file could not be read back.
         """
         optimizer = getattr(self.optim_wrapper, 'optimizer', None)
         gathers = save_optimizer and hasattr(
             optimizer, 'consolidate_state_dict'
         )
-        if gathers:
+        if optimizer is not None and gathers:
             optimizer.consolidate_state_dict()
         if not is_main_process():
             return
@@ -424,7 +444,11 @@ class DenseRunner(Runner):
     def _write_checkpoint(
         self, out_dir: str, filename: str, rest: tuple
     ) -> None:
-        """Write a file, and keep it if it can be read back."""
+        """Write a file, and keep it only if it can be read back.
+
+        Raises:
+            CheckpointError: If it cannot be read back.
+        """
         if '://' in str(out_dir):  # other storage has its own guarantees
             super().save_checkpoint(out_dir, filename, *rest)
             return
@@ -439,14 +463,14 @@ class DenseRunner(Runner):
                 ) from error
 
     def _bare_model(self) -> nn.Module:
-        """The model without wrappers for processes or test-time views."""
+        """Return the model without wrappers for processes or views."""
         model = self.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         return model
 
     def _class_names(self) -> Sequence[str] | None:
-        """Names of the classes of the data set in use, if it knows them."""
+        """Return the class names of the data set in use, None if unknown."""
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             if isinstance(loop, BaseLoop):
                 return class_names_of(loop.dataloader.dataset)

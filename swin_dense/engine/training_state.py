@@ -48,7 +48,7 @@ def progress_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
         ValueError: If it does not say.
     """
     meta = checkpoint.get('meta')
-    counts = [
+    counts: list[Any] = [
         meta.get(name) if isinstance(meta, Mapping) else None
         for name in ('epoch', 'iter')
     ]

@@ -120,7 +120,7 @@ def test_published_columns_of_htcpp(name):
 
 
 def test_mask_information_flow_by_hand():
-    """Each mask head once, and a 1×1 convolution between two."""
+    """Each mask head once, and a 1x1 convolution between two."""
     with torch.device('meta'):
         model = _model('htcpp_swin_nano_shapes')
     parts = {

@@ -70,7 +70,7 @@ def test_data_root_moves_every_path_below_it(cfg):
         ),
         (
             'model.roi_head.bbox_head.2.num_classes',
-            "list of 2; '2' is no index",
+            "list of 2; '2' is not an index",
         ),
         ('model.init_cfg.checkpoint', 'model.init_cfg is None and holds no'),
         ('max_epochs', 'variable of the config file.*: train_cfg.max_epochs'),

@@ -154,7 +154,7 @@ def test_label_maps_that_fit_the_semantic_branch():
         (
             stuff_data(False),
             r'learns from label maps, but the training set loads '
-            r'none: set data_prefix=dict\(seg=…\)',
+            r'none: set data_prefix=dict\(seg=\.\.\.\)',
         ),
         (
             stuff_data(True, 7),

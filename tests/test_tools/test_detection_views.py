@@ -187,7 +187,7 @@ def test_results_of_another_metric(workspace, capsys):
         )
         == 1
     )
-    assert 'is no CocoMetric' in capsys.readouterr().err
+    assert 'is not a CocoMetric' in capsys.readouterr().err
 
 
 def test_host_that_does_not_support_it(workspace, capsys):

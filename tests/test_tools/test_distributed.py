@@ -53,7 +53,7 @@ def test_two_processes_match_one(tmp_path):
         'train_cfg.max_iters=3',
         'default_hooks.checkpoint.interval=3',
     )
-    assert 'the processes talk over gloo' in log
+    assert 'the processes communicate over gloo' in log
     assert 'Batch of 2 images per update (2 processes x 1 images' in log
 
     one, two = (
