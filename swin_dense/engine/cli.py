@@ -1,4 +1,4 @@
-"""What the command lines share: options, and errors a user can read."""
+"""Options, exit statuses and error messages of all command lines."""
 
 import argparse
 import json
@@ -22,13 +22,13 @@ from mmengine.config import DictAction
 from swin_dense.compat import explain_error
 from swin_dense.files import replacing
 
-# What a user's input can cause; anything else is a defect and is shown with
-# its traceback.
+# Errors that a user's input can cause. Any other error is a defect and is
+# shown with its traceback.
 _EXPECTED = (ValueError, OSError, ImportError, SyntaxError)
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose help ends with an example to copy."""
+    """Return a parser whose help ends with an example to copy."""
     return argparse.ArgumentParser(
         description=description,
         epilog=f'example:\n  {example}',
@@ -51,14 +51,14 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_debug_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--debug`, which `run` asks for."""
+    """Add `--debug`, which `run` reads."""
     parser.add_argument(
         '--debug', action='store_true', help='show the traceback of any error'
     )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a run of a config takes besides, under the hosts' names."""
+    """Add the options of training and testing, named as in the hosts."""
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints (default: work_dirs/<config>)',
@@ -96,10 +96,11 @@ def add_compile_argument(parser: argparse.ArgumentParser) -> None:
 def run(
     command: Callable[[argparse.Namespace], int], args: argparse.Namespace
 ) -> int:
-    """Run a command; say in one paragraph what went wrong, if it did.
+    """Run a command; print an error as one paragraph.
 
     Args:
-        command: Takes the arguments, returns the exit status.
+        command: Function that takes the arguments and returns the exit
+            status.
         args: Parsed arguments, `debug` among them.
 
     Returns:
@@ -109,9 +110,9 @@ def run(
     name = Path(sys.argv[0]).name
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
-            # Names of files need not be texts.
+            # A file name may hold bytes that are not text.
             stream.reconfigure(errors='backslashreplace')
-    # The host copies a tensor in a way that PyTorch comments on.
+    # mmengine copies tensors in a way that PyTorch warns of.
     warnings.filterwarnings('ignore', 'To copy construct from a tensor')
     try:
         with _terminable():
@@ -138,7 +139,7 @@ def run(
 
 
 class Terminated(BaseException):
-    """SIGTERM came: files and locks are to be left in order, as by Ctrl-C."""
+    """Raised on SIGTERM, so that files and locks are left in order."""
 
 
 @contextmanager
@@ -152,8 +153,8 @@ def _terminable() -> Iterator[None]:
         os.kill(os.getpid(), signal.SIGTERM)
 
     process = os.getpid()
-    # A distributed launcher stops processes that wait for one another; its
-    # signal must not wait, too.
+    # A distributed launcher stops processes that wait for one another, and
+    # its signal must end them at once.
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
@@ -169,9 +170,9 @@ def _terminable() -> Iterator[None]:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON in one piece; a number that is none becomes null.
+    """Write JSON atomically. NaN and infinity become null.
 
-    Of a list, each entry has a line.
+    A list is written with one entry per line.
     """
     content = finite(content)
     if isinstance(content, list):
@@ -183,7 +184,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file in one piece, and its folder where needed."""
+    """Write a file atomically; create its folder if needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -191,14 +192,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:
-    """Write a picture in one piece, in the format of its suffix."""
+    """Write an image atomically, in the format of its suffix."""
     encoded = cv2.imencode(Path(path).suffix, pixels)[1]
     write_bytes(path, encoded.tobytes())
 
 
 def _is_expected(error: Exception) -> bool:
-    # Registries report an unknown type, and a constructor an unknown
-    # argument, by classes that any defect could raise as well.
+    # A registry raises KeyError for an unknown type, and a constructor
+    # TypeError for an unknown argument, as a defect may, too.
     text = str(error)
     if isinstance(error, KeyError):
         return 'is not in the' in text
@@ -208,7 +209,7 @@ def _is_expected(error: Exception) -> bool:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey in place of showing it."""
+    """Escape the control characters that a terminal would obey."""
     return ''.join(
         sign if sign == '\n' or sign.isprintable() else repr(sign)[1:-1]
         for sign in text
@@ -216,15 +217,15 @@ def printable(text: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return the text of an error on one line, or its kind if it has none."""
+    """Return the text of an error on one line, or its type without text."""
     return ' '.join(str(error).split()) or type(error).__name__
 
 
 def _message(error: Exception) -> str:
-    """An error's text, without the traceback a loader's process adds."""
+    """Return an error's text without the traceback of a loader process."""
     text = str(error.args[0] if isinstance(error, KeyError) else error)
     if 'Original Traceback' in text:
-        # Outside of builtins, a name comes with that of its module.
+        # The name of an error that is not built in follows its module.
         name = rf'\n(?:[\w.]+\.)?{type(error).__name__}: '
         text = re.split(name, text)[-1]
     return text.strip() or type(error).__name__
@@ -240,7 +241,7 @@ def _with_causes(error: BaseException | None) -> str:
 
 
 def finite(content: Any) -> Any:
-    """Without NaN, infinity and NumPy's numbers, which JSON does not have."""
+    """Return a copy that JSON can hold: NaN and infinity become None."""
     if isinstance(content, np.generic):
         content = content.item()
     if isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Files that a command line names, and where its results go."""
+"""Find the input files of a command line, and name its output files."""
 
 import glob
 import hashlib
@@ -15,7 +15,7 @@ from swin_dense.data.video_reader import VIDEOS
 from swin_dense.engine.cli import printable
 
 DRAWN_AS = ('.jpg', '.jpeg', '.png')
-# What an image or a video can make a pipeline or a model raise.
+# Errors that an image or a video can cause in a pipeline or a model.
 FAILURES = (
     ValueError,
     ArithmeticError,
@@ -25,15 +25,15 @@ FAILURES = (
     RuntimeError,
     cv2.error,
 )
-# Bytes that a name may have in nearly every file system.
+# Longest file name in nearly every file system, in bytes.
 MAX_NAME = 255
 
 
 def find_images(inputs: Sequence[str]) -> list[Path]:
     """List the images of paths, folders and patterns, each once.
 
-    What has the name of an image but is none, such as a named pipe or a
-    broken link, is listed too: reading it says what it is.
+    A named pipe or a broken link with the name of an image is listed, too;
+    the error of reading it says what it is.
 
     Raises:
         FileNotFoundError: If an input leads to no image.
@@ -44,29 +44,29 @@ def find_images(inputs: Sequence[str]) -> list[Path]:
 def find_videos(inputs: Sequence[str]) -> list[Path]:
     """List the videos of paths, folders and patterns, each once.
 
-    A folder that holds images and no videos is a video itself.
+    A folder of images without videos counts as a video.
 
     Raises:
         FileNotFoundError: If an input leads to no video.
     """
-    found: dict[str, Path] = {}
+    files_by_place: dict[str, Path] = {}
     for entry in inputs:
         if (
             os.path.isdir(entry)
             and not _inside(entry, VIDEOS)
             and _inside(entry, PICTURES)
         ):
-            found.setdefault(os.path.realpath(entry), Path(entry))
+            files_by_place.setdefault(os.path.realpath(entry), Path(entry))
             continue
         for file in _find([entry], VIDEOS, 'video'):
-            found.setdefault(os.path.realpath(file), file)
-    return list(found.values())
+            files_by_place.setdefault(os.path.realpath(file), file)
+    return list(files_by_place.values())
 
 
 def _find(
     inputs: Sequence[str], suffixes: Sequence[str], what: str
 ) -> list[Path]:
-    found: dict[str, Path] = {}
+    files_by_place: dict[str, Path] = {}
     for entry in inputs:
         if os.path.isdir(entry):
             files = _inside(entry, suffixes)
@@ -84,8 +84,8 @@ def _find(
                 f'pattern that leads to {", ".join(suffixes)}'
             )
         for file in files:
-            found.setdefault(os.path.realpath(file), file)
-    return list(found.values())
+            files_by_place.setdefault(os.path.realpath(file), file)
+    return list(files_by_place.values())
 
 
 def _inside(folder: str, suffixes: Sequence[str]) -> list[Path]:
@@ -99,10 +99,10 @@ def _has_suffix(path: str | Path, suffixes: Sequence[str]) -> bool:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """Yield the paths that match a pattern, in which `**` may stand.
+    """Yield the paths that match a pattern, which may contain `**`.
 
-    Unlike by `glob`, a folder is searched once: with two links that lead
-    back, there would be no end to it.
+    Unlike in `glob`, each folder is searched once, so that two links that
+    lead back to a folder above do not make the search endless.
     """
     before, stars, after = pattern.partition(f'**{os.sep}')
     if not stars:
@@ -123,7 +123,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
 
 def drawn_name(name: Path) -> Path:
-    """The name of a picture of an image; other formats gain a `.png`."""
+    """Return the name of an image's picture; add `.png` if needed."""
     if name.suffix.lower() in DRAWN_AS:
         return name
     return name.with_name(f'{name.name}.png')
@@ -134,16 +134,16 @@ def name_outputs(
     out: Path,
     rename: Callable[[Path], Path] = drawn_name,
 ) -> list[Path]:
-    """Return a path for the result of each input, none twice.
+    """Return a distinct path for the result of each input.
 
-    Results are named as their inputs; where two inputs share a name, all keep
-    their folders below the one that holds them all. See `distinct_paths` for
-    names that are too long, or that only `rename` makes the same.
+    A result has the name of its input. If two inputs share a name, all
+    results keep the folders of their inputs below the common folder. See
+    `distinct_paths` for names that are too long or that `rename` makes equal.
 
     Args:
-        inputs: Files.
+        inputs: Input files.
         out: Folder for the results.
-        rename: The name of a result, from that of its input.
+        rename: Function from the name of an input to the name of its result.
 
     Raises:
         ValueError: If a result would overwrite an input.
@@ -163,12 +163,13 @@ def distinct_paths(
 ) -> list[Path]:
     """Rename files so that no two share a name and none is too long.
 
-    A name that would be is shortened, and ends in a digest of the name before:
-    it is the same in every run, whatever else there is.
+    A name that is too long or equal to another one is shortened and gets a
+    digest of the old name. So it is the same in every run, whatever other
+    files there are.
 
     Args:
-        paths: Paths, each once.
-        rename: Returns the new path.
+        paths: Distinct paths.
+        rename: Function from an old path to the new one.
     """
     renamed = [rename(path) for path in paths]
     times = Counter(renamed)
@@ -183,7 +184,7 @@ def distinct_paths(
 
 
 def _with_digest(path: Path, before: str) -> Path:
-    """Put a digest of the name before at the end of a name that may be cut."""
+    """Shorten a file name if needed, and append a digest of the old name."""
     digest = hashlib.sha256(os.fsencode(before)).hexdigest()[:8]
     end = f'-{digest}{path.suffix}'
     stem = os.fsencode(path.stem)[: MAX_NAME - len(os.fsencode(end))]
@@ -191,7 +192,11 @@ def _with_digest(path: Path, before: str) -> Path:
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise if a file would overwrite an input, or another file."""
+    """Raise if an output would overwrite an input or another output.
+
+    Raises:
+        ValueError: If one would.
+    """
     sources = {os.path.realpath(entry) for entry in inputs}
     for output in outputs:
         if os.path.realpath(output) in sources:

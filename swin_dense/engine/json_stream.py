@@ -1,4 +1,4 @@
-"""JSON files that grow with a run and are valid all the time."""
+"""JSON files that grow during a run and are valid at any time."""
 
 import json
 import shutil
@@ -11,21 +11,21 @@ from typing import IO, Any
 from swin_dense.engine.cli import finite
 from swin_dense.files import replacing
 
-# The share of the time that may be spent on bringing the file up to date.
+# Largest share of the time to spend on replacing the file.
 SHARE = 0.05
 
 
 class JsonStream:
     """A JSON file with a list to which entries are added.
 
-    Entries wait in a temporary file without a name. `publish` replaces the
-    JSON file by all so far, atomically: whenever the run ends, and however, a
-    complete file is there. `close` writes the rest.
+    Entries are collected in a temporary file without a name. `publish`
+    replaces the JSON file atomically by all entries so far, so that it is
+    complete whenever and however the run ends. `close` writes the rest.
 
     Args:
         path: The JSON file.
-        head: What comes before the entries.
-        tail: What comes after them.
+        head: Text before the entries.
+        tail: Text after the entries.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class JsonStream:
             self.count += 1
 
     def publish(self) -> None:
-        """Bring the file up to date, unless that was done very recently.
+        """Replace the file by all entries so far, unless done recently.
 
-        The more there is, the longer it takes: it is put off until no more
-        than `SHARE` of the time goes into it.
+        Writing takes longer the more entries there are, so it is delayed until
+        it takes no more than `SHARE` of the time.
         """
         start = time.monotonic()
         if start < self._due:

@@ -1,27 +1,27 @@
-"""The tasks that a config can be of: the one place that knows them all."""
+"""The tasks of this package, and how to tell the task of a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-# Models that wrap the one with the heads: test-time augmentation holds it as
-# its module, mmdet's semi-supervised detectors as their detector.
+# Keys of models that wrap the model with the heads: `module` of test-time
+# augmentation, `detector` of mmdet's semi-supervised detectors.
 _WRAPPED = ('module', 'detector')
 
 
 @dataclass(frozen=True)
 class Task:
-    """What training, testing and predicting have to know of a task.
+    """Names and functions of a task for training, testing and predicting.
 
-    Functions and classes are named by dotted paths and imported when they are
-    asked for, so that a task needs no other task's host.
+    Functions and classes are named by dotted paths and imported on use, so
+    that a task needs no other task's host.
 
     Attributes:
         name: Name of the task and of its folder in this package.
-        models: What its models are called, as a plural.
+        models: Plural noun for its models.
         scope: Scope of its host in mmengine's registries.
-        unit: What a batch holds, as a plural.
+        unit: Plural noun for the items of a batch.
         heads: Keys of `cfg.model`; a model with one of them is of this task.
         predictor: Class that predicts with a config and a checkpoint.
         writer: Class that writes predictions.
@@ -101,10 +101,10 @@ TASKS = (SEGMENTATION, VIDEO, DETECTION)
 
 
 def find_task(cfg: Mapping[str, Any]) -> Task | None:
-    """Return the task of a config, or None if nothing tells it.
+    """Return the task of a config, or None if it is unknown.
 
-    The heads of the model decide; where it has none of those known, as a
-    model of the user's may have, the default scope does.
+    The heads of the model decide. If the model has none of the known heads,
+    the default scope decides.
     """
     model = cfg.get('model')
     while isinstance(model, Mapping):
@@ -120,8 +120,8 @@ def task_of(cfg: Mapping[str, Any]) -> Task:
     """Return the task of a config.
 
     Raises:
-        ValueError: If neither the model's heads nor the default scope is of
-            a task known here.
+        ValueError: If neither the model's heads nor the default scope belong
+            to a task of this package.
     """
     task = find_task(cfg)
     if task is None:
@@ -130,8 +130,8 @@ def task_of(cfg: Mapping[str, Any]) -> Task:
             f'{task.name}: {", ".join(task.heads)}' for task in TASKS
         )
         raise ValueError(
-            f'the task of this config is unknown: its model ({model}) has no '
-            f'head of those known ({heads}), and its default_scope is '
+            f'the task of this config is unknown: its model ({model}) has '
+            f'none of the known heads ({heads}), and its default_scope is '
             f'{cfg.get("default_scope")}. Set default_scope to one of '
             f'{", ".join(task.scope for task in TASKS)}'
         )

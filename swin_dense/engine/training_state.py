@@ -45,7 +45,7 @@ def progress_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
     """Return the epoch and iteration that a checkpoint was saved at.
 
     Raises:
-        ValueError: If it does not say.
+        ValueError: If a number is absent or invalid.
     """
     meta = checkpoint.get('meta')
     counts: list[Any] = [
@@ -61,9 +61,9 @@ def progress_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def trim(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with no more metadata than loading needs.
+    """Return a checkpoint with the metadata that loading needs, no more.
 
-    Above all without the config, which mmengine would execute.
+    The config above all is left out, since mmengine would execute it.
     """
     trimmed = dict(checkpoint)
     meta = checkpoint.get('meta')
@@ -85,19 +85,19 @@ def check_state(
     param_schedulers: Any = None,
     source: str = 'the checkpoint',
 ) -> None:
-    """Check that training can go on with the state in a checkpoint.
+    """Check that training can resume from the state in a checkpoint.
 
     Args:
-        checkpoint: What was read.
+        checkpoint: Content of the checkpoint.
         model: The model that is trained; it names the parameters.
-        optim_wrapper: mmengine's wrapper of the optimizer, or of several, if
-            that is to be resumed.
-        param_schedulers: mmengine's schedules, likewise.
-        source: What errors call the checkpoint.
+        optim_wrapper: mmengine's wrapper of one or several optimizers, if
+            their state is to be resumed.
+        param_schedulers: mmengine's schedules, if they are to be resumed.
+        source: Name of the checkpoint in errors.
 
     Raises:
-        CheckpointError: If something has another shape or type than this
-            run's, is missing, or is NaN or infinite.
+        CheckpointError: If an entry has another shape or type than in this
+            run, is missing, or is NaN or infinite.
     """
     try:
         progress_of(checkpoint)
@@ -125,7 +125,7 @@ def check_state(
 
 
 def _check_hub(hub: Any) -> None:
-    """Check histories and facts for mmengine's MessageHub."""
+    """Check the state of mmengine's MessageHub."""
     if not isinstance(hub, Mapping) or not all(
         isinstance(hub.get(name), Mapping)
         and all(type(key) is str for key in hub[name])
@@ -137,12 +137,12 @@ def _check_hub(hub: Any) -> None:
     if type(kept) is not list or not all(
         type(step) is int and step >= 0 for step in kept
     ):
-        raise ValueError('its keep_ckpt_ids are no numbers of checkpoints')
+        raise ValueError('its keep_ckpt_ids are not numbers of checkpoints')
     for name, value in info.items():
         if name.startswith('best_ckpt') and not isinstance(
             value, (str, type(None))
         ):
-            raise ValueError(f'its {name} is no path')
+            raise ValueError(f'its {name} is not a path')
         if name.startswith('best_score'):
             _check_alike(0.0, value, name)
 
@@ -150,7 +150,7 @@ def _check_hub(hub: Any) -> None:
 def _check_average(average: Any, weights: Any) -> None:
     """Check averaged weights against the weights that they average."""
     if not isinstance(average, Mapping) or not isinstance(weights, Mapping):
-        raise ValueError('its averaged weights (ema_state_dict) are none')
+        raise ValueError('its ema_state_dict does not hold averaged weights')
     for name, value in average.items():
         inner = str(name).removeprefix('module.')
         if inner == name:  # counts of the average itself
@@ -167,7 +167,7 @@ def _check_average(average: Any, weights: Any) -> None:
 
 def _check_wrapper(state: Any, wrapper: Any, names: Mapping[int, str]) -> None:
     if not isinstance(state, Mapping):
-        raise ValueError('its optimizer state is no dictionary')
+        raise ValueError('its optimizer state is not a dictionary')
     if isinstance(wrapper, OptimWrapperDict):
         if set(state) != set(wrapper.keys()):
             raise ValueError(
@@ -201,7 +201,7 @@ def _check_optimizer(
             for group in groups
         )
     ):
-        raise ValueError('its optimizer state is none of PyTorch')
+        raise ValueError('its optimizer state is not in the format of PyTorch')
     sizes = [len(group['params']) for group in groups]
     expected = [len(group['params']) for group in optimizer.param_groups]
     if sizes != expected:
@@ -230,7 +230,7 @@ def _check_optimizer(
         label = names.get(id(parameter), f'parameter {number}')
         for name, value in entries.items():
             _check_entry(name, value, parameter, label, inner)
-        # It would fail in the middle of a step.
+        # Otherwise the first step would fail half-way.
         if isinstance(inner, torch.optim.Adam) and not _ADAM <= set(entries):
             raise ValueError(f'its optimizer lacks entries of {label}')
 
@@ -251,7 +251,7 @@ def _check_entry(
     official = type(optimizer).__module__.startswith('torch.optim')
     if not isinstance(value, Tensor):
         if name in _LIKE_PARAMETER and value is not None:
-            raise ValueError(f'{what} is no tensor')
+            raise ValueError(f'{what} is not a tensor')
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f'{what} is {value}')
     elif name in _LIKE_PARAMETER:
@@ -265,7 +265,7 @@ def _check_entry(
     elif official and not _is_factor(name, value, parameter):
         raise ValueError(
             f'{what} has shape {tuple(value.shape)}, which '
-            f'{type(optimizer).__name__} has no use for'
+            f'{type(optimizer).__name__} does not use'
         )
     elif not _is_finite(value):
         raise ValueError(f'{what} is NaN or infinite')
@@ -310,7 +310,7 @@ def _check_schedules(states: Any, schedulers: Any) -> None:
 
 
 def _check_alike(expected: Any, value: Any, what: str) -> None:
-    """Raise unless a value is of the kind of another one."""
+    """Raise unless a value has the type of the expected value."""
     if _is_scalar(expected):
         expected = expected.item()
     if isinstance(expected, Counter):
@@ -325,7 +325,7 @@ def _check_alike(expected: Any, value: Any, what: str) -> None:
             _check_alike(expected[name], value[name], f'{name} of {what}')
     elif isinstance(expected, (list, tuple)):
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f'{what} is no list')
+            raise ValueError(f'{what} is not a list')
         for inner in value:
             if expected:
                 _check_alike(expected[0], inner, what)
@@ -347,9 +347,9 @@ def _check_alike(expected: Any, value: Any, what: str) -> None:
 
 
 def _check_tensor(value: Any, expected: Any, what: str) -> None:
-    """Raise unless a tensor has the shape and kind of another one."""
+    """Raise unless a tensor has the expected shape and kind of number."""
     if not isinstance(value, Tensor) or not isinstance(expected, Tensor):
-        raise ValueError(f'{what} is no tensor')
+        raise ValueError(f'{what} is not a tensor')
     if value.shape != expected.shape:
         raise ValueError(
             f'{what} has shape {tuple(value.shape)}, expected '
@@ -374,6 +374,6 @@ def _is_scalar(value: Any) -> bool:
 def _short(value: Any) -> str:
     """Return a value as text that fits an error."""
     if isinstance(value, int) and abs(value) >= 1 << 64:
-        return 'a number beyond all counts'
+        return 'a number beyond 2**64'
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + '...'

@@ -1,10 +1,10 @@
-"""One training at a time in a work folder.
+"""Allow one training at a time in a work folder.
 
-A file in the folder names the host and the process that trains there. It is
-locked (`flock`) while the process lives: the system unlocks it at its death,
-however that comes, and a file that is not locked is a leftover. Where the file
-system cannot lock, or does not tell other hosts, the process is looked for by
-its number, and on another host by the age of its last sign of life.
+A file in the folder names the host and the process that trains there. The
+process holds a lock (`flock`) on the file, which the system releases when the
+process ends; a file without a lock is left over. If the file system has no
+locks, or does not share them between hosts, the process id decides on the same
+host, and on another host the age of the file's last update.
 """
 
 import errno
@@ -25,15 +25,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NAME = 'training.lock'
-# Seconds from one sign of life to the next, and without any until a process
-# on another host counts as gone.
+# Seconds between updates of the file, and seconds without an update after
+# which a process on another host counts as gone.
 SIGN_OF_LIFE = 30
 GONE = 600
-# Whoever only looks holds the lock for an instant.
+# A process that only checks holds the lock for an instant.
 TRIES, PAUSE = 5, 0.05
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
-# Of all locks that this process holds. A process forked from it closes them:
-# otherwise the locks would live as long as the last of these processes.
+# Descriptors of all locks that this process holds. A forked process closes
+# them; otherwise the locks would last until the last of them ends.
 _descriptors: set[int] = set()
 
 
@@ -78,8 +78,9 @@ class WorkDirLock:
                 raise WorkDirInUseError(problem)
             time.sleep(PAUSE)
         raise WorkDirInUseError(
-            f'{self.path} changes all the time: several '
-            'trainings seem to start there at once'
+            f'{self.path} keeps changing: several trainings seem to start '
+            'there at the same time. Start one after the other, or choose '
+            'other folders by --work-dir'
         )
 
     def release(self) -> None:
@@ -93,7 +94,7 @@ class WorkDirLock:
         os.close(descriptor)
 
     def give_sign_of_life(self) -> None:
-        """Tell other hosts that this process lives; often does nothing."""
+        """Update the file's time for other hosts, every `SIGN_OF_LIFE` s."""
         now = time.monotonic()
         if self._descriptor is None or now < self._next_sign:
             return
@@ -111,7 +112,7 @@ class WorkDirLock:
             return os.open(self.path, os.O_RDWR | os.O_CREAT), False
 
     def _keep(self, descriptor: int) -> bool:
-        """Note the owner in a file that is locked; False if it was removed."""
+        """Write the owner into a locked file; return False if it is gone."""
         if not _is_same(self.path, descriptor):
             return False
         record = dict(
@@ -154,13 +155,13 @@ def hold_work_dir(folder: str | Path) -> Iterator[WorkDirLock]:
 
 
 def check_not_training(folder: str | Path) -> None:
-    """Raise if a process trains in a folder; changes nothing there.
+    """Raise if a process trains in a folder; change nothing there.
 
-    In a distributed run only the first process looks, before the lock is
-    taken: to the others, it may be that of their own run.
+    In a distributed run only the first process checks, before it takes the
+    lock: the other processes might see the lock of their own run.
 
     Raises:
-        WorkDirInUseError: If one does.
+        WorkDirInUseError: If a process trains there.
     """
     path = Path(folder, NAME)
     if _rank() or not path.is_file():
@@ -191,8 +192,8 @@ def _look(
     """Try to lock an open lock file.
 
     Returns:
-        Whether it is locked now, see `_try_lock`; and a sentence on who has
-        it, None if it is free.
+        Whether the file is locked now, see `_try_lock`; and a sentence on the
+        process that has it, None if it is free.
     """
     locked = _try_lock(descriptor)
     owner = _read_owner(descriptor)
@@ -202,11 +203,11 @@ def _look(
         return locked, None
     age = time.time() - os.fstat(descriptor).st_mtime
     if owner is None:
-        # Without locks, it may be about to be written.
+        # Without locks, the owner may be about to write the file.
         is_alive = locked is None and age < SIGN_OF_LIFE
     elif owner['host'] == socket.gethostname():
-        # Where there are locks, its process is dead, or this would have
-        # failed: the number may be another one's by now.
+        # With locks, the owner is dead, since this process got the lock; its
+        # process id may belong to another process by now.
         is_alive = locked is None and _is_alive(owner['pid'])
     else:
         is_alive = age < GONE
@@ -229,7 +230,7 @@ def _try_lock(descriptor: int) -> bool | None:
 
 
 def _read_owner(descriptor: int) -> dict[str, Any] | None:
-    """Return what a lock file says; None if it is empty or damaged."""
+    """Return the owner in a lock file; None if it is empty or damaged."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
         owner = json.loads(os.read(descriptor, 4096))
@@ -251,8 +252,8 @@ def _is_same(path: Path, descriptor: int) -> bool:
 
 
 def _is_alive(process: int) -> bool:
-    """Return True if there is a process of this number, or none can tell."""
-    if os.name == 'nt':  # to ask would end it
+    """Return True if there is, or may be, a process of this id."""
+    if os.name == 'nt':  # os.kill would end the process
         return True
     try:
         os.kill(process, 0)

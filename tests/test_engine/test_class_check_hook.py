@@ -329,8 +329,8 @@ def test_more_objects_than_the_model_returns(make, logged):
     ClassCheckHook().before_run(state)
     assert (
         '2 images to be evaluated have more objects, up to 2, than the '
-        'model returns detections of an image, '
-        'model.test_cfg.rcnn.max_per_img=1'
+        'model returns detections per image '
+        '(model.test_cfg.rcnn.max_per_img=1)'
     ) in logged.text
     logged.clear()
     model.test_cfg['rcnn']['max_per_img'] = 2

@@ -122,7 +122,9 @@ def _taps(
     indices, weights = [], []
     for axis in (0, 1):
         at = sample_positions(group, axis, geometry)  # (r, P, G)
-        at = at[:, :, None] if axis == 0 else at[:, None]  # (r, P or 1, ..., G)
+        at = (
+            at[:, :, None] if axis == 0 else at[:, None]
+        )  # (r, P or 1, ..., G)
         if offset.numel():
             shift = offset[group.members, OFFSET_CHANNELS[axis]].to(at)
             shift = shift * gamma * _extent(group, geometry, axis)
