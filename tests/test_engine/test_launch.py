@@ -137,23 +137,6 @@ def test_scaling_the_learning_rate_needs_a_reference(cfg):
         apply_command_line(cfg, auto_scale_lr=True)
 
 
-def test_paths_of_checkpoints(tmp_path, monkeypatch):
-    monkeypatch.setenv('HOME', str(tmp_path))
-    weights = tmp_path / 'weights.pth'
-    weights.touch()
-    for source in (str(weights), '~/weights.pth', f'file://{weights}'):
-        assert find_checkpoint(source) == str(weights)
-    address = 'https://host/weights.pth'
-    assert find_checkpoint(address) == address
-    for source, message in (
-        ('~/weight.pth', f'{tmp_path}/weight.pth does not exist; did you '),
-        ('s3://bucket/weights.pth', 'only paths and addresses with http://'),
-        (str(tmp_path), 'is a folder, expected a checkpoint file'),
-    ):
-        with pytest.raises(CheckpointError, match=message):
-            find_checkpoint(source)
-
-
 @pytest.mark.parametrize(
     'world_size, enable, message',
     [
