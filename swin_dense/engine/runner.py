@@ -245,19 +245,11 @@ class DenseRunner(Runner):
     def build_dataloader(
         dataloader: Any, *args: Any, **kwargs: Any
     ) -> DataLoader:
-<<<<<<< HEAD
-        """Build a data loader that has batches, and waits for each for a
-        limited time."""
+        """Build a data loader with a time limit, and check for batches."""
         with explain_empty(dataloader):
             loader = Runner.build_dataloader(
                 with_time_limit(dataloader), *args, **kwargs
             )
-=======
-        """Build a data loader with a time limit, and check for batches."""
-        loader = Runner.build_dataloader(
-            with_time_limit(dataloader), *args, **kwargs
-        )
->>>>>>> ca24481 (Check the types of engine and analysis; reword their docstrings and errors)
         check_length(loader)
         return loader
 

@@ -11,6 +11,7 @@ from helpers.command_line import CONFIG as DETECTOR
 from helpers.command_line import error_of, run
 from helpers.moving_squares import moving_square, write_videos
 from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.video import predict_files
 
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
@@ -190,14 +191,7 @@ def test_prediction_names_bad_files(checkpoint, data, tmp_path, capsys):
 def test_strips_where_clips_cannot_be_written(
     checkpoint, data, tmp_path, capsys, monkeypatch
 ):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        'find_spec',
-        lambda name, *_: None if name == 'av' else find(name),
-    )
+    monkeypatch.setattr(predict_files, 'find_spec', lambda name: None)
     assert (
         run('predict', CONFIG, checkpoint, data / '0.mp4', '--out', tmp_path)
         == 0
