@@ -121,7 +121,7 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     from swin_dense.synthetic import motions
 
-    def stop(*args):
+    def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(motions, 'write_manifest', stop)
