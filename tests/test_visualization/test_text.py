@@ -43,8 +43,8 @@ def test_letters_of_another_installed_font():
         if letter.isprintable() and letter.isalpha()
     )
     text = f'{letter}'
-    path, drawn = choose_font(text)
-    assert drawn == text and letter in module._letters(path)
+    path, shown = choose_font(text)
+    assert shown == text and letter in module._letters(path)
     assert drawn(text).any()
 
 
