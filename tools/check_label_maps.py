@@ -21,7 +21,7 @@ from swin_dense.segmentation.label_map_checks import (
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/check_label_maps.py data/mine/annotations --classes 3',
@@ -91,10 +91,10 @@ def check(args: argparse.Namespace) -> int:
 def check_folder(
     args: argparse.Namespace,
 ) -> tuple[str, Sequence[str], LabelReport]:
-    """What a folder of label maps holds.
+    """Check the label maps of a folder.
 
     Raises:
-        ValueError: The number of classes is missing, or there are no files.
+        ValueError: If the number of classes is missing, or there are no files.
     """
     if not args.classes:
         raise ValueError(
@@ -125,7 +125,9 @@ def check_folder(
         reduce_zero_label=args.reduce_zero_label,
     )
     if args.images:
-        alone = [one.path for one in maps if one.image is None]
+        alone = [
+            label_map.path for label_map in maps if label_map.image is None
+        ]
         report.problems += [
             f'{path} has no image in {args.images}' for path in alone
         ]
@@ -135,23 +137,23 @@ def check_folder(
 def check_config(
     args: argparse.Namespace,
 ) -> Iterator[tuple[str, Sequence[str], LabelReport]]:
-    """What the label maps of a config's data sets hold.
+    """Check the label maps of a config's data sets.
 
     Raises:
-        ValueError: The config has no data set with label maps.
+        ValueError: If the config has no data set with label maps.
     """
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
     seen: list[Any] = []
-    found = False
+    has_label_maps = False
     for name, settings in settings_by_name(config):
         if settings in seen:
             continue
         seen.append(settings)
         for classes, report in check_settings(settings):
-            found = True
+            has_label_maps = True
             yield name, classes, report
-    if not found:
+    if not has_label_maps:
         raise ValueError(f'{args.source} has no data set with label maps')
 
 
@@ -163,7 +165,7 @@ def check_settings(
         kind = registry.get(settings['type'])
     if not hasattr(kind, 'get_label_map'):  # mmseg's data sets have it
         return
-    # The files alone: problems are collected here, not raised there.
+    # Only list the files: problems are collected here, not raised there.
     settings = {**settings, 'pipeline': []}
     if issubclass(kind, CheckedSegDataset):
         settings['check_labels'] = False

@@ -28,7 +28,7 @@ Source = tuple[str, Sequence[Clip], Sequence[str], int]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/check_videos.py data/mine/train.txt --videos '
@@ -161,11 +161,11 @@ def show(name: str, report: VideoReport) -> None:
 
 
 def from_list(args: argparse.Namespace) -> Source:
-    """Clips of a list, a CSV file or a folder.
+    """Read the clips of a list, a CSV file or a folder.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        ValueError: It is empty, or the classes are not known.
+        FileNotFoundError: If the source does not exist.
+        ValueError: If it is empty, or the classes are not known.
     """
     source = args.source
     if not os.path.exists(source):
@@ -188,10 +188,10 @@ def from_list(args: argparse.Namespace) -> Source:
 def wanted_classes(
     args: argparse.Namespace, clips: Sequence[Clip]
 ) -> list[str]:
-    """Names in label order, as far as anything tells them.
+    """Return class names in label order: given, or found in the list.
 
     Raises:
-        ValueError: Nothing does.
+        ValueError: If neither names the classes.
     """
     if args.classes is None:
         names = class_names(clips)
@@ -208,15 +208,15 @@ def wanted_classes(
 
 
 def from_config(args: argparse.Namespace) -> Iterator[Source]:
-    """Clips of each data set of a config.
+    """Yield the clips of each data set of a config.
 
     Raises:
-        ValueError: It has no data set of clips.
+        ValueError: If it has no data set of clips.
     """
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
     seen: list[dict] = []
-    found = False
+    has_clips = False
     for name, settings in settings_by_name(config):
         files = {**settings, 'pipeline': []}
         if files in seen:
@@ -224,15 +224,15 @@ def from_config(args: argparse.Namespace) -> Iterator[Source]:
         seen.append(files)
         dataset = DATASETS.build({**files, 'lazy_init': True})
         if hasattr(dataset, 'list_clips'):
-            found = True
+            has_clips = True
             min_frames = spanned(settings.get('pipeline') or ())
             yield (name, *dataset.list_clips(), min_frames)
-    if not found:
+    if not has_clips:
         raise ValueError(f'{args.source} has no data set of clips')
 
 
 def spanned(pipeline: Sequence[dict]) -> int:
-    """Frames from the first to the last one that a pipeline samples."""
+    """Return the number of frames that the samples of a pipeline span."""
     for step in pipeline:
         if step.get('clip_len'):
             return (step['clip_len'] - 1) * step.get('frame_interval', 1) + 1
@@ -240,7 +240,7 @@ def spanned(pipeline: Sequence[dict]) -> int:
 
 
 def clean_list(path: str, report: VideoReport) -> str:
-    """The usable clips, as a list or as CSV."""
+    """Return the usable clips as the text of a list or a CSV file."""
     if not path.endswith('.csv'):
         return ''.join(
             f'{row["name"]} {row["label"]}\n' for row in report.good
@@ -258,7 +258,7 @@ def write_table(path: str, rows: list[dict]) -> None:
 
 
 def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
-    """Rows as CSV."""
+    """Return rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator='\n')
     writer.writeheader()

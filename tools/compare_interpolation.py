@@ -26,12 +26,12 @@ Surface = Callable[[Tensor, Tensor], Tensor]
 
 
 def smooth(y: Tensor, x: Tensor) -> Tensor:
-    """A hill three tokens wide."""
+    """Return the height of a hill three tokens wide."""
     return torch.exp(-(y**2 + x**2) / (2 * 3**2))
 
 
 def peaked(y: Tensor, x: Tensor) -> Tensor:
-    """A spike that falls to a third within a token."""
+    """Return the height of a spike that falls to a third within a token."""
     return torch.exp(-torch.hypot(y, x))
 
 
@@ -54,7 +54,7 @@ SURFACES: dict[str, Surface] = dict(
 
 
 def sample(surface: Surface, window: int, scale: float = 1.0) -> Tensor:
-    """The bias table `(rows, 1)` of a surface."""
+    """Return the bias table `(rows, 1)` of a surface."""
     offsets = torch.arange(1.0 - window, window, dtype=torch.float64) * scale
     y, x = torch.meshgrid(offsets, offsets, indexing='ij')
     return surface(y, x).reshape(-1, 1)

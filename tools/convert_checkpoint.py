@@ -26,7 +26,7 @@ from swin_dense.version import __version__
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/convert_checkpoint.py '

@@ -53,7 +53,7 @@ METRICS = (
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(__doc__, 'python tools/demo.py')
     parser.add_argument(
         '--config', default=str(CONFIG), help='config to demonstrate'

@@ -39,7 +39,7 @@ MOST_BYTES = 1_000_000
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/extract_features.py '
@@ -172,15 +172,15 @@ def extract(args: argparse.Namespace) -> int:
 
 
 def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
-    """What decides the features, as arguments of `extract_video`.
+    """Return the settings of the features, as `extract_video` takes them.
 
     Raises:
-        ValueError: One is out of range.
+        ValueError: If a setting is out of range.
     """
     task = task_of(config)
     if task is not VIDEO:
         raise ValueError(
-            f'{args.config} is no config for videos, but one for {task.models}'
+            f'{args.config} is not a config for videos, but for {task.models}'
         )
     sampling = Sampling.from_pipeline(config.test_dataloader.dataset.pipeline)
     clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
@@ -206,15 +206,15 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
 
 
 def is_done(path: Path, settings: dict[str, Any]) -> bool:
-    """Whether the features of a video are there.
+    """Return True if the features of a video are written.
 
     Raises:
-        ValueError: They are of other settings, or the file is something else.
+        ValueError: If the file has other settings or other content.
     """
     if not path.exists():
         return False
     try:
-        found = read_settings_of(path)
+        written = read_settings_of(path)
     except (
         OSError,
         EOFError,
@@ -227,11 +227,11 @@ def is_done(path: Path, settings: dict[str, Any]) -> bool:
             f'{path} holds no features that this tool wrote '
             f'({error}): remove it, or add --force'
         ) from None
-    if found != settings:
+    if written != settings:
         differ = {
-            name: (found.get(name), value)
+            name: (written.get(name), value)
             for name, value in settings.items()
-            if found.get(name) != value
+            if written.get(name) != value
         }
         raise ValueError(
             f'{path} was written with other settings (there, now): {differ}. '
@@ -244,7 +244,7 @@ def read_settings_of(path: Path) -> Any:
     """Read the settings that `save` wrote, and nothing else of the file.
 
     Raises:
-        ValueError: They are no JSON text of a sensible length.
+        ValueError: If the settings are not a JSON text of limited length.
     """
     with (
         open_regular(path) as file,

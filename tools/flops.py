@@ -12,7 +12,7 @@ from swin_dense.engine.launch import load_config
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/flops.py configs/cascade_swin_b_coco.py '

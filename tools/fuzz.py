@@ -64,7 +64,7 @@ MEMORY = 4 * 2**30
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/fuzz.py --seconds 600 --kinds image clip '

@@ -12,7 +12,7 @@ from swin_dense.engine import cli
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/inspect_checkpoint.py swin_tiny_patch4_window7_224.pth',

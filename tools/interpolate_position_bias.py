@@ -31,7 +31,7 @@ from swin_dense.visualization.position_bias import draw_position_bias
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/interpolate_position_bias.py '
@@ -150,7 +150,7 @@ def interpolate(args: argparse.Namespace) -> int:
 
 
 def format_table(resized: Resized) -> str:
-    """A line for each tensor that depends on window or image size."""
+    """Return a line for each tensor that depends on window or image size."""
     lines = [('name', 'heads', 'from', 'to')]
     for row in resized.rows:
         heads = str(row.heads or '-')

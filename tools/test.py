@@ -27,7 +27,7 @@ def _scale(text: str) -> tuple[int, int]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
         'python tools/test.py configs/cascade_swin_b_coco.py '

@@ -15,7 +15,7 @@ from swin_dense.engine.work_dir_lock import check_not_training
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__, 'python tools/train.py configs/cascade_swin_b_coco.py'
     )

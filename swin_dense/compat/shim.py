@@ -1,4 +1,4 @@
-"""What the package knows of each of its shims."""
+"""The description of a shim: why it exists, and when it is needed."""
 
 import re
 from collections.abc import Callable

@@ -18,20 +18,20 @@ def add_tta(
 ) -> None:
     """Let a segmentor's or detector's config test at several scales, in place.
 
-    A ratio multiplies the scale to which the test pipeline resizes; a scale
+    A ratio multiplies the scale of the test pipeline's Resize; a scale
     replaces it. (The pipelines of mmseg's own configs multiply the size of
-    the file instead, which is another test.) A pipeline that does not resize
-    is one of scale 1.
+    the image file instead, which gives other results.) A pipeline without
+    Resize has the scale factor 1.
 
-    What is not given is taken from the config's `tta`, a dict that may have
-    `ratios` or `scales`, `flip`, and for detectors what their `DetTTAModel`
-    takes; else from the defaults of the task.
+    Arguments that are left out are taken from the config's `tta`, a dict of
+    `ratios` or `scales`, `flip`, and for detectors arguments of
+    `DetTTAModel`; without `tta` they are the defaults of the task.
 
     Args:
         cfg: Config of an mmseg or mmdet model.
         ratios: Factors of the test scale.
         scales: Longest and shortest side in pixels, instead of ratios.
-        flip: Whether each scale is tested mirrored, too.
+        flip: Whether to test each scale flipped, too.
 
     Raises:
         ValueError: If a number is not positive, the config is of another
@@ -46,15 +46,13 @@ def add_tta(
             'test without --tta'
         )
     options = dict(cfg.get('tta') or {})
-    own_ratios, own_scales = (
-        options.pop('ratios', ()),
-        options.pop('scales', ()),
-    )
-    own_flip = options.pop('flip', True)
+    default_ratios = options.pop('ratios', ())
+    default_scales = options.pop('scales', ())
+    default_flip = options.pop('flip', True)
     if ratios or scales:
         options.pop('sizes', None)  # they go with the config's own scales
     else:
-        ratios, scales = own_ratios, own_scales
+        ratios, scales = default_ratios, default_scales
     if not (ratios or scales):
         ratios = task.tta_ratios
     if ratios and scales:
@@ -63,7 +61,9 @@ def add_tta(
             f'not both, got {ratios=} and {scales=}'
         )
     _check(ratios, scales)
-    flips = (False, True) if (own_flip if flip is None else flip) else (False,)
+    if flip is None:
+        flip = default_flip
+    flips = (False, True) if flip else (False,)
     dataset = cfg.test_dataloader.dataset
     if 'pipeline' not in dataset:
         raise ValueError(
@@ -101,7 +101,7 @@ def _augmented(
     scales: Sequence[Scale],
     flips: Sequence[bool],
 ) -> list:
-    """The steps before resizing, then all that follows for each view."""
+    """Return the steps before Resize, then those of each view."""
     kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
     places = [i for i, kind in enumerate(kinds) if 'Resize' in kind]
     if len(places) > 1 or places and kinds[places[0]] != 'Resize':
@@ -128,7 +128,9 @@ def _augmented(
         dict(type='RandomFlip', prob=float(mirror), direction='horizontal')
         for mirror in flips
     ]
-    rest = [[_telling_flips(step)] for step in pipeline[first + len(places) :]]
+    rest = [
+        [_with_flip_keys(step)] for step in pipeline[first + len(places) :]
+    ]
     return [
         *pipeline[:first],
         dict(type='TestTimeAug', transforms=[resizes, mirrors, *rest]),
@@ -136,7 +138,7 @@ def _augmented(
 
 
 def _scaled(step: dict, ratio: float) -> dict:
-    """A Resize step with its scale multiplied."""
+    """Return a Resize step with its scale multiplied."""
     step = deepcopy(dict(step))
     for key in ('scale', 'scale_factor'):
         value = step.get(key)
@@ -154,16 +156,16 @@ def _scaled(step: dict, ratio: float) -> dict:
 
 
 def _rescaled(step: dict, scale: Scale) -> dict:
-    """A Resize step with its scale replaced."""
+    """Return a Resize step with its scale replaced."""
     kept = {key: v for key, v in step.items() if key != 'scale_factor'}
     return dict(kept, scale=tuple(scale))
 
 
-def _telling_flips(step: dict) -> dict:
-    """A step that, if it packs the inputs of a detector, says what was done.
+def _with_flip_keys(step: dict) -> dict:
+    """Return a step; one that packs inputs of a detector records flips.
 
-    Configs list what a data sample is told; unflipped tests need not list
-    flips.
+    Configs list the `meta_keys` of a data sample, and often leave out flips,
+    which a test without flips does not need.
     """
     if 'PackDetInputs' not in str(step['type']) or 'meta_keys' not in step:
         return step

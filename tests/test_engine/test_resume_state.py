@@ -124,7 +124,7 @@ OPTIMIZER = ('optimizer', 'state', 0)
         (('optimizer', 'param_groups', 0, 'fused'), [1], 'fused is'),
         (('optimizer', 'param_groups'), [], '0 groups'),
         (('optimizer', 'state'), [], 'not in the format of PyTorch'),
-        (('optimizer',), [], 'no dictionary'),
+        (('optimizer',), [], 'not a dictionary'),
         (('param_schedulers',), [], '0 schedules, this run 3'),
         (('param_schedulers', 0), dict(_get_value=1), 'other attributes'),
         (('param_schedulers', 0, 'last_step'), 'x', 'last_step of schedule 0'),

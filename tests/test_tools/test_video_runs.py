@@ -348,7 +348,7 @@ def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
         (CONFIG, ['--stages', 4], 'must be chosen from 0 to 3, got [4]'),
         (CONFIG, ['--clip-len', 0], '--clip-len must be 1 or more, got 0'),
         (CONFIG, ['--short-side', -1], '--short-side must be 0 or more'),
-        (DETECTOR, [], 'is no config for videos'),
+        (DETECTOR, [], 'is not a config for videos'),
     ],
 )
 def test_bad_command_lines_of_features(
