@@ -383,6 +383,7 @@ def test_cpu_processes_have_no_sync_bn(monkeypatch, device, reverted):
     )
     runner = object.__new__(DenseRunner)
     runner._distributed = True
+    runner.cfg = {}
     (norm,) = runner.wrap_model(None, nn.Sequential(nn.SyncBatchNorm(4)))
     assert isinstance(norm, nn.SyncBatchNorm) is not reverted
     assert norm.num_features == 4
