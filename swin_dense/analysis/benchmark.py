@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ class BenchmarkCase(NamedTuple):
 
     Attributes:
         arch: Size of the backbone; unused with a config.
-        config: Detector to measure whole; None for the backbone alone.
+        config: Model to measure whole; None for the backbone alone.
         shape: Height and width of the input, in pixels.
         batch: Images per run.
         dtype: Name of a floating type of torch; other than float32, the type
@@ -165,24 +166,58 @@ class _HuggingFaceV2(nn.Module):
         return self.model(x).feature_maps
 
 
-def _detector(case: BenchmarkCase, name: str) -> nn.Module:
-    """Build the detector of a config, with its own or mmdet's backbone."""
-    from mmdet.registry import MODELS
-    from mmdet.utils import register_all_modules
-    from mmengine.model import revert_sync_batchnorm
+# Scope of a config: module whose import registers the host's types, and the
+# backbone that is replaced in the peer's model.
+_HOSTS = {
+    'mmdet': ('mmdet.utils', 'mmdet.SwinTransformer'),
+    'mmseg': ('mmseg.utils', 'mmseg.SwinTransformer'),
+    'mmaction': ('mmaction.utils', 'mmaction.SwinTransformer3D'),
+}
 
-    register_all_modules()
-    model = Config.fromfile(case.config).model
+
+def _whole_model(case: BenchmarkCase, name: str) -> nn.Module:
+    """Build the model of a config, with its own or the host's backbone."""
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import MODELS, init_default_scope
+
+    config = Config.fromfile(case.config)
+    scope = config.get('default_scope', 'mmdet')
+    utilities, peer = _HOSTS[scope]
+    import_module(utilities).register_all_modules(False)
+    init_default_scope(scope)
+    model = config.model
     backbone = model.backbone
     backbone.init_cfg = None
     for part in backbone.get('backbones', [backbone]):
         part.drop_path_rate = 0.0
     if name != 'ours':
-        backbone.type = 'mmdet.SwinTransformer'
-        arch = backbone.pop('arch', None)
-        backbone.update({**SWIN.get(arch, {}), **backbone})
+        backbone.type = peer
+        if scope != 'mmaction':
+            arch = backbone.pop('arch', None)
+            backbone.update({**SWIN.get(arch, {}), **backbone})
     model.data_preprocessor = None
     return revert_sync_batchnorm(MODELS.build(model))
+
+
+def _whole_samples(case: BenchmarkCase) -> list:
+    """Return data samples for the model of a config."""
+    scope = Config.fromfile(case.config).get('default_scope', 'mmdet')
+    if scope == 'mmaction':
+        from mmaction.structures import ActionDataSample
+
+        return [ActionDataSample().set_gt_label(0) for _ in range(case.batch)]
+    samples = make_samples(case, 1)
+    if scope == 'mmseg':
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+
+        segments = []
+        for sample in samples:
+            segments.append(SegDataSample(metainfo=sample.metainfo))
+            labels = sample.gt_sem_seg.sem_seg
+            segments[-1].gt_sem_seg = PixelData(data=labels.long())
+        return segments
+    return samples
 
 
 def make_samples(case: BenchmarkCase, classes: int) -> list:
@@ -222,8 +257,15 @@ def make_samples(case: BenchmarkCase, classes: int) -> list:
     return samples
 
 
-def _tasks(case: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
-    """Return the function to run for each measure, for one model."""
+def make_tasks(
+    case: BenchmarkCase, name: str
+) -> dict[str, Callable[[], None]]:
+    """Return what to run for each of `MEASURES`.
+
+    Args:
+        case: What is measured.
+        name: Whose model, `ours` or `peer`.
+    """
     torch.manual_seed(0)
     x = torch.randn(case.size, device=case.device)
     if case.config is None:
@@ -233,11 +275,15 @@ def _tasks(case: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
         def loss() -> Tensor:
             return sum(out.float().mean() for out in model(x))
     else:
-        model = _detector(case, name).to(case.device)
-        samples = make_samples(case, 1)
+        model = _whole_model(case, name).to(case.device)
+        samples = _whole_samples(case)
+        if case.frames:
+            x = x[:, None]  # (B, clips, 3, T, H, W)
 
         def predict(x: Tensor) -> list:
-            return model.predict(x, samples, rescale=False)
+            if hasattr(model, 'roi_head') or hasattr(model, 'bbox_head'):
+                return model.predict(x, samples, rescale=False)
+            return model.predict(x, samples)
 
         def loss() -> Tensor:
             losses = model.loss(x, samples)
@@ -265,7 +311,8 @@ def _tasks(case: BenchmarkCase, name: str) -> dict[str, Callable[[], None]]:
     return dict(zip(MEASURES, (forward, step)))
 
 
-def _synchronize(device: str) -> None:
+def synchronize(device: str) -> None:
+    """Wait until a device has done what it was given."""
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 
@@ -302,10 +349,10 @@ def other_programs(count: int) -> Iterator[None]:
 
 
 def _seconds(task: Callable[[], None], device: str) -> float:
-    _synchronize(device)
+    synchronize(device)
     start = time.perf_counter()
     task()
-    _synchronize(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 
@@ -318,7 +365,7 @@ def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
     Raises:
         OSError: If the system does not report the memory.
     """
-    task = _tasks(case, name)[quantity]
+    task = make_tasks(case, name)[quantity]
     if torch.device(case.device).type == 'cuda':
         task()
         before = torch.cuda.memory_allocated(case.device)
@@ -327,7 +374,7 @@ def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
         return torch.cuda.max_memory_allocated(case.device) - before
     # A first run on a small input loads libraries and fills caches.
     small = case._replace(shape=(64, 64), batch=1)
-    _tasks(small, name)[quantity]()
+    make_tasks(small, name)[quantity]()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path('/proc/self/clear_refs').write_text('5')
@@ -399,7 +446,7 @@ def measure(
 
     if times:
         try:
-            tasks = {name: _tasks(case, name) for name in names}
+            tasks = {name: make_tasks(case, name) for name in names}
         except ImportError as error:
             raise ImportError(
                 f'{case.peer} cannot be imported: {error}; install what is '
