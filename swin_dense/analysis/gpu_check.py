@@ -337,17 +337,16 @@ def _cases(setting: Setting) -> dict[str, BenchmarkCase]:
         dtype=str(setting.dtypes[-1])[6:],
         device=setting.device,
     )
-    clip = (
-        dict(shape=(64, 64), frames=4)
-        if setting.small
-        else dict(shape=(224, 224), frames=32)
+    clip = case._replace(
+        shape=(64, 64) if setting.small else (224, 224),
+        frames=4 if setting.small else 32,
     )
     return {
         'Swin-T': case,
         'Swin-B': case._replace(arch='base', window=12),
         'Swin V2-T, window 8': case._replace(v2_peer='mmpretrain', window=8),
         'Swin V2-T, window 16': case._replace(v2_peer='mmpretrain', window=16),
-        'Video Swin-T': case._replace(**clip),
+        'Video Swin-T': clip,
     }
 
 
@@ -379,26 +378,26 @@ def backbones(setting: Setting) -> Iterator[dict[str, Any]]:
 
 def models(setting: Setting) -> Iterator[dict[str, Any]]:
     """Measure a detector, a segmentor and a recognizer beside the hosts'."""
-    sizes = (
-        {
-            'mask_rcnn_swin_nano_shapes': dict(shape=(64, 96)),
-            'upernet_swin_nano_shapes': dict(shape=(64, 64)),
-            'video_swin_nano_shapes': dict(shape=(48, 48), frames=8),
+    # Config: size of an image, and frames of a clip.
+    sizes: dict[str, tuple[Grid, int | None]] = {
+        'mask_rcnn_swin_t_coco': ((800, 1344), None),
+        'upernet_swin_t_ade20k': ((512, 512), None),
+        'video_swin_t_k400': ((224, 224), 32),
+    }
+    if setting.small:
+        sizes = {
+            'mask_rcnn_swin_nano_shapes': ((64, 96), None),
+            'upernet_swin_nano_shapes': ((64, 64), None),
+            'video_swin_nano_shapes': ((48, 48), 8),
         }
-        if setting.small
-        else {
-            'mask_rcnn_swin_t_coco': dict(shape=(800, 1344)),
-            'upernet_swin_t_ade20k': dict(shape=(512, 512)),
-            'video_swin_t_k400': dict(shape=(224, 224), frames=32),
-        }
-    )
-    for name, size in sizes.items():
+    for name, (shape, frames) in sizes.items():
         case = BenchmarkCase(
             config=str(CONFIGS / f'{name}.py'),
+            shape=shape,
+            frames=frames,
             batch=1 if setting.small else 2,
             dtype=str(setting.dtypes[-1])[6:],
             device=setting.device,
-            **size,
         )
         yield from _beside_the_host(case, setting, name)
 
@@ -526,8 +525,8 @@ def check(
         start = time.perf_counter()
         rows: list[dict] = []
         results[name] = {'rows': rows}
-        limit = LIMITS[name] * (10 if setting.small else 1)
-        limit = min(limit, end - start)
+        scale = 10.0 if setting.small else 1.0
+        limit = min(LIMITS[name] * scale, end - start)
         try:
             if limit <= 0:
                 raise TimeoutError('no time is left')
