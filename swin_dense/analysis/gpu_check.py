@@ -46,7 +46,7 @@ LIMITS = {
     'launches': 40,
     'sizes': 40,
 }
-NARROW = dict(embed_dims=32, depths=(2, 2), num_heads=(1, 2))
+NARROW: dict[str, Any] = dict(embed_dims=32, depths=(2, 2), num_heads=(1, 2))
 # Largest difference from float64, over the largest value.
 TOLERANCES = {'float32': 1e-4, 'float16': 1e-2, 'bfloat16': 6e-2}
 
@@ -226,7 +226,7 @@ def operator_parity(setting: Setting) -> Iterator[dict[str, Any]]:
 def _backbones(small: bool) -> dict[str, tuple[torch.nn.Module, Grid]]:
     """Return small backbones, and the sizes of their inputs."""
     size = (42, 50) if small else (122, 150)
-    outputs = dict(out_indices=(0, 1), drop_path_rate=0.0)
+    outputs: dict[str, Any] = dict(out_indices=(0, 1), drop_path_rate=0.0)
     return {
         'V1': (SwinTransformer(**NARROW, **outputs), size),
         'V2': (SwinTransformerV2(arch=NARROW, **outputs), size),
@@ -259,7 +259,11 @@ def backbone_parity(setting: Setting) -> Iterator[dict[str, Any]]:
             with kernels.use(name), cast:
                 outputs = model(x)
                 sum(out.float().square().sum() for out in outputs).backward()
-            grads = [p.grad.clone() for p in model.parameters()]
+            grads = [
+                p.grad.clone()
+                for p in model.parameters()
+                if p.grad is not None
+            ]
             return [outputs[-1].detach(), *grads]
 
         exact = [x.double() for x in step('plain', torch.float32)]
