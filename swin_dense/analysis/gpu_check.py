@@ -195,7 +195,7 @@ def operator_parity(setting: Setting) -> Iterator[dict[str, Any]]:
         channels = 32 * case.heads
         grad = torch.linspace(-1, 1, case.batch * prod(case.grid) * channels)
         for dtype in setting.dtypes:
-            outputs = {}
+            outputs: dict[str, list] = {}
             for name in ('exact', *setting.sets):
                 kind = torch.float64 if name == 'exact' else dtype
                 attend, inputs = _attend(
