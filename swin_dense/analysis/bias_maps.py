@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.position import TABLE, resize_bias_table
-from swin_dense.checkpoints.pretrained_windows import LOG_MLP
+from swin_dense.checkpoints.position import LOG_MLP, TABLE, resize_bias_table
 from swin_dense.checkpoints.resize import Resized
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.ops.grid import Grid

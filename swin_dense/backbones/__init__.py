@@ -5,6 +5,7 @@ from swin_dense.backbones.swin import SwinTransformer
 from swin_dense.backbones.swin_mlp import SwinMLP
 from swin_dense.backbones.swin_v2 import SwinTransformerV2
 from swin_dense.backbones.video_swin import SwinTransformer3D
+from swin_dense.backbones.video_swin_v2 import SwinTransformerV2_3D
 
 __all__ = [
     'CompositeBackbone',
@@ -12,4 +13,5 @@ __all__ = [
     'SwinTransformer',
     'SwinTransformer3D',
     'SwinTransformerV2',
+    'SwinTransformerV2_3D',
 ]

@@ -167,8 +167,8 @@ class SwinTransformerV2(SwinPyramid):
                 f"'bilinear', got {interpolate_mode!r}"
             )
         settings = stage_settings(stage_cfgs, count, STAGE_SETTINGS)
-        windows = _windows(window_size, count, 'window_size')
-        pretrained = _windows(
+        windows = windows_per_stage(window_size, count, 'window_size')
+        pretrained = windows_per_stage(
             pretrained_window_sizes, count, 'pretrained_window_sizes'
         )
         for index, setting in enumerate(settings):
@@ -241,21 +241,36 @@ class SwinTransformerV2(SwinPyramid):
         return [last.blocks if part is last else part for part in parts]
 
 
-def _window(value: IntOrGrid, name: str) -> Grid:
-    """Return a window (height, width); a pretrained window may be 0."""
-    if name != 'window_size' and value in (0, (0, 0), [0, 0]):
-        return 0, 0
-    return to_tuple(value, 2, name)
+def _window(value: IntOrGrid, name: str, rank: int = 2) -> Grid:
+    """Return a window, one number per axis; pretrained windows may have 0."""
+    if name == 'window_size':
+        return to_tuple(value, rank, name)
+    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    checked = to_tuple([size or 1 for size in sizes], rank, name)
+    return tuple(size and c for size, c in zip(sizes, checked))
 
 
-def _windows(value: Windows, count: int, name: str) -> list[Grid]:
-    """Return the window (height, width) of each stage."""
+def windows_per_stage(
+    value: Windows, count: int, name: str, rank: int = 2
+) -> list[Grid]:
+    """Return the window of each stage, in tokens per axis.
+
+    Args:
+        value: Window of all stages, or a list of the windows of each.
+        count: Number of stages.
+        name: Name of the argument, for errors; a `window_size` is above 0.
+        rank: Number of axes.
+
+    Raises:
+        ValueError: If there are windows for another number of stages or axes.
+    """
     if not isinstance(value, int):
         if len(value) == count:
-            return [_window(window, name) for window in value]
-        if len(value) != 2:
+            return [_window(window, name, rank) for window in value]
+        if len(value) != rank:
+            axes = ('(height, width)', '(time, height, width)')[rank - 2]
             raise ValueError(
-                f'{name} must be one number, (height, width), or one of these '
+                f'{name} must be one number, {axes}, or one of these '
                 f'for each of the {count} stages, got {value!r}'
             )
-    return [_window(value, name)] * count  # type: ignore[arg-type]
+    return [_window(value, name, rank)] * count  # type: ignore[arg-type]

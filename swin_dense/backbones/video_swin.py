@@ -181,16 +181,26 @@ class SwinTransformer3D(SwinPyramid):
             ValueError: If the input has another number of axes, or fewer
                 frames than a patch.
         """
-        if x.ndim != 5:
-            raise ValueError(
-                'SwinTransformer3D takes clips (B, C, T, H, W), '
-                f'got shape {tuple(x.shape)}'
-            )
-        frames = self.patch_embed.patch_size[0]
-        if x.shape[2] < frames:
-            raise ValueError(
-                f'a clip of {x.shape[2]} frames is shorter than a temporal '
-                f'patch, {frames} frames: repeat its frames, or sample more'
-            )
+        check_clips(self, x)
         outputs = super().forward(x)
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+def check_clips(model: SwinPyramid, x: Tensor) -> None:
+    """Raise an error for inputs that are not clips of sufficient length.
+
+    Raises:
+        ValueError: If the input is not `(B, C, T, H, W)`, or shorter than a
+            temporal patch.
+    """
+    if x.ndim != 5:
+        raise ValueError(
+            f'{type(model).__name__} takes clips (B, C, T, H, W), '
+            f'got shape {tuple(x.shape)}'
+        )
+    frames = model.patch_embed.patch_size[0]
+    if x.shape[2] < frames:
+        raise ValueError(
+            f'a clip of {x.shape[2]} frames is shorter than a temporal '
+            f'patch, {frames} frames: repeat its frames, or sample more'
+        )

@@ -10,6 +10,7 @@ from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import BackboneFile
 from swin_dense.checkpoints.native import (
     FAMILIES,
+    INFLATED_FROM,
     family,
     last_norm,
     replace_prefix,
@@ -24,6 +25,8 @@ from swin_dense.checkpoints.position import (
 from swin_dense.checkpoints.pretrained_windows import (
     choose_pretrained_windows,
     pretrained_windows,
+    recorded_windows,
+    stage_number,
 )
 from swin_dense.checkpoints.windows import find_window
 from swin_dense.ops.grid import Grid
@@ -92,7 +95,7 @@ def adapt_backbone(
     }
     windows = source_windows(file, source_window, expected)
     if inflates:
-        depth = next(iter(model_windows.values()))[0]
+        depth = next(iter(model_windows.values()), (0,))[0]
         patch_depth = model_state[PATCH].shape[2]
         weights = inflate(weights, depth, patch_depth)
         # The norm of a classifier becomes that of the last output.
@@ -100,10 +103,14 @@ def adapt_backbone(
         names = replace_prefix(names, 'norm.', last_norm(names))
         weights = {names[name]: value for name, value in weights.items()}
         windows = {name: (depth, *window) for name, window in windows.items()}
+        bias = (
+            f'bias tables repeated for {2 * depth - 1} offsets in time'
+            if depth
+            else 'log-MLP extended by offsets in time, of weight 0'
+        )
         notes.append(
-            f'inflated from images: bias tables repeated for {2 * depth - 1} '
-            f'offsets in time, patch embedding spread over {patch_depth} '
-            'frames'
+            f'inflated from images: {bias}, patch embedding spread over '
+            f'{patch_depth} frames'
         )
     adapted: StateDict = {}
     resized: list[str] = []
@@ -120,10 +127,40 @@ def adapt_backbone(
     for change, count in changes.items():
         blocks = f' in {count} blocks' if count > 1 else ''
         notes.append(f'{change.what}{blocks}, {change.method}')
+    pretrained, recorded = pretrained_windows(file), file.recorded
+    if inflates:
+        pretrained = _extend_in_time(pretrained, recorded, modules)
+        recorded = {}
     chosen, window_notes = choose_pretrained_windows(
-        model, pretrained_windows(file), file.recorded
+        model, pretrained, recorded
     )
     return AdaptedWeights(adapted, resized, notes + window_notes, chosen)
+
+
+def _extend_in_time(
+    windows: Mapping[str, Grid],
+    recorded: Mapping[str, Any],
+    modules: Mapping[str, Any],
+) -> dict[str, Grid]:
+    """Return pretrained windows of clips for those of images.
+
+    Weights for images have seen no offsets in time, so the model's own window
+    sets their scale.
+
+    Args:
+        windows: Pretrained window (height, width) by attention module; 0 for
+            the window in use.
+        recorded: Metadata that this package recorded in the checkpoint.
+        modules: Modules of the model by name.
+    """
+    nominal = recorded_windows(recorded)
+    extended = {}
+    for path, window in windows.items():
+        if not any(window):
+            window = nominal.get(stage_number(path), window)
+        depth = modules[path].window_size[0] if any(window) else 0
+        extended[path] = (depth, *window)
+    return extended
 
 
 def source_windows(
@@ -185,12 +222,12 @@ def needs_inflation(
     if in_file == in_model:
         return False
     problem = f'holds {_FAMILIES[in_file]}, the model is {_FAMILIES[in_model]}'
-    if (in_file, in_model) == ('v1', 'video'):
+    if INFLATED_FROM.get(in_model) == in_file:
         if inflating:
             return True
         raise ValueError(
             f'{problem}: to repeat the weights in time, load them with '
-            'inflate=True (SwinTransformer3D: pretrained2d=True)'
+            'inflate=True (in a config: pretrained2d=True)'
         )
     raise ValueError(
         f'{problem}: their weights cannot be turned into each other. Take a '

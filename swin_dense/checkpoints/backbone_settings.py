@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from swin_dense.checkpoints.adapt import source_windows
 from swin_dense.checkpoints.identify import identify
 from swin_dense.checkpoints.layouts.translate import BackboneFile
-from swin_dense.checkpoints.native import family
+from swin_dense.checkpoints.native import INFLATED_FROM, family
 from swin_dense.checkpoints.position import EMBEDDING, PATCH, embedding_grid
 from swin_dense.checkpoints.pretrained_windows import (
     first_per_stage,
@@ -24,9 +24,10 @@ _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
     video='swin_dense.SwinTransformer3D',
+    video_v2='swin_dense.SwinTransformerV2_3D',
     mlp='swin_dense.SwinMLP',
 )
-_ARCHS = dict(v1=SWIN, v2=SWIN_V2, video=SWIN, mlp=SWIN_MLP)
+_ARCHS = dict(v1=SWIN, v2=SWIN_V2, video=SWIN, video_v2=SWIN_V2, mlp=SWIN_MLP)
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
@@ -58,13 +59,13 @@ def backbone_settings(
         settings['arch'] = name or sizes
     stages = len(sizes['depths'])
     if stages != 4:
-        first = stages - 1 if member == 'video' else 0
+        first = stages - 1 if member in INFLATED_FROM else 0
         settings['out_indices'] = tuple(range(first, stages))
     if window:
         square = len(window) == 2 and window[0] == window[1]
         settings['window_size'] = window[0] if square else tuple(window)
     pixels = tuple(patch.shape[2:])
-    if pixels != ((2, 4, 4) if member == 'video' else (4, 4)):
+    if pixels != ((2, 4, 4) if member in INFLATED_FROM else (4, 4)):
         square = len(set(pixels)) == 1
         settings['patch_size'] = pixels[0] if square else pixels
     if patch.shape[1] != 3:

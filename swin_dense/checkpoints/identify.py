@@ -139,7 +139,7 @@ def _size(
     member: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...]
 ) -> str:
     """Return `Variant.size`."""
-    letters = _V2_LETTERS if member == 'v2' else _LETTERS
+    letters = _V2_LETTERS if member in ('v2', 'video_v2') else _LETTERS
     size = letters.get((width, depths), '')
     channels = width // heads[0] if heads else _HEAD_CHANNELS
     is_usual = channels == _HEAD_CHANNELS or size in _LARGEST

@@ -36,7 +36,12 @@ from swin_dense.checkpoints.layouts.translate import (
     read_backbone,
     rename_backbone,
 )
-from swin_dense.checkpoints.native import RECOMPUTED, family, is_output_norm
+from swin_dense.checkpoints.native import (
+    INFLATED_FROM,
+    RECOMPUTED,
+    family,
+    is_output_norm,
+)
 from swin_dense.checkpoints.pretrained_windows import (
     choose_pretrained_windows,
     pretrained_windows_for,
@@ -95,7 +100,7 @@ def load_backbone(
     model_state = model.state_dict()
     if inflate is None:
         inflate = getattr(model, 'pretrained2d', False)
-    inflate = inflate and family(model_state) == 'video'
+    inflate = inflate and family(model_state) in INFLATED_FROM
     keep = list(model_state)
     if inflate:  # the norm of a classifier becomes that of the last output
         keep += ['norm.weight', 'norm.bias']

@@ -16,8 +16,15 @@ RECOMPUTED = re.compile(
     r'embeddings\.position_ids)$'
 )
 FAMILIES = dict(
-    v1='Swin', v2='Swin V2', video='Video Swin', mlp='Swin-MLP', moe='Swin-MoE'
+    v1='Swin',
+    v2='Swin V2',
+    video='Video Swin',
+    video_v2='Video Swin V2',
+    mlp='Swin-MLP',
+    moe='Swin-MoE',
 )
+# Members for clips, and the member for images that each is inflated from.
+INFLATED_FROM = dict(video='v1', video_v2='v2')
 _STAGE = re.compile(r'layers\.(\d+)\.')
 _OUTPUT_NORM = re.compile(r'norm\d+\.')
 
@@ -30,13 +37,14 @@ def family(native: Mapping[str, Any]) -> str:
             ways that do not matter here.
 
     Returns:
-        'v1', 'v2', 'video', 'mlp' or 'moe'.
+        'v1', 'v2', 'video', 'video_v2', 'mlp' or 'moe'.
     """
     patch = native.get('patch_embed.proj.weight')
-    if patch is not None and len(patch.shape) == 5:
-        return 'video'
+    takes_clips = patch is not None and len(patch.shape) == 5
     if any('.logit_scale' in name for name in native):
-        return 'v2'
+        return 'video_v2' if takes_clips else 'v2'
+    if takes_clips:
+        return 'video'
     if any('.spatial_mlp.' in name for name in native):
         return 'mlp'
     # The dense baselines of Swin-MoE have its position bias, too.

@@ -9,6 +9,7 @@ Letters in shapes: M window, N tokens, C channels.
 from math import isqrt, prod
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.interpolation import resize_grid
@@ -20,6 +21,7 @@ TABLE = 'relative_position_bias_table'
 EMBEDDING = 'absolute_pos_embed'
 PATCH = 'patch_embed.proj.weight'
 SPATIAL = '.spatial_mlp.weight'
+LOG_MLP = '.cpb_mlp.0.weight'
 
 
 class Resize(NamedTuple):
@@ -139,10 +141,11 @@ def inflate(
 
     Video Swin paper, section 3.3. A clip of equal frames then has the
     features of the image: all offsets in time have the bias of offset 0, and
-    the patch embedding averages over frames.
+    the patch embedding averages over frames. The log-MLP of Swin V2 gets an
+    input for offsets in time, with weights of 0.
 
     Args:
-        state_dict: Swin V1 backbone for images, in native names.
+        state_dict: Swin V1 or V2 backbone for images, in native names.
         depth: Window in time, in tokens.
         patch_depth: Patch in time, in frames.
 
@@ -157,6 +160,8 @@ def inflate(
             value = value / patch_depth
         elif name.endswith(TABLE):
             value = value.repeat(2 * depth - 1, 1)  # (rows, heads)
+        elif name.endswith(LOG_MLP):
+            value = F.pad(value, (1, 0))  # (hidden, 3)
         inflated[name] = value
     return inflated
 

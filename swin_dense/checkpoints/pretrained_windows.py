@@ -18,10 +18,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.layouts.translate import BackboneFile
+from swin_dense.checkpoints.position import LOG_MLP
 from swin_dense.checkpoints.windows import normalising_window
 from swin_dense.ops.grid import Grid, format_size
 
-LOG_MLP = '.cpb_mlp.0.weight'
 _STAGE = re.compile(r'(?:^|\.)layers\.(\d+)\.blocks\.\d+\.attn$')
 
 

@@ -13,9 +13,10 @@ from swin_dense.checkpoints.layouts.translate import (
     BackboneFile,
     read_backbone,
 )
-from swin_dense.checkpoints.native import RECOMPUTED, family
+from swin_dense.checkpoints.native import INFLATED_FROM, RECOMPUTED, family
 from swin_dense.checkpoints.position import (
     EMBEDDING,
+    LOG_MLP,
     PATCH,
     TABLE,
     embedding_grid,
@@ -23,7 +24,6 @@ from swin_dense.checkpoints.position import (
     resize_bias_table,
 )
 from swin_dense.checkpoints.pretrained_windows import (
-    LOG_MLP,
     first_per_stage,
     pretrained_windows,
     recorded_windows,
@@ -197,13 +197,14 @@ def _check_window(
             'is a Swin-MLP: its weights mix the tokens of windows of one '
             'size, and there is no transfer to another'
         )
-    if len(window) == 3 and member != 'video':
+    if len(window) == 3 and member not in INFLATED_FROM:
         raise ValueError(
             f'is for images, got the window {tuple(window)} of three axes: '
             'give one or two numbers; a model for clips takes the file as it '
             'is and repeats it in time (pretrained2d=True)'
         )
-    target = _per_axis(window, 3 if member == 'video' else 2, 'window')
+    axes = 3 if member in INFLATED_FROM else 2
+    target = _per_axis(window, axes, 'window')
     if min(target[-2:]) < 2 or max(target) > _LARGEST:
         raise ValueError(
             f'window must be between 2 and {_LARGEST} tokens, got {target}: '

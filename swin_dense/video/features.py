@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.backbones import SwinTransformer3D
+from swin_dense.backbones import SwinTransformer3D, SwinTransformerV2_3D
 from swin_dense.data.video_reader import Video
 
 # Mean and deviation of the published models, in RGB.
@@ -31,7 +31,8 @@ def extract_features(
     stage (`out_indices`), and is raw otherwise.
 
     Args:
-        model: A recognizer, or its backbone, a `SwinTransformer3D`.
+        model: A recognizer, or its backbone, a `SwinTransformer3D` or
+            `SwinTransformerV2_3D`.
         clip: Frames `(T, H, W, 3)` in RGB, uint8, which are normalised as by
             the model's data preprocessor, or by ImageNet's mean and deviation
             if it has none; or a normalised clip `(3, T, H, W)` of a floating
@@ -49,7 +50,7 @@ def extract_features(
             or the clip has another shape or type.
     """
     backbone = getattr(model, 'backbone', model)
-    if not isinstance(backbone, SwinTransformer3D):
+    if not isinstance(backbone, (SwinTransformer3D, SwinTransformerV2_3D)):
         raise ValueError(
             'extract_features needs a SwinTransformer3D, or a recognizer on '
             f'one, got {type(model).__name__} ({type(backbone).__name__})'

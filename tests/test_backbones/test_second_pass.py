@@ -13,6 +13,7 @@ from swin_dense.backbones import (
     SwinTransformer,
     SwinTransformer3D,
     SwinTransformerV2,
+    SwinTransformerV2_3D,
 )
 
 TWO_STAGES = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
@@ -20,6 +21,11 @@ MODELS = {
     'V1': (SwinTransformer, TWO_STAGES, (3, 50, 66)),
     'V2': (SwinTransformerV2, dict(arch=TWO_STAGES), (3, 50, 66)),
     'Swin-MLP': (SwinMLP, dict(arch=TWO_STAGES, window_size=7), (3, 50, 66)),
+    'video V2': (
+        SwinTransformerV2_3D,
+        dict(arch=TWO_STAGES, window_size=(2, 7, 7)),
+        (3, 5, 50, 66),
+    ),
     'video': (
         SwinTransformer3D,
         dict(arch=TWO_STAGES, window_size=(2, 7, 7)),

@@ -116,7 +116,7 @@ def test_images_into_clips_of_another_window():
             'v1',
             'video',
             r'holds Swin V1 for images, the model is Video Swin: to '
-            r'repeat .* inflate=True \(SwinTransformer3D: pretrained2d=True\)',
+            r'repeat .* inflate=True \(in a config: pretrained2d=True\)',
         ),
         (
             'video',

@@ -42,6 +42,8 @@ OFFICIAL = Source(
         v2=_NATIVE,
         mlp=_NATIVE,
         moe=_NATIVE,
+        # Nobody has published any: these are the names of this package.
+        video_v2=_NATIVE,
         # The only norm of a video model is that of its last output.
         video=replace(
             _NATIVE, unsupported=r'norm\d+\.|head\.', final_norm=True
