@@ -173,7 +173,9 @@ class SwinTransformerV2_3D(SwinPyramid):
         )
         self.pretrained2d = pretrained2d
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(  # type: ignore[override]
+        self, x: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
         """Compute the pyramid of a clip.
 
         Args:
