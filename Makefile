@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 CODE := swin_dense tools tests $(wildcard projects/*/*.py)
 
-.PHONY: help setup demo demo-seg demo-video test lint format audit clean
+.PHONY: help setup demo demo-seg demo-video test test-newest lint format \
+	audit clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
 	@echo 'make demo-seg  the same for semantic segmentation, a small UPerNet'
 	@echo 'make demo-video  the same for clips, a small Video Swin'
 	@echo 'make test    lint, then the test suite'
+	@echo 'make test-newest  the suite with the newest of everything'
 	@echo 'make lint    style, types, spelling, docstrings'
 	@echo 'make format  rewrite the sources in the house style'
 	@echo 'make audit   known vulnerabilities of what constraints.txt pins'
@@ -39,6 +41,23 @@ demo-video: setup
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# In an environment of its own for each Python: no constraints but
+# NEWEST_TORCH, torchvision beside torch, and a training of every kind.
+NEWEST_PYTHON ?= $(PYTHON)
+NEWEST_TORCH ?= torch torchvision
+NEWEST := $(VENV)/newest-$(notdir $(NEWEST_PYTHON))
+NEWEST_PIP := $(NEWEST)/bin/pip install --disable-pip-version-check --quiet \
+	--upgrade
+test-newest:
+	test -x $(NEWEST)/bin/python || $(NEWEST_PYTHON) -m venv $(NEWEST)
+	$(NEWEST_PIP) --upgrade-strategy eager $(NEWEST_TORCH) -e '.[all,dev]'
+	$(NEWEST_PIP) --no-deps mmaction2 mmpretrain timm
+	$(NEWEST)/bin/python --version
+	$(NEWEST)/bin/pip freeze --exclude-editable
+	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist worksteal
+	$(NEWEST)/bin/python -m pytest -n $(JOBS) --run-slow \
+		tests/test_tools/test_recipe_kinds.py
 
 lint: setup
 	$(BIN)/ruff check --quiet $(CODE)
