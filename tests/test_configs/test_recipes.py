@@ -76,7 +76,10 @@ def _tiny(name):
     config = load_config(CONFIGS / f'{name}.py')
     init_default_scope('mmdet')
     model = config.model
-    if model.backbone.type == 'swin_dense.SwinTransformerV2':
+    if model.backbone.type in (
+        'swin_dense.SwinTransformerV2',
+        'swin_dense.SwinMLP',
+    ):
         model.backbone.update(arch=TINY, init_cfg=None)
     else:
         model.backbone.update(TINY, init_cfg=None)
@@ -112,6 +115,8 @@ def test_no_decay_for_norms_and_position_biases_alone(name):
     exempt = ['norm', 'absolute_pos_embed', 'relative_position_bias_table']
     if 'swinv2' in name:
         exempt[2:] = ['cpb_mlp', 'logit_scale']
+    elif 'swin_mlp' in name:
+        exempt.pop()
     found = set()
     for group in optimizer.param_groups:
         assert group['lr'] == config.optim_wrapper.optimizer.lr
@@ -471,6 +476,30 @@ def test_large_scale_images_are_squares(side):
         assert sample.gt_instances.bboxes.tensor.max() <= side
         scales.add(sample.scale_factor[0] * 80 / side)
     assert len(scales) > 3 and min(scales) >= 0.1 and max(scales) <= 2
+
+
+def test_swin_mlp_recipe_is_that_of_swin_with_another_backbone():
+    config, swin = (
+        load_config(CONFIGS / f'mask_rcnn_{name}_t_coco.py')
+        for name in ('swin_mlp', 'swin')
+    )
+    assert config.model.backbone == dict(
+        type='swin_dense.SwinMLP',
+        arch='tiny_c24',
+        window_size=8,
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.2,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://github.com/SwinTransformer/storage/releases/'
+            'download/v1.0.5/swin_mlp_tiny_c24_patch4_window8_256.pth',
+        ),
+    )
+    for key in swin:
+        if key not in ('model', 'recipe', 'work_dir'):
+            assert config[key] == swin[key], key
+    for key in swin.model:
+        assert key == 'backbone' or config.model[key] == swin.model[key], key
 
 
 @pytest.mark.parametrize('name', TRAINED)

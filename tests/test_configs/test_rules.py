@@ -17,11 +17,13 @@ LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 PUBLISHED = [name for name in LEAVES if '_nano_' not in name]
 GRAMMAR = re.compile(
     r'(?P<method>mask_rcnn|cascade|htcpp|(mask_)?reppoints_v2|upernet|video)_'
-    r'(?P<backbone>(cb_)?swin|swinv2)_(?P<size>nano|t|s|b|l)_'
+    r'(?P<backbone>(cb_)?swin|swinv2|swin_mlp)_(?P<size>nano|t|s|b|l)_'
     r'(coco|coco_people|shapes|ade20k|aerial|human_parsing|k400|k600|ssv2|'
     r'two_clips)'
-    r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|1gpu|no_stuff))*'
+    r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|320|1gpu|no_stuff))*'
 )
+# Quick starts that have not been trained to the end yet.
+NOT_MEASURED = ('mask_rcnn_swin_mlp_nano_shapes',)
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
 
@@ -82,7 +84,8 @@ def test_recipe(name):
             rf'({metric})\d* (above )?\d', figure
         )
     if '_nano_' in name:
-        assert recipe.measured and recipe.published is recipe.paper is None
+        assert (recipe.measured is None) == (name in NOT_MEASURED)
+        assert recipe.published is recipe.paper is None
         assert recipe.hardware.startswith('2 CPU cores, ')
     else:
         assert re.match(r'arXiv \d{4}\.\d{5}\b', recipe.paper)
@@ -203,9 +206,9 @@ def test_channels_follow_from_the_size(name):
     model = _load(name).model
     arch = SIZES[GRAMMAR.fullmatch(name)['size']]
     backbone = model.backbone
-    assert {each.arch for each in backbone.get('backbones', [backbone])} == {
-        arch
-    }
+    archs = {each.arch for each in backbone.get('backbones', [backbone])}
+    # Swin-MLP has several sizes of heads.
+    assert {name.partition('_')[0] for name in archs} == {arch}
     channels = [SWIN[arch]['embed_dims'] * 2**i for i in range(4)]
     if 'neck' in model:
         outputs = backbone.get('out_indices', range(4))

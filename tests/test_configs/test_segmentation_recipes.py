@@ -86,6 +86,9 @@ ADE20K = {**V1, **V2}
 SHORT = [name for name in V2 if name.endswith('640')]
 
 
+SWIN_MLP = 'upernet_swin_mlp_t_ade20k'
+
+
 @pytest.fixture(params=ADE20K)
 def recipe(request):
     return request.param, load_config(CONFIGS / f'{request.param}.py')
@@ -96,7 +99,7 @@ def small(config):
     init_default_scope('mmseg')
     model = config.model
     sizes = dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 1, 1))
-    if model.backbone.type.endswith('V2'):
+    if model.backbone.type.endswith(('V2', 'MLP')):
         model.backbone.update(arch=sizes)
     else:
         model.backbone.update(sizes)
@@ -110,7 +113,7 @@ def small(config):
 
 def test_all_recipes_are_there():
     leaves = {path.stem for path in CONFIGS.glob('upernet_*_ade20k*.py')}
-    assert leaves == set(ADE20K)
+    assert leaves == {*ADE20K, SWIN_MLP}
 
 
 def test_quick_start():
@@ -360,13 +363,13 @@ def group_by_name(model, config):
     return groups
 
 
-def test_one_training_step(recipe):
+@pytest.mark.parametrize('name', [*ADE20K, SWIN_MLP])
+def test_one_training_step(name):
     """Losses are finite and reach all parts."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
-    _, config = recipe
-    model = small(config)
+    model = small(load_config(CONFIGS / f'{name}.py'))
     model.init_weights()
     labels = torch.randint(150, (2, 1, 64, 64))
     labels[:, :, :8] = 255

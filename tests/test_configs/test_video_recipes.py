@@ -74,6 +74,11 @@ WINDOWS = {
     'video_swin_l_k400_22k_384': (8, 12, 12),
     'video_swin_b_ssv2': (16, 7, 7),
 }
+V2 = [
+    f'video_swinv2_{size}_k400{stage}'
+    for size in 'tb'
+    for stage in ('', '_320')
+]
 CLASSES = {'video_swin_b_k600_22k': 600, 'video_swin_b_ssv2': 174}
 
 
@@ -275,7 +280,7 @@ def test_head_learns_ten_times_as_fast(recipe):
     assert optimizer.defaults['betas'] == (0.9, 0.999)
 
 
-@pytest.mark.parametrize('name', RECIPES)
+@pytest.mark.parametrize('name', [*RECIPES, *V2])
 def test_one_step_of_training_and_of_the_test(name):
     """From frames of a clip through the pipelines to losses and scores."""
     config = load_config(CONFIGS / f'{name}.py')
@@ -326,11 +331,64 @@ def test_one_step_of_training_and_of_the_test(name):
     clips, crops = {'384': (10, 5), 'ssv2': (1, 3)}.get(
         name.split('_')[-1], (4, 3)
     )
+    crops = 5 if name in V2 else crops
     assert views['inputs'].shape == (clips * crops, 3, 8, 32, 32)
     with torch.no_grad():
         (sample,) = model.test_step(pseudo_collate([views]))
     assert sample.pred_score.shape == (config.model.cls_head.num_classes,)
     assert sample.pred_score.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize('name', V2)
+def test_stages_of_swin_v2(name):
+    first = not name.endswith('_320')
+    config = load_config(CONFIGS / f'{name}.py')
+    backbone = config.model.backbone
+    arch = 'tiny' if '_t_' in name else 'base'
+    assert backbone.type == 'swin_dense.SwinTransformerV2_3D'
+    assert (backbone.arch, backbone.patch_size) == (arch, (1, 4, 4))
+    # 8 frames; the last map has 8 or 10 tokens a side.
+    assert backbone.window_size == ((8, 16, 16) if first else (8, 20, 20))
+    assert backbone.pretrained_window_sizes == [
+        *[(8, 16, 16)] * 3,
+        (8, 8, 8),
+    ]
+    if first:
+        assert backbone.init_cfg.checkpoint == (
+            f'{STORAGE}v2.0.0/swinv2_{arch}_patch4_window16_256.pth'
+        )
+    else:
+        before = name.removesuffix('_320')
+        assert backbone.init_cfg is None
+        assert config.load_from == f'work_dirs/{before}/epoch_20.pth'
+    side, epochs, warm_up, batch, rate = (
+        (256, 20, 2.5, 80, 3.6e-4) if first else (320, 5, 1, 64, 5e-5)
+    )
+    sample = config.train_dataloader.dataset.pipeline[1]
+    assert (sample.clip_len, sample.frame_interval) == (8, 8)
+    assert config.train_dataloader.dataset.pipeline[5].scale == (side, side)
+    assert config.val_dataloader.dataset.pipeline[4].crop_size == side
+    assert config.test_dataloader.dataset.pipeline[4].crop_size == side
+    assert config.train_cfg.max_epochs == epochs
+    line, cosine = config.param_scheduler
+    assert (line.end, cosine.end, cosine.T_max) == (warm_up, epochs, epochs)
+    assert config.auto_scale_lr.base_batch_size == batch
+    model = small(config)
+    wrapper = dict(config.optim_wrapper, type='OptimWrapper')
+    wrapper.pop('loss_scale')
+    optimizer = build_optim_wrapper(model, wrapper).optimizer
+    names = {id(value): key for key, value in model.named_parameters()}
+    exempt = set()
+    for group in optimizer.param_groups:
+        key = names.pop(id(group['params'][0]))
+        words = [
+            word for word in ('norm', 'cpb_mlp', 'logit_scale') if word in key
+        ]
+        exempt.update(words)
+        assert group['lr'] == pytest.approx(rate), key
+        assert group['weight_decay'] == (0.0 if words else 0.1), key
+    assert exempt == {'norm', 'cpb_mlp', 'logit_scale'}
+    assert not names
 
 
 def test_pipelines_are_built(recipe):
