@@ -15,8 +15,11 @@ from swin_dense.compat.operators import focal_loss, roi_align
 from swin_dense.compat.operators import nms as suppression
 from swin_dense.compat.operators.deform_conv import (
     ConvGeometry,
+    columns_gradient,
     deform_conv,
     hold_at_border,
+    sample_columns,
+    weight_gradient,
 )
 from swin_dense.compat.operators.deform_conv import pieces as image_pieces
 from swin_dense.compat.operators.ms_deform_attn import ms_deform_attn
@@ -217,12 +220,9 @@ def deform_conv_backward_input(
         (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
 
-    def convolve(input, offset):
-        return _convolve(input, offset, None, weight, geometry)
-
     for part in image_pieces(input, offset, weight):
-        grads = vector_jacobian(
-            convolve, [input[part], offset[part]], gradOutput[part]
+        grads = _input_gradients(
+            [input[part], offset[part]], weight, gradOutput[part], geometry
         )
         gradInput[part] += grads[0]
         gradOffset[part] += grads[1]
@@ -253,10 +253,9 @@ def deform_conv_backward_parameters(
         (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
     for part in image_pieces(input, offset, weight=gradWeight):
-        convolve = functools.partial(
-            _convolve, input[part], offset[part], None, geometry=geometry
+        grad = _weight_gradient(
+            input[part], offset[part], gradWeight, gradOutput[part], geometry
         )
-        (grad,) = vector_jacobian(convolve, [gradWeight], gradOutput[part])
         gradWeight.add_(grad, alpha=scale)
 
 
@@ -414,6 +413,51 @@ def _convolve(
         )
         return output.to(input.dtype)
     return deform_conv(input, offset, mask, weight, geometry)
+
+
+def _input_gradients(
+    inputs: list[Tensor],
+    weight: Tensor,
+    grad_output: Tensor,
+    geometry: ConvGeometry,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of the v1 convolution in input and offset."""
+    if torchvision_ops(grad_output.device.type) is not None:
+        return vector_jacobian(
+            lambda input, offset: _convolve(
+                input, offset, None, weight, geometry
+            ),
+            inputs,
+            grad_output,
+        )
+    # The product with the weights, half of the work, need not be repeated.
+    return vector_jacobian(
+        lambda input, offset: sample_columns(
+            input, offset, None, weight.shape[-2:], geometry
+        ),
+        inputs,
+        columns_gradient(grad_output, weight, geometry),
+    )
+
+
+def _weight_gradient(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    grad_output: Tensor,
+    geometry: ConvGeometry,
+) -> Tensor:
+    """Return the gradient of the v1 convolution in the weight."""
+    if torchvision_ops(grad_output.device.type) is not None:
+        (grad,) = vector_jacobian(
+            lambda weight: _convolve(input, offset, None, weight, geometry),
+            [weight],
+            grad_output,
+        )
+        return grad
+    columns = sample_columns(input, offset, None, weight.shape[-2:], geometry)
+    grad = weight_gradient(grad_output, columns, geometry)
+    return grad.view_as(weight).to(weight.dtype)
 
 
 def ms_deform_attn_forward(

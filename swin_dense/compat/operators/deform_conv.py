@@ -51,11 +51,34 @@ def deform_conv(
     Returns:
         (B, out channels, h, w).
     """
+    columns = sample_columns(inputs, offset, mask, weight.shape[-2:], geometry)
+    return multiply_columns(columns, weight, geometry, offset.shape).to(
+        inputs.dtype
+    )
+
+
+def sample_columns(
+    inputs: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    kernel: torch.Size,
+    geometry: ConvGeometry,
+) -> Tensor:
+    """Read the taps of all positions; differentiable in every tensor.
+
+    Args:
+        inputs: (B, C, H, W).
+        offset: Displacement in pixels, (B, D * K * 2, h, w), y before x.
+        mask: Factor per tap, (B, D * K, h, w); None for v1.
+        kernel: Height and width.
+
+    Returns:
+        (B * h * w, groups, C / groups * K), at least in float32.
+    """
     batch, channels, height, width = inputs.shape
     deform_groups = geometry.deform_groups
     dtype = compute_dtype(inputs)
     out_size = offset.shape[-2:]
-    kernel = weight.shape[-2:]
     taps = kernel.numel()
 
     offset = offset.to(dtype).view(batch, deform_groups, taps, 2, *out_size)
@@ -79,14 +102,76 @@ def deform_conv(
     )
 
     columns = columns.view(-1, deform_groups, taps, channels // deform_groups)
-    columns = columns.transpose(2, 3).reshape(
+    return columns.transpose(2, 3).reshape(
         len(columns), geometry.groups, -1
-    )
-    weight = weight.to(dtype).view(geometry.groups, -1, columns.size(-1))
-    with without_autocast(inputs.device.type):
+    )  # (B * h * w, groups, C / groups * K)
+
+
+def multiply_columns(
+    columns: Tensor, weight: Tensor, geometry: ConvGeometry, size: torch.Size
+) -> Tensor:
+    """Multiply what `sample_columns` has read with the weights.
+
+    Args:
+        columns: (B * h * w, groups, C / groups * K).
+        weight: (out channels, C / groups, kernel height, kernel width).
+        size: A shape that begins with B and ends with h and w.
+
+    Returns:
+        (B, out channels, h, w), in the type of the columns.
+    """
+    weight = _weight_rows(weight, columns.dtype, geometry)
+    with without_autocast(columns.device.type):
         output = torch.einsum('ngc,goc->ngo', columns, weight)
-    output = output.reshape(batch, *out_size, -1).permute(0, 3, 1, 2)
-    return output.to(inputs.dtype)
+    output = output.reshape(size[0], *size[-2:], -1)  # (B, h, w, out)
+    return output.permute(0, 3, 1, 2)  # (B, out, h, w)
+
+
+def columns_gradient(
+    grad_output: Tensor, weight: Tensor, geometry: ConvGeometry
+) -> Tensor:
+    """Return the gradient in the columns, (B * h * w, groups, C / groups * K).
+
+    Args:
+        grad_output: (B, out channels, h, w).
+        weight: (out channels, C / groups, kernel height, kernel width).
+    """
+    rows = _output_rows(grad_output, geometry)
+    weight = _weight_rows(weight, rows.dtype, geometry)
+    with without_autocast(rows.device.type):
+        return torch.einsum('ngo,goc->ngc', rows, weight)
+
+
+def weight_gradient(
+    grad_output: Tensor, columns: Tensor, geometry: ConvGeometry
+) -> Tensor:
+    """Return the gradient in the weights.
+
+    Args:
+        grad_output: (B, out channels, h, w).
+        columns: (B * h * w, groups, C / groups * K).
+
+    Returns:
+        (groups, out channels / groups, C / groups * K).
+    """
+    rows = _output_rows(grad_output, geometry)
+    with without_autocast(rows.device.type):
+        return torch.einsum('ngo,ngc->goc', rows, columns)
+
+
+def _output_rows(output: Tensor, geometry: ConvGeometry) -> Tensor:
+    rows = output.to(compute_dtype(output)).permute(0, 2, 3, 1)
+    return rows.reshape(
+        -1, geometry.groups, output.size(1) // geometry.groups
+    )  # (B * h * w, groups, out / groups)
+
+
+def _weight_rows(
+    weight: Tensor, dtype: torch.dtype, geometry: ConvGeometry
+) -> Tensor:
+    return weight.to(dtype).reshape(
+        geometry.groups, weight.size(0) // geometry.groups, -1
+    )  # (groups, out / groups, C / groups * K)
 
 
 def hold_at_border(
