@@ -19,12 +19,15 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from swin_dense.detection.reppoints_v2.head import RepPointsV2Head
+from swin_dense.detection.reppoints_v2.mask_head import MaskRepPointsV2Head
+
 SUPPORTED = (
     'Supported are single-stage detectors whose dense head predicts boxes as '
-    'BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, ...), and two-stage '
-    'detectors with StandardRoIHead, CascadeRoIHead or '
-    'HybridTaskCascadeRoIHead, with masks or without (Faster, Mask and '
-    'Cascade R-CNN, HTC). Test without --tta'
+    'BaseDenseHead does (RetinaNet, ATSS, FCOS, GFL, ...), RepPoints V2 with '
+    'masks or without, and two-stage detectors with StandardRoIHead, '
+    'CascadeRoIHead or HybridTaskCascadeRoIHead, with masks or without '
+    '(Faster, Mask and Cascade R-CNN, HTC). Test without --tta'
 )
 
 
@@ -67,6 +70,35 @@ class DenseDetectorSteps:
             with_nms=False,
         )
         return predictions
+
+
+class LocationMaskSteps(DenseDetectorSteps):
+    """A single-stage detector whose locations bring their masks along.
+
+    Args:
+        model: The detector, with a MaskRepPointsV2Head.
+    """
+
+    with_mask = True
+
+    def features(self, image: Tensor) -> Any:
+        """Return what the head predicts of an image `(1, 3, H, W)`.
+
+        Returns:
+            The maps of the head, and the features of pixels.
+        """
+        pyramid = self.model.extract_feat(image)
+        return self.head(pyramid), self.head.mask_features(pyramid)
+
+    def candidates(self, features: Any, sample: DetDataSample) -> InstanceData:
+        """Return all boxes above the threshold, with what masks need."""
+        (found,) = self.head.predict_by_feat(
+            *features[0],
+            batch_img_metas=[sample.metainfo],
+            rescale=True,
+            with_nms=False,
+        )
+        return found
 
 
 class RoIDetectorSteps:
@@ -218,6 +250,15 @@ def detector_steps(model: nn.Module) -> DenseDetectorSteps | RoIDetectorSteps:
     """
     if isinstance(model, SingleStageDetector):
         _check_same(model, SingleStageDetector, 'predict')
+        for kind, steps in (
+            (MaskRepPointsV2Head, LocationMaskSteps),
+            (RepPointsV2Head, DenseDetectorSteps),
+        ):
+            if isinstance(model.bbox_head, kind):
+                _check_same(
+                    model.bbox_head, kind, 'predict', 'predict_by_feat'
+                )
+                return steps(model)
         _check_same(
             model.bbox_head,
             BaseDenseHead,

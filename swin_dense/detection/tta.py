@@ -11,7 +11,11 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from swin_dense.detection.detector_steps import detector_steps
+from swin_dense.detection.detector_steps import (
+    LocationMaskSteps,
+    detector_steps,
+)
+from swin_dense.detection.location_masks import LocationMasks
 from swin_dense.registry import MODELS
 
 # Range of the square root of the area in pixels of COCO's small, medium and
@@ -35,6 +39,10 @@ class DetTTAModel(BaseTTAModel):
     Views are processed one by one. Only boxes and the sum of the masks are
     kept, so memory does not grow with the number of views. In return, a
     detector with masks runs its backbone twice for all views but the last.
+
+    Mask RepPoints V2 has no mask of a given box: the masks of its views are
+    averaged where their boxes overlap (see `LocationMasks`), and the backbone
+    runs once for each view.
 
     Args:
         module: The detector; see `detector_steps` for supported types.
@@ -115,6 +123,9 @@ class DetTTAModel(BaseTTAModel):
             )
         kept: dict[int, Any] = {}
         samples, boxes_of_views = [], []
+        by_location = None
+        if isinstance(self.host, LocationMaskSteps):
+            by_location = LocationMasks(self.host.head)
         for index, view in enumerate(views):
             if not self.keep_features:
                 kept.clear()
@@ -122,9 +133,16 @@ class DetTTAModel(BaseTTAModel):
             kept[index] = self.host.features(image)
             boxes = self.host.candidates(kept[index], sample)
             samples.append(sample)
-            boxes_of_views.append(self._select(_to_file(boxes, sample), index))
+            boxes = _to_file(boxes, sample)
+            if by_location is not None:
+                boxes = by_location.add(
+                    boxes, kept[index][1], sample, _mirrored(sample)
+                )
+            boxes_of_views.append(self._select(boxes, index))
         merged = self._merge(InstanceData.cat(boxes_of_views))
-        if self.host.with_mask:
+        if by_location is not None:
+            merged.masks = by_location.masks(merged)
+        elif self.host.with_mask:
             merged.masks = self._masks(merged, views, samples, kept)
         result = samples[0]
         result.pred_instances = merged

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 
+from helpers import reppoints
 from helpers.models import randomize
 
 MODEL_CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
@@ -77,8 +78,13 @@ def _shrink(node):
 
 
 def settings(kind):
-    """Return the config of a model by its key in ROI_BASES or DENSE_BASES."""
+    """Return the config of a small model.
+
+    `kind` is a key of ROI_BASES, of DENSE_BASES or of `reppoints.BASES`.
+    """
     init_default_scope('mmdet')
+    if kind in reppoints.BASES:
+        return reppoints.settings(kind)
     if kind in ROI_BASES:
         model = Config.fromfile(MODEL_CONFIGS / f'{ROI_BASES[kind]}.py').model
         model.test_cfg.rpn.update(nms_pre=60, max_per_img=16)
@@ -98,6 +104,9 @@ def build(model):
     for name, parameter in model.named_parameters():
         if name.endswith('cls.bias'):  # otherwise one class wins everywhere
             torch.nn.init.zeros_(parameter)
+        if 'pts_init_out.bias' in name:  # boxes around their locations
+            with torch.no_grad():
+                parameter[:4] = torch.tensor([-1.5, -2, 1.5, 2])
     return model
 
 

@@ -57,6 +57,9 @@ def augmented(model, path, sizes=None, **options):
         ('retinanet', None, {}),
         ('retinanet', SOFT, {}),
         ('atss', None, {}),
+        ('reppoints_v2', None, {}),
+        ('mask_reppoints_v2', None, {}),
+        ('mask_reppoints_v2', SOFT, {}),
     ],
 )
 def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
@@ -81,7 +84,9 @@ def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('kind', ['mask_rcnn', 'cascade', 'htc', 'atss'])
+@pytest.mark.parametrize(
+    'kind', ['mask_rcnn', 'cascade', 'htc', 'atss', 'mask_reppoints_v2']
+)
 def test_flipped_view_is_the_mirrored_file(kind, tmp_path):
     """A flipped view equals the plain test of the flipped file, flipped.
 
@@ -293,7 +298,9 @@ def test_memory(keep, most, runs, tmp_path):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('kind', ['mask_rcnn', 'cascade', 'htc', 'atss'])
+@pytest.mark.parametrize(
+    'kind', ['mask_rcnn', 'cascade', 'htc', 'atss', 'mask_reppoints_v2']
+)
 def test_nothing_found(kind, tmp_path):
     config = settings(kind)
     config.test_cfg.get('rcnn', config.test_cfg).score_thr = 1.0
