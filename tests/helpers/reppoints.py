@@ -1,5 +1,6 @@
 """RepPoints V2 of the smallest size, and a batch to train it on."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def build(kind, **test_cfg):
     model.test_cfg.update(test_cfg)
     torch.manual_seed(0)
     model = MODELS.build(model)
+    logging.disable(logging.INFO)  # a line for each parameter
     model.init_weights()
+    logging.disable(logging.NOTSET)
     return model
 
 
