@@ -24,7 +24,8 @@ Counts = tuple[int, int]
 # of classes are equal, when shapes do not show these layers.
 _SCORES = re.compile(
     r'(.*\.)?(fc_cls|fc_reg|fc_mask_iou|conv_logits|conv_seg|'
-    r'\w+_cls|cls_branches\.\d+|cls_embed|label_embedding)'
+    r'\w+_cls|cls_branches\.\d+|cls_embed|label_embedding|'
+    r'reppoints_(cls|sem)_out)'
     r'\.(weight|bias)$'
 )
 _BY_CLASS = re.compile(r'(.*\.)?fc_reg\.(weight|bias)$')

@@ -277,6 +277,8 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         Returns:
             (M, *size).
         """
+        if not len(objects.params):  # interpolation refuses no channels
+            return features.new_zeros(0, *size)
         stride = self.point_strides[0]
         logits = self.mask_head.head(features, objects, stride)[-1]
         logits = aligned_bilinear(logits[None], stride // self.mask_stride)
