@@ -168,7 +168,8 @@ def test_names_of_configs(page):
         path.stem for path in REPOSITORY.glob('projects/*/configs/*.py')
     }
     form = re.compile(
-        r'`(?:configs/)?((?:mask_rcnn|cascade|htcpp|upernet|video)_'
+        r'`(?:configs/)?((?:mask_rcnn|cascade|htcpp|(?:mask_)?reppoints_v2|'
+        r'upernet|video)_'
         r'(?:cb_)?swin(?:v2)?_(?:nano|[tsbl])_\w+)(?:\.py)?`'
     )
     named = {name for name in form.findall(_text(page)) if 'mine' not in name}
