@@ -41,6 +41,14 @@ SWIN_V2: dict[str, dict] = {
 # the giant of the paper, and published without its number of heads.
 SWIN_V2_HUB_GIANT: dict = dict(embed_dims=448, depths=(2, 2, 18, 2))
 
+# Mini-Swin (MiniViT paper): `blocks`, the blocks of each stage that have
+# weights; each is run `depths / blocks` times.
+MINI_SWIN: dict[str, dict] = {
+    'tiny': dict(SWIN['tiny'], blocks=(1, 1, 1, 1)),
+    'small': dict(SWIN['small'], blocks=(1, 1, 9, 1)),
+    'base': dict(SWIN['base'], blocks=(1, 1, 9, 1)),
+}
+
 # Swin-MLP, official configs: three sizes of heads at the size of Swin-T. The
 # weights are for one window: 8 where none is given here.
 SWIN_MLP: dict[str, dict] = {

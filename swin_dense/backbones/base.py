@@ -13,7 +13,13 @@ from swin_dense.backbones.host_arguments import InitCfg, split_init_cfg
 from swin_dense.backbones.pyramid_config import PyramidConfig
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.kernels import choose
-from swin_dense.layers import PatchEmbed, SwinBlock, SwinStage, WindowMixer
+from swin_dense.layers import (
+    MultiplexedBlock,
+    PatchEmbed,
+    SwinBlock,
+    SwinStage,
+    WindowMixer,
+)
 from swin_dense.ops import SizeCache, grid_of
 from swin_dense.ops.grid import Grid
 
@@ -87,16 +93,26 @@ class SwinPyramid(BaseModule):
             )
         self.pos_drop = nn.Dropout(config.drop_rate)
 
-        num_blocks = sum(self.stage_depths)
+        num_runs = sum(
+            len(stage.mixers) * (stage.repeats or 1) for stage in config.stages
+        )
         rates = (
-            config.drop_path_rate * i / max(1, num_blocks - 1)
-            for i in range(num_blocks)
+            config.drop_path_rate * i / max(1, num_runs - 1)
+            for i in range(num_runs)
         )
         every = config.extra_norm_every
         self.layers = nn.ModuleList()
         for index, (dim, stage) in enumerate(zip(dims, config.stages)):
             blocks = [
-                SwinBlock(
+                MultiplexedBlock(
+                    dim,
+                    mixer(dim),
+                    feedforward(dim),
+                    norm,
+                    [next(rates) for _ in range(stage.repeats)],
+                )
+                if stage.repeats
+                else SwinBlock(
                     dim,
                     mixer(dim),
                     feedforward(dim),
@@ -118,6 +134,7 @@ class SwinPyramid(BaseModule):
                     stage.with_cp,
                     stage.shift_together,
                     stage.shift_small_maps,
+                    stage.mask_unshifted,
                 )
             )
         output_norm = config.output_norm or norm

@@ -27,6 +27,10 @@ class StageConfig:
             `fit_window`.
         shift_small_maps: If false, maps that are not larger than the window
             are not shifted, see `fit_window`.
+        mask_unshifted: If true, regular windows have the masks of shifted
+            windows, see `SwinStage`.
+        repeats: Number of runs of each block with the same weights, see
+            `MultiplexedBlock`; None for a `SwinBlock`.
     """
 
     mixers: tuple[Callable[[int], WindowMixer], ...]
@@ -36,6 +40,8 @@ class StageConfig:
     with_cp: bool = False
     shift_together: bool = False
     shift_small_maps: bool = True
+    mask_unshifted: bool = False
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)

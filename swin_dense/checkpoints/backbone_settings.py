@@ -1,6 +1,7 @@
 """Derive from weights the config of the backbone that they are for."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +19,25 @@ from swin_dense.checkpoints.pretrained_windows import (
 )
 from swin_dense.ops.grid import Grid
 from swin_dense.registry import MODELS
-from swin_dense.sizes import SWIN, SWIN_MLP, SWIN_V2
+from swin_dense.sizes import MINI_SWIN, SWIN, SWIN_MLP, SWIN_V2
 
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
     v2='swin_dense.SwinTransformerV2',
     video='swin_dense.SwinTransformer3D',
     video_v2='swin_dense.SwinTransformerV2_3D',
+    mini='swin_dense.MiniSwin',
     mlp='swin_dense.SwinMLP',
 )
-_ARCHS = dict(v1=SWIN, v2=SWIN_V2, video=SWIN, video_v2=SWIN_V2, mlp=SWIN_MLP)
+_ARCHS = dict(
+    v1=SWIN,
+    v2=SWIN_V2,
+    video=SWIN,
+    video_v2=SWIN_V2,
+    mini=MINI_SWIN,
+    mlp=SWIN_MLP,
+)
+_MULTIPLEXED = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1_list\.')
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
@@ -161,6 +171,10 @@ def _sizes(native: Mapping[str, Tensor]) -> dict[str, Any]:
     extra = [int(m[1]) + 1 for m in map(_EXTRA_NORM.match, native) if m]
     if extra:
         sizes['extra_norm_every_n_blocks'] = min(extra)
+    if family(native) == 'mini':
+        blocks = {m.groups() for m in map(_MULTIPLEXED.match, native) if m}
+        counts = Counter(stage for stage, _ in blocks)
+        sizes['blocks'] = tuple(counts[k] for k in sorted(counts, key=int))
     return sizes
 
 

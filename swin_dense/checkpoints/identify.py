@@ -26,7 +26,10 @@ _V2_LETTERS = {
 }
 _LARGEST = ('H', 'g', 'G')  # their numbers of heads are not published
 _HEAD_CHANNELS = 32
-_BLOCK = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1\.weight$')
+# Mini-Swin has a norm for each run of a block.
+_BLOCK = re.compile(
+    r'layers\.(\d+)\.blocks\.(\d+)\.norm1(?:_list\.\d+)?\.weight$'
+)
 _HEADS = re.compile(
     r'layers\.(\d+)\.blocks\.0\.(attn\.'
     r'(?:relative_position_bias_table|logit_scale|'

@@ -20,6 +20,7 @@ FAMILIES = dict(
     v2='Swin V2',
     video='Video Swin',
     video_v2='Video Swin V2',
+    mini='Mini-Swin',
     mlp='Swin-MLP',
     moe='Swin-MoE',
 )
@@ -37,7 +38,7 @@ def family(native: Mapping[str, Any]) -> str:
             ways that do not matter here.
 
     Returns:
-        'v1', 'v2', 'video', 'video_v2', 'mlp' or 'moe'.
+        'v1', 'v2', 'video', 'video_v2', 'mini', 'mlp' or 'moe'.
     """
     patch = native.get('patch_embed.proj.weight')
     takes_clips = patch is not None and len(patch.shape) == 5
@@ -47,6 +48,8 @@ def family(native: Mapping[str, Any]) -> str:
         return 'video'
     if any('.spatial_mlp.' in name for name in native):
         return 'mlp'
+    if any('.local_conv_list.' in name for name in native):
+        return 'mini'
     # The dense baselines of Swin-MoE have its position bias, too.
     is_moe = any(
         '._moe_layer.' in name or '.cpb_mlp.' in name for name in native

@@ -10,6 +10,10 @@ from swin_dense.layers.drop_path import DropPath
 from swin_dense.layers.feedforward import FeedForward
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.layers.mixer import WindowMixer
+from swin_dense.layers.multiplexed import (
+    HeadMixingAttention,
+    MultiplexedBlock,
+)
 from swin_dense.layers.patch import PatchEmbed, PatchMerging
 from swin_dense.layers.spatial_mlp import SpatialMLP
 from swin_dense.layers.stage import SwinStage
@@ -18,7 +22,9 @@ __all__ = [
     'CosineAttention',
     'DropPath',
     'FeedForward',
+    'HeadMixingAttention',
     'LogPositionBias',
+    'MultiplexedBlock',
     'PatchEmbed',
     'PatchMerging',
     'SpatialMLP',

@@ -48,6 +48,11 @@ class SwinBlock(nn.Module):
         """Return the mixer, a submodule named by its class, e.g. `attn`."""
         return getattr(self, self.mixer_name)
 
+    @property
+    def runs(self) -> tuple['SwinBlock']:
+        """Return the runs of the block in a forward pass: one, of itself."""
+        return (self,)
+
     def forward(
         self, x: Tensor, layout: WindowLayout, kernels: Kernels | None = None
     ) -> Tensor:

@@ -1,6 +1,7 @@
 """A stage: blocks of one resolution, then an optional patch merging."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from swin_dense.kernels import Kernels, choose
 from swin_dense.layers.block import SwinBlock
+from swin_dense.layers.multiplexed import MultiplexedBlock
 from swin_dense.ops import HARD_MASK_VALUE, WindowLayout, fit_window, grid_of
 from swin_dense.ops.grid import Grid
 
@@ -16,8 +18,9 @@ class SwinStage(nn.Module):
     """Blocks whose windows are regular and shifted in turn.
 
     Args:
-        blocks: The blocks; every second one shifts its windows by half a
-            window.
+        blocks: The blocks; every second run shifts its windows by half a
+            window. A `SwinBlock` is run once, a `MultiplexedBlock` more
+            often.
         downsample: Patch merging at the end; None in the last stage.
         shrink: If true, windows shrink to small maps, see `fit_window`.
         mask_padding: If true, padding is hidden from real tokens.
@@ -27,6 +30,8 @@ class SwinStage(nn.Module):
             `fit_window`.
         shift_small_maps: If false, maps that are not larger than the window
             are not shifted, see `fit_window`.
+        mask_unshifted: If true, regular windows have the masks of shifted
+            windows, too, see `WindowLayout.mask_shift`.
 
     Raises:
         ValueError: If `mask_padding` is set and the mixer takes no masks.
@@ -34,13 +39,14 @@ class SwinStage(nn.Module):
 
     def __init__(
         self,
-        blocks: Sequence[SwinBlock],
+        blocks: Sequence[SwinBlock | MultiplexedBlock],
         downsample: nn.Module | None = None,
         shrink: bool = False,
         mask_padding: bool = False,
         with_cp: bool = False,
         shift_together: bool = False,
         shift_small_maps: bool = True,
+        mask_unshifted: bool = False,
     ) -> None:
         super().__init__()
         if mask_padding and blocks[0].mixer.mask_value is None:
@@ -58,6 +64,7 @@ class SwinStage(nn.Module):
         self.with_cp = with_cp
         self.shift_together = shift_together
         self.shift_small_maps = shift_small_maps
+        self.mask_unshifted = mask_unshifted
 
     def forward(
         self, x: Tensor, kernels: Kernels | None = None
@@ -77,7 +84,11 @@ class SwinStage(nn.Module):
         grid = grid_of(x)
         half = tuple(w // 2 for w in self.window_size)
         layouts = [self._layout(grid, s) for s in ((0,) * len(grid), half)]
-        for index, block in enumerate(self.blocks):
+        if self.mask_unshifted:
+            layouts[0] = layouts[0]._replace(mask_shift=layouts[1].shift)
+        blocks: Any = self.blocks
+        runs = [run for block in blocks for run in block.runs]
+        for index, block in enumerate(runs):
             layout = layouts[index % 2]
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, layout, kernels, use_reentrant=False)

@@ -80,6 +80,8 @@ def window_mask(
     Returns:
         The masks, or None if every token sees its whole window.
     """
+    if layout.mask_shift is not None:
+        layout = layout._replace(shift=layout.mask_shift)
     rolls = layout.shifts_by == 'roll' and any(layout.shift)
     hides_padding = layout.mask_padding and layout.padded != layout.grid
     if layout.mask_value is None or not (rolls or hides_padding):

@@ -23,6 +23,8 @@ class WindowLayout(NamedTuple):
             a token like others, as in the official dense code.
         mask_value: Number that hides a key when it is added to its logit;
             None for mixers that take no masks.
+        mask_shift: Shift that masks are made for; None for `shift`. Weights of
+            Mini-Swin expect the masks of shifted windows in regular windows.
     """
 
     grid: Grid
@@ -31,6 +33,7 @@ class WindowLayout(NamedTuple):
     shifts_by: str = 'roll'
     mask_padding: bool = False
     mask_value: float | None = None
+    mask_shift: Grid | None = None
 
     @property
     def before(self) -> Grid:

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from swin_dense import kernels
 from swin_dense.backbones import (
+    MiniSwin,
     SwinMLP,
     SwinTransformer,
     SwinTransformer3D,
@@ -20,6 +21,11 @@ TWO_STAGES = dict(embed_dims=8, depths=(2, 2), num_heads=(1, 2))
 MODELS = {
     'V1': (SwinTransformer, TWO_STAGES, (3, 50, 66)),
     'V2': (SwinTransformerV2, dict(arch=TWO_STAGES), (3, 50, 66)),
+    'Mini-Swin': (
+        MiniSwin,
+        dict(arch=dict(TWO_STAGES, blocks=(1, 1)), window_size=7),
+        (3, 50, 66),
+    ),
     'Swin-MLP': (SwinMLP, dict(arch=TWO_STAGES, window_size=7), (3, 50, 66)),
     'video V2': (
         SwinTransformerV2_3D,

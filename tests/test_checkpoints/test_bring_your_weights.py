@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from swin_dense.backbones import (
+    MiniSwin,
     SwinMLP,
     SwinTransformer,
     SwinTransformer3D,
@@ -27,10 +28,16 @@ from swin_dense.registry import MODELS
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'bring_your_weights.md'
 V1, V2, VIDEO = SwinTransformer, SwinTransformerV2, SwinTransformer3D
-MLP = SwinMLP
+MLP, MINI = SwinMLP, MiniSwin
 SIZES = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
 REDUCTION = 'layers.2.downsample.reduction.weight'
-WINDOWS = {V1: (7, 5), V2: (8, 6), VIDEO: ((8, 7, 7), (4, 5, 5)), MLP: (7, 7)}
+WINDOWS = {
+    V1: (7, 5),
+    V2: (8, 6),
+    VIDEO: ((8, 7, 7), (4, 5, 5)),
+    MLP: (7, 7),
+    MINI: (7, 5),
+}
 
 
 def table(first):
@@ -170,12 +177,14 @@ FILES = {
     'torchvision `swin3d_*`': (VIDEO, video_classifier),
     'Hugging Face Swin': (V1, renamed('huggingface')),
     'Hugging Face Swinv2': (V2, renamed('huggingface')),
+    'Microsoft Mini-Swin': (MINI, official),
     'Microsoft Swin-MLP': (MLP, official),
 }
 
 
 def narrow(cls, window):
-    sizes = SIZES if cls is V1 else dict(arch=SIZES)
+    arch = dict(SIZES, blocks=(1, 1, 1, 1)) if cls is MINI else SIZES
+    sizes = SIZES if cls is V1 else dict(arch=arch)
     return cls(**sizes, window_size=window)
 
 
@@ -269,6 +278,7 @@ def test_targets():
         'Swin': V1,
         'Swin V2': V2,
         'Video Swin': VIDEO,
+        'Mini-Swin': MINI,
         'Swin-MLP': MLP,
     }
     for target, (_, known) in rows.items():

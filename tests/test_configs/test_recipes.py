@@ -81,6 +81,9 @@ def _tiny(name):
         'swin_dense.SwinMLP',
     ):
         model.backbone.update(arch=TINY, init_cfg=None)
+    elif model.backbone.type == 'swin_dense.MiniSwin':
+        arch = dict(TINY, blocks=TINY['depths'])
+        model.backbone.update(arch=arch, init_cfg=None)
     else:
         model.backbone.update(TINY, init_cfg=None)
     model.neck.in_channels = [

@@ -17,13 +17,16 @@ LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 PUBLISHED = [name for name in LEAVES if '_nano_' not in name]
 GRAMMAR = re.compile(
     r'(?P<method>mask_rcnn|cascade|htcpp|(mask_)?reppoints_v2|upernet|video)_'
-    r'(?P<backbone>(cb_)?swin|swinv2|swin_mlp)_(?P<size>nano|t|s|b|l)_'
+    r'(?P<backbone>(cb_)?swin|swinv2|swin_mlp|mini_swin)_(?P<size>nano|t|s|b|l)_'
     r'(coco|coco_people|shapes|ade20k|aerial|human_parsing|k400|k600|ssv2|'
     r'two_clips)'
     r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|320|1gpu|no_stuff))*'
 )
 # Quick starts that have not been trained to the end yet.
-NOT_MEASURED = ('mask_rcnn_swin_mlp_nano_shapes',)
+NOT_MEASURED = (
+    'mask_rcnn_mini_swin_nano_shapes',
+    'mask_rcnn_swin_mlp_nano_shapes',
+)
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
 

@@ -9,6 +9,7 @@ from helpers.reference import assert_close
 from swin_dense.layers import (
     CosineAttention,
     FeedForward,
+    HeadMixingAttention,
     PatchMerging,
     SpatialMLP,
     SwinBlock,
@@ -20,6 +21,7 @@ MIXERS = {
     'V1': WindowAttention,
     'V2': CosineAttention,
     'Swin-MLP': SpatialMLP,
+    'Mini-Swin': HeadMixingAttention,
 }
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 # Grid, nominal window, window in use, shift.

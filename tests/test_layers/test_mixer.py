@@ -17,6 +17,7 @@ from swin_dense.kernels import available, choose, use
 from swin_dense.layers import (
     CosineAttention,
     FeedForward,
+    HeadMixingAttention,
     PatchMerging,
     SpatialMLP,
     SwinBlock,
@@ -77,6 +78,7 @@ MIXERS = {
     'V1': partial(WindowAttention, num_heads=2),
     'V2': partial(CosineAttention, num_heads=2),
     'Swin-MLP': partial(SpatialMLP, num_heads=2),
+    'Mini-Swin': partial(HeadMixingAttention, num_heads=2),
 }
 # Their weights are for windows of one size.
 OF_ONE_SIZE = ('slots', 'Swin-MLP')

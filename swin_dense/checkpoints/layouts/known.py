@@ -40,6 +40,7 @@ OFFICIAL = Source(
     layouts=dict(
         v1=_NATIVE,
         v2=_NATIVE,
+        mini=_NATIVE,
         mlp=_NATIVE,
         moe=_NATIVE,
         # Nobody has published any: these are the names of this package.
