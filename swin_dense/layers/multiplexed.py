@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from swin_dense.kernels import AttentionTerms, Kernels, choose
 from swin_dense.layers.attention import WindowAttention
 from swin_dense.layers.drop_path import DropPath
+from swin_dense.layers.mixer import WindowMixer
 from swin_dense.ops import WindowLayout
 
 # Kernel of the convolution that follows attention.
@@ -25,8 +26,8 @@ class HeadMixers(NamedTuple):
         weights: Layer from heads to heads, for attention weights.
     """
 
-    logits: nn.Linear
-    weights: nn.Linear
+    logits: nn.Module
+    weights: nn.Module
 
 
 class HeadMixingAttention(WindowAttention):
@@ -88,10 +89,10 @@ def _terms(shared: Any) -> tuple[AttentionTerms, HeadMixers | None]:
     return shared
 
 
-def _mix_heads(x: Tensor, layer: nn.Linear) -> Tensor:
+def _mix_heads(x: Tensor, layer: Any) -> Tensor:
     """Apply a layer to the heads of a tensor `(n, h, N, N)`."""
-    bias: Any = layer.bias
-    return torch.einsum('nhqk,gh->ngqk', x, layer.weight) + bias[:, None, None]
+    mixed = torch.einsum('nhqk,gh->ngqk', x, layer.weight)
+    return mixed + layer.bias[:, None, None]  # (n, h, N, N)
 
 
 class MultiplexedBlock(nn.Module):
@@ -105,7 +106,7 @@ class MultiplexedBlock(nn.Module):
 
     Args:
         dim: Channels C.
-        mixer: Attention of all runs.
+        mixer: Attention of all runs, a `HeadMixingAttention`.
         feedforward: Network of single tokens of all runs.
         norm: Class of the norms; it is called with the number of channels.
         drop_path: Stochastic depth rate of both branches, for each run.
@@ -114,14 +115,15 @@ class MultiplexedBlock(nn.Module):
     def __init__(
         self,
         dim: int,
-        mixer: HeadMixingAttention,
+        mixer: WindowMixer,
         feedforward: nn.Module,
         norm: Callable[[int], nn.Module],
         drop_path: Sequence[float],
     ) -> None:
         super().__init__()
-        heads, runs = mixer.num_heads, range(len(drop_path))
-        self.attn = mixer
+        attention: Any = mixer
+        heads, runs = attention.num_heads, range(len(drop_path))
+        self.attn = attention
         self.mlp = feedforward
         self.norm1_list = nn.ModuleList(norm(dim) for _ in runs)
         self.norm2_list = nn.ModuleList(norm(dim) for _ in runs)
