@@ -16,8 +16,7 @@ def compile_backbone(model: nn.Module, options: Any) -> None:
 
     A backbone makes one graph. Heads, whose shapes depend on what is found,
     stay as they are. Parameter names stay, too. Compilation starts with the
-    first forward pass; for a second size of images it makes a graph for all
-    sizes.
+    first forward pass; other sizes of images can start it again.
 
     Args:
         model: A detector, segmentor, recognizer or classifier.

@@ -52,7 +52,7 @@ class PlainKernels(Kernels):
         mask = self._mask(x, layout, x.dtype)
         windows = cut_windows(x, layout)  # (B * K, N, C)
         windows = mix(windows, None if mask is None else mask.for_windows())
-        return join_windows(windows, layout)  # (B, *grid, C)
+        return join_windows(windows, layout, len(x))  # (B, *grid, C)
 
     def window_attention(
         self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
@@ -62,6 +62,7 @@ class PlainKernels(Kernels):
         padding = (
             None if terms.padding is None else terms.padding.to(qkv.dtype)
         )
+        batch = len(qkv)
         qkv = cut_windows(qkv, layout, padding)  # (B * K, N, 3 * C)
         if terms.sequential:
             x = _attend_sequentially(qkv, mask, terms)
@@ -69,7 +70,7 @@ class PlainKernels(Kernels):
             x = attend(
                 qkv, None if mask is None else mask.for_windows(), terms
             )
-        return join_windows(x, layout)  # (B, *grid, C)
+        return join_windows(x, layout, batch)  # (B, *grid, C)
 
     def _mask(
         self, x: Tensor, layout: WindowLayout, dtype: torch.dtype

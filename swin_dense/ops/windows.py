@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.ops.grid import Grid, crop, cyclic_shift
+from swin_dense.ops.size_cache import is_traced
 
 
 class WindowLayout(NamedTuple):
@@ -48,7 +49,7 @@ class WindowLayout(NamedTuple):
     def padded(self) -> Grid:
         """Return the size of the padded map, a multiple of the window."""
         sizes = [size + b for size, b in zip(self.grid, self.before)]
-        return tuple(size + -size % w for size, w in zip(sizes, self.window))
+        return tuple(-(-size // w) * w for size, w in zip(sizes, self.window))
 
     @property
     def num_windows(self) -> int:
@@ -83,19 +84,24 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
     return x.reshape(count, tokens, channels)  # (B * K, N, C)
 
 
-def merge_windows(windows: Tensor, window: Grid, grid: Grid) -> Tensor:
+def merge_windows(
+    windows: Tensor, window: Grid, grid: Grid, batch: int | None = None
+) -> Tensor:
     """Assemble a map from its windows, the inverse of `partition_windows`.
 
     Args:
         windows: Windows `(B * K, N, C)`.
         window: Window in tokens per axis.
         grid: Size of the map in tokens per axis, multiples of the window.
+        batch: Number of maps B, if known.
 
     Returns:
         Map `(B, *grid, C)`.
     """
     counts = [size // w for size, w in zip(grid, window)]
-    batch, channels = len(windows) // prod(counts), windows.shape[-1]
+    # A quotient of products of symbols takes a compiler minutes.
+    batch = len(windows) // prod(counts) if batch is None else batch
+    channels = windows.shape[-1]
     rank = len(window)
     order = [0]
     for axis in range(1, rank + 1):
@@ -122,7 +128,8 @@ def cut_windows(
     before = layout.before
     for axis, (front, size) in enumerate(zip(before, layout.padded), start=1):
         back = size - front - layout.grid[axis - 1]
-        if front or back:
+        # No size decides what is traced.
+        if is_traced() or front or back:
             x = torch.cat(
                 [
                     _filler(x, axis, front, padding),
@@ -136,17 +143,20 @@ def cut_windows(
     return partition_windows(x, layout.window)
 
 
-def join_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
+def join_windows(
+    windows: Tensor, layout: WindowLayout, batch: int | None = None
+) -> Tensor:
     """Assemble, shift back and crop maps, the inverse of `cut_windows`.
 
     Args:
         windows: Windows `(B * K, N, C)`.
         layout: Position of the windows.
+        batch: Number of maps B, if known.
 
     Returns:
         Maps `(B, *grid, C)`.
     """
-    x = merge_windows(windows, layout.window, layout.padded)
+    x = merge_windows(windows, layout.window, layout.padded, batch)
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, tuple(-s for s in layout.shift))
     return crop(x, layout.grid, layout.before)
