@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.kernels import Kernels, choose
-from swin_dense.ops import is_traced, pad_to_multiple
+from swin_dense.ops import pad_to_multiple
 from swin_dense.ops.grid import Grid
 
 
@@ -51,7 +51,7 @@ class PatchEmbed(nn.Module):
         amounts = []
         for size, patch in zip(x.shape[:1:-1], reversed(self.patch_size)):
             amounts += [0, -size % patch]
-        if is_traced() or any(amounts):
+        if torch.compiler.is_compiling() or any(amounts):
             x = F.pad(x, amounts)  # (B, in_channels, *padded)
         return self.norm(self.proj(x).movedim(1, -1))  # (B, *grid, C)
 

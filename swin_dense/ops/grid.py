@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from swin_dense.ops.size_cache import is_traced
 
 Grid = tuple[int, ...]
 IntOrGrid = int | Sequence[int]
@@ -59,7 +58,7 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
     """
     missing = [-size % m for size, m in zip(x.shape[1:-1], multiple)]
     # No size decides what a compiler traces.
-    if not is_traced() and not any(missing):
+    if not torch.compiler.is_compiling() and not any(missing):
         return x
     amounts = [0, 0]  # F.pad counts from the last axis, which is C
     for amount in reversed(missing):

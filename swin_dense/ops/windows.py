@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from swin_dense.ops.grid import Grid, crop, cyclic_shift
-from swin_dense.ops.size_cache import is_traced
 
 
 class WindowLayout(NamedTuple):
@@ -129,7 +128,7 @@ def cut_windows(
     for axis, (front, size) in enumerate(zip(before, layout.padded), start=1):
         back = size - front - layout.grid[axis - 1]
         # No size decides what is traced.
-        if is_traced() or front or back:
+        if torch.compiler.is_compiling() or front or back:
             x = torch.cat(
                 [
                     _filler(x, axis, front, padding),
