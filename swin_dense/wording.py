@@ -24,11 +24,19 @@ def first_few(
     return f'{text} and {more} more' if more > 0 else text
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is closest to a mistyped one, or None.
+def did_you_mean(
+    name: str, known: Iterable[str], cutoff: float = 0.6
+) -> str | None:
+    """Return the known name that is closest to a mistyped name, or None.
 
     Capitals and spaces at the ends do not count.
+
+    Args:
+        name: The mistyped name.
+        known: Names to choose from.
+        cutoff: Similarity that a name must reach, 0 to 1 (equal), as measured
+            by `difflib`.
     """
     plain = {str(other).strip().casefold(): other for other in known}
-    close = get_close_matches(name.strip().casefold(), plain, n=1)
+    close = get_close_matches(name.strip().casefold(), plain, 1, cutoff)
     return plain[close[0]] if close else None

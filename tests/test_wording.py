@@ -21,3 +21,8 @@ def test_first_few_takes_another_separator():
 )
 def test_did_you_mean_finds_the_closest_name(name, closest):
     assert did_you_mean(name, ['arch', 'window_size']) == closest
+
+
+def test_did_you_mean_can_ask_for_more_similarity():
+    assert did_you_mean('window', ['window_size']) == 'window_size'
+    assert did_you_mean('window', ['window_size'], cutoff=0.85) is None

@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from swin_dense.wording import did_you_mean, first_few
+
+# Similarity from which an absent name is taken for a misspelling of a known
+# name, not for an argument that the config leaves at its default.
 _TYPO = 0.85
 # Top-level names that are read after the config file has run: the arguments
 # of the runner, and what this package's launch reads.
@@ -25,11 +28,11 @@ _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a clause that suggests similar names, or lists the known ones."""
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    if close:
-        return f'did you mean {" or ".join(close)}?'
-    return f'there are: {", ".join(sorted(known)[:20])}'
+    """Return a clause that suggests the closest name, or lists the names."""
+    closest = did_you_mean(name, known)
+    if closest:
+        return f'did you mean {closest}?'
+    return f'there are: {first_few(sorted(known), 20)}'
 
 
 def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -79,13 +82,7 @@ def _check(cfg: Config, name: str) -> None:
                 )
             node = node[int(key)]
         elif isinstance(node, (Config, Mapping)):
-            # An absent name may be an argument that the config leaves at its
-            # default; only a misspelling is an error.
-            if (
-                path
-                and key not in node
-                and get_close_matches(key, node, cutoff=_TYPO)
-            ):
+            if path and key not in node and did_you_mean(key, node, _TYPO):
                 raise ValueError(
                     f'--cfg-options {name}: {inside} has no '
                     f'{key!r}; {nearest(key, list(node))}'
