@@ -11,7 +11,7 @@
 | TIN | `tin_shift` |
 | models with `MMSyncBN` | `sync_bn` |
 
-Written for mmcv 2.1 as `mmcv_operators`.
+Names and arguments are those of mmcv 2.1, as in `mmcv_operators`.
 """
 
 import functools
@@ -28,7 +28,7 @@ from swin_dense.compat.operators.tin_shift import tin_shift
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Return groups of indices, each headed by the box that is kept."""
+    """Return groups of indices, the kept box first in each group."""
     return suppression.nms_match(dets[:, :4], dets[:, 4], iou_threshold)
 
 
@@ -43,7 +43,7 @@ def carafe_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Fill `output`, and `rfeatures` with what the backward pass is given."""
+    """Fill `output`, and copy the features for the backward pass."""
     rfeatures.copy_(features)
     carafe_naive_forward(
         features, masks, output, kernel_size, group_size, scale_factor
@@ -64,7 +64,7 @@ def carafe_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Add the gradients in features and masks."""
+    """Add the gradients in the features and masks."""
     carafe_naive_backward(
         top_grad,
         rfeatures,
@@ -85,7 +85,7 @@ def carafe_naive_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Fill `output`, image by image to bound the memory."""
+    """Fill `output` image by image, which bounds the memory."""
     for image in range(len(features)):
         part = slice(image, image + 1)
         output[part] = carafe(
@@ -103,7 +103,7 @@ def carafe_naive_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Add the gradients in features and masks."""
+    """Add the gradients in the features and masks."""
     reassemble = functools.partial(
         carafe, kernel_size=kernel_size, groups=group_size, scale=scale_factor
     )
@@ -126,7 +126,7 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Fill `col` with what the kernel sees at each pixel of the mask."""
+    """Fill `col` with the kernel's input at each pixel of the mask."""
     col.copy_(
         masked_conv.im2col(
             im, mask_h_idx, mask_w_idx, (kernel_h, kernel_w), (pad_h, pad_w)
@@ -143,7 +143,7 @@ def masked_col2im_forward(
     width: int,
     channels: int,
 ) -> None:
-    """Put the results into `im` at each pixel of the mask."""
+    """Write the columns into `im` at the pixels of the mask."""
     masked_conv.col2im(col, mask_h_idx, mask_w_idx, im)
 
 
@@ -159,7 +159,7 @@ def psamask_forward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Fill `output` with the attention spread over the map."""
+    """Fill `output` with the attention of each pixel to the whole map."""
     output.copy_(psa_mask(input, psa_type, (h_mask, w_mask)))
 
 
@@ -175,9 +175,9 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Fill `grad_input`."""
+    """Fill `grad_input` with the gradient of `psamask_forward`."""
     spread = functools.partial(psa_mask, kind=psa_type, size=(h_mask, w_mask))
-    # Linear: the values do not matter.
+    # The operator is linear: any values give the gradient.
     (grad,) = vector_jacobian(spread, [grad_input], grad_output)
     grad_input.copy_(grad)
 
@@ -191,7 +191,7 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Fill `output` and the places of the maxima."""
+    """Fill `output` with the maxima and `argmax` with their pixels."""
     maxima = roi_pool.forward(
         input, rois, (pooled_height, pooled_width), spatial_scale
     )
@@ -225,7 +225,7 @@ def deform_roi_pool_forward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Fill `output`; an empty `offset` moves no bin."""
+    """Fill `output` with the means of the bins; no `offset` moves none."""
     geometry = RoIGeometry(
         (pooled_height, pooled_width), spatial_scale, sampling_ratio, True
     )
@@ -245,7 +245,7 @@ def deform_roi_pool_backward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Add the gradients in features and offsets."""
+    """Add the gradients in the features and offsets."""
     geometry = RoIGeometry(
         (pooled_height, pooled_width), spatial_scale, sampling_ratio, True
     )
@@ -257,7 +257,7 @@ def deform_roi_pool_backward(
 
 
 def tin_shift_forward(input: Tensor, shift: Tensor, output: Tensor) -> None:
-    """Fill `output`."""
+    """Fill `output` with the frames, each group of channels shifted."""
     output.copy_(tin_shift(input, shift))
 
 
@@ -266,19 +266,20 @@ def tin_shift_backward(
 ) -> None:
     """Fill `grad_input` as the compiled operator does.
 
-    It moves gradients as the forward pass moves values, not back. Published
-    weights of TIN have been trained with that, and mmcv's tests ask for it.
+    The compiled operator moves gradients as the forward pass moves values,
+    not back. Published weights of TIN were trained with these gradients, and
+    mmcv's tests expect them.
     """
     grad_input.copy_(tin_shift(grad_output, shift))
 
 
 def sync_bn_forward_mean(input: Tensor, mean: Tensor) -> None:
-    """Fill `mean`, (C,), from `input`, (B, C, P)."""
+    """Fill `mean`, (C,), with the mean of `input`, (B, C, P)."""
     mean.copy_(input.float().mean((0, 2)))
 
 
 def sync_bn_forward_var(input: Tensor, mean: Tensor, var: Tensor) -> None:
-    """Fill `var`, (C,), the mean of squared distances from `mean`."""
+    """Fill `var`, (C,), with the variance around `mean`."""
     distance = input.float() - mean[:, None]
     var.copy_(distance.square().mean((0, 2)))
 
@@ -298,7 +299,7 @@ def sync_bn_forward_output(
     momentum: float | Tensor,
     group_size: int,
 ) -> None:
-    """Fill `norm`, `std` and `output`; move the running statistics."""
+    """Fill `norm`, `std` and `output`; update the running statistics."""
     std.copy_((var + eps).sqrt())
     norm.copy_((input.float() - mean[:, None]) / std[:, None])
     result = norm
@@ -315,7 +316,7 @@ def sync_bn_forward_output(
 def sync_bn_backward_param(
     grad_output: Tensor, norm: Tensor, grad_weight: Tensor, grad_bias: Tensor
 ) -> None:
-    """Fill the gradients in weight and bias, (C,)."""
+    """Fill `grad_weight` and `grad_bias`, (C,) each."""
     grad = grad_output.float()
     grad_weight.copy_((grad * norm).sum((0, 2)))
     grad_bias.copy_(grad.sum((0, 2)))
@@ -330,11 +331,11 @@ def sync_bn_backward_data(
     std: Tensor,
     grad_input: Tensor,
 ) -> None:
-    """Fill `grad_input`, (B, C, P)."""
+    """Fill `grad_input`, (B, C, P), from the output's gradient."""
     count = grad_output[:, 0].numel()
-    through = (grad_weight[:, None] * norm + grad_bias[:, None]) / count
+    removed = (grad_weight[:, None] * norm + grad_bias[:, None]) / count
     scale = (weight / std)[:, None]
-    grad_input.copy_(scale * (grad_output.float() - through))
+    grad_input.copy_(scale * (grad_output.float() - removed))
 
 
 SERVED = {

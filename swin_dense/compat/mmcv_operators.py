@@ -1,8 +1,8 @@
-"""The entry points of `mmcv._ext` that are served without a compiler.
+"""The entry points of `mmcv._ext` that most models of the hosts need.
 
-Names, argument names and results written into given buffers are those that
-the wrappers of mmcv 2.1 call. Buffers that only the compiled code needs are
-accepted and left alone.
+The names, the names of the arguments and the buffers that results are written
+into are those of the wrappers of mmcv 2.1. Buffers that only the compiled code
+needs are accepted and left alone.
 """
 
 import functools
@@ -21,9 +21,11 @@ from swin_dense.compat.operators.deform_conv import (
     sample_columns,
     weight_gradient,
 )
-from swin_dense.compat.operators.deform_conv import pieces as image_pieces
+from swin_dense.compat.operators.deform_conv import chunks as image_chunks
+from swin_dense.compat.operators.ms_deform_attn import (
+    chunks as query_chunks,
+)
 from swin_dense.compat.operators.ms_deform_attn import ms_deform_attn
-from swin_dense.compat.operators.ms_deform_attn import pieces as query_pieces
 from swin_dense.compat.operators.sampling import (
     compute_dtype,
     vector_jacobian,
@@ -38,7 +40,7 @@ def torchvision_ops(device_type: str) -> Any | None:
 
     A torchvision built for another PyTorch fails in many ways, some at
     import and some at the first call, hence the trial. On the meta device
-    the answer is None: FLOPs are counted there, and PyTorch's counter does
+    the result is None: FLOPs are counted there, and PyTorch's counter does
     not know torchvision's operators.
     """
     if device_type == 'meta':
@@ -54,12 +56,12 @@ def torchvision_ops(device_type: str) -> Any | None:
 
 
 def get_compiler_version() -> str:
-    """Say that no compiler was used, for reports of the environment."""
+    """Return `n/a`: no compiler was used. mmcv puts it in reports."""
     return 'n/a'
 
 
 def get_compiling_cuda_version() -> str:
-    """Say that no CUDA compiler was used, in mmcv's words."""
+    """Return `not available`, mmcv's text for no CUDA compiler."""
     return 'not available'
 
 
@@ -69,7 +71,7 @@ def nms(
     """Return the indices of the kept boxes, best first."""
     vision = torchvision_ops(boxes.device.type)
     if vision is not None and offset == 0:
-        # On a CPU it takes no half precision.
+        # On a CPU, torchvision's NMS takes no half precision.
         dtype = compute_dtype(boxes)
         return vision.nms(boxes.to(dtype), scores.to(dtype), iou_threshold)
     return suppression.nms(boxes, scores, iou_threshold, offset)
@@ -85,7 +87,7 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Fill `dets` with boxes and lowered scores; return their indices."""
+    """Fill `dets` with the boxes and lowered scores; return the indices."""
     lowered, index = suppression.soft_nms(
         boxes, scores, iou_threshold, sigma, min_score, method, offset
     )
@@ -142,7 +144,7 @@ def roi_align_backward(
         )
     elif torchvision_ops(grad_output.device.type) is not None:
         pool = functools.partial(_pool_mean, rois=rois, geometry=geometry)
-        # Linear in the features: their values do not matter.
+        # The mean is linear in the features: any values give the gradient.
         (grad,) = vector_jacobian(
             pool, [torch.zeros_like(grad_input)], grad_output
         )
@@ -156,8 +158,8 @@ def _pool_mean(
 ) -> Tensor:
     vision = torchvision_ops(features.device.type)
     if vision is not None:
-        # It adds up in the type of the features, where bits of half precision
-        # get lost in the forward pass and more in the backward pass.
+        # torchvision adds up in the type of the features. In half precision
+        # that loses bits in the forward pass and more in the backward pass.
         dtype = compute_dtype(features)
         pooled = vision.roi_align(
             features.to(dtype), rois.to(dtype), *geometry
@@ -185,11 +187,11 @@ def deform_conv_forward(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Fill `output` with the v1 convolution."""
+    """Fill `output` with the deformable convolution, v1."""
     geometry = ConvGeometry(
         (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
-    for part in image_pieces(input, offset, weight):
+    for part in image_chunks(input, offset, weight):
         output[part] = _convolve(
             input[part], offset[part], None, weight, geometry
         )
@@ -215,12 +217,12 @@ def deform_conv_backward_input(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Add the gradients in the input and the offsets of v1."""
+    """Add the gradients of v1 in the input and in the offsets."""
     geometry = ConvGeometry(
         (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
 
-    for part in image_pieces(input, offset, weight):
+    for part in image_chunks(input, offset, weight):
         grads = _input_gradients(
             [input[part], offset[part]], weight, gradOutput[part], geometry
         )
@@ -248,11 +250,11 @@ def deform_conv_backward_parameters(
     scale: float,
     im2col_step: int,
 ) -> None:
-    """Add `scale` times the gradient in the weight of v1."""
+    """Add `scale` times the gradient of v1 in the weight."""
     geometry = ConvGeometry(
         (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
-    for part in image_pieces(input, offset, weight=gradWeight):
+    for part in image_chunks(input, offset, weight=gradWeight):
         grad = _weight_gradient(
             input[part], offset[part], gradWeight, gradOutput[part], geometry
         )
@@ -280,7 +282,7 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Fill `output` with the v2 convolution."""
+    """Fill `output` with the deformable convolution, v2."""
     geometry = ConvGeometry(
         (stride_h, stride_w),
         (pad_h, pad_w),
@@ -289,11 +291,11 @@ def modulated_deform_conv_forward(
         deformable_group,
     )
     size = output.shape[2:]
-    for part in image_pieces(input, offset, weight):
+    for part in image_chunks(input, offset, weight):
         output[part] = _convolve(
             input[part],
-            _as_read(offset[part], size),
-            _as_read(mask[part], size),
+            _read_from_start(offset[part], size),
+            _read_from_start(mask[part], size),
             weight,
             geometry,
         )
@@ -327,7 +329,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Add the gradients in every tensor of v2."""
+    """Add the gradients of v2 in every tensor."""
     geometry = ConvGeometry(
         (stride_h, stride_w),
         (pad_h, pad_w),
@@ -340,13 +342,13 @@ def modulated_deform_conv_backward(
     def convolve(input, offset, mask, weight):
         return _convolve(
             input,
-            _as_read(offset, size),
-            _as_read(mask, size),
+            _read_from_start(offset, size),
+            _read_from_start(mask, size),
             weight,
             geometry,
         )
 
-    for part in image_pieces(input, offset, weight):
+    for part in image_chunks(input, offset, weight):
         grads = vector_jacobian(
             convolve,
             [input[part], offset[part], mask[part], weight],
@@ -360,19 +362,23 @@ def modulated_deform_conv_backward(
         grad_bias += grad_output.sum((0, 2, 3))
 
 
-def _as_read(values: Tensor, size: torch.Size) -> Tensor:
-    """Offsets or masks (B, C, h, w) as the compiled v2 convolution reads them.
+def _read_from_start(values: Tensor, size: torch.Size) -> Tensor:
+    """Return offsets or masks as the compiled v2 convolution reads them.
 
-    It takes the first numbers in memory of each image, whatever their shape.
-    DyHead relies on that: it convolves one level with the offsets of a larger
-    one, and its published weights have learned with what results.
+    The compiled operator reads the first numbers in memory of each image,
+    whatever the shape. DyHead relies on that: it convolves one level with the
+    offsets of a larger level, and its published weights were trained with the
+    result.
 
     Args:
-        values: Offsets or masks.
-        size: Height and width of the output.
+        values: Offsets or masks, (B, C, H, W).
+        size: Height h and width w of the output.
+
+    Returns:
+        (B, C, h, w).
 
     Raises:
-        ValueError: If there are fewer numbers than it would read.
+        ValueError: If an image has fewer than C * h * w numbers.
     """
     if values.shape[2:] == size:
         return values
@@ -383,8 +389,8 @@ def _as_read(values: Tensor, size: torch.Size) -> Tensor:
             f'got offsets or masks of {tuple(values.shape[2:])}: make them as '
             'large'
         )
-    values = values.flatten(1)[:, : channels * size.numel()]
-    return values.unflatten(1, (channels, *size))
+    values = values.flatten(1)[:, : channels * size.numel()]  # (B, C * h * w)
+    return values.unflatten(1, (channels, *size))  # (B, C, h, w)
 
 
 def _convolve(
@@ -395,9 +401,10 @@ def _convolve(
     geometry: ConvGeometry,
 ) -> Tensor:
     vision = torchvision_ops(input.device.type)
-    if vision is not None:  # reads both kinds of groups from the shapes
-        # It computes positions in the type of the input: half precision is
-        # too coarse for pixels of a large map.
+    # torchvision takes the numbers of groups from the shapes.
+    if vision is not None:
+        # torchvision computes positions in the type of the input, and half
+        # precision is too coarse for the pixels of a large map.
         dtype = compute_dtype(input)
         offset = offset.to(dtype)
         if offset.requires_grad:
@@ -468,11 +475,11 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Return the attended values, (B, queries, heads * channels)."""
+    """Return the sampled values, (B, queries, heads * channels)."""
     batch, _, heads, channels = value.shape
     queries = sampling_locations.size(1)
     output = value.new_zeros(batch, queries, heads * channels)
-    for part in query_pieces(value, sampling_locations):
+    for part in query_chunks(value, sampling_locations):
         output[:, part] = ms_deform_attn(
             value,
             value_spatial_shapes,
@@ -495,7 +502,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Add the gradients in values, locations and weights."""
+    """Add the gradients in the values, locations and weights."""
 
     def attend(value, locations, weights):
         return ms_deform_attn(
@@ -506,7 +513,7 @@ def ms_deform_attn_backward(
             weights,
         )
 
-    for part in query_pieces(value, sampling_locations):
+    for part in query_chunks(value, sampling_locations):
         grads = vector_jacobian(
             attend,
             [value, sampling_locations[:, part], attention_weights[:, part]],

@@ -1,8 +1,11 @@
-"""Reading windows by index.
+"""Read windows from maps by index, and write them back.
 
-It does what padding, shift and partition do, and back, in one pass instead of
-three. Windows with the same mask come one after the other, so that a chunk of
-them mostly needs one.
+Reading by index replaces padding, shift and partition: one pass over memory
+instead of three. Windows with the same mask are neighbours in the index, so
+most chunks need a single mask.
+
+Dimension key: B maps, H and W tokens of a map, K windows of a map, N tokens of
+a window, n windows of a chunk, C channels.
 """
 
 from math import prod
@@ -16,16 +19,16 @@ from swin_dense.ops import WindowLayout, WindowMask, cut_windows, window_mask
 
 
 class WindowChunk(NamedTuple):
-    """Some windows of a batch of maps.
+    """Consecutive windows of a `WindowIndex`.
 
     Attributes:
-        rows: Which windows these are.
+        rows: Range of these windows among all windows of the index.
         token_of_slot: Token in each slot of each window, `(n * N, )`.
-        padding: Slots that hold no token (where `token_of_slot` is
-            arbitrary); None where there are none.
-        inside: Slots that hold a token; None where all do.
-        mask_index: Mask of each window, `(n, )`, or `(1, )` if they share
-            it; None where nothing is hidden.
+        padding: Slots that hold padding, where `token_of_slot` is arbitrary;
+            None if no slot does.
+        inside: Slots that hold a token; None if all slots do.
+        mask_index: Mask of each window, `(n, )`, or `(1, )` if the windows
+            share a mask; None if nothing is hidden.
     """
 
     rows: slice
@@ -48,14 +51,14 @@ class WindowChunk(NamedTuple):
         Args:
             tokens: All tokens of all maps.
             window_tokens: Tokens N of a window.
-            filler: What padding holds, `(C, )`; zeros where None.
+            filler: Token `(C, )` that padding consists of; zeros if None.
         """
         windows = tokens.index_select(0, self.token_of_slot)  # (n * N, C)
         self.fill(windows, filler)
-        return windows.view(-1, window_tokens, tokens.shape[-1])
+        return windows.view(-1, window_tokens, tokens.shape[-1])  # (n, N, C)
 
     def fill(self, slots: Tensor, filler: Tensor | None = None) -> None:
-        """Write what padding holds into slots `(n * N, C)`, in place."""
+        """Write the filler into padding in slots `(n * N, C)`, in place."""
         if self.padding is None:
             return
         if filler is None:
@@ -65,10 +68,10 @@ class WindowChunk(NamedTuple):
 
 
 class WindowIndex(NamedTuple):
-    """Where the tokens of a batch of maps go when it is cut into windows.
+    """The slots that the tokens of a batch of maps have in its windows.
 
     Attributes:
-        chunks: All windows, in an order of their own.
+        chunks: All windows, sorted by their masks.
         slot_of_token: Slot of each token, `(B * H * W, )`.
     """
 
@@ -88,14 +91,16 @@ def make_window_index(
     """Make the index of a batch of maps.
 
     Args:
-        layout: How the windows of a map lie.
+        layout: Position of the windows of a map.
         batch: Number of maps B.
         count: Number of chunks.
     """
     tokens = batch * prod(layout.grid)
-    number = torch.arange(1, tokens + 1).view(batch, *layout.grid, 1)
-    number = cut_windows(number, layout).squeeze(-1)  # (B * K, N), 0: padding
-    # Padding makes windows differ as well.
+    # Tokens count from 1, so that 0 is padding.
+    number = torch.arange(1, tokens + 1)
+    number = number.view(batch, *layout.grid, 1)  # (B, *grid, 1)
+    number = cut_windows(number, layout).squeeze(-1)  # (B * K, N)
+    # Windows are also sorted by where their padding is.
     kinds = window_mask(
         layout._replace(mask_padding=True, mask_value=0.0), batch
     )
@@ -118,6 +123,13 @@ def make_window_index(
 def _chunk(
     rows: slice, number: Tensor, mask_index: Tensor | None
 ) -> WindowChunk:
+    """Return a chunk.
+
+    Args:
+        rows: Range of the windows of the chunk.
+        number: Number of the token in each slot, `(n * N, )`; 0 is padding.
+        mask_index: Mask of each window of the index, `(B * K, )`, or None.
+    """
     padding = (number == 0).nonzero().flatten()
     if mask_index is not None:
         mask_index = mask_index[rows]
@@ -139,24 +151,24 @@ def gather_windows(
     window_tokens: int,
     filler: Tensor | None = None,
 ) -> Tensor:
-    """Read the windows `(B * K, N, C)` of an index with one chunk.
+    """Return the windows `(B * K, N, C)` of an index with one chunk.
 
     Args:
         tokens: Tokens `(B * H * W, C)`.
-        index: Where they go.
+        index: Slots of the tokens.
         window_tokens: Tokens N of a window.
-        filler: What padding holds, `(C, )`; zeros where None.
+        filler: Token `(C, )` that padding consists of; zeros if None.
     """
     return _Gather.apply(tokens, filler, index, window_tokens)
 
 
 def scatter_windows(windows: Tensor, index: WindowIndex) -> Tensor:
-    """Return the tokens `(B * H * W, C)`; undoes `gather_windows`."""
+    """Return the tokens `(B * H * W, C)`, the inverse of `gather_windows`."""
     return _Scatter.apply(windows, index)
 
 
 class _Gather(torch.autograd.Function):
-    """Reads by index both ways: every token has one slot, nothing adds up."""
+    """Gather in both directions: every token has one slot, so none adds up."""
 
     @staticmethod
     def forward(
@@ -172,12 +184,13 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        slots, padding = grad.flatten(0, 1), ctx.index.chunks[0].padding
+        slots = grad.flatten(0, 1)  # (B * K * N, C)
+        padding = ctx.index.chunks[0].padding
         grad_filler = None
         if ctx.needs_input_grad[1]:
             grad_filler = (
                 slots.new_zeros(slots.shape[-1])
-                if (padding is None)
+                if padding is None
                 else slots.index_select(0, padding).sum(0)
             )
         return (
@@ -189,10 +202,13 @@ class _Gather(torch.autograd.Function):
 
 
 class _Scatter(torch.autograd.Function):
+    """Read tokens from windows by index; the backward pass gathers."""
+
     @staticmethod
     def forward(ctx: Any, windows: Tensor, index: WindowIndex) -> Tensor:
         ctx.index, ctx.window_tokens = index, windows.shape[1]
-        return windows.flatten(0, 1).index_select(0, index.slot_of_token)
+        slots = windows.flatten(0, 1)  # (B * K * N, C)
+        return slots.index_select(0, index.slot_of_token)  # (B * H * W, C)
 
     @staticmethod
     @once_differentiable

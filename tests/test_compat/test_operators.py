@@ -116,14 +116,14 @@ def test_sigmoid_focal_loss_of_sure_answers_is_exact():
 
 
 def shrink_memory(monkeypatch, elements):
-    """Make every operator cut its work into the smallest pieces."""
+    """Make every operator cut its work into the smallest chunks."""
     for name in ('sampling', 'roi_align', 'deform_conv', 'ms_deform_attn'):
         module = importlib.import_module(KERNELS + name)
         monkeypatch.setattr(module, 'MAX_ELEMENTS', elements)
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-def test_pieces_do_not_change_roi_align(monkeypatch, mode):
+def test_chunks_do_not_change_roi_align(monkeypatch, mode):
     from mmcv.ops import roi_align
 
     rois = some_rois(30)
@@ -141,7 +141,7 @@ def test_pieces_do_not_change_roi_align(monkeypatch, mode):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_pieces_do_not_change_convolution_and_attention(monkeypatch):
+def test_chunks_do_not_change_convolution_and_attention(monkeypatch):
     from mmcv.ops import deform_conv2d
     from mmcv.ops.multi_scale_deform_attn import (
         MultiScaleDeformableAttnFunction,
@@ -270,9 +270,9 @@ def greedy_nms(boxes, scores, threshold):
     return kept
 
 
-@pytest.mark.parametrize('block, tile', [(1, 1), (3, 2), (16, 7), (256, 2048)])
-def test_nms_blocks_do_not_change_it(monkeypatch, block, tile):
-    monkeypatch.setattr(suppression, 'BLOCK', block)
+@pytest.mark.parametrize('chunk, tile', [(1, 1), (3, 2), (16, 7), (256, 2048)])
+def test_sizes_of_chunks_do_not_change_nms(monkeypatch, chunk, tile):
+    monkeypatch.setattr(suppression, 'CHUNK', chunk)
     monkeypatch.setattr(suppression, 'TILE', tile)
     boxes = torch.rand(90, 4, dtype=torch.float64) * 30
     boxes[:, 2:] += boxes[:, :2]

@@ -1,8 +1,8 @@
 """Deformable convolution, v1 and v2.
 
 https://arxiv.org/abs/1703.06211 and https://arxiv.org/abs/1811.11168: every
-tap of the kernel is read at a learned displacement, in v2 times a learned
-mask.
+tap of the kernel is read at a learned displacement. In v2 the value is also
+multiplied by a learned mask.
 
 Dimension key: B images, C channels, H and W pixels of the input, h and w of
 the output, D deformable groups, K taps of the kernel.
@@ -40,16 +40,17 @@ def deform_conv(
     weight: Tensor,
     geometry: ConvGeometry,
 ) -> Tensor:
-    """Convolve with displaced taps; differentiable in every tensor.
+    """Convolve with displaced taps.
 
     Args:
         inputs: (B, C, H, W).
         offset: Displacement in pixels, (B, D * K * 2, h, w), y before x.
         mask: Factor per tap, (B, D * K, h, w); None for v1.
         weight: (out channels, C / groups, kernel height, kernel width).
+        geometry: Arguments of the convolution.
 
     Returns:
-        (B, out channels, h, w).
+        (B, out channels, h, w), differentiable in every tensor.
     """
     columns = sample_columns(inputs, offset, mask, weight.shape[-2:], geometry)
     return multiply_columns(columns, weight, geometry, offset.shape).to(
@@ -64,7 +65,7 @@ def sample_columns(
     kernel: torch.Size,
     geometry: ConvGeometry,
 ) -> Tensor:
-    """Read the taps of all positions; differentiable in every tensor.
+    """Return the taps of all positions, differentiable in every tensor.
 
     Args:
         inputs: (B, C, H, W).
@@ -81,6 +82,7 @@ def sample_columns(
     out_size = offset.shape[-2:]
     taps = kernel.numel()
 
+    # (B, D, K, 2, h, w)
     offset = offset.to(dtype).view(batch, deform_groups, taps, 2, *out_size)
     offset_y, offset_x = offset.permute(3, 0, 4, 5, 1, 2)  # (B, h, w, D, K)
     y, x = _undisplaced(geometry, kernel, out_size)
@@ -89,9 +91,11 @@ def sample_columns(
     )
     if mask is not None:
         mask = mask.to(dtype).view(batch, deform_groups, taps, *out_size)
-        factor = factor * mask.permute(0, 3, 4, 1, 2)[..., None]
+        mask = mask.permute(0, 3, 4, 1, 2)  # (B, h, w, D, K)
+        factor = factor * mask[..., None]
 
-    # A row is the part of a pixel that belongs to one deformable group.
+    # A row of the table holds the channels of a pixel that belong to one
+    # deformable group: (B * H * W * D, C / D).
     pixels = torch.arange(batch, device=index.device) * (height * width)
     index = index + pixels.view(-1, 1, 1, 1, 1, 1)
     group = torch.arange(deform_groups, device=index.device)
@@ -110,7 +114,7 @@ def sample_columns(
 def multiply_columns(
     columns: Tensor, weight: Tensor, geometry: ConvGeometry, size: torch.Size
 ) -> Tensor:
-    """Multiply what `sample_columns` has read with the weights.
+    """Return the product of the result of `sample_columns` and the weight.
 
     Args:
         columns: (B * h * w, groups, C / groups * K).
@@ -123,8 +127,9 @@ def multiply_columns(
     weight = _weight_rows(weight, columns.dtype, geometry)
     with without_autocast(columns.device.type):
         output = torch.einsum('ngc,goc->ngo', columns, weight)
-    output = output.reshape(size[0], *size[-2:], -1)  # (B, h, w, out)
-    return output.permute(0, 3, 1, 2)  # (B, out, h, w)
+    # (B, h, w, out channels), then (B, out channels, h, w)
+    output = output.reshape(size[0], *size[-2:], -1)
+    return output.permute(0, 3, 1, 2)
 
 
 def columns_gradient(
@@ -177,16 +182,19 @@ def _weight_rows(
 def hold_at_border(
     offset: Tensor, kernel: torch.Size, geometry: ConvGeometry
 ) -> Tensor:
-    """Return the offsets, without gradient at one pixel outside of the map.
+    """Return the offsets, detached where a tap is at coordinate -1.
 
-    Exactly there, where untrained offsets put the taps of a padded
-    convolution, mmcv and this module give no gradient. torchvision gives the
-    slope towards the map.
+    Untrained offsets put the taps of a padded convolution exactly there, one
+    pixel outside the map. mmcv and this module give no gradient at that
+    coordinate; torchvision gives the slope towards the map.
 
     Args:
         offset: (B, D * K * 2, h, w), y before x.
         kernel: Height and width of the kernel.
         geometry: Arguments of the convolution.
+
+    Returns:
+        (B, D * K * 2, h, w).
     """
     size = offset.shape[-2:]
     pairs = offset.unflatten(1, (-1, kernel.numel(), 2))  # (B, D, K, 2, h, w)
@@ -197,11 +205,12 @@ def hold_at_border(
         )
     ]
     held = (at_border[0] | at_border[1]).unsqueeze(3)  # (B, D, K, 1, h, w)
-    return torch.where(held, pairs.detach(), pairs).flatten(1, 3)
+    pairs = torch.where(held, pairs.detach(), pairs)
+    return pairs.flatten(1, 3)  # (B, D * K * 2, h, w)
 
 
-def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
-    """Yield ranges of images whose columns fit the memory allowed."""
+def chunks(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
+    """Yield ranges of images whose columns have `MAX_ELEMENTS` at most."""
     columns = inputs.size(1) * weight[0, 0].numel() * offset[0, 0].numel()
     step = max(1, MAX_ELEMENTS // columns)
     for start in range(0, len(inputs), step):
@@ -211,7 +220,7 @@ def pieces(inputs: Tensor, offset: Tensor, weight: Tensor) -> Iterator[slice]:
 def _undisplaced(
     geometry: ConvGeometry, kernel: torch.Size, out_size: torch.Size
 ) -> tuple[Tensor, Tensor]:
-    """Return y, (h, 1, 1, K), and x, (1, w, 1, K), of the plain taps."""
+    """Return y, (h, 1, 1, K), and x, (1, w, 1, K), of taps without offset."""
     first, tap = (
         [torch.arange(count) * step for count, step in zip(counts, steps)]
         for counts, steps in (

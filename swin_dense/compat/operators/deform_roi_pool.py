@@ -1,6 +1,6 @@
 """Deformable RoI pooling (https://arxiv.org/abs/1703.06211, section 2.2).
 
-RoIAlign whose bins are moved, each by a learned share of the box.
+This is RoIAlign with moved bins: each moves by a learned fraction of its box.
 
 Dimension key: B images, C channels, H and W pixels, R RoIs (r in a group),
 P bins along an axis, G samples per bin along an axis.
@@ -24,7 +24,7 @@ from swin_dense.compat.operators.sampling import (
     sum_rows,
 )
 
-# Places of the axes y and x among the channels of the offsets.
+# Channels of the offsets that hold y and x.
 OFFSET_CHANNELS = (1, 0)
 
 
@@ -35,14 +35,14 @@ def forward(
     geometry: RoIGeometry,
     gamma: float,
 ) -> Tensor:
-    """Average the samples of every moved bin.
+    """Return the mean of the samples of every moved bin.
 
     Args:
         features: (B, C, H, W).
         rois: Image index and x1, y1, x2, y2, (R, 5).
         offset: Shift of every bin along x and y, (R, 2, P, P), in units of
             `gamma` times the size of its box; empty for none.
-        geometry: That of the boxes, with `aligned`.
+        geometry: Bins and samples of the boxes, with `aligned` true.
         gamma: See `offset`.
 
     Returns:
@@ -71,12 +71,12 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of `forward` in `features` and `offset`.
 
-    Within a pixel of the border, where samples are moved onto the map, that
-    in the offsets is the compiled operator's, which goes on with the slope
-    of the pixels next to it.
+    Samples within one pixel outside the map are moved onto the border. There
+    the gradient in the offsets is the compiled operator's: the slope of the
+    two pixels next to the border.
 
     Args:
-        grad_output: (R, C, P, P); the others as in `forward`.
+        grad_output: (R, C, P, P). Other arguments are those of `forward`.
     """
     table = to_rows(features)
     grad_table = torch.zeros_like(table)
@@ -88,11 +88,12 @@ def backward(
         if not offset.numel():
             continue
         for axis, channel in enumerate(OFFSET_CHANNELS):
+            # (r * P * P, 4 * G * G) each
             index, weight = _taps(
                 group, offset, geometry, gamma, features.shape, axis
             )
             slope = (sum_rows(table, index, weight.to(table)) * rows).sum(1)
-            slope = slope.view(-1, *geometry.output_size)
+            slope = slope.view(-1, *geometry.output_size)  # (r, P, P)
             unit = gamma * _extent(group, geometry, axis)
             grad_offset[group.members, channel] = slope * unit
     grad = from_rows(grad_table, features.size(0), features.shape[2:])
@@ -101,9 +102,8 @@ def backward(
 
 def _extent(group: Group, geometry: RoIGeometry, axis: int) -> Tensor:
     """Return the sizes of the boxes along an axis in pixels, (r, 1, 1)."""
-    return (group.bin_size[:, axis] * geometry.output_size[axis])[
-        :, None, None
-    ]
+    extent = group.bin_size[:, axis] * geometry.output_size[axis]
+    return extent[:, None, None]
 
 
 def _taps(
@@ -117,19 +117,19 @@ def _taps(
     """Return row index and weight of every tap, (r * P * P, 4 * G * G).
 
     Args:
-        slope_axis: 0 or 1 for the weights' derivatives along y or x.
+        slope_axis: 0 or 1 for the derivatives of the weights along y or x; -1
+            for the weights.
     """
     indices, weights = [], []
     for axis in (0, 1):
         at = sample_positions(group, axis, geometry)  # (r, P, G)
-        at = (
-            at[:, :, None] if axis == 0 else at[:, None]
-        )  # (r, P or 1, ..., G)
+        # (r, P, 1, G) for y, (r, 1, P, G) for x
+        at = at[:, :, None] if axis == 0 else at[:, None]
         if offset.numel():
             shift = offset[group.members, OFFSET_CHANNELS[axis]].to(at)
             shift = shift * gamma * _extent(group, geometry, axis)
             at = at + shift[..., None]
-        index, weight = axis_taps(at, shape[2 + axis])
+        index, weight = axis_taps(at, shape[2 + axis])  # (..., G, 2) each
         if slope_axis >= 0:
             inside = weight.sum(-1, keepdim=True)
             low, high = index.unbind(-1)
@@ -137,10 +137,12 @@ def _taps(
             if axis == slope_axis:
                 weight = torch.tensor([-1.0, 1.0]).to(at) * inside
         bins = (len(group.members), *geometry.output_size, -1)
+        # (r, P, P, 2 * G) each
         indices.append(index.flatten(3).expand(bins))
         weights.append(weight.flatten(3).expand(bins) / group.grid[axis])
     y, x = indices
     y = y + (group.image * shape[2])[:, None, None, None]
+    # (r, P, P, 2 * G, 2 * G) each
     index = y[..., :, None] * shape[3] + x[..., None, :]
     weight = weights[0][..., :, None] * weights[1][..., None, :]
     return index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from swin_dense.compat.operators.sampling import compute_dtype
 
-# Boxes decided together. Within a block all pairs are compared at once;
-# what a block keeps is then compared with the boxes that are left.
-BLOCK = 256
-# Boxes compared with a block at once: what is computed stays in the cache.
+# Boxes that are decided together. Within a chunk all pairs are compared at
+# once. The boxes that a chunk keeps are then compared with the boxes left.
+CHUNK = 256
+# Boxes that are compared with a chunk at once: the overlaps fit the cache.
 TILE = 2048
 
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
@@ -21,12 +21,12 @@ NAIVE, LINEAR, GAUSSIAN = 0, 1, 2
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0
 ) -> Tensor:
-    """Keep boxes that overlap no better box by more than the threshold.
+    """Return the boxes that overlap no better box by more than a threshold.
 
     Args:
         boxes: x1, y1, x2, y2, (N, 4).
         scores: (N,). Equal scores keep their order.
-        iou_threshold: Overlap above which the box of lower score goes.
+        iou_threshold: Overlap above which the box of lower score is dropped.
         offset: 0, or 1 for boxes whose last pixel is inside.
 
     Returns:
@@ -34,25 +34,25 @@ def nms(
     """
     order = scores.argsort(descending=True, stable=True)
     sides = boxes[order].to(compute_dtype(boxes)).T.contiguous()  # (4, N)
-    kept = [order[:0]]
+    kept = [order[:0]]  # so that no boxes give an empty tensor
     while len(order):
-        block, rest = sides[:, :BLOCK], sides[:, BLOCK:]
-        alive = _decide(_overlap(block, block, offset) > iou_threshold)
-        kept.append(order[:BLOCK][alive])
-        block = block[:, alive]
-        free = [
-            ~(_overlap(block, part, offset) > iou_threshold).any(0)
+        chunk, rest = sides[:, :CHUNK], sides[:, CHUNK:]
+        alive = _decide(_overlap(chunk, chunk, offset) > iou_threshold)
+        kept.append(order[:CHUNK][alive])
+        chunk = chunk[:, alive]
+        not_suppressed = [
+            ~(_overlap(chunk, part, offset) > iou_threshold).any(0)
             for part in rest.split(TILE, 1)
         ]
-        free = torch.cat(free)
-        order, sides = order[BLOCK:][free], rest[:, free]
+        left = torch.cat(not_suppressed)
+        order, sides = order[CHUNK:][left], rest[:, left]
     return torch.cat(kept)
 
 
 def nms_match(
     boxes: Tensor, scores: Tensor, iou_threshold: float
 ) -> list[list[int]]:
-    """Group every kept box with those that it suppresses.
+    """Group every kept box with the boxes that it suppresses.
 
     Args:
         boxes: x1, y1, x2, y2, (N, 4).
@@ -67,23 +67,24 @@ def nms_match(
     matched = []
     while len(order):
         joins = _overlap(sides[:, :1], sides, 0)[0] >= iou_threshold
-        joins[0] = True  # even where it has no area
+        joins[0] = True  # a box without area has no overlap with itself
         matched.append(order[joins].tolist())
         order, sides = order[~joins], sides[:, ~joins]
     return matched
 
 
 def _decide(suppresses: Tensor) -> Tensor:
-    """Resolve a block: a box stays if no staying box before it suppresses it.
+    """Return the boxes of a chunk that no kept box before them suppresses.
 
-    Starting from all boxes, the rule is applied to the whole block until
-    nothing changes; after i rounds the first i boxes are certainly right.
+    The rule is applied to all boxes at once, starting from "all are kept",
+    until nothing changes. After i rounds the first i boxes are decided.
 
     Args:
-        suppresses: Which box (row) suppresses which (column), (n, n) bool.
+        suppresses: True where the row's box suppresses the column's box,
+            (n, n).
 
     Returns:
-        Mask of the boxes that stay, (n,).
+        True for each kept box, (n,).
     """
     suppresses = suppresses.triu(1)
     alive = suppresses.new_ones(len(suppresses))
@@ -95,7 +96,7 @@ def _decide(suppresses: Tensor) -> Tensor:
 
 
 def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Return intersection over union of all pairs.
+    """Return the intersection over union of all pairs.
 
     Args:
         first: x1, y1, x2, y2 in rows, (4, n).
@@ -129,17 +130,17 @@ def soft_nms(
     method: int,
     offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Lower the scores of boxes that overlap a better one (Soft-NMS).
+    """Lower the scores of boxes that overlap a better box (Soft-NMS).
 
-    See https://arxiv.org/abs/1704.04503. Boxes are taken by their score at
-    that moment, the best first; a box whose score falls below `min_score` is
-    dropped.
+    See https://arxiv.org/abs/1704.04503. In each step the box that has the
+    best score at that moment is kept and lowers the scores of the boxes that
+    are left. A box whose score falls below `min_score` is dropped.
 
     Args:
         boxes: x1, y1, x2, y2, (N, 4).
         scores: (N,).
-        iou_threshold: Overlap from which NAIVE and LINEAR act.
-        sigma: Width of GAUSSIAN.
+        iou_threshold: Overlap from which NAIVE and LINEAR lower a score.
+        sigma: Width of the Gaussian of GAUSSIAN.
         min_score: Score below which a box is dropped.
         method: NAIVE, LINEAR or GAUSSIAN.
         offset: 0, or 1 for boxes whose last pixel is inside.
@@ -156,8 +157,8 @@ def soft_nms(
         state[:, 3] - state[:, 1] + offset
     )
     done = 0
-    # Boxes are moved exactly as the compiled operator moves them, because
-    # their order decides between equal scores.
+    # Boxes are swapped exactly as the compiled operator swaps them, because
+    # the order of the boxes decides between equal scores.
     while done < len(index):
         best = done + state[done:, 4].argmax()
         for array in (state, area, index):
@@ -178,7 +179,7 @@ def soft_nms(
         with np.errstate(invalid='ignore', divide='ignore'):
             overlap = inside / (area[done] + area[done + 1 :] - inside)
         # Two boxes without area do not overlap. (The compiled operator turns
-        # the score into NaN in the gaussian case.)
+        # the score into NaN with GAUSSIAN.)
         overlap = np.nan_to_num(overlap)
         if method == GAUSSIAN:
             others[:, 4] *= np.exp(-overlap * overlap / sigma)
@@ -194,12 +195,12 @@ def soft_nms(
 
 
 def _drop(dead: np.ndarray, start: int, *arrays: np.ndarray) -> int:
-    """Fill the places of dropped boxes, first to last, from the end.
+    """Move the last kept boxes into the places of dropped boxes, in order.
 
     Args:
-        dead: Which boxes from `start` on are dropped.
-        start: Position of the first of them in the arrays.
-        arrays: Changed in place.
+        dead: True for each box from `start` on that is dropped.
+        start: Number of boxes before the first box of `dead`.
+        arrays: Arrays with one row per box, changed in place.
 
     Returns:
         The number of boxes left from `start` on.

@@ -1,7 +1,8 @@
 """RoIAlign (Mask R-CNN, https://arxiv.org/abs/1703.06870, section 3).
 
 A bin is the mean, or the maximum, of a grid of bilinear samples. The grid is
-a product of two axes, so pixels and weights are found per axis and multiplied.
+a product of two axes, so pixels and weights are computed per axis, then
+combined.
 
 Dimension key: B images, C channels, H and W pixels, R RoIs (r in a group),
 P bins along an axis, G samples per bin along an axis, T taps (pixels with a
@@ -21,26 +22,26 @@ from swin_dense.compat.operators.sampling import (
     sum_rows,
 )
 
-# The maximum of a bin without samples, as the compiled CPU operator has it.
+# Maximum of a bin without samples, as in the compiled CPU operator.
 EMPTY_MAXIMUM = -10000.0
-# Marks a bin without samples where the position of a maximum is kept.
+# Position of the maximum of a bin without samples.
 NO_POSITION = -1.0
 
 
 class RoIGeometry(NamedTuple):
-    """How boxes become bins and samples."""
+    """Arguments that turn boxes into bins and samples."""
 
     output_size: tuple[int, int]  # bins along y and along x
     spatial_scale: float  # pixels of the map per unit of the boxes
     sampling_ratio: int  # samples per bin and axis; 0: one per pixel
-    aligned: bool  # whether the centre of the first pixel is at 0.5
+    aligned: bool  # True: the centre of the first pixel is at 0.5
 
 
 class Group(NamedTuple):
     """RoIs that share a sampling grid."""
 
-    members: Tensor  # (r,) positions among all RoIs
-    image: Tensor  # (r,) image of each
+    members: Tensor  # (r,) indices among all RoIs
+    image: Tensor  # (r,) index of the image of each RoI
     start: Tensor  # (r, 2) first corner in pixels, y then x
     bin_size: Tensor  # (r, 2) in pixels, y then x
     grid: tuple[int, int]  # samples per bin along y and along x
@@ -49,12 +50,13 @@ class Group(NamedTuple):
 def mean_forward(
     features: Tensor, rois: Tensor, geometry: RoIGeometry
 ) -> Tensor:
-    """Average the samples of every bin.
+    """Return the mean of the samples of every bin.
 
     Args:
         features: (B, C, H, W).
         rois: Image index and x1, y1, x2, y2, (R, 5). A box that ends before
             it starts gives zeros.
+        geometry: Bins and samples of the boxes.
 
     Returns:
         (R, C, P, P) of the type of `features`.
@@ -74,7 +76,14 @@ def mean_forward(
 def mean_backward(
     grad_output: Tensor, rois: Tensor, shape: torch.Size, geometry: RoIGeometry
 ) -> Tensor:
-    """Return the gradient of `mean_forward` in `features`, of `shape`."""
+    """Return the gradient of `mean_forward` in `features`.
+
+    Args:
+        grad_output: (R, C, P, P).
+        rois: (R, 5).
+        shape: (B, C, H, W), the shape of the features and of the result.
+        geometry: Bins and samples of the boxes.
+    """
     channels = shape[1]
     table = grad_output.new_zeros(
         shape[0] * shape[2] * shape[3],
@@ -83,7 +92,7 @@ def mean_backward(
     )
     for group in groups(rois, geometry, channels):
         index, weight = _mean_taps(group, geometry, shape[-2:])
-        rows = to_rows(grad_output[group.members])
+        rows = to_rows(grad_output[group.members])  # (r * P * P, C)
         add_rows(table, index, weight.to(table), rows)
     return from_rows(table, shape[0], shape[-2:]).to(grad_output)
 
@@ -91,14 +100,14 @@ def mean_backward(
 def max_forward(
     features: Tensor, rois: Tensor, geometry: RoIGeometry
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Take the largest sample of every bin.
+    """Return the largest sample of every bin, and its position.
 
     Args:
         features: (B, C, H, W).
         rois: (R, 5), as in `mean_forward`.
 
     Returns:
-        The maxima, their y and their x in pixels, each (R, C, P, P).
+        The maxima, and their y and x in pixels, each (R, C, P, P).
     """
     channels = features.size(1)
     height, width = features.shape[-2:]
@@ -119,12 +128,13 @@ def max_forward(
         values = sum_rows(table, index, weight.to(table))
         bins_y, bins_x = geometry.output_size
         grid_y, grid_x = group.grid
+        # (r, P, G, P, G, C), then (r, C, P, P, G * G)
         values = values.view(-1, bins_y, grid_y, bins_x, grid_x, channels)
-        values, at = values.permute(0, 5, 1, 3, 2, 4).flatten(4).max(-1)
-        # (r, C, P, P) each
+        values = values.permute(0, 5, 1, 3, 2, 4).flatten(4)
+        values, at = values.max(-1)  # (r, C, P, P) each
         maxima[group.members] = values.to(maxima)
-        y = y[:, None, :, None].expand(*at.shape, grid_y)
-        x = x[:, None, None].expand(*at.shape, grid_x)
+        y = y[:, None, :, None].expand(*at.shape, grid_y)  # (r, C, P, P, G)
+        x = x[:, None, None].expand(*at.shape, grid_x)  # (r, C, P, P, G)
         at = at[..., None]
         at_y[group.members] = y.gather(-1, at // grid_x)[..., 0].to(at_y)
         at_x[group.members] = x.gather(-1, at % grid_x)[..., 0].to(at_x)
@@ -138,13 +148,13 @@ def max_backward(
     at_x: Tensor,
     shape: torch.Size,
 ) -> Tensor:
-    """Return the gradient of `max_forward` in `features`, of `shape`.
+    """Return the gradient of `max_forward` in `features`.
 
     Args:
         grad_output: (R, C, P, P).
         rois: (R, 5); only the image index is read.
         at_y, at_x: Positions of the maxima, (R, C, P, P).
-        shape: (B, C, H, W).
+        shape: (B, C, H, W), the shape of the features and of the result.
     """
     _, channels, height, width = shape
     grad = grad_output.new_zeros(
@@ -156,27 +166,30 @@ def max_backward(
     for grad_bins, boxes, y, x in zip(
         *(tensor.split(step) for tensor in (grad_output, rois, at_y, at_x))
     ):
-        found = y != NO_POSITION
+        has_maximum = y != NO_POSITION
         y, y_weight = axis_taps(y.to(grad), height)  # (r, C, P, P, 2)
         x, x_weight = axis_taps(x.to(grad), width)
         plane = boxes[:, :1].long() * channels + channel  # (r, C)
         y = y + (plane * height)[:, :, None, None, None]
+        # (r, C, P, P, 2, 2) each
         index = y[..., :, None] * width + x[..., None, :]
         weight = y_weight[..., :, None] * x_weight[..., None, :]
-        weight = weight * (grad_bins * found).to(grad)[..., None, None]
+        weight = weight * (grad_bins * has_maximum).to(grad)[..., None, None]
         grad.scatter_add_(0, index.flatten(), weight.flatten())
-    return grad.view(shape).to(grad_output)
+    return grad.view(shape).to(grad_output)  # (B, C, H, W)
 
 
 def to_rows(maps: Tensor) -> Tensor:
-    """Lay (n, C, h, w) out as (n * h * w, C) in the type to compute in."""
-    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.size(1))
+    """Return (n, C, h, w) as (n * h * w, C) in the type to compute in."""
+    rows = maps.permute(0, 2, 3, 1)  # (n, h, w, C)
+    rows = rows.reshape(-1, maps.size(1))  # (n * h * w, C)
     return rows.to(compute_dtype(maps))
 
 
 def from_rows(rows: Tensor, count: int, size: tuple[int, int]) -> Tensor:
-    """Undo `to_rows`, as a view: (count * h * w, C) to (count, C, h, w)."""
-    return rows.view(count, *size, rows.size(1)).permute(0, 3, 1, 2)
+    """Return (count * h * w, C) as (count, C, h, w), a view."""
+    maps = rows.view(count, *size, rows.size(1))  # (count, h, w, C)
+    return maps.permute(0, 3, 1, 2)  # (count, C, h, w)
 
 
 def groups(
@@ -185,9 +198,15 @@ def groups(
     channels: int,
     keep_samples: bool = False,
 ) -> Iterator[Group]:
-    """Split RoIs by sampling grid, and into pieces that bound the memory.
+    """Yield groups of RoIs with one sampling grid, which bound the memory.
 
     RoIs without samples are in no group.
+
+    Args:
+        rois: (R, 5).
+        geometry: Bins and samples of the boxes.
+        channels: Number of channels C of the features.
+        keep_samples: True if the caller holds all samples at once.
     """
     corners = rois[:, 1:].to(compute_dtype(rois)) * geometry.spatial_scale
     if geometry.aligned:
@@ -225,23 +244,23 @@ def sample_positions(group: Group, axis: int, geometry: RoIGeometry) -> Tensor:
     bin_size = group.bin_size[:, axis, None, None]
     cell = torch.arange(geometry.output_size[axis]).to(start)[:, None]
     point = torch.arange(grid).to(start)
-    # The order of these operations decides on which side of a pixel centre a
-    # sample falls after rounding; it is the compiled operator's.
+    # The order of these operations is the compiled operator's. After rounding
+    # it decides on which side of a pixel centre a sample falls.
     return start + cell * bin_size + (point + 0.5) * bin_size / grid
 
 
 def axis_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the two pixels next to every sample and their weights.
 
-    Samples up to one pixel outside the map are moved onto its border, those
-    further away weigh nothing.
+    A sample up to one pixel outside the map is moved onto the border. A sample
+    further away has weight 0.
 
     Args:
-        position: Coordinates in pixels, (..., 1) or any other shape.
+        position: Coordinates in pixels, of any shape.
         size: Pixels along the axis.
 
     Returns:
-        Index and weight, each with an axis of 2 behind those of `position`.
+        Index and weight, (*, 2) where `position` is (*).
     """
     inside = (position >= -1) & (position <= size)
     position = position.clamp(0, size - 1)
@@ -261,16 +280,20 @@ def _mean_taps(
         position = sample_positions(group, axis, geometry)
         index, weight = axis_taps(position, size[axis])
         weight = weight / group.grid[axis]
+        # (r, P, 2 * G) each
         taps += _merge(index.flatten(2), weight.flatten(2), size[axis])
     return _cross(group, *size, *taps)
 
 
 def _merge(index: Tensor, weight: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Merge the taps of a bin that fall on one pixel, where that saves taps.
+    """Merge the taps of a bin that fall on one pixel, if that saves taps.
 
     Args:
-        index, weight: (r, P, T).
+        index, weight: (r, P, 2 * G).
         size: Pixels along the axis.
+
+    Returns:
+        Index and weight, (r, P, T), with T at most 2 * G.
     """
     first = index.amin(-1, keepdim=True)
     span = int((index - first).max()) + 1
@@ -291,15 +314,18 @@ def _cross(
     x: Tensor,
     x_weight: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Combine the taps of both axes.
+    """Combine the taps of both axes into taps of the map.
 
     Args:
-        y, y_weight, x, x_weight: (r, n, T) per axis.
+        group: The r RoIs.
+        height, width: Pixels of the map along y and along x.
+        y, y_weight, x, x_weight: Index and weight per axis, (r, n, T).
 
     Returns:
         Row index and weight, (r * n * n, T * T).
     """
     y = y + (group.image * height)[:, None, None]
+    # (r, n, n, T, T) each
     index = y[:, :, None, :, None] * width + x[:, None, :, None, :]
     weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]
     return index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2)

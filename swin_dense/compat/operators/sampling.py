@@ -1,9 +1,9 @@
-"""Weighted sums of rows: the one primitive of every sampling operator.
+"""Weighted sums of rows, which every sampling operator consists of.
 
 RoIAlign, deformable convolution and deformable attention all compute, per
 output position, a weighted sum of a few pixels. With pixels as the rows of a
-table that is a bag of embeddings, for which PyTorch has a fused kernel on
-every device, so no sample is ever written out.
+table, such a sum is a bag of embeddings. PyTorch has a fused kernel for bags
+on every device, which keeps single samples out of memory.
 
 Dimension key: N bags, T taps (pixels) per bag, C channels.
 """
@@ -16,8 +16,8 @@ from torch import Tensor
 
 Size = int | Tensor
 
-# Elements that an operator may hold in temporaries at once; longer work is
-# cut into pieces, so memory does not grow with the number of boxes.
+# Elements that an operator may hold in temporaries at once. Longer work is cut
+# into chunks, so memory does not grow with the number of boxes.
 MAX_ELEMENTS = 2**23
 
 
@@ -30,9 +30,9 @@ def without_autocast(device_type: str) -> torch.autocast:
     """Return a context in which operations keep the types of their inputs.
 
     Args:
-        device_type: As `tensor.device.type`; the meta device, which has no
-            autocast, included.
+        device_type: As `tensor.device.type`.
     """
+    # The meta device has no autocast.
     device_type = 'cpu' if device_type == 'meta' else device_type
     return torch.autocast(device_type, enabled=False)
 
@@ -41,9 +41,9 @@ def sum_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Sum `weight[n, t] * table[index[n, t]]` over t.
 
     Args:
-        table: Rows to draw from, (rows, C).
-        index: Row numbers, (N, T), integer.
-        weight: One factor per drawn row, (N, T).
+        table: (rows, C).
+        index: Rows of the table, (N, T), integer.
+        weight: Factor of each row, (N, T).
 
     Returns:
         (N, C), differentiable in `table` and `weight`.
@@ -56,9 +56,9 @@ def add_rows(
 ) -> None:
     """Add `weight[n, t] * rows[n]` to `table[index[n, t]]`, in place.
 
-    The transpose of `sum_rows`. Taps are sorted by the row that they fall on
-    and summed as bags again: fast, and without atomic additions, so every run
-    gives the same bits.
+    This is the transpose of `sum_rows`. Taps are sorted by row and summed as
+    bags again. That is fast and needs no atomic additions, so every run gives
+    the same bits.
 
     Args:
         table: (rows, C), changed in place.
@@ -83,17 +83,18 @@ def bilinear_taps(
 ) -> tuple[Tensor, Tensor]:
     """Return the four pixels around every position and their weights.
 
-    Pixels outside the map count as zero. From one pixel outside on, a
-    position has no gradient either.
+    Pixels outside the map count as zero. A position one pixel outside, or
+    further away, has no gradient.
 
     Args:
-        y, x: Positions in pixels, 0 at the centre of the first; any shape.
-        height, width: Size of the map, numbers or tensors that broadcast
+        y, x: Positions in pixels, of any shape; 0 is the centre of the first
+            pixel.
+        height, width: Size of the map, integers or tensors that broadcast
             with the positions.
 
     Returns:
-        Index `row * width + column` and weight, each with an axis of 4 behind
-        those of the positions; the weight is differentiable in `y` and `x`.
+        Index `row * width + column` and weight, (*, 4) where the positions
+        are (*). The weight is differentiable in `y` and `x`.
     """
     inside = (y > -1) & (y < height) & (x > -1) & (x < width)
     y, x = (v.masked_fill(~inside, 0.0) for v in (y, x))
@@ -124,9 +125,9 @@ def vector_jacobian(
     """Return the gradients of `function(*inputs)` in its inputs.
 
     Args:
-        function: Differentiable, with one tensor as result.
-        inputs: Floating tensors.
-        grad_output: Gradient in the result.
+        function: Differentiable function that returns one tensor.
+        inputs: Floating-point tensors.
+        grad_output: Gradient in the result of `function`.
     """
     inputs = [value.detach().requires_grad_() for value in inputs]
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Kernels for a CPU: chunks that fit its cache, read from the map by index."""
+"""CPU kernels: windows are read by index, in chunks that fit the cache."""
 
 from math import prod
 
@@ -26,7 +26,7 @@ from swin_dense.ops import WindowLayout
 
 
 class CPUKernels(PlainKernels):
-    """Chunks that fit the cache, shared out among threads."""
+    """Kernels that compute in chunks, which threads share."""
 
     name = 'cpu'
     device = 'cpu'
@@ -34,19 +34,19 @@ class CPUKernels(PlainKernels):
 
     @classmethod
     def refuses(cls, x: Tensor) -> str | None:
-        """Return why chunks do not help here, or None."""
+        """Return why these kernels do not take `x`, or None if they do."""
         if x.device.type != 'cpu':
             return f'the tensor is on {x.device.type}'
         return None
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute `x @ weight.T + bias`."""
+        """Return `x @ weight.T + bias`."""
         return linear(x, weight, bias)
 
     def feed_forward(
         self, x: Tensor, fc1: nn.Linear, fc2: nn.Linear, approximate: str
     ) -> Tensor:
-        """Run linear, GELU, linear, keeping what is wide in the cache."""
+        """Run linear, GELU, linear. Only chunks of the hidden values exist."""
         grad = torch.is_grad_enabled()
         tokens = x.flatten(0, -2)  # (B * H * W, C)
         cut = cut_large if grad else cut_chunks
@@ -61,22 +61,25 @@ class CPUKernels(PlainKernels):
             chunks,
             grad,
         )
-        return out.view_as(x)
+        return out.view_as(x)  # (B, H, W, C)
 
     def mix_windows(
         self, x: Tensor, layout: WindowLayout, mix: MixFunction
     ) -> Tensor:
-        """Mix all windows at once, read by index."""
+        """Mix all windows at once. They are read by index."""
         index, size = self._index(x, layout), prod(layout.window)
+        # (B * K, N, C)
         windows = gather_windows(x.flatten(0, -2), index, size)
         mask = index.chunks[0].mask(self._mask(x, layout, x.dtype))
-        return scatter_windows(mix(windows, mask), index).view_as(x)
+        out = scatter_windows(mix(windows, mask), index)
+        return out.view_as(x)  # (B, H, W, C)
 
     def window_attention(
         self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
     ) -> Tensor:
-        """Attend chunk by chunk, reading windows from the map."""
-        if terms.dropout:  # chunks are computed twice
+        """Attend chunk by chunk. Windows are read from the map by index."""
+        # The backward pass computes chunks anew, with other dropout.
+        if terms.dropout:
             return super().window_attention(qkv, layout, terms)
         mask = self._mask(qkv, layout, terms.bias.dtype)
         tokens = qkv.flatten(0, -2)  # (B * H * W, 3 * C)
@@ -85,16 +88,16 @@ class CPUKernels(PlainKernels):
             qkv, layout, size * (qkv.shape[-1] + len(terms.bias) * size)
         )
         if torch.is_grad_enabled() and len(index.chunks) == 1:
-            # The backward pass has no chunk to compute anew.
-            slots = gather_windows(tokens, index, size, terms.padding)
-            x = attend(slots, index.chunks[0].mask(mask), terms)
+            # Results of a single chunk are kept: no need to compute them anew.
+            windows = gather_windows(tokens, index, size, terms.padding)
+            x = attend(windows, index.chunks[0].mask(mask), terms)
             x = scatter_windows(x, index)  # (B * H * W, C)
         else:
             x = attend_in_chunks(tokens, index, mask, terms)
-        return x.view(*qkv.shape[:-1], -1)
+        return x.view(*qkv.shape[:-1], -1)  # (B, H, W, C)
 
     def can_run_block(self, block: Block, x: Tensor) -> bool:
-        """Return True in evaluation without gradients."""
+        """Return True for a block in evaluation without gradients."""
         return not (
             block.training
             or torch.is_grad_enabled()
@@ -104,7 +107,7 @@ class CPUKernels(PlainKernels):
     def run_block(
         self, block: Block, x: Tensor, layout: WindowLayout
     ) -> Tensor:
-        """Run a block while its windows are in the cache."""
+        """Run a block in chunks whose intermediate results fit the cache."""
         widest = block.mixer.elements_per_window(layout.window)
         index = self._index(x, layout, widest)
         mask = self._mask(x, layout, x.dtype)
@@ -114,7 +117,14 @@ class CPUKernels(PlainKernels):
     def _index(
         self, x: Tensor, layout: WindowLayout, widest: int | None = None
     ) -> WindowIndex:
-        """Return an index with chunks for results so wide, or of one chunk."""
+        """Return the index of the windows of a batch, cut into chunks.
+
+        Args:
+            x: Maps `(B, *grid, C)`.
+            layout: Position of the windows.
+            widest: Elements per window of the widest intermediate result,
+                which sets the number of chunks; one chunk if None.
+        """
         windows = len(x) * layout.num_windows
         count = 1
         if widest is not None:

@@ -24,13 +24,13 @@ def attend_in_chunks(
     """Attend within windows that are read from the map by index.
 
     Only queries, keys and values are kept for the backward pass, which
-    computes each chunk anew when its turn comes.
+    computes the attention of each chunk anew.
 
     Args:
         qkv: Queries, keys and values `(B * H * W, 3 * C)`.
-        index: Where the tokens go.
-        mask: What is hidden.
-        terms: What all windows share; without dropout.
+        index: Slots of the tokens, in chunks.
+        mask: Mask of each window, or None.
+        terms: Terms that all windows share, without dropout.
 
     Returns:
         Mixed values `(B * H * W, C)`. They cannot be differentiated twice.
@@ -41,6 +41,8 @@ def attend_in_chunks(
 
 
 class _ChunkedAttention(torch.autograd.Function):
+    """The autograd function of `attend_in_chunks`."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -56,7 +58,7 @@ class _ChunkedAttention(torch.autograd.Function):
         ctx.save_for_backward(qkv, bias, padding, cosine)
         ctx.settings = index, mask, scale, dtype
         tokens = bias.shape[-1]
-        # Detached, so that `attend` sees that no gradient is asked for.
+        # Detached, so that `attend` sees tensors without gradients.
         terms = AttentionTerms(
             bias.detach(),
             None,
@@ -72,7 +74,8 @@ class _ChunkedAttention(torch.autograd.Function):
             out[chunk.rows] = attend(windows, chunk.mask(mask), terms)
 
         share_out(work, len(index.chunks))
-        return out.flatten(0, 1).index_select(0, index.slot_of_token)
+        out = out.flatten(0, 1)  # (B * K * N, C)
+        return out.index_select(0, index.slot_of_token)  # (B * H * W, C)
 
     @staticmethod
     @once_differentiable
@@ -107,7 +110,7 @@ class _ChunkedAttention(torch.autograd.Function):
                     )
                 part = part.index_select(0, chunk.inside)
                 slots = slots.index_select(0, chunk.inside)
-            # Every token has one slot, so workers do not meet.
+            # Every token has one slot, so workers write to different rows.
             grad_qkv.index_copy_(0, slots, part.to(qkv.dtype))
 
         share_out(work, len(index.chunks))

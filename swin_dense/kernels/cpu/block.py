@@ -1,4 +1,4 @@
-"""A whole block without gradients: all but two maps stay in the cache."""
+"""A Swin block without gradients; all but two maps stay in the cache."""
 
 import torch
 from torch import Tensor
@@ -25,10 +25,10 @@ def run_block(
     Args:
         block: The block, in evaluation mode.
         x: Maps `(B, *grid, C)`.
-        window: Window that is in use.
-        index: Where the tokens go, in chunks.
-        mask: What is hidden.
-        kernels: What the mixer computes with.
+        window: Window in use, in tokens per axis.
+        index: Slots of the tokens, in chunks.
+        mask: Mask of each window, or None.
+        kernels: Kernels that the mixer computes with.
 
     Returns:
         Maps `(B, *grid, C)`.
@@ -46,12 +46,11 @@ def run_block(
         rows = tokens.index_select(0, chunk.token_of_slot).to(dtype)
         if not block.post_norm:
             rows = block.norm1(rows)
-        chunk.fill(rows)  # padding comes after the norm
-        mixed = mixer.mix(
-            rows.view(-1, size, x.shape[-1]), shared, chunk.mask(mask), kernels
-        )
+        chunk.fill(rows)  # padding is zero after the norm
+        rows = rows.view(-1, size, x.shape[-1])  # (n, N, C)
+        mixed = mixer.mix(rows, shared, chunk.mask(mask), kernels)
         start, stop = chunk.rows.start, chunk.rows.stop
-        windows[start * size : stop * size] = mixed.flatten(0, 1)
+        windows[start * size : stop * size] = mixed.flatten(0, 1)  # (n * N, C)
 
     out = torch.empty_like(tokens, dtype=out_dtype)
     parts = cut_chunks(len(tokens), mlp.elements_per_token, dtype)
@@ -70,4 +69,4 @@ def run_block(
 
     share_out(mix, len(index.chunks))
     share_out(feed_forward, len(parts))
-    return out.view(x.shape)
+    return out.view(x.shape)  # (B, *grid, C)

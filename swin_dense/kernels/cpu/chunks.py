@@ -1,6 +1,6 @@
-"""Working through a batch in chunks, so that buffers stay in the cache.
+"""Cut a batch into chunks whose intermediate results fit the cache.
 
-Windows do not see each other, and neither do the tokens of a feed-forward
+Windows are independent of each other, and so are the tokens of a feed-forward
 network. On a CPU both run faster in chunks: intermediate results of a chunk
 stay in the processor's cache and reuse the same memory, instead of streaming
 through fresh buffers as large as the map.
@@ -14,12 +14,12 @@ from swin_dense.kernels.window_index import slices
 # Bytes of the widest intermediate result of a chunk: large enough for matrix
 # products to run at full speed, small enough for a worker's share of a cache.
 CHUNK_BYTES = 2 * 2**20
-# Less than this is done before another thread has begun.
+# Below this size, the result is ready before another thread has started.
 SHARED_BYTES = 2**18
-# In a training step the products of smaller results run faster whole: each
-# chunk would add to gradients as large as the weights, and the C library
-# keeps the memory of results up to this size for later ones. Larger ones get
-# fresh pages each time, which take as long to fill in as the product itself.
+# In a training step, products with results up to this size run faster in one
+# piece. Each chunk would add to gradients as large as the weights, and the C
+# library reuses the memory of results of that size. Larger results get fresh
+# pages each time, and filling those takes as long as the product itself.
 WHOLE_BYTES = 32 * 2**20
 
 
@@ -29,23 +29,23 @@ def num_chunks(rows: int, widest: int, dtype: torch.dtype) -> int:
     Args:
         rows: Length of the first axis.
         widest: Elements per row of the widest intermediate result.
-        dtype: Their type.
+        dtype: Type of the intermediate result.
     """
     size = rows * widest * dtype.itemsize
     if size <= SHARED_BYTES:
         return 1
     workers = num_workers()
     rounds = -(-size // (CHUNK_BYTES * workers))
-    return min(rows, rounds * workers)  # each worker has as many
+    return min(rows, rounds * workers)  # the same number for each worker
 
 
 def cut_chunks(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
-    """Return the slices of a batch, see `num_chunks`."""
+    """Return the slices of a batch; arguments as in `num_chunks`."""
     return slices(rows, num_chunks(rows, widest, dtype))
 
 
 def cut_large(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
-    """Return the slices of a batch in training; one if it is small."""
+    """Return the slices of a batch in training; one slice if it is small."""
     if rows * widest * dtype.itemsize <= WHOLE_BYTES:
         return [slice(0, rows)]
     return cut_chunks(rows, widest, dtype)

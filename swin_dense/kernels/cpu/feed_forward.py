@@ -21,10 +21,10 @@ from swin_dense.kernels.cpu.threads import share_out
 class ChunkedGELUNetwork(torch.autograd.Function):
     """Linear, GELU, linear over chunks of tokens `(n, C)`.
 
-    What is wider than a token lives in the cache only, except for the hidden
-    values before the activation, which the backward pass starts from. The
-    plain path keeps them after the activation as well and writes each
-    gradient of that width to memory.
+    Only the hidden values before the activation are written to memory, and
+    only if the backward pass needs them. The plain path also keeps the hidden
+    values after the activation, and writes each gradient of that width to
+    memory.
     """
 
     @staticmethod
@@ -41,7 +41,8 @@ class ChunkedGELUNetwork(torch.autograd.Function):
     ) -> Tensor:
         dtype = compute_dtype(x)
         out = x.new_empty(x.shape, dtype=output_dtype(x))
-        hidden = [out] * len(chunks)  # one for each chunk, to copy nothing
+        # One tensor for each chunk, so that none has to be copied.
+        hidden = [out] * len(chunks)
 
         def work(worker: int, number: int) -> None:
             rows = chunks[number]

@@ -1,4 +1,4 @@
-"""Linear layers on the CPU, by the fastest kernel there is."""
+"""Linear layers on the CPU, with oneDNN's fused kernel where it is faster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +14,19 @@ from swin_dense.kernels.cpu.chunks import cut_large
 from swin_dense.kernels.cpu.sums import Sums
 from swin_dense.kernels.cpu.threads import share_out
 
-# Weights as the kernel likes them, by where they lie and how; with each the
-# plain weight, so that its memory is not taken by another meanwhile.
+# Packed weight and plain weight, by the plain weight's address, shape, stride
+# and type to compute in. The plain weight is kept so that its memory is not
+# reused for another tensor, which would have the same key.
 _Packed = dict[tuple, tuple[Tensor, Tensor]]
 _packed: ContextVar[_Packed | None] = ContextVar('packed', default=None)
 
 
 @contextmanager
 def pack_weights_once() -> Iterator[None]:
-    """Let `linear_no_grad` prepare each weight once, not at each call.
+    """Let `linear_no_grad` pack each weight once, not at each call.
 
-    For a loop over chunks with the same weights, which must not change inside
-    of it.
+    The context is for a loop over chunks with the same weights. The weights
+    must not change inside the context.
     """
     if _packed.get() is not None:
         yield
@@ -40,8 +41,8 @@ def pack_weights_once() -> Iterator[None]:
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the type that products of a map are computed in.
 
-    Under autocast that is its type if the processor multiplies it in
-    hardware. Otherwise float32 is ten times faster, and no less exact.
+    Under autocast that is autocast's type if the processor multiplies that
+    type in hardware. Otherwise float32 is ten times faster and no less exact.
     """
     if not torch.is_autocast_enabled('cpu'):
         return x.dtype
@@ -52,7 +53,7 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def output_dtype(x: Tensor) -> torch.dtype:
-    """Return the type that a linear layer gives for a map."""
+    """Return the type of the result of a linear layer on a map."""
     if torch.is_autocast_enabled('cpu'):
         return torch.get_autocast_dtype('cpu')
     return x.dtype
@@ -68,11 +69,10 @@ def _multiplies_bfloat16() -> bool:
 
 @lru_cache(maxsize=1)
 def _prefers_onednn() -> bool:
-    """Return True if oneDNN's fused linear layer is there and the faster one.
+    """Return True if oneDNN's fused linear layer exists and is faster.
 
-    It is what compiled models use on a CPU. It has no public name, so it is
-    tried once before it is relied on. Without AVX-512 the BLAS and a GELU of
-    its own are faster.
+    Compiled models use this operator on a CPU. It has no public name, so it
+    is tried once. Without AVX-512 a BLAS product followed by GELU is faster.
     """
     if 'AVX512' not in torch.backends.cpu.get_cpu_capability():
         return False
@@ -88,13 +88,13 @@ def _prefers_onednn() -> bool:
 def _pack(
     weight: Tensor, rows: int, dtype: torch.dtype, reorder: bool
 ) -> Tensor:
-    """Return a weight as the kernel likes it.
+    """Return a weight in the type and layout that the kernel takes.
 
     Args:
         weight: `(D, C)`.
-        rows: Tokens that it is multiplied with.
+        rows: Number of tokens that are multiplied with the weight.
         dtype: Type to compute in.
-        reorder: Whether oneDNN rearranges it.
+        reorder: True for the layout of oneDNN.
     """
     packed = _packed.get()
     if packed is None:
@@ -111,7 +111,7 @@ def _pack(
 def linear_no_grad(
     x: Tensor, weight: Tensor, bias: Tensor | None, gelu: str | None = None
 ) -> Tensor:
-    """Compute `x @ weight.T + bias`, then perhaps GELU, without gradients.
+    """Return `x @ weight.T + bias`, or its GELU, without gradients.
 
     Args:
         x: Tokens `(*, C)` on the CPU, of the type to compute in.
@@ -142,7 +142,7 @@ def write_linear(
     """Write `x @ weight.T + bias` into rows of a larger tensor.
 
     Args:
-        out: Where it goes, `(n, D)`, of any floating type.
+        out: Rows to write to, `(n, D)`, of any floating type.
         x: Tokens `(n, C)`, of the type to compute in.
         weight: `(D, C)`.
         bias: `(D, )` or None.
@@ -158,7 +158,7 @@ def write_linear(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute `x @ weight.T + bias` for `x` on the CPU, differentiably.
+    """Return `x @ weight.T + bias` for `x` on the CPU, with gradients.
 
     Args:
         x: Tokens `(*, C)`.
@@ -172,7 +172,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    """The autograd side of `linear`, chunk by chunk."""
+    """The autograd function of `linear`, chunk by chunk."""
 
     @staticmethod
     def forward(
@@ -190,7 +190,7 @@ class _Linear(torch.autograd.Function):
 
         with pack_weights_once():
             share_out(work, len(chunks))
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], -1)  # (*, D)
 
     @staticmethod
     @once_differentiable

@@ -1,4 +1,4 @@
-"""Gradients of what all chunks share, added up."""
+"""Sums, over chunks, of the gradients of shared tensors."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,16 @@ from torch import Tensor
 class Sums:
     """Sums over chunks that several workers add to at the same time.
 
-    Each worker adds to numbers of its own, always those of the same chunks,
-    and totals are taken in the order of the workers: results do not depend on
-    who was faster.
+    Each worker has its own partial sums. A worker always gets the same chunks,
+    and totals add the partial sums in the order of the workers, so results do
+    not depend on timing.
     """
 
     def __init__(self) -> None:
         self._parts: dict[tuple[str, int], Tensor] = {}
 
     def add(self, worker: int, name: str, value: Tensor) -> None:
-        """Add a tensor, which may be overwritten, to a sum."""
+        """Add a tensor to a sum. Later calls may overwrite the tensor."""
         part = self._parts.get((name, worker))
         self._parts[name, worker] = value if part is None else part.add_(value)
 
@@ -31,7 +31,7 @@ class Sums:
             part.addmm_(a, b)
 
     def total(self, name: str, dtype: torch.dtype) -> Tensor | None:
-        """Return a sum over all workers; None if nothing was added."""
+        """Return a sum over all workers, or None if nothing was added."""
         parts = [
             self._parts[key] for key in sorted(self._parts) if key[0] == name
         ]

@@ -1,9 +1,10 @@
-"""Work shared out among threads, each of which computes alone.
+"""Run chunks on several threads, each chunk on one thread.
 
-An operation that PyTorch spreads over threads ends when the slowest of them
-is done. Work in chunks is many small operations: where another program holds
-a core, each of them waits for it. Here a thread takes chunks of its own
-through all operations, and the threads meet once, at the end.
+An operation that PyTorch spreads over threads ends when its slowest thread
+ends. Work in chunks is many small operations: where another program holds a
+core, every operation waits for that core. Here each thread takes its own
+chunks through all operations, and the threads wait for each other only at the
+end.
 """
 
 import os
@@ -15,7 +16,7 @@ from functools import lru_cache
 
 import torch
 
-# With more, threads wait for Python's lock, which each operation takes for
+# More threads would wait for Python's lock, which each operation holds for
 # some microseconds. Further cores share the operations of each thread.
 MAX_WORKERS = 8
 
@@ -24,11 +25,11 @@ _thread = threading.local()
 
 
 def num_workers() -> int:
-    """Return the number of threads that work is best shared out among."""
+    """Return the number of threads that share the chunks."""
     if getattr(_thread, 'is_worker', False):
         return 1
-    # Modes that watch operations, such as counters of FLOPs, see those of
-    # the calling thread only.
+    # Modes that watch operations, such as counters of FLOPs, only see the
+    # operations of the calling thread.
     if torch._C._len_torch_dispatch_stack():
         return 1
     return min(torch.get_num_threads(), MAX_WORKERS)
@@ -38,15 +39,16 @@ def share_out(work: Callable[[int, int], None], count: int) -> None:
     """Call `work(worker, number)` for each number below `count`.
 
     Worker `i` of `n` takes the numbers `i`, `i + n`, and so on, in this
-    order. Inside, gradients are not recorded and autocast is off. A single
-    worker is the calling thread.
+    order. During a call, gradients are not recorded and autocast is off. A
+    single worker runs on the calling thread.
 
     Args:
-        work: What to call.
-        count: How often.
+        work: Function to call.
+        count: Number of calls.
 
     Raises:
-        Exception: If a call raises, once all workers have ended.
+        Exception: If a call raises. The error is raised after all workers
+            have ended.
     """
     workers = min(num_workers(), count)
     without_grad = (
@@ -56,7 +58,7 @@ def share_out(work: Callable[[int, int], None], count: int) -> None:
     )
 
     def run(worker: int) -> None:
-        # Each thread has switches of its own.
+        # Gradient mode and autocast are settings of a thread.
         with without_grad(), torch.autocast('cpu', enabled=False):
             for number in range(worker, count, workers):
                 work(worker, number)
@@ -82,21 +84,23 @@ def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _start_pool(workers: int, threads: int) -> ThreadPoolExecutor:
-    everyone_is_there = threading.Barrier(workers)
+    """Start the threads of `_pool`, and set their number of threads."""
+    all_started = threading.Barrier(workers)
 
     def start() -> None:
         _thread.is_worker = True
-        torch.get_num_threads()  # a thread's first call undoes what was set
+        # The first call in a thread resets the number, so it comes first.
+        torch.get_num_threads()
         torch.set_num_threads(threads)
-        everyone_is_there.wait()
+        all_started.wait()
 
     total = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, 'swin_dense', start)
     wait([pool.submit(int) for _ in range(workers)])
-    # The last number set is also that of threads to come.
+    # PyTorch gives the number that was set last to new threads.
     torch.set_num_threads(total)
     return pool
 
 
-# A forked process has none of its parent's threads.
+# A forked process does not have the threads of its parent.
 os.register_at_fork(after_in_child=_start_pool.cache_clear)
