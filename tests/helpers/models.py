@@ -8,6 +8,8 @@ from swin_dense.layers import LogPositionBias
 
 # Stages of odd and of even depth, and few channels.
 NARROW = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4))
+# Two stages, for tests that compile or count.
+TWO_STAGES = dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2))
 # Stages of even depth, which other packages' code takes.
 EVEN = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 

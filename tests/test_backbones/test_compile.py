@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.kernel_sets import NAMES
-from helpers.models import randomize
+from helpers.models import TWO_STAGES, randomize
 from helpers.reference import assert_close
 from swin_dense import kernels
 from swin_dense.backbones import (
@@ -13,22 +13,23 @@ from swin_dense.backbones import (
     SwinTransformerV2,
 )
 
-NARROW = dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2))
 # Model, and sizes of inputs; the first one is compiled for.
 MODELS = {
     'V1': (
-        lambda: SwinTransformer(**NARROW, window_size=3, out_indices=(0, 1)),
+        lambda: SwinTransformer(
+            **TWO_STAGES, window_size=3, out_indices=(0, 1)
+        ),
         [(3, 26, 30), (3, 24, 24), (3, 41, 35)],
     ),
     'V2': (
         lambda: SwinTransformerV2(
-            arch=NARROW, window_size=4, out_indices=(0, 1)
+            arch=TWO_STAGES, window_size=4, out_indices=(0, 1)
         ),
         [(3, 38, 45), (3, 48, 48), (3, 70, 50)],
     ),
     'video': (
         lambda: SwinTransformer3D(
-            arch=NARROW, window_size=(2, 3, 3), out_indices=(0, 1)
+            arch=TWO_STAGES, window_size=(2, 3, 3), out_indices=(0, 1)
         ),
         [(3, 7, 26, 30), (3, 8, 24, 24), (3, 6, 41, 35)],
     ),

@@ -19,11 +19,11 @@ from swin_dense.layers import SpatialMLP
 
 # The programs of Triton have no float64.
 IN_FLOAT64 = [case for case in CASES if case != 'triton']
-NARROW = dict(embed_dims=12, depths=(2, 3), num_heads=(3, 4))
+SIZES = dict(embed_dims=12, depths=(2, 3), num_heads=(3, 4))
 
 
 def make(**kwargs):
-    kwargs = {'arch': NARROW, 'window_size': 3, **kwargs}
+    kwargs = {'arch': SIZES, 'window_size': 3, **kwargs}
     return randomize(SwinMLP(**kwargs)).double().eval()
 
 
@@ -81,8 +81,8 @@ SIZES = [(12, 12), (24, 48), (40, 28), (20, 60), (12, 60)]
 def test_outputs_are_those_of_the_definition(name, size, window):
     model = make(window_size=window)
     image = torch.randn(2, 3, *size, dtype=torch.float64)
-    run = slow_block(window, NARROW['num_heads'])
-    expected = pyramid(model.state_dict(), image, NARROW['depths'], run)
+    run = slow_block(window, SIZES['num_heads'])
+    expected = pyramid(model.state_dict(), image, SIZES['depths'], run)
     with using(name):
         with torch.no_grad():
             outputs = model(image)
@@ -116,7 +116,7 @@ def test_channels_of_a_head_are_alike():
 
 
 def test_zeros_enter_at_the_borders_of_shifted_windows():
-    model = make(arch=dict(NARROW, depths=(2,), num_heads=(3,)))
+    model = make(arch=dict(SIZES, depths=(2,), num_heads=(3,)))
     first, second = model.layers[0].blocks
     x = torch.ones(1, 6, 6, 12, dtype=torch.float64)
     layouts = [
@@ -167,7 +167,7 @@ def test_every_parameter_gets_a_gradient_and_checkpointing_changes_nothing():
 
 
 def test_initialisation():
-    model = SwinMLP(NARROW, window_size=8)
+    model = SwinMLP(SIZES, window_size=8)
     model.init_weights()
     mixer = model.layers[0].blocks[0].mixer
     assert 0.018 < mixer.weight.std() < 0.022
@@ -209,7 +209,7 @@ def test_official_file(tmp_path):
     settings = dict(info['backbone'])
     assert settings.pop('type') == 'swin_dense.SwinMLP'
     assert settings == dict(
-        arch=dict(NARROW), window_size=3, out_indices=(0, 1)
+        arch=dict(SIZES), window_size=3, out_indices=(0, 1)
     )
 
 
@@ -246,6 +246,6 @@ def test_bad_arguments():
     with pytest.raises(TypeError, match="'qkv_bias'"):
         SwinMLP(qkv_bias=True)
     with pytest.raises(ValueError, match='num_heads must divide'):
-        SwinMLP(dict(NARROW, num_heads=(5, 4)))
+        SwinMLP(dict(SIZES, num_heads=(5, 4)))
     with pytest.raises(ValueError, match='arch must be one of tiny_c24'):
         SwinMLP('large')

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from helpers.htc import narrow
-from helpers.models import randomize
+from helpers.models import EVEN, randomize
 from helpers.reference import assert_close
 from swin_dense.checkpoints.load import load_model
 
@@ -30,9 +30,6 @@ STOCK = (
 TOLERANCE = 1e-8  # in float64
 SIZE = (96, 128)
 CHANNELS, CLASSES, STUFF = 16, 3, 7
-NARROW = dict(
-    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7
-)
 
 
 def build(model):
@@ -55,7 +52,10 @@ def settings(name='htcpp_swin', **roi_head):
     model = Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py').model
     model.roi_head.update(roi_head)
     model.backbone = dict(
-        type='swin_dense.SwinTransformer', drop_path_rate=0.0, **NARROW
+        type='swin_dense.SwinTransformer',
+        drop_path_rate=0.0,
+        window_size=7,
+        **EVEN,
     )
     return model
 

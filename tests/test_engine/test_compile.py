@@ -6,16 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.models import TWO_STAGES
 from swin_dense.backbones import CompositeBackbone, SwinTransformer
 from swin_dense.engine.compile import compile_backbone
 
-NARROW = dict(
-    embed_dims=8,
-    depths=(1,),
-    num_heads=(1,),
-    window_size=3,
-    out_indices=(0,),
-    drop_path_rate=0.0,
+BACKBONE = dict(
+    TWO_STAGES, window_size=3, out_indices=(1,), drop_path_rate=0.0
 )
 
 
@@ -27,7 +23,7 @@ class Model(nn.Module):
 
 def test_outputs_and_names_stay(logged):
     torch.compiler.reset()
-    model = Model(SwinTransformer(**NARROW)).eval()
+    model = Model(SwinTransformer(**BACKBONE)).eval()
     names = list(model.state_dict())
     x = torch.randn(1, 3, 24, 20)
     graphs = []
@@ -37,7 +33,7 @@ def test_outputs_and_names_stay(logged):
         return graph.forward
 
     with torch.no_grad():
-        [expected] = model.backbone(x)
+        (expected,) = model.backbone(x)
         compile_backbone(model, dict(backend=backend, fullgraph=True))
         [out] = model.backbone(x)
     assert len(graphs) == 1
@@ -51,18 +47,18 @@ def test_outputs_and_names_stay(logged):
 
 @pytest.mark.parametrize('options', [None, False, ''])
 def test_nothing_to_do(options):
-    model = Model(SwinTransformer(**NARROW))
+    model = Model(SwinTransformer(**BACKBONE))
     compile_backbone(model, options)
     assert model.backbone._compiled_call_impl is None
 
 
 def test_refusals_say_what_to_do():
-    model = Model(SwinTransformer(**NARROW))
+    model = Model(SwinTransformer(**BACKBONE))
     with pytest.raises(ValueError, match="no backend 'fast'; it has .*eager"):
         compile_backbone(model, 'fast')
     with pytest.raises(ValueError, match='Linear has no Swin backbone'):
         compile_backbone(nn.Linear(1, 1), True)
-    config = dict(type='swin_dense.SwinTransformer', **NARROW)
+    config = dict(type='swin_dense.SwinTransformer', **BACKBONE)
     composite = Model(CompositeBackbone([config, config]))
     with pytest.raises(ValueError, match='CompositeBackbone cannot be compil'):
         compile_backbone(composite, 'eager')

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from helpers.kernel_sets import NAMES
+from helpers.models import TWO_STAGES
 from swin_dense import kernels
 from swin_dense.backbones import SwinTransformer
 from swin_dense.kernels import triton as triton_kernels
 from swin_dense.kernels.log import log_once
 from swin_dense.ops import SizeCache
 
-NARROW = dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2), out_indices=(1,))
 X = torch.zeros(1, 4, 4, 8)
 has_cpu = pytest.mark.skipif(
     'cpu' not in kernels.available(), reason='no kernels for a CPU'
@@ -128,7 +128,7 @@ def test_kernels_that_cannot_work_say_why():
 
 
 def test_a_pyramid_chooses_once(monkeypatch):
-    model, chosen = SwinTransformer(**NARROW), []
+    model, chosen = SwinTransformer(**TWO_STAGES, out_indices=(1,)), []
     choose = kernels.choose
 
     def counted(x, cache=None):

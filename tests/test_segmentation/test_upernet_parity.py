@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 
-from helpers.models import randomize
+from helpers.models import EVEN, randomize
 from helpers.reference import assert_close
 from swin_dense.checkpoints.load import load_model
 
@@ -24,9 +24,6 @@ BASE = (
     / 'models'
     / 'upernet_swin.py'
 )
-NARROW = dict(
-    embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7
-)
 SLIDE = dict(mode='slide', crop_size=(64, 80), stride=(40, 56))
 
 
@@ -35,7 +32,9 @@ def segmentor(backbone_type, **backbone):
     init_default_scope('mmseg')
     model = deepcopy(Config.fromfile(BASE).model)
     model.backbone = dict(
-        type=backbone_type, drop_path_rate=0.0, **{**NARROW, **backbone}
+        type=backbone_type,
+        drop_path_rate=0.0,
+        **{**EVEN, 'window_size': 7, **backbone},
     )
     channels = model.backbone.embed_dims
     model.decode_head.update(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.models import randomize
+from helpers.models import NARROW, randomize
 from helpers.moving_squares import moving_square
 from helpers.reference import assert_close
 from swin_dense.backbones import SwinTransformer, SwinTransformer3D
@@ -18,7 +18,6 @@ from swin_dense.video.features import (
     extract_video,
 )
 
-NARROW = dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 ALL = (0, 1, 2, 3)
 
 
