@@ -2,12 +2,18 @@
 
 import io
 import struct
+import time
 import zipfile
 
+import pytest
 import torch
+
+from swin_dense.checkpoints.errors import CheckpointError
+from swin_dense.checkpoints.files.read import read_checkpoint
 
 FLOATS = ('torch', 'FloatStorage')
 REBUILD = ('torch._utils', '_rebuild_tensor_v2')
+FOUR_FLOATS = struct.pack('<4f', 1, 2, 3, 4)
 ORDERED = ('collections', 'OrderedDict')
 
 
@@ -117,3 +123,13 @@ def write_legacy(path, value, keys=('0',), storages=b''):
         content += Pickle().put(part).code + b'.'
     path.write_bytes(content + storages)
     return path
+
+
+def refusal(path, **kwargs):
+    """Return the error of reading a file; it must come within seconds."""
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(path, **kwargs)
+    assert time.monotonic() - start < 5
+    assert path.name in str(error.value)
+    return str(error.value)

@@ -7,23 +7,11 @@ import pytest
 
 from helpers.placeholders import partly
 from swin_dense.analysis import benchmark
-from swin_dense.analysis.benchmark import Measurement, format_rows
 
 PATH = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
 SPEC = importlib.util.spec_from_file_location('benchmark_tool', PATH)
 tool = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tool)
-
-
-def test_table():
-    rows = [
-        Measurement('forward, time', 1.5, 2.0),
-        Measurement('forward, peak memory', 3 * 2**20, None),
-    ]
-    assert format_rows(rows).splitlines()[2:] == [
-        '| forward, time | 1500.0 ms | 2000.0 ms | 0.75 |',
-        '| forward, peak memory | 3 MiB | - | - |',
-    ]
 
 
 def test_backbone_alone(tmp_path, capsys):

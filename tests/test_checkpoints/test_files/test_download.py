@@ -3,97 +3,15 @@
 import hashlib
 import subprocess
 import sys
-import threading
-import time
-from contextlib import suppress
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 
+from helpers.file_server import CONTENT, Quiet, cached, save
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files import published
 from swin_dense.checkpoints.files.download import cached_path
 from swin_dense.checkpoints.files.read import read_checkpoint
-
-CONTENT = {'state_dict': {'w': torch.arange(4.0)}}
-
-
-def save(path, content=CONTENT):
-    torch.save(content, path)
-    return path
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files: if named `cut` half of it, if named `slow` slowly.
-
-    The name may also ask for other behaviour: `to=ADDRESS` redirects,
-    `unsized` leaves out the length, `dripping` sends headers for ever,
-    `endless` the body.
-    """
-
-    requests = []
-
-    def do_GET(self):
-        if '?to=' in self.path:
-            self.send_response(302)
-            self.send_header('Location', self.path.partition('?to=')[2])
-            self.end_headers()
-        elif 'dripping' in self.path or 'endless' in self.path:
-            self.drip(
-                b'HTTP/1.0 200 OK\r\n' + b'\r\n' * ('endless' in self.path)
-            )
-        else:
-            super().do_GET()
-
-    def drip(self, start):
-        self.requests.append(self.path)
-        with suppress(OSError):
-            self.wfile.write(start)
-            for number in range(600):
-                self.wfile.write(b'X-%d: 1\r\n' % number)
-                time.sleep(0.02)
-
-    def send_header(self, keyword, value):
-        if keyword != 'Content-Length' or 'unsized' not in self.path:
-            super().send_header(keyword, value)
-
-    def log_message(self, *args):
-        self.requests.append(self.path)
-
-    def copyfile(self, source, outputfile):
-        content = source.read()
-        if 'cut' in self.path:
-            content = content[: len(content) // 2]
-        for start in range(0, len(content), 4096):
-            outputfile.write(content[start : start + 4096])
-            if 'slow' in self.path:
-                time.sleep(0.02)
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Serve the folder `served`, with a temporary hub folder."""
-    monkeypatch.setattr(Quiet, 'requests', [])
-    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
-    served = tmp_path / 'served'
-    served.mkdir()
-    http = ThreadingHTTPServer(
-        ('127.0.0.1', 0), partial(Quiet, directory=str(served))
-    )
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield served, f'http://127.0.0.1:{http.server_port}'
-    http.shutdown()
-    http.server_close()
-
-
-def cached(tmp_path):
-    return sorted(
-        p.name
-        for p in (tmp_path / 'hub').rglob('*')
-        if p.is_file() and p.suffix != '.sha256'
-    )
 
 
 def with_hash(path):
@@ -224,21 +142,6 @@ def damage(path):
     path.write_bytes(content)
 
 
-@pytest.fixture
-def second_server(server):
-    """Run another server of the same host name for another folder."""
-    served, _ = server
-    other = served.parent / 'other'
-    other.mkdir()
-    http = ThreadingHTTPServer(
-        ('127.0.0.1', 0), partial(Quiet, directory=str(other))
-    )
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield other, f'http://127.0.0.1:{http.server_port}'
-    http.shutdown()
-    http.server_close()
-
-
 @pytest.mark.parametrize(
     'name',
     ['swin_tiny_patch4_window7_224.pth', 'model.safetensors.pth', 'a.pth'],
@@ -353,43 +256,6 @@ def test_body_without_a_length(server, tmp_path, name, zipped):
         return
     with pytest.raises(CheckpointError, match='cannot download .*cut.pth'):
         read_checkpoint(f'{address}/{name}')
-    assert cached(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    'target',
-    [
-        'https://127.0.0.1:9/a.pth',
-        'file:///etc/hostname',
-        'ftp://host/a.pth',
-        'data:text/plain,a',
-    ],
-)
-def test_redirections_to_another_scheme(server, tmp_path, target):
-    _, address = server
-    with pytest.raises(
-        CheckpointError, match=': it redirects to |Redirection to url'
-    ) as error:
-        read_checkpoint(f'{address}/a.pth?to={target}')
-    assert target in str(error.value) and cached(tmp_path) == []
-
-
-def test_redirections_within_the_scheme(server, second_server):
-    (served, address), (_, other) = server, second_server
-    save(served / 'a.pth')
-    found = read_checkpoint(f'{other}/b.pth?to={address}/a.pth')
-    assert found.keys() == CONTENT.keys()
-
-
-@pytest.mark.parametrize('name', ['slow.pth', 'dripping.pth', 'endless.pth'])
-def test_total_time(server, tmp_path, monkeypatch, name):
-    served, address = server
-    save(served / 'slow.pth', {'w': torch.randn(200000)})
-    monkeypatch.setenv('SWIN_DENSE_DOWNLOAD_MINUTES', '.01')
-    start = time.monotonic()
-    with pytest.raises(CheckpointError, match='takes longer than 0.01 minu'):
-        read_checkpoint(f'{address}/{name}')
-    assert time.monotonic() - start < 3
     assert cached(tmp_path) == []
 
 

@@ -1,45 +1,15 @@
 """Checkpoints that would harm the run that resumes from them."""
 
-import copy
-import struct
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 
 from helpers import training
+from helpers.saved_runs import EMA, FUSED, changed
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.resume import find_latest
-
-EMA = [dict(type='EMAHook')]
-FUSED = dict(optimizer=dict(type='AdamW', lr=0.01, fused=True))
-
-
-@pytest.fixture(scope='module')
-def saved(tmp_path_factory):
-    """A checkpoint of a run with averaged weights."""
-    folder = tmp_path_factory.mktemp('saved')
-    training.runner(
-        folder, steps=5, custom_hooks=EMA, optim_wrapper=FUSED
-    ).train()
-    return read_checkpoint(folder / 'iter_5.pth')
-
-
-def changed(saved, path, value):
-    """The checkpoint with one entry changed, or removed by `...`."""
-    checkpoint = copy.deepcopy(saved)
-    inner = checkpoint
-    for key in path[:-1]:
-        inner = inner[key]
-    if value is ...:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    return checkpoint
 
 
 def resume(checkpoint, folder, **kwargs):
@@ -202,57 +172,3 @@ def test_state_of_other_optimizers(tmp_path, optimizer):
 def test_history_of_another_statistic(saved, tmp_path):
     resume(saved, tmp_path)
     assert HistoryBuffer([1, 2, 9], [1, 1, 1]).statistics('mean') == 4
-
-
-@pytest.mark.parametrize('kind', ['file', 'folder'])
-def test_files_elsewhere_are_not_removed(saved, tmp_path, kind):
-    precious = tmp_path / 'elsewhere' / 'best_work'
-    precious.parent.mkdir()
-    if kind == 'folder':
-        precious.mkdir()
-        (precious / 'thesis.tex').touch()
-    else:
-        precious.touch()
-    work = tmp_path / 'work'
-    work.mkdir()
-    checkpoint = changed(
-        saved, ('message_hub', 'runtime_info', 'best_ckpt'), str(precious)
-    )
-    path = work / 'iter_5.pth'
-    torch.save(checkpoint, path)
-    run = training.runner(
-        work,
-        steps=6,
-        resume=True,
-        custom_hooks=EMA,
-        optim_wrapper=FUSED,
-        checkpoint=dict(save_best='score', rule='greater'),
-    )
-    run.train()
-    hook = next(h for h in run.hooks if isinstance(h, CheckpointHook))
-    assert hook.best_ckpt_path == str(work / 'best_work')
-    hook.after_val_epoch(run, dict(score=1.0))
-    assert precious.exists()
-    assert Path(hook.best_ckpt_path).parent == work
-
-
-def test_automatic_resume_passes_over_a_flipped_bit(saved, tmp_path, logged):
-    for number in (5, 10):
-        checkpoint = changed(saved, ('meta', 'iter'), number)
-        torch.save(checkpoint, tmp_path / f'iter_{number}.pth')
-    assert find_latest(tmp_path) == tmp_path / 'iter_10.pth'
-    path = tmp_path / 'iter_10.pth'
-    content = bytearray(path.read_bytes())
-    weight = saved['state_dict']['layers.0.weight']
-    place = content.index(struct.pack('<f', weight[0, 0]))
-    content[place] ^= 1
-    path.write_bytes(content)
-    assert find_latest(tmp_path) == tmp_path / 'iter_5.pth'
-    assert 'Skipped: ' in logged.text and 'checksum' in logged.text
-
-
-@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 5000, b'a\0b'])
-def test_pointer_of_any_content(saved, tmp_path, content):
-    torch.save(saved, tmp_path / 'iter_5.pth')
-    (tmp_path / 'last_checkpoint').write_bytes(content)
-    assert find_latest(tmp_path) == tmp_path / 'iter_5.pth'
