@@ -88,7 +88,7 @@ def test_published_columns_of_reppoints(name):
 
 
 def test_deformable_convolutions_by_hand():
-    """They cost as much as dense ones, whatever the offsets."""
+    """Deformable operators cost as much as dense ones, at any offsets."""
     from mmcv.ops import DeformConv2d
 
     conv = DeformConv2d(6, 4, 3, padding=1).to('meta')
@@ -120,7 +120,7 @@ def test_published_columns_of_htcpp(name):
 
 
 def test_mask_information_flow_by_hand():
-    """Each mask head once, and a 1x1 convolution between two."""
+    """Count each mask head once, and a 1x1 convolution between two."""
     with torch.device('meta'):
         model = _model('htcpp_swin_nano_shapes')
     parts = {
@@ -176,7 +176,7 @@ def test_published_columns_of_video(name):
 
 
 class Toy(nn.Module):
-    """A detector of two layers whose cost is counted by hand."""
+    """A detector of two layers whose cost can be computed by hand."""
 
     def __init__(self):
         super().__init__()

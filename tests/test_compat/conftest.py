@@ -1,4 +1,4 @@
-"""Who serves the operators of mmcv that torchvision has too."""
+"""Run tests on our kernels and on torchvision."""
 
 from importlib.util import find_spec
 

@@ -19,7 +19,7 @@ SWIN = dict(
 
 
 def build(name, folder, backbone=SWIN, **options):
-    """A host's model with a small Swin, from its config `host::path`."""
+    """Return a host's model with a small Swin, from a config `host::path`."""
     path = folder / 'config.py'
     path.write_text(f'_base_ = {name!r}\n')
     cfg = load_config(path, options)

@@ -1,4 +1,4 @@
-"""What `import swin_dense` changes in a process, listed to the last entry."""
+"""The full list of what `import swin_dense` changes in a process."""
 
 import json
 import subprocess

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# What a process with mmaction2's models finds, as JSON.
+# Prints the results of building mmaction2's models, as JSON.
 LOOK = """
 import json
 import sys
@@ -28,27 +28,27 @@ model = MODELS.build(dict(
         out_indices=(1, )),
     cls_head=dict(type='I3DHead', in_channels=16, num_classes=3)))
 scores, _ = model.eval().extract_feat(torch.zeros(1, 1, 3, 4, 16, 16), 'head')
-found = dict(scores=tuple(scores.shape))
+results = dict(scores=tuple(scores.shape))
 for name in ('DRN', 'VindLUVQA'):
     try:
         MODELS.build(dict(type=name))
     except ImportError as error:
-        found[name] = str(error)
+        results[name] = str(error)
 from mmaction.models.localizers import DRN
-found['imported'] = DRN.__name__
+results['imported'] = DRN.__name__
 from mmaction.utils import dependency
-found['stdlib'] = dependency.distribution is distribution
+results['stdlib'] = dependency.distribution is distribution
 try:
     import importlib_metadata
 except ModuleNotFoundError as error:
-    found['absent'] = error.name
-print(json.dumps(found))
+    results['absent'] = error.name
+print(json.dumps(results))
 """
 
 
 @pytest.fixture(scope='module')
 def environment(tmp_path_factory):
-    """All that is installed, less what mmaction2 imports optionally."""
+    """Link all installed packages but the optional ones of mmaction2."""
     pytest.importorskip('mmaction', reason='mmaction2 is not installed')
     hidden = ('transformers', 'timm', 'importlib_metadata', 'torchvision')
     folder = tmp_path_factory.mktemp('environment')
@@ -64,7 +64,7 @@ def environment(tmp_path_factory):
 
 
 def run(code, *folders):
-    """The output of a process that sees these folders alone."""
+    """Return the output of a process that imports from these folders."""
     path = os.pathsep.join(map(str, (REPOSITORY, *folders)))
     done = subprocess.run(
         [sys.executable, '-S', '-c', code],
@@ -78,13 +78,13 @@ def run(code, *folders):
 
 @pytest.fixture(scope='module')
 def plain(environment):
-    """What is found without optional packages."""
+    """Return the results of `LOOK` without optional packages."""
     return json.loads(run(LOOK, environment).splitlines()[-1])
 
 
 @pytest.fixture(scope='module')
 def multimodal(environment, tmp_path_factory):
-    """What is found with a `transformers` that VindLU cannot import."""
+    """Return the results of `LOOK` with a broken `transformers`."""
     folder = tmp_path_factory.mktemp('transformers')
     package = folder / 'transformers'
     package.mkdir()

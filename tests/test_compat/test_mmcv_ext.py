@@ -1,4 +1,4 @@
-"""How the stand-in for mmcv's compiled half is found, and when it is not."""
+"""The module that replaces mmcv's compiled operators is imported on demand."""
 
 import importlib.util
 import subprocess

@@ -24,7 +24,7 @@ def double(*shape):
 
 
 def pool_sum(pool, features):
-    """Pool one whole map in 2 x 2 bins: the bins, and their sum's gradient."""
+    """Pool a map to 2 x 2 bins; return bins and the gradient of their sum."""
     features = torch.tensor([[features]], requires_grad=True)
     last = features.size(2) - 1.0
     output = pool(features, torch.tensor([[0.0, 0.0, 0.0, last, last]]))
@@ -184,7 +184,7 @@ def test_roi_pool_of_a_reversed_box_gives_zeros():
 
 
 def test_deform_roi_pool_gradient():
-    """Away from the border, where it is the derivative."""
+    """The gradient is the derivative only away from the border."""
     from mmcv.ops import deform_roi_pool
 
     rois = torch.tensor(

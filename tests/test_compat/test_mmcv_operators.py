@@ -12,7 +12,7 @@ from swin_dense.compat.operators.deform_conv import ConvGeometry, deform_conv
 
 @pytest.fixture
 def torchvision(monkeypatch):
-    """A torchvision that records its calls and answers by our kernels."""
+    """Provide a torchvision that records its calls and runs our kernels."""
     calls = []
     ops = types.ModuleType('torchvision.ops')
 
@@ -55,8 +55,7 @@ def torchvision(monkeypatch):
         )
         return deform_conv(input, offset, mask, weight, geometry)
 
-    # In the place where it is asked for alone: an installed torchvision stays
-    # what it is for everybody else.
+    # Only our function is replaced: others keep the installed torchvision.
     monkeypatch.setattr(mmcv_operators, 'torchvision_ops', lambda device: ops)
     return calls
 
@@ -69,7 +68,7 @@ def test_torchvision_serves_nms(torchvision):
     assert nms(boxes, scores, 0.5)[1].tolist() == [1]
     assert len(torchvision) == 1
     assert nms(boxes, scores, 0.5, offset=1)[1].tolist() == [1]
-    assert len(torchvision) == 1  # it has no offset
+    assert len(torchvision) == 1  # torchvision has no offset
 
 
 def test_torchvision_serves_mean_roi_align(torchvision):
@@ -84,7 +83,7 @@ def test_torchvision_serves_mean_roi_align(torchvision):
     torch.testing.assert_close(output[0, 0, 0, 0], 3 * features.sum())
     output.sum().backward()
     assert torch.equal(features.grad, torch.full_like(features, 2 * 6 * 3))
-    # It has no maximum.
+    # torchvision has no maximum.
     count = len(torchvision)
     roi_align(features, rois, (2, 3), 0.5, 2, 'max', True).sum().backward()
     assert len(torchvision) == count
@@ -102,11 +101,11 @@ def test_torchvision_serves_deformable_convolution(torchvision):
         deform_conv2d(inputs, offset, weight, *options),
         modulated_deform_conv2d(inputs, offset, mask, weight, None, *options),
     ]
-    for (name, _, kwargs), given in zip(torchvision, (None, mask)):
+    for (name, _, kwargs), expected in zip(torchvision, (None, mask)):
         assert name == 'deform_conv2d'
         assert kwargs['stride'] == (2, 2)
         assert kwargs['padding'] == (1, 2)
-        assert (kwargs['mask'] is None) == (given is None)
+        assert (kwargs['mask'] is None) == (expected is None)
     for output in outputs:
         output.sum().backward()
     served = [name for name, _, _ in torchvision]
@@ -152,7 +151,7 @@ def test_torchvision_gets_single_precision(torchvision, dtype):
 
 @pytest.fixture
 def trial():
-    """The trial of torchvision, without the memory of earlier ones."""
+    """Return `torchvision_ops` with an empty cache."""
     mmcv_operators.torchvision_ops.cache_clear()
     yield mmcv_operators.torchvision_ops
     mmcv_operators.torchvision_ops.cache_clear()

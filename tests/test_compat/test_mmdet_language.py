@@ -97,18 +97,18 @@ def test_loss_and_prediction(name, bert, tmp_path):
         (as_list,) = model.test_step(make_batch(('person', 'dog')))
         # A caption, which mmdet gives to nltk; here its parts are names.
         (caption,) = model.test_step(make_batch(TEXT, custom_entities=False))
-    found = by_name.pred_instances
-    assert len(found) >= 20 and found.labels.max() <= 2
+    instances = by_name.pred_instances
+    assert len(instances) >= 20 and instances.labels.max() <= 2
     names = ('person', 'dog', 'traffic light')
-    assert [names[label] for label in found.labels] == [
-        name.strip() for name in found.label_names
+    assert [names[label] for label in instances.labels] == [
+        name.strip() for name in instances.label_names
     ]
     assert as_list.pred_instances.labels.max() <= 1
-    assert len(caption.pred_instances) == len(found)
+    assert len(caption.pred_instances) == len(instances)
 
 
-def test_fused_layer_is_berts():
-    """mmdet's layer is Hugging Face's, and clamps what is too large."""
+def test_the_fused_layer_equals_that_of_transformers():
+    """mmdet's layer is that of transformers, and clamps large values."""
     from mmdet.models.utils.vlfuse_helper import BertEncoderLayer
     from transformers import BertConfig
     from transformers.models.bert.modeling_bert import BertLayer
@@ -153,7 +153,7 @@ def test_names_do_not_see_each_other(bert):
     assert (dog[4] - cat[4]).abs().max() > 0.01
 
 
-def test_bert_that_cannot_be_had_says_what_to_do(monkeypatch):
+def test_an_absent_bert_is_explained(monkeypatch):
     from mmdet.models.language_models import bert
 
     hub = pytest.importorskip('huggingface_hub')

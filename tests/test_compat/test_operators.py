@@ -137,8 +137,8 @@ def test_chunks_do_not_change_roi_align(monkeypatch, mode):
 
     whole = run()
     shrink_memory(monkeypatch, 1)
-    for one, other in zip(whole, run()):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    for expected, output in zip(whole, run()):
+        torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_chunks_do_not_change_convolution_and_attention(monkeypatch):
@@ -172,8 +172,8 @@ def test_chunks_do_not_change_convolution_and_attention(monkeypatch):
 
     whole = run()
     shrink_memory(monkeypatch, 1)
-    for one, other in zip(whole, run()):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    for expected, output in zip(whole, run()):
+        torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_roi_align_repeats_bit_by_bit():
@@ -253,7 +253,7 @@ def test_convolution_keeps_float32_under_autocast():
 
 
 def greedy_nms(boxes, scores, threshold):
-    """Suppress box by box, as the paper says it."""
+    """Return the kept boxes by greedy suppression, box by box."""
     kept = []
     for i in scores.argsort(descending=True).tolist():
         x1, y1, x2, y2 = boxes[i].tolist()

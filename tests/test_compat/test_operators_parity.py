@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 
 
 def load_calls(name):
-    """The calls of a script that records references, by operator."""
+    """Return the calls of a script that records references, by operator."""
     spec = importlib.util.spec_from_file_location(name, DATA / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -55,8 +55,8 @@ def run_python(*args, choice=None):
 )
 def test_the_variable_chooses_shims(choice, finders, is_replaced):
     done = run_python('-c', STATE, choice=choice)
-    found, module = done.stdout.splitlines()
-    assert found == str(finders), done.stderr
+    count, module = done.stdout.splitlines()
+    assert count == str(finders), done.stderr
     is_replaced = is_replaced and not find_spec('pkg_resources')
     assert module == (
         'swin_dense.compat.package_lookup'
@@ -108,7 +108,7 @@ def test_every_module_with_a_shim_is_listed():
 
 
 def test_states_without_need(monkeypatch):
-    """Each module says why it has nothing to do."""
+    """`find_obstacle` says why a shim has nothing to do."""
     installed = {'mmdet': True, 'fairscale': True, 'pkg_resources': True}
 
     def is_importable(name):
@@ -175,7 +175,7 @@ def test_a_tool_names_the_shim_that_an_error_needs(
 
 
 def test_an_import_without_shims_fails_as_listed():
-    """The hosts' own errors are the symptoms that are looked for."""
+    """The errors of the hosts match the symptoms of the shims."""
     pytest.importorskip('mmdet')
     if mmcv_ext.find_obstacle():
         pytest.skip('the installed mmcv is compiled')

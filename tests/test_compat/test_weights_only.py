@@ -1,4 +1,4 @@
-"""What mmengine stores can be read, and nothing else."""
+"""Objects that mmengine stores are read, and others are refused."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from swin_dense.checkpoints.files.read import read_checkpoint
 
 @pytest.fixture
 def round_trip(tmp_path):
-    """A function that writes a value and reads it again."""
+    """Return a function that writes a value and reads it again."""
 
     def write_and_read(value):
         torch.save({'x': value}, tmp_path / 'a.pth')
@@ -32,7 +32,7 @@ def round_trip(tmp_path):
 
 
 class Call:
-    """Pickles as a call of a function."""
+    """An object that is pickled as a call of a function."""
 
     def __init__(self, function, *arguments, state=None):
         self.call = function, arguments
@@ -211,7 +211,7 @@ def test_loaders_are_replaced_whenever_mmengine_imports_them():
 
 
 def getattr_of(*path):
-    """Nested `getattr` calls, starting at the class HistoryBuffer."""
+    """Return nested `getattr` calls, starting at the class HistoryBuffer."""
     value = HistoryBuffer
     for name in path:
         value = Call(getattr, value, name)
@@ -252,7 +252,7 @@ def getattr_of(*path):
         MessageHub,
     ],
 )
-def test_anything_else_is_refused(payload, tmp_path, capfd):
+def test_other_objects_are_refused(payload, tmp_path, capfd):
     path = tmp_path / 'a.pth'
     for zipped in (True, False):
         torch.save({'x': payload}, path, _use_new_zipfile_serialization=zipped)

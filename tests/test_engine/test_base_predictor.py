@@ -1,3 +1,5 @@
+"""Images are read, and class names agreed on, before a prediction."""
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from swin_dense.engine.base_predictor import (
 )
 
 
-def test_photographs_are_turned_as_their_camera_says(tmp_path):
+def test_images_are_rotated_by_their_exif_orientation(tmp_path):
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, :20] = (250, 0, 0)  # the left half is red
     exif = Image.Exif()

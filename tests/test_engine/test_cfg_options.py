@@ -1,3 +1,5 @@
+"""Settings of the command line change a config, or are refused."""
+
 import pytest
 from mmengine.config import Config
 

@@ -1,3 +1,5 @@
+"""The classes of data, model and checkpoint are compared before a run."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +30,7 @@ class FusedSemanticHead(Head):
 
 
 class Detector(nn.Module):
-    """The parts of a Cascade that count classes, and those that do not."""
+    """Heads of a cascade, with and without a number of classes."""
 
     def __init__(self, boxes=(2, 2, 2), mask=2, semantic=None):
         super().__init__()
@@ -39,12 +41,12 @@ class Detector(nn.Module):
         self.roi_head.semantic_head = semantic and FusedSemanticHead(semantic)
 
 
-def test_heads_that_fit():
+def test_heads_of_the_same_classes_pass():
     check_classes(Detector(semantic=183), ['cat', 'dog'])
     check_classes(nn.Conv2d(3, 4, 1), ['cat', 'dog'])
 
 
-def test_heads_that_do_not():
+def test_heads_of_other_classes_are_named():
     with pytest.raises(ValueError) as info:
         check_classes(Detector((2, 80, 2), 3), ['cat', 'dog'], 'the test set')
     message = str(info.value)
@@ -70,7 +72,7 @@ def test_a_wrapped_model_has_the_same_paths():
         ([], 'the data set names no classes'),
     ],
 )
-def test_classes_that_are_none(classes, message):
+def test_invalid_class_names_are_refused(classes, message):
     with pytest.raises(ValueError, match=message):
         check_classes(Detector(), classes)
 
@@ -83,7 +85,7 @@ def loop(dataset):
 
 
 def runner(model, train=None, val=None, test=None, resume=False):
-    """What the hook sees of a runner."""
+    """Return the parts of a runner that the hook reads."""
     val, test = (loop(d) if d else None for d in (val, test))
     return SimpleNamespace(
         model=model,
@@ -100,7 +102,7 @@ def runner(model, train=None, val=None, test=None, resume=False):
 
 @pytest.fixture
 def make(tmp_path):
-    """A data set, by the order of categories in its file."""
+    """Return a function that builds a data set for an order of categories."""
 
     def build(name, file_order=('cat', 'dog'), classes=None, **changes):
         data = tiny_data()
@@ -163,7 +165,7 @@ def test_label_maps_that_fit_the_semantic_branch():
         ),
     ],
 )
-def test_label_maps_that_do_not(data, message):
+def test_label_maps_of_another_semantic_branch_are_refused(data, message):
     wrapped = nn.Module()
     wrapped.module = Detector(semantic=183)
     for model in (Detector(semantic=183), wrapped):
@@ -221,7 +223,7 @@ def test_checkpoint_of_other_classes(make, meta):
     hook.after_load_checkpoint(state, dict(meta=meta))
     with pytest.raises(ValueError, match=r"only in the checkpoint \['cow'\]"):
         hook.before_test(state)
-    # To start from it is fine, to resume it is not.
+    # Training may start from the checkpoint, but not resume it.
     state._resume = True
     with pytest.raises(ValueError, match=r"only in the checkpoint \['cow'\]"):
         hook.before_train(state)
@@ -230,7 +232,7 @@ def test_checkpoint_of_other_classes(make, meta):
     hook.before_test(state)
 
 
-def test_given_orders_that_contradict_the_checkpoint(make):
+def test_an_order_unlike_the_checkpoint_is_refused(make):
     hook = ClassCheckHook()
     hook.after_load_checkpoint(runner(Detector()), checkpoint('cat', 'dog'))
     state = runner(Detector(), val=make('val', classes=['dog', 'cat']))
@@ -247,7 +249,7 @@ def test_checkpoints_without_names_pass(make):
 
 
 class Segmentor(nn.Module):
-    """A segmentor's two heads."""
+    """The two heads of a segmentor."""
 
     def __init__(self, count, channels):
         super().__init__()
@@ -274,7 +276,7 @@ def test_heads_of_segmentors():
 
 
 def test_label_maps_of_other_classes():
-    """Before the training, not at its first validation."""
+    """The check comes before training, not at the first validation."""
     train, val = (
         SimpleNamespace(metainfo=dict(classes=classes))
         for classes in (['cat', 'dog'], ['dog', 'cat'])
@@ -301,7 +303,7 @@ def test_all_data_sets_of_a_run_are_checked_before_it(make):
         ClassCheckHook().before_run(state)
 
 
-def test_what_is_compared_with_is_read_before_a_run(make):
+def test_the_checkpoint_to_compare_is_read_before_a_run(make):
     prepared = []
     metric = SimpleNamespace(prepare=lambda: prepared.append(1))
     state = runner(Detector(), val=make('val', test_mode=True))

@@ -1,3 +1,5 @@
+"""Errors, exit statuses and JSON of the command lines."""
+
 import argparse
 import json
 

@@ -35,8 +35,8 @@ def tree(tmp_path):
     return tmp_path
 
 
-def names(tree, found):
-    return [str(path.relative_to(tree)) for path in found]
+def names(tree, files):
+    return [str(path.relative_to(tree)) for path in files]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def names(tree, found):
     ],
 )
 def test_videos(tree, inputs, expected):
-    found = find_videos([str(tree / entry) for entry in inputs])
-    assert names(tree, found) == expected
+    files = find_videos([str(tree / entry) for entry in inputs])
+    assert names(tree, files) == expected
 
 
 @pytest.mark.parametrize('entry', ['a/deep/4.webm', 'nothing/*', 'empty'])
@@ -64,8 +64,8 @@ def test_no_videos(tree, entry):
 
 
 def test_images(tree):
-    found = find_images([str(tree / 'frames'), str(tree / '*' / '*.jpg')])
-    assert names(tree, found) == [
+    files = find_images([str(tree / 'frames'), str(tree / '*' / '*.jpg')])
+    assert names(tree, files) == [
         'frames/0.jpg',
         'frames/1.jpg',
         'mixed/0.jpg',
@@ -94,8 +94,8 @@ def test_names_of_results(tree):
         name_outputs(videos[:1], tree / 'a', lambda name: name)
 
 
-def test_what_is_no_file_is_listed(tmp_path):
-    """So that it is named in place of being left out without a word."""
+def test_entries_that_are_not_files_are_listed(tmp_path):
+    """The error then names the entry; otherwise it would be left out."""
     hostile = sorted(write_hostile_paths(tmp_path, '.jpg'))
     assert find_images([str(tmp_path)]) == hostile
     assert find_images([str(tmp_path / '*.jpg')]) == hostile
@@ -107,14 +107,14 @@ def test_what_is_no_file_is_listed(tmp_path):
 
 
 def test_links_in_a_loop_are_searched_once(tree):
-    """By two links back, the paths would be more than any memory holds."""
+    """Two links back would give more paths than fit any memory."""
     for name in ('one', 'two'):
         (tree / name).symlink_to(tree)
         (tree / 'a' / name).symlink_to(tree)
     (tree / 'far').mkdir()
     (tree / 'far' / 'link').symlink_to(tree / 'frames')
-    found = find_images([str(tree / '**' / '*.jpg')])
-    assert sorted(os.path.realpath(path) for path in found) == [
+    files = find_images([str(tree / '**' / '*.jpg')])
+    assert sorted(os.path.realpath(path) for path in files) == [
         str(tree / name)
         for name in ('frames/0.jpg', 'frames/1.jpg', 'mixed/0.jpg')
     ]
@@ -164,7 +164,7 @@ def test_names_that_only_renaming_makes_the_same():
 
 
 def test_results_stay_in_their_folder(tmp_path, monkeypatch):
-    """Inputs that are named by way of a folder above."""
+    """Inputs whose path goes through a parent folder."""
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / 'a')

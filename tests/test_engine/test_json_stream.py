@@ -1,4 +1,4 @@
-"""JSON that grows, and is complete whenever the run ends."""
+"""JSON that is written entry by entry and is complete at any time."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def test_entries_come_and_stay(tmp_path):
     assert stream.count == 2
 
 
-def test_it_is_not_rewritten_all_the_time(tmp_path, monkeypatch):
+def test_the_file_is_not_rewritten_for_each_entry(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(json_stream.time, 'monotonic', lambda: now[0])
     stream = JsonStream(tmp_path / 'x.json')
@@ -55,7 +55,7 @@ def test_head_and_tail(tmp_path):
 
 @pytest.mark.skipif(os.name == 'nt', reason='needs signals')
 def test_a_kill_leaves_what_was_there(tmp_path):
-    """Killed at any moment, the file holds all but the last entries."""
+    """After a kill at any moment, the file holds all but the last entries."""
     code = (
         'import sys\nfrom pathlib import Path\n'
         'from swin_dense.engine.json_stream import JsonStream\n'

@@ -1,3 +1,5 @@
+"""Configs are loaded and changed by the command line before a run."""
+
 import re
 
 import pytest

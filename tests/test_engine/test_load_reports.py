@@ -1,4 +1,4 @@
-"""The file in which a run says what it has loaded."""
+"""The report of the weights that a run has loaded."""
 
 import json
 from types import SimpleNamespace

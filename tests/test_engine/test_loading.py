@@ -1,3 +1,5 @@
+"""Data loaders have a time limit and refuse empty data sets."""
+
 import time
 
 import pytest
@@ -9,7 +11,7 @@ from swin_dense.engine.runner import DenseRunner
 
 
 class Slow(Points):
-    """A data set of which no item ever comes."""
+    """A data set that never returns an item."""
 
     def __getitem__(self, index):
         time.sleep(600)
@@ -35,7 +37,7 @@ def test_loaders_with_processes_have_a_limit():
     assert with_time_limit(alone) is alone
 
 
-def test_a_run_does_not_wait_for_ever(tmp_path):
+def test_a_run_stops_at_the_time_limit(tmp_path):
     run = runner(tmp_path, train_dataloader=loader(Slow(), timeout=1))
     with pytest.raises(
         TimeoutError,
@@ -52,7 +54,7 @@ class Empty(Points):
 
 @pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
 def test_an_empty_data_set_is_refused(sampler):
-    """An endless sampler would look for its first item for ever."""
+    """An endless sampler would wait for its first item without end."""
     settings = loader(Empty())
     settings['sampler'] = dict(type=sampler, shuffle=True)
     with pytest.raises(ValueError, match='the data set Empty is empty'):

@@ -1,4 +1,4 @@
-"""A Swin V2 that learned its windows from a file, trained and tested on."""
+"""Checkpoints of a run record the pretrained windows of a Swin V2."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def windows(run):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """A run that has trained, and its folder."""
+    """Return a run that has trained, and its folder."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('trained')
     network = Images(window_size=6)
@@ -53,7 +53,7 @@ def predict(run):
         return run.model.eval()(points, None, mode='tensor')
 
 
-def test_checkpoint_has_it_on_record(trained):
+def test_a_checkpoint_records_the_windows(trained):
     meta = read_checkpoint(trained[1] / 'iter_5.pth')['meta']
     assert meta['iter'] == 5
     assert meta['swin_dense'] == dict(
@@ -87,7 +87,7 @@ def test_fresh_model_of_the_same_config_predicts_the_same(
     assert (predict(fresh) - predict(run)).abs().max() > 1e-5
 
 
-def test_models_without_record_nothing(tmp_path):
+def test_models_without_windows_record_nothing(tmp_path):
     training.runner(tmp_path, steps=5).train()
     meta = read_checkpoint(tmp_path / 'iter_5.pth')['meta']
     assert 'swin_dense' not in meta

@@ -1,4 +1,4 @@
-"""What reaches the console, and what the log file alone."""
+"""Records go to the console or to the log file alone."""
 
 import io
 import logging

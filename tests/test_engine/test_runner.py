@@ -26,7 +26,7 @@ def test_resumed_training_equals_training_in_one_go(reference, tmp_path):
         assert_same_state(tmp_path / name, reference / name)
 
 
-def test_what_cannot_be_read_back_is_not_kept(tmp_path):
+def test_an_unreadable_checkpoint_is_not_kept(tmp_path):
     run = training.runner(tmp_path)
     run.train()
     run.message_hub.update_info('strange', Path('x'))
@@ -85,7 +85,7 @@ def test_classes_in_another_order_are_an_error(reference, tmp_path):
 
 
 class Scores(training.Line):
-    """Its head scores classes."""
+    """A model whose head scores classes."""
 
     def __init__(self, classes):
         super().__init__()
@@ -99,7 +99,7 @@ class Scores(training.Line):
 
 
 def of_other_classes(reference, path):
-    """A checkpoint of five classes; the runs of this file have three."""
+    """Write a checkpoint of five classes; runs of this file have three."""
     state = read_checkpoint(reference / 'iter_20.pth')['state_dict']
     state.update(
         {
@@ -114,7 +114,7 @@ def of_other_classes(reference, path):
 
 
 class Start(Hook):
-    """Remembers the weights that training starts from."""
+    """A hook that keeps the weights that training starts from."""
 
     def before_train(self, runner):
         self.state = {
@@ -125,7 +125,7 @@ class Start(Hook):
 @pytest.mark.parametrize('copying', [False, True])
 def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
     path = tmp_path / 'other.pth'
-    theirs = of_other_classes(reference, path)
+    weights = of_other_classes(reference, path)
     run = training.runner(
         tmp_path,
         steps=1,
@@ -138,11 +138,11 @@ def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
     run.register_hook(start)
     run.train()
     assert torch.equal(
-        start.state['layers.0.weight'], theirs['layers.0.weight']
+        start.state['layers.0.weight'], weights['layers.0.weight']
     )
     expected = initial
     if copying:  # circle, square, triangle, background
-        bias = theirs['head.fc_cls.bias']
+        bias = weights['head.fc_cls.bias']
         expected = torch.stack([bias[3], bias[0], initial[2], bias[5]])
     assert torch.equal(start.state['head.fc_cls.bias'], expected)
 

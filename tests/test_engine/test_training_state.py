@@ -1,4 +1,4 @@
-"""Checkpoints that would harm the run that resumes from them."""
+"""The state in a checkpoint is checked before a run resumes."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def resume(checkpoint, folder, **kwargs):
     return run
 
 
-def test_unchanged(saved, tmp_path):
+def test_an_unchanged_checkpoint_is_resumed(saved, tmp_path):
     assert resume(saved, tmp_path).iter == 6
 
 
@@ -36,7 +36,7 @@ def test_unchanged(saved, tmp_path):
         (('ema_state_dict',), ...),
     ],
 )
-def test_state_that_serves(saved, tmp_path, path, value):
+def test_harmless_changes_are_accepted(saved, tmp_path, path, value):
     assert resume(changed(saved, path, value), tmp_path).iter == 6
 
 
@@ -129,14 +129,16 @@ OPTIMIZER = ('optimizer', 'state', 0)
         (('ema_state_dict',), [], 'averaged weights'),
     ],
 )
-def test_state_that_does_not_fit(saved, tmp_path, path, value, reason):
+def test_state_of_another_shape_or_type_is_refused(
+    saved, tmp_path, path, value, reason
+):
     with pytest.raises(CheckpointError, match=reason) as error:
         resume(changed(saved, path, value), tmp_path)
     assert 'iter_5.pth cannot be resumed from' in str(error.value)
 
 
 @pytest.mark.parametrize('value', [-1, 'x', True, None, 1 << 70, 2.5])
-def test_progress_that_is_no_count(saved, tmp_path, value, logged):
+def test_invalid_iterations_are_refused(saved, tmp_path, value, logged):
     checkpoint = changed(saved, ('meta', 'iter'), value)
     torch.save(checkpoint, tmp_path / 'iter_5.pth')
     with pytest.raises(

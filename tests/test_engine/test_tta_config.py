@@ -18,7 +18,7 @@ DETECTOR = dict(type='MaskRCNN', roi_head=dict())
 
 
 def config(*steps, model=SEGMENTOR, **settings):
-    """A config with nothing but what is augmented."""
+    """Return a config with only the parts that augmentation reads."""
     dataset = dict(pipeline=list(steps or (LOAD, RESIZE, LABELS, PACK)))
     return Config(
         dict(
@@ -36,7 +36,7 @@ def pipeline(*steps, **options):
 
 
 def scales(cfg):
-    """Scales of the views, and how they are mirrored."""
+    """Return the scales and flips of the views."""
     resizes, flips = cfg.test_dataloader.dataset.pipeline[1].transforms[:2]
     return [step.scale for step in resizes], [step.prob for step in flips]
 

@@ -34,7 +34,7 @@ CODE = (
 
 @pytest.fixture
 def other(tmp_path):
-    """Another process that trains in the folder."""
+    """Start another process that trains in the folder."""
     process = subprocess.Popen(
         [sys.executable, '-c', CODE, tmp_path],
         stdin=subprocess.PIPE,
@@ -123,7 +123,7 @@ def test_a_damaged_leftover(tmp_path, content):
 
 
 def test_a_leftover_with_the_number_of_another_process(tmp_path):
-    """The lock tells, not the number, which may have been given again."""
+    """The lock decides, not the process id, which may be reused."""
     write_owner(tmp_path, pid=os.getppid())
     assert takes_it(tmp_path)
 
@@ -174,7 +174,7 @@ def _wait(pipe):
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 def test_processes_that_load_data_do_not_keep_it(tmp_path):
-    """They may live longer than a training that is killed."""
+    """Loader processes may outlive a training that is killed."""
     here, there = multiprocessing.Pipe()
     lock = WorkDirLock(tmp_path)
     lock.acquire()
