@@ -2,21 +2,20 @@
 
 import subprocess
 import sys
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
 
 import cv2
 import pytest
 import torch
 
+from helpers.command_line import REPOSITORY, run
 from helpers.window_files import model, weights
 from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.checkpoints.load import load_backbone
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-from interpolate_position_bias import main  # noqa: E402
+interpolate = partial(run, 'interpolate_position_bias')
 
 
 @pytest.fixture
@@ -24,10 +23,6 @@ def source(tmp_path):
     path = tmp_path / 'swin.pth'
     torch.save({'model': weights('v1', window_size=3), 'epoch': 3}, path)
     return path
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_table_file_and_picture(source, tmp_path):
@@ -43,7 +38,7 @@ def test_table_file_and_picture(source, tmp_path):
             '--plot',
             str(plot),
         ],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
     )
@@ -87,7 +82,10 @@ def test_v2_file_loads_as_it_was_trained(tmp_path, suffix):
     source, target = tmp_path / 'v2.pth', tmp_path / f'out{suffix}'
     torch.save({'model': weights('v2', window_size=4)}, source)
     assert (
-        run(source, target, '--window', 6, '--plot', tmp_path / 'a.png') == 0
+        interpolate(
+            source, target, '--window', 6, '--plot', tmp_path / 'a.png'
+        )
+        == 0
     )
     network = model('v2', window_size=6)
     report = load_backbone(network, target)
@@ -95,7 +93,7 @@ def test_v2_file_loads_as_it_was_trained(tmp_path, suffix):
         'log-MLP of 4x4 windows evaluated for 6x6 in 8 blocks'
     )
     # The file may be moved on: it remembers.
-    assert run(target, source, '--window', 8, '--force') == 0
+    assert interpolate(target, source, '--window', 8, '--force') == 0
     recorded = metadata_of(read_checkpoint(source))
     assert recorded['pretrained_window_sizes'] == 4 * [[4, 4]]
 
@@ -103,15 +101,15 @@ def test_v2_file_loads_as_it_was_trained(tmp_path, suffix):
 def test_the_same_twice_is_the_same_file(source, tmp_path):
     paths = [tmp_path / 'a.pth', tmp_path / 'b.pth']
     for path in paths:
-        assert run(source, path, '--window', 5) == 0
+        assert interpolate(source, path, '--window', 5) == 0
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_moving_on_uses_the_recorded_window(tmp_path):
     path, other = tmp_path / 'a.pth', tmp_path / 'b.pth'
     torch.save(weights('v1', buffers=False, window_size=3), path)
-    assert run(path, other, '--window', 3, 5) == 0
-    assert run(other, path, '--window', 4, '--force') == 0
+    assert interpolate(path, other, '--window', 3, 5) == 0
+    assert interpolate(other, path, '--window', 4, '--force') == 0
     assert metadata_of(read_checkpoint(path))['from_windows'] == [[3, 5]]
 
 
@@ -129,7 +127,7 @@ def test_moving_on_uses_the_recorded_window(tmp_path):
     ],
 )
 def test_errors_write_nothing(source, tmp_path, capsys, arguments, message):
-    assert run(source, tmp_path / 'out.pth', *arguments) == 1
+    assert interpolate(source, tmp_path / 'out.pth', *arguments) == 1
     error = capsys.readouterr().err
     assert str(source) in error and message in error
     assert [path.name for path in tmp_path.iterdir()] == ['swin.pth']
@@ -141,19 +139,19 @@ def test_existing_file_and_source_are_not_overwritten(
     content = source.read_bytes()
     target = tmp_path / 'out.pth'
     target.write_bytes(b'precious')
-    assert run(source, target, '--window', 5) == 1
+    assert interpolate(source, target, '--window', 5) == 1
     assert 'exists: give another path, or --force' in capsys.readouterr().err
     assert target.read_bytes() == b'precious'
-    assert run(source, source, '--window', 5, '--force') == 1
+    assert interpolate(source, source, '--window', 5, '--force') == 1
     assert 'is SRC itself' in capsys.readouterr().err
     assert source.read_bytes() == content
-    assert run(source, target, '--window', 5, '--force') == 0
+    assert interpolate(source, target, '--window', 5, '--force') == 0
 
 
 def test_other_files_are_refused(tmp_path, capsys):
     source = tmp_path / 'resnet.pth'
     torch.save({'layer1.0.conv1.weight': torch.ones(1)}, source)
-    assert run(source, tmp_path / 'out.pth', '--window', 12) == 1
+    assert interpolate(source, tmp_path / 'out.pth', '--window', 12) == 1
     error = capsys.readouterr().err
     assert 'resnet.pth' in error and 'layer1.0.conv1.weight' in error
     assert 'Traceback' not in error
