@@ -13,6 +13,10 @@ NAMES = sorted(
     for name, kernel_set in kernels.available().items()
     if kernel_set.refuses(torch.zeros(1)) is None
 )
+# Those that are made for it: the others run there to be compared, slowly.
+FOR_CPU = [
+    name for name in NAMES if kernels.available()[name].device in (None, 'cpu')
+]
 # On a CPU also in many chunks, however small the test.
 CASES = NAMES + ['cpu, small chunks'] * ('cpu' in NAMES)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from helpers.kernel_sets import FOR_CPU
 from helpers.models import EVEN, randomize
 from helpers.reference import assert_close
 from helpers.state_dicts import to_native
@@ -17,7 +18,7 @@ mmdet_swin = pytest.importorskip('mmdet.models.backbones.swin')
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-@pytest.fixture(params=kernels.available(), autouse=True)
+@pytest.fixture(params=FOR_CPU, autouse=True)
 def each_kernels(request):
     """Run a test with each set of kernels."""
     with kernels.use(request.param):
@@ -73,7 +74,7 @@ def test_sizes_and_windows(dtype, size, window):
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_in_many_chunks(dtype, monkeypatch):
-    if 'cpu' in kernels.available():
+    if 'cpu' in FOR_CPU:
         from swin_dense.kernels.cpu import chunks
 
         monkeypatch.setattr(chunks, 'CHUNK_BYTES', 2**16)

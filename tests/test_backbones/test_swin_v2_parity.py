@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from helpers.kernel_sets import FOR_CPU
 from helpers.models import EVEN, randomize
 from helpers.reference import assert_close
 from helpers.v2_peers import hugging_face, mmpretrain
@@ -25,7 +26,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(params=kernels.available(), autouse=True)
+@pytest.fixture(params=FOR_CPU, autouse=True)
 def each_kernels(request):
     """Run a test with each set of kernels."""
     with kernels.use(request.param):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from helpers.kernel_sets import FOR_CPU
 from helpers.models import randomize
 from helpers.reference import assert_close
 from swin_dense import kernels
@@ -23,7 +24,7 @@ SIZES = dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 4))
 ALL = (0, 1, 2, 3)
 
 
-@pytest.fixture(params=kernels.available(), autouse=True)
+@pytest.fixture(params=FOR_CPU, autouse=True)
 def each_kernels(request):
     """Run a test with each set of kernels."""
     with kernels.use(request.param):
