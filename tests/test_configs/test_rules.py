@@ -26,6 +26,8 @@ GRAMMAR = re.compile(
 NOT_MEASURED = (
     'mask_rcnn_mini_swin_nano_shapes',
     'mask_rcnn_swin_mlp_nano_shapes',
+    'mask_reppoints_v2_swin_nano_shapes',
+    'reppoints_v2_swin_nano_shapes',
 )
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
