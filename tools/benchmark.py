@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from swin_dense.analysis.benchmark import BenchmarkCase, format_rows, measure
+from swin_dense.analysis.step_parts import time_step
 from swin_dense.engine import cli
 from swin_dense.ops.grid import format_size
 
@@ -80,6 +81,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--repeats', type=int, default=defaults.repeats)
     parser.add_argument(
+        '--parts',
+        action='store_true',
+        help='measure a training step of the config instead, part by part',
+    )
+    parser.add_argument(
         '--no-peer', action='store_true', help='measure ours alone'
     )
     parser.add_argument(
@@ -108,6 +114,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise ValueError('--v2 goes without --frames and without config')
     if (args.with_cp or args.sequential) and not args.v2:
         raise ValueError('--with-cp and --sequential need --v2')
+    if args.parts and not args.config:
+        raise ValueError('--parts needs a config')
     if args.config and not Path(args.config).is_file():
         raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
@@ -141,6 +149,12 @@ def _benchmark(args: argparse.Namespace) -> int:
         f'torch {torch.__version__}, median of {args.repeats}'
         f'{f", beside {args.busy} other programs" if args.busy else ""}\n'
     )
+    if args.parts:
+        step = time_step(case)
+        print(step.table())
+        if args.out:
+            cli.write_json(args.out, {**case._asdict(), **step.to_dict()})
+        return 0
     rows = measure(
         case,
         not args.no_peer,

@@ -175,7 +175,7 @@ _HOSTS = {
 }
 
 
-def _whole_model(case: BenchmarkCase, name: str) -> nn.Module:
+def whole_model(case: BenchmarkCase, name: str) -> nn.Module:
     """Build the model of a config, with its own or the host's backbone."""
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import MODELS, init_default_scope
@@ -199,7 +199,7 @@ def _whole_model(case: BenchmarkCase, name: str) -> nn.Module:
     return revert_sync_batchnorm(MODELS.build(model))
 
 
-def _whole_samples(case: BenchmarkCase) -> list:
+def whole_samples(case: BenchmarkCase) -> list:
     """Return data samples for the model of a config."""
     scope = Config.fromfile(case.config).get('default_scope', 'mmdet')
     if scope == 'mmaction':
@@ -275,8 +275,8 @@ def make_tasks(
         def loss() -> Tensor:
             return sum(out.float().mean() for out in model(x))
     else:
-        model = _whole_model(case, name).to(case.device)
-        samples = _whole_samples(case)
+        model = whole_model(case, name).to(case.device)
+        samples = whole_samples(case)
         if case.frames:
             x = x[:, None]  # (B, clips, 3, T, H, W)
 
