@@ -68,7 +68,7 @@ def time_step(case: BenchmarkCase) -> StepTime:
     Args:
         case: The config, size, batch and repeats to measure.
     """
-    model = whole_model(case, 'ours').to(case.device).train()
+    model: Any = whole_model(case, 'ours').to(case.device).train()
     image = torch.randn(case.batch, 3, *case.shape, device=case.device)
     samples = whole_samples(case)
 
