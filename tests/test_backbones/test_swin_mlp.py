@@ -72,11 +72,11 @@ def slow_block(window, num_heads):
 
 
 # Maps of 3 x 3, whole windows, one more and one less, an odd merging.
-SIZES = [(12, 12), (24, 48), (40, 28), (20, 60), (12, 60)]
+INPUT_SIZES = [(12, 12), (24, 48), (40, 28), (20, 60), (12, 60)]
 
 
 @pytest.mark.parametrize('window', [3, 4])
-@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('size', INPUT_SIZES)
 @pytest.mark.parametrize('name', IN_FLOAT64)
 def test_outputs_are_those_of_the_definition(name, size, window):
     model = make(window_size=window)
