@@ -92,12 +92,15 @@ def choose(x: Tensor, cache: SizeCache | None = None) -> Kernels:
     return _choose(x)(cache)
 
 
-@torch.compiler.assume_constant_result
 def _choose_while_compiling(
     device: torch.device, dtype: torch.dtype
 ) -> type[Kernels]:
     """Choose by device and type, which the compiler does not look into."""
     return _choose(torch.empty(0, device=device, dtype=dtype), True)
+
+
+# As `torch.compiler.assume_constant_result` does, which imports the compiler.
+_choose_while_compiling._dynamo_marked_constant = True  # type: ignore
 
 
 def _choose(x: Tensor, is_compiled: bool = False) -> type[Kernels]:
