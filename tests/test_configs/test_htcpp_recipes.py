@@ -205,7 +205,7 @@ def test_a_factor_that_is_none(factor):
     wrapper = dict(config.optim_wrapper, type='OptimWrapper')
     wrapper.pop('loss_scale')
     wrapper['paramwise_cfg'].backbone_lr_mult = factor
-    with pytest.raises(ValueError, match=f'from 0 on, got {factor!r}'):
+    with pytest.raises(ValueError, match=f'not below 0, got {factor!r}'):
         build_optim_wrapper(MODELS.build(config.model), wrapper)
 
 
