@@ -194,7 +194,7 @@ def test_label_maps_with_another_meaning_are_refused(change):
 def test_mixing_without_masks_is_refused(tmp_path, name):
     mix = dict(type=f'mmdet.{name}', img_scale=(32, 32))
     dataset = dict(
-        type='MultiImageMixDataset',
+        type='mmdet.MultiImageMixDataset',
         dataset=dict(config(tmp_path), pipeline=PIPELINE[:2]),
         pipeline=[mix, PIPELINE[2]],
     )

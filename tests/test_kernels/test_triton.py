@@ -1,6 +1,5 @@
 """The operator in Triton against plain kernels; without a GPU, interpreted."""
 
-import importlib.util
 from math import prod
 from typing import NamedTuple
 
@@ -8,12 +7,12 @@ import pytest
 import torch
 
 from swin_dense.kernels import AttentionTerms, PlainKernels
+from swin_dense.kernels.triton import why_unusable
 from swin_dense.ops import HARD_MASK_VALUE, SizeCache, WindowLayout
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec('triton') is None, reason='Triton is absent'
-)
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+OBSTACLE = why_unusable(DEVICE, None)
+pytestmark = pytest.mark.skipif(OBSTACLE is not None, reason=str(OBSTACLE))
 # Of the largest value. In the interpreter products of bfloat16 are wrong.
 TOLERANCE = {torch.float32: 4e-6, torch.float16: 6e-3}
 if DEVICE == 'cuda':

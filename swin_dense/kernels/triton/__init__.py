@@ -89,7 +89,7 @@ def why_unusable(device: str, index: int | None) -> str | None:
     elif IS_COMPILED:
         return 'TRITON_INTERPRET=1 must be set before Triton is imported'
     try:
-        copy(torch.zeros(1, device=f'{device}:{index or 0}'))
+        copy(torch.zeros(2, device=f'{device}:{index or 0}'))
     except Exception as error:  # of a compiler, a driver, or of Triton
         return f'Triton cannot run a program ({error!r})'
     return None

@@ -55,9 +55,12 @@ class LaunchPlan(NamedTuple):
 
 
 def copy(x: Tensor) -> Tensor:
-    """Copy a tensor of one element, to see whether Triton runs anything."""
+    """Copy a vector, to see whether Triton runs loops over program indices.
+
+    The interpreter of Triton 3.6 and older does not with NumPy 2.4 and newer.
+    """
     out = torch.empty_like(x)
-    programs.copy[(1,)](x, out)
+    programs.copy[(1,)](x, out, len(x))
     return out
 
 

@@ -20,9 +20,10 @@ ANY_SIZE = ['windows', 'T', 'H', 'W', 'ST', 'SH', 'SW', 'HEADS']
 
 
 @triton.jit
-def copy(X, Y):
-    """Copy a number: does Triton run anything here?"""
-    tl.store(Y, tl.load(X))
+def copy(X, Y, N):
+    """Copy numbers in the loop of the other programs: does that run here?"""
+    for i in range(tl.program_id(0), N, tl.num_programs(0)):
+        tl.store(Y + i, tl.load(X + i))
 
 
 @triton.jit
