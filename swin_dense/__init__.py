@@ -1,7 +1,7 @@
 """Dense prediction with the Swin Transformer family on OpenMMLab.
 
-Importing the package is light: it needs torch and mmengine only, and lets
-today's OpenMMLab wheels run on today's PyTorch (see `swin_dense.compat`).
+Importing the package imports neither torch nor mmengine. It lets today's
+OpenMMLab wheels run on today's PyTorch (see `swin_dense.compat`).
 """
 
 from swin_dense import compat

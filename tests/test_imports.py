@@ -1,6 +1,8 @@
 """Imports flow one way, as docs/how_it_is_built.md draws it."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,15 @@ from swin_dense import registry
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'swin_dense'
 # Modules that all folders may import.
-GROUND = {'files', 'limits', 'registry', 'sizes', 'version', 'wording'}
+GROUND = {
+    'config_files',
+    'files',
+    'limits',
+    'registry',
+    'sizes',
+    'version',
+    'wording',
+}
 # Folder: what it may import besides.
 BELOW = {
     'ops': '',
@@ -95,6 +105,18 @@ def test_hosts_are_imported_by_tasks_alone(path):
         assert not at_top or name.split('.')[0] not in HOSTS, (
             f'{path}:{line} imports {name} at module level'
         )
+
+
+def test_importing_the_package_is_light():
+    code = (
+        'import sys; before = set(sys.modules); import swin_dense; '
+        'new = {name.split(".")[0] for name in set(sys.modules) - before}; '
+        'print(*sorted(new - sys.stdlib_module_names))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
+    assert done.stdout == 'swin_dense\n', done.stderr
 
 
 def test_every_folder_has_its_place():

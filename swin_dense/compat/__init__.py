@@ -10,6 +10,7 @@ import os
 
 from swin_dense.compat import (
     back_port,
+    config_lookup,
     mmaction_imports,
     mmcv_ext,
     mmdet_checkpointing,
@@ -28,6 +29,7 @@ SHIMS: tuple[Shim, ...] = (
     mmdet_checkpointing.SHIM,
     mmdet_language.SHIM,
     package_lookup.SHIM,
+    config_lookup.SHIM,
 )
 
 

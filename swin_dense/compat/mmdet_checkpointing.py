@@ -7,17 +7,18 @@ fairscale is absent, PyTorch's own checkpointing stands in.
 Remove this file once mmdet calls PyTorch itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType, ModuleType
-from typing import Any
-
-import torch
-from torch import nn
-from torch.utils.checkpoint import checkpoint
+from typing import TYPE_CHECKING, Any
 
 from swin_dense.compat import mending
 from swin_dense.compat.shim import Shim, is_importable, require_any
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODULES = ('detr_layers', 'deformable_detr_layers', 'grounding_dino_layers')
 
@@ -54,6 +55,9 @@ def checkpoint_wrapper(module: nn.Module) -> nn.Module:
 
 
 def _forward_checkpointed(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
     forward = type(self).forward
     if not torch.is_grad_enabled():
         return forward(self, *args, **kwargs)

@@ -17,18 +17,20 @@ separated by dots need no nltk.
 Remove this file once mmdet supports transformers 5.
 """
 
+from __future__ import annotations
+
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from swin_dense.compat import mending
 from swin_dense.compat.shim import Shim, is_importable, require_any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CHUNKING = 'apply_chunking_to_forward'
 
@@ -128,6 +130,8 @@ def extend_mask(
     Returns:
         (B, 1, 1, T) or (B, 1, T, T).
     """
+    import torch
+
     dtype = next(self.parameters()).dtype
     if mask.dim() == 2:
         mask = mask[:, None, None]  # (B, 1, 1, T)

@@ -8,18 +8,22 @@ a fork under another distribution name.
 Remove this file once mmengine asks importlib itself.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
-import mmengine.config.config
-import mmengine.utils.package_utils
-from mmengine.config.utils import MODULE2PACKAGE
-
+from swin_dense.compat import mending
 from swin_dense.compat.shim import Shim, is_importable
 
-_MODULES = {package: module for module, package in MODULE2PACKAGE.items()}
-_USERS = (mmengine.utils.package_utils, mmengine.utils, mmengine.config.config)
+# Distributions that are imported under another name.
+_MODULES = {'mmsegmentation': 'mmseg', 'mmaction2': 'mmaction'}
+_LOOKUP = 'mmengine.utils.package_utils'
+# Modules that import the functions from there.
+_USERS = ('mmengine.utils', 'mmengine.config.config', 'mmengine.hub.hub')
 
 
 def is_installed(package: str) -> bool:
@@ -45,13 +49,28 @@ def get_installed_path(package: str) -> str:
 def install() -> None:
     """Replace mmengine's two functions where pkg_resources is missing.
 
-    A second call does nothing.
+    They are replaced now or when they are imported. A second call does
+    nothing.
     """
-    if not find_obstacle():
-        for user in _USERS:
-            for function in (is_installed, get_installed_path):
-                if hasattr(user, function.__name__):
-                    setattr(user, function.__name__, function)
+    if find_obstacle():
+        return
+    for name in (_LOOKUP, *_USERS):
+        if name in sys.modules:
+            _replace_functions(sys.modules[name])
+    mending.install({_LOOKUP: provide_functions})
+
+
+@contextmanager
+def provide_functions(module: ModuleType) -> Iterator[None]:
+    """Replace both functions of a module once it has run."""
+    yield
+    _replace_functions(module)
+
+
+def _replace_functions(module: ModuleType) -> None:
+    for function in (is_installed, get_installed_path):
+        if hasattr(module, function.__name__):
+            setattr(module, function.__name__, function)
 
 
 def _module(package: str) -> str:

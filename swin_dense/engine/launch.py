@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import local_file
+from swin_dense.config_files import config_names, find_config
 from swin_dense.engine.cfg_options import apply_options, nearest
 from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
@@ -33,7 +34,8 @@ def load_config(
     runner `DenseRunner`.
 
     Args:
-        path: The config file.
+        path: A config file, or the name of a config of this package, with or
+            without `.py`.
         cfg_options: Dotted names and values; see `apply_options`.
 
     Raises:
@@ -41,12 +43,7 @@ def load_config(
         ValueError: If the config is nested too deeply, or a setting is
             misspelt or would have no effect.
     """
-    path = Path(path)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path('configs')
-        names = [str(file) for file in folder.glob('*.py')]
-        hint = nearest(str(path), names) if names else 'check the path'
-        raise FileNotFoundError(f'config {path} does not exist; {hint}')
+    path = config_path(path)
     try:
         cfg = Config.fromfile(str(path))
     except RecursionError:
@@ -57,6 +54,29 @@ def load_config(
     cfg.setdefault('default_scope', 'mmdet')
     cfg.setdefault('runner_type', 'swin_dense.DenseRunner')
     return cfg
+
+
+def config_path(path: str | Path) -> Path:
+    """Return the file of a config that is given by path or by name.
+
+    Args:
+        path: A config file, or the name of a config of this package.
+
+    Raises:
+        FileNotFoundError: If there is no such file and no such name.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    found = find_config(str(path))
+    if found:
+        return found
+    if len(path.parts) > 1 and path.parent.is_dir():
+        names = [str(file) for file in path.parent.glob('*.py')]
+    else:
+        names = config_names()
+    hint = nearest(str(path), names) if names else 'check the path'
+    raise FileNotFoundError(f'config {path} does not exist; {hint}')
 
 
 def apply_command_line(

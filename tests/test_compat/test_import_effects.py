@@ -13,7 +13,7 @@ FINDERS = [
     'swin_dense.compat.mmcv_ext.ExtFinder',
     'swin_dense.compat.weights_only.LoadingFinder',
 ]
-REBOUND = (
+REBOUND = ['mmengine.config.config.Config._get_cfg_path'] + (
     []
     if find_spec('pkg_resources')
     else [

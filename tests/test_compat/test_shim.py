@@ -50,7 +50,11 @@ def run_python(*args, choice=None):
             True,
         ),
         ('0', [], False),
-        ('mmcv_ext, package_lookup', ['ExtFinder'], True),
+        (
+            'mmcv_ext, package_lookup',
+            ['ExtFinder', 'MendingFinder'],
+            True,
+        ),
     ],
 )
 def test_the_variable_chooses_shims(choice, finders, is_replaced):
@@ -151,6 +155,10 @@ def test_a_compiled_mmcv_leaves_nothing_to_do(tmp_path, monkeypatch):
         ),
         ("No module named 'pkg_resources'", 'package_lookup'),
         ('Weights only load failed. This file can still', 'weights_only'),
+        (
+            'mmengine does not support to load swin_dense config.',
+            'config_lookup',
+        ),
     ],
 )
 def test_a_tool_names_the_shim_that_an_error_needs(
