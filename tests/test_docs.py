@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from swin_dense.commands import COMMANDS as COMMANDS_BY_NAME
+from swin_dense.config_files import find_config
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     page
@@ -61,6 +64,11 @@ def _commands(page):
             continue
         if len(words) > 1 and re.fullmatch(r'(.*/)?python3?', words[0]):
             words = words[1:]
+        elif words and words[0] == 'swin-dense' and len(words) > 2:
+            if any(re.fullmatch(r'[A-Z]+(\.{3})?', word) for word in words):
+                continue  # a usage, not a command
+            module, _ = COMMANDS_BY_NAME[words[1]]
+            words = [f'tools/{module}.py', *words[2:]]
         elif words and not words[0].endswith('.sh'):
             continue
         if words and SCRIPT.fullmatch(words[0]):
@@ -103,6 +111,16 @@ def _parse(monkeypatch, script, words):
     return stopped.value.args[0]
 
 
+def config_file(config):
+    """Return the file of a config that a page names, by path or by name."""
+    if config.startswith('configs/'):
+        return REPOSITORY / config
+    if '/' in config or config in ('CONFIG', 'mine.py'):
+        return None
+    assert find_config(config), f'there is no config {config}'
+    return find_config(config)
+
+
 def test_there_are_pages_and_commands():
     assert len(PAGES) > 20 and len(COMMANDS) > 60
 
@@ -120,8 +138,9 @@ def test_commands(page, script, words, monkeypatch, capsys):
     except SystemExit:
         pytest.fail(f'{page}: {capsys.readouterr().err}')
     config = getattr(args, 'config', None)
-    if config and config.startswith('configs/') and '_mine' not in config:
-        cfg = Config.fromfile(str(REPOSITORY / config))
+    file = config and '_mine' not in config and config_file(config)
+    if file:
+        cfg = Config.fromfile(str(file))
         options = getattr(args, 'cfg_options', None)
         for key in options or ():
             # Each but the last part leads somewhere.
@@ -224,11 +243,19 @@ def test_targets_of_make(page):
     assert {first or second for first, second in named} <= set(targets)
 
 
-@pytest.mark.parametrize('page', ['docs/get_started.md', 'tools/README.md'])
-def test_tables_of_tools_name_all(page):
+def _cells(page):
     text = _text(REPOSITORY / page)
-    cells = ' '.join(re.findall(r'^\| (`.*?) \|', text, re.M))
+    return re.findall(r'^\| (`.*?) \|', text, re.M)
+
+
+def test_tables_name_all_tools_and_commands():
+    cells = ' '.join(_cells('tools/README.md'))
     assert {tool for tool in TOOLS if tool not in cells} == set()
+    cells = ' '.join(_cells('docs/get_started.md'))
+    modules = {f'{module}.py' for module, _ in COMMANDS_BY_NAME.values()}
+    assert {tool for tool in TOOLS if tool not in cells} == modules
+    named = re.findall(r'`swin-dense ([\w-]+)', cells)
+    assert sorted(named) == sorted(COMMANDS_BY_NAME)
 
 
 @pytest.mark.parametrize('tool', [name for name in TOOLS if '.py' in name])
@@ -238,7 +265,14 @@ def test_help_ends_with_an_example(tool, monkeypatch, capsys):
     assert stopped.value.code == 0
     _, _, example = capsys.readouterr().out.partition('example:\n  ')
     command = shlex.split(' '.join(example.replace('\\\n', ' ').split()))
-    assert command[:2] == ['python', f'tools/{tool}']
+    names = [
+        name
+        for name, (module, _) in COMMANDS_BY_NAME.items()
+        if f'{module}.py' == tool
+    ]
+    assert command[:2] == (
+        ['swin-dense', *names] if names else ['python', f'tools/{tool}']
+    )
     _parse(monkeypatch, f'tools/{tool}', command[2:])
 
 

@@ -39,6 +39,7 @@ for _task in TASKS:
     BELOW[_task] = ' '.join(name for name in BELOW if name not in TASKS)
 BELOW['analysis'] = ' '.join(BELOW)
 BELOW['commands'] = ' '.join(BELOW)
+BELOW['__main__'] = 'commands'
 # torch.load reads foreign files by this package's reader, once it is called.
 LAZY = {('compat', 'checkpoints')}
 HOSTS = {'mmdet', 'mmseg', 'mmaction', 'mmpretrain'}

@@ -1,4 +1,8 @@
-"""Write the table of all recipes: parameters, FLOPs, published results."""
+"""Write the table of all recipes: parameters, FLOPs, published results.
+
+With --metafile, write the index of the configs instead, configs/metafile.yml,
+which OpenMMLab's tools read.
+"""
 
 import argparse
 import sys
@@ -6,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from swin_dense.analysis.flops import count_flops, published_shape
+from swin_dense.config_files import config_folder, config_names
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 HEAD = """# Model zoo
 
 How to read the table: one FLOP is one multiply-accumulate, counted on one
@@ -37,20 +42,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', metavar='FILE.md', help='write the page instead of printing'
     )
+    parser.add_argument(
+        '--metafile',
+        metavar='FILE.yml',
+        help='write the index of all configs to this file, and no table',
+    )
     cli.add_debug_argument(parser)
     return parser
 
 
 def recipes() -> list[str]:
     """Return the names of all recipes for published data sets."""
-    return sorted(
-        path.stem for path in CONFIGS.glob('*.py') if '_nano_' not in path.stem
-    )
+    return [name for name in config_names() if '_nano_' not in name]
 
 
 def row(name: str) -> str:
     """Return the line of the table for a recipe."""
-    config = load_config(str(CONFIGS / f'{name}.py'))
+    config = load_config(config_folder() / f'{name}.py')
     init_default_scope(config.default_scope)
     with torch.device('meta'):
         model = MODELS.build(_without_weights(config))
@@ -68,8 +76,31 @@ def _without_weights(config: Config) -> Config:
     return config.model
 
 
+def metafile() -> str:
+    """Return the index of all configs in the format of OpenMMLab, as YAML."""
+    models = []
+    for name in config_names():
+        recipe = load_config(config_folder() / f'{name}.py').recipe
+        results = {'Published Results': recipe.published}
+        models.append(
+            {
+                'Name': name,
+                'Config': f'configs/{name}.py',
+                'Paper': {'Title': recipe.paper},
+                'Metadata': {
+                    'Training Resources': recipe.hardware,
+                    **(results if recipe.published else {}),
+                },
+            }
+        )
+    return yaml.safe_dump({'Models': models}, sort_keys=False)
+
+
 def zoo(args: argparse.Namespace) -> int:
-    """Count all recipes and write the page."""
+    """Write the index; or count all recipes and write the page."""
+    if args.metafile:
+        cli.write_bytes(Path(args.metafile), metafile().encode())
+        return 0
     lines = []
     for name in args.names or recipes():
         lines.append(row(name))

@@ -145,7 +145,7 @@ def explain_counts(
     return [
         f'The checkpoint has {in_file} classes, the model {in_model} '
         f'({first_few(layers)}). Set num_classes to {in_file}; or train: '
-        'with load_from=FILE in its config, tools/train.py starts from a '
+        'with load_from=FILE in its config, swin-dense train starts from a '
         'checkpoint of other classes.'
         for (in_file, in_model), layers in _changes(model, shapes).items()
     ]

@@ -101,7 +101,7 @@ def check_names(
             f'{label} has its classes in another order, so labels would be '
             f'swapped: {first_few(moved)}. Give the classes in the order of '
             f'the checkpoint, metainfo=dict(classes={trained}); or, to train '
-            'on in another order, use tools/train.py --copy-classes, which '
+            'on in another order, use swin-dense train --copy-classes, which '
             'moves them by name'
         )
     if strict:

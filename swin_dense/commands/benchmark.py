@@ -1,4 +1,4 @@
-"""Time and memory of a backbone or detector, side by side with its host's."""
+"""Measure time and memory of a backbone or model, beside its host's."""
 
 import argparse
 import platform
@@ -11,13 +11,14 @@ import torch
 from swin_dense.analysis.benchmark import BenchmarkCase, format_rows, measure
 from swin_dense.analysis.step_parts import time_step
 from swin_dense.engine import cli
+from swin_dense.engine.launch import config_path
 from swin_dense.ops.grid import format_size
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.make_parser(
-        __doc__, 'python tools/benchmark.py --arch tiny --shape 800 1333'
+        __doc__, 'swin-dense benchmark --arch tiny --shape 800 1333'
     )
     parser.add_argument(
         'config',
@@ -116,13 +117,11 @@ def _benchmark(args: argparse.Namespace) -> int:
         raise ValueError('--with-cp and --sequential need --v2')
     if args.parts and not args.config:
         raise ValueError('--parts needs a config')
-    if args.config and not Path(args.config).is_file():
-        raise FileNotFoundError(f'there is no config {args.config}')
     if args.threads:
         torch.set_num_threads(args.threads)
     case = BenchmarkCase(
         arch=args.arch,
-        config=args.config,
+        config=args.config and str(config_path(args.config)),
         shape=tuple(args.shape),
         batch=args.batch,
         dtype=args.dtype,
@@ -181,7 +180,3 @@ def _benchmark(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status."""
     return cli.run(_benchmark, parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,14 +1,14 @@
-"""Read label maps and say what is in them, and what is wrong with them."""
+"""Show what label maps hold, and list errors in them."""
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import DATASETS, init_default_scope
 
+from swin_dense.config_files import find_config
 from swin_dense.data.label_map_scan import scan_label_maps
 from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
@@ -24,10 +24,11 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/check_label_maps.py data/mine/annotations --classes 3',
+        'swin-dense check-label-maps data/mine/annotations --classes 3',
     )
     parser.add_argument(
-        'source', help='config file, or folder of label maps (PNG files)'
+        'source',
+        help='config file or name, or folder of label maps (PNG files)',
     )
     parser.add_argument(
         '--classes',
@@ -62,7 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def check(args: argparse.Namespace) -> int:
     """Check a config's data sets or a folder; 1 if there are problems."""
-    if not os.path.exists(args.source):
+    is_known = os.path.exists(args.source) or find_config(args.source)
+    if not is_known:
         raise FileNotFoundError(f'{args.source} does not exist')
     if os.path.isdir(args.source):
         reports = [check_folder(args)]
@@ -194,7 +196,3 @@ def check_settings(
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(check, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

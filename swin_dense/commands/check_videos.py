@@ -16,6 +16,7 @@ from pathlib import Path
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import ProgressBar
 
+from swin_dense.config_files import find_config
 from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
@@ -31,13 +32,13 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/check_videos.py data/mine/train.txt --videos '
+        'swin-dense check-videos data/mine/train.txt --videos '
         'data/mine/videos --classes 3 --clean data/mine/train_clean.txt',
     )
     parser.add_argument(
         'source',
-        help='config file, list of clips (path label), CSV file, or folder '
-        'with a folder for each class',
+        help='config file or name, list of clips (path label), CSV file, '
+        'or folder with a folder for each class',
     )
     parser.add_argument(
         '--videos',
@@ -106,7 +107,9 @@ def check(args: argparse.Namespace) -> int:
             )
     if args.out and Path(args.out).suffix not in ('.csv', '.json'):
         raise ValueError(f'--out {args.out} must end in .csv or .json')
-    is_config = args.source.endswith('.py')
+    is_config = args.source.endswith('.py') or (
+        not os.path.exists(args.source) and bool(find_config(args.source))
+    )
     if is_config and (args.videos or args.classes or args.clean):
         raise ValueError(
             '--videos, --classes and --clean are for lists and '
@@ -269,7 +272,3 @@ def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(check, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,8 +1,7 @@
-"""Give a checkpoint of any known format the names of another implementation.
+"""Rename the weights of a checkpoint for another implementation.
 
 SRC is a path or address: a backbone, a classifier or a whole detector,
-segmentor or recognizer. Nothing is resized; tools/interpolate_position_bias.py
-does that.
+segmentor or recognizer. Nothing is resized; `swin-dense resize` does that.
 """
 
 import argparse
@@ -29,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/convert_checkpoint.py '
+        'swin-dense convert '
         'swin_tiny_patch4_window7_224.pth swin_tiny.safetensors --to timm',
     )
     parser.add_argument('src', metavar='SRC', help='path or address')
@@ -132,7 +131,3 @@ def _expense(start: float, size: int) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(convert, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -35,8 +35,7 @@ from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
 from swin_dense.visualization.clip_sheet import clip_sheet
 
-TOOLS = Path(__file__).parent
-CONFIG = TOOLS.parent / 'configs/cascade_swin_nano_shapes.py'
+CONFIG = 'cascade_swin_nano_shapes'
 IMAGES = 8
 FRAMES = 6
 METRICS = (
@@ -54,9 +53,9 @@ METRICS = (
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = cli.make_parser(__doc__, 'python tools/demo.py')
+    parser = cli.make_parser(__doc__, 'swin-dense demo')
     parser.add_argument(
-        '--config', default=str(CONFIG), help='config to demonstrate'
+        '--config', default=CONFIG, help='config to demonstrate'
     )
     parser.add_argument(
         '--work-dir',
@@ -143,7 +142,9 @@ def train(cfg: Config, processes: int) -> None:
             '--standalone',
             '--nproc_per_node',
             str(processes),
-            str(TOOLS / 'train.py'),
+            '-m',
+            'swin_dense',
+            'train',
             str(path),
             '--launcher',
             'pytorch',
@@ -233,7 +234,3 @@ def draw_clip_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(demo, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

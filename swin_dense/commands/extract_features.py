@@ -8,7 +8,6 @@ already, of the same settings, is kept: a run that was stopped goes on.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +41,10 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/extract_features.py '
+        'swin-dense extract-features '
         'configs/video_swin_t_k400.py weights.pth videos/ --out features/',
     )
-    parser.add_argument('config', help='config file, for the backbone')
+    cli.add_config_argument(parser)
     parser.add_argument(
         'checkpoint',
         help='path or address of weights in any known layout; weights for '
@@ -271,7 +270,3 @@ def save(
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(extract, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

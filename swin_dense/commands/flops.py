@@ -1,7 +1,6 @@
 """Count the parameters and FLOPs of a config's model, part by part."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from mmengine.registry import MODELS, init_default_scope
@@ -15,10 +14,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/flops.py configs/cascade_swin_b_coco.py '
-        '--out flops.json',
+        'swin-dense flops cascade_swin_b_coco --out flops.json',
     )
-    parser.add_argument('config', help='config file')
+    cli.add_config_argument(parser)
     parser.add_argument(
         '--shape',
         type=int,
@@ -81,7 +79,3 @@ def _size(shape: Sequence[int]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(flops, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,10 +1,9 @@
-"""Say what a checkpoint is: source, arch, window, resolution, classes, hash.
+"""Show what a checkpoint is: source, arch, window, classes, hash.
 
 Nothing in the file is executed, and no model is built.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from swin_dense.checkpoints.inspect_file import format_info, inspect_checkpoint
@@ -15,7 +14,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/inspect_checkpoint.py swin_tiny_patch4_window7_224.pth',
+        'swin-dense inspect swin_tiny_patch4_window7_224.pth',
     )
     parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
@@ -37,7 +36,3 @@ def inspect(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(inspect, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

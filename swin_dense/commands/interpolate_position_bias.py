@@ -7,7 +7,6 @@ whoever loads DST, which records by which window offsets have to be divided.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/interpolate_position_bias.py '
+        'swin-dense resize '
         'swin_tiny_patch4_window7_224.pth swin_tiny_window12.pth --window 12 '
         '--plot bias.png',
     )
@@ -196,7 +195,3 @@ def _list(windows: Sequence[Sequence[int]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(interpolate, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

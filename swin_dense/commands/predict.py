@@ -1,4 +1,4 @@
-"""Predict on photographs or videos; the config says what the model takes.
+"""Predict on images or videos, whichever the model takes.
 
 A detector writes into the output folder a picture for each image,
 predictions.json (a list in COCO's results format, every prediction the model
@@ -13,7 +13,6 @@ writes them as predictions.json beside a small labelled clip of each video.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from swin_dense.engine import cli
@@ -25,10 +24,10 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/predict.py configs/cascade_swin_b_coco.py '
+        'swin-dense predict cascade_swin_b_coco '
         'weights.pth photo.jpg --out out/',
     )
-    parser.add_argument('config', help='config file')
+    cli.add_config_argument(parser)
     parser.add_argument('checkpoint', help='path or address of the weights')
     parser.add_argument(
         'inputs',
@@ -89,7 +88,3 @@ def _refuse_options(args: argparse.Namespace, task: Task) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(predict, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

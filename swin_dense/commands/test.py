@@ -1,7 +1,6 @@
 """Evaluate a checkpoint on the test split of a config."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from swin_dense.engine import cli
@@ -30,10 +29,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/test.py configs/cascade_swin_b_coco.py '
-        'weights.pth --out metrics.json',
+        'swin-dense test cascade_swin_b_coco weights.pth --out metrics.json',
     )
-    parser.add_argument('config', help='config file')
+    cli.add_config_argument(parser)
     parser.add_argument('checkpoint', help='path or address of the weights')
     parser.add_argument(
         '--out', metavar='FILE.json', help='also write the metrics as JSON'
@@ -132,7 +130,3 @@ def test(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(test, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """Train the model of a config."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from swin_dense.engine import cli
@@ -16,10 +15,8 @@ from swin_dense.engine.work_dir_lock import check_not_training
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = cli.make_parser(
-        __doc__, 'python tools/train.py configs/cascade_swin_b_coco.py'
-    )
-    parser.add_argument('config', help='config file')
+    parser = cli.make_parser(__doc__, 'swin-dense train cascade_swin_b_coco')
+    cli.add_config_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -82,7 +79,3 @@ def train(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run."""
     return cli.run(train, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -98,5 +98,5 @@ def missing_data_message(
         f'Expected:\n{tree}\n'
         'Put or link the data set there, or set data_root. Without any '
         f'data, start with generated {kind}:\n'
-        f'  python tools/train.py configs/{quick_start}.py'
+        f'  swin-dense train {quick_start}'
     )

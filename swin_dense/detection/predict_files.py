@@ -1,4 +1,4 @@
-"""What `tools/predict.py` does with a detector."""
+"""What `swin-dense predict` does with a detector."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def predict_files(
     Args:
         config: Config of a detector.
         checkpoint: Path or address of the weights.
-        args: Arguments of `tools/predict.py`.
+        args: Arguments of `swin-dense predict`.
 
     Raises:
         ValueError: See `predict_images` and `DetectionPredictor`.

@@ -30,9 +30,18 @@ _EXPECTED = (ValueError, OSError, ImportError, SyntaxError)
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
     """Return a parser whose help ends with an example to copy."""
     return argparse.ArgumentParser(
+        prog=Path(sys.argv[0]).name,
         description=description,
         epilog=f'example:\n  {example}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument `config`, which `load_config` reads."""
+    parser.add_argument(
+        'config',
+        help='config file, or name of a recipe such as cascade_swin_b_coco',
     )
 
 

@@ -304,7 +304,8 @@ def _join_processes(cfg: Config) -> None:
     if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
         raise ValueError(
             f'--launcher {cfg.launcher} without a GPU: start the processes '
-            'by tools/dist_train.sh or torchrun, with --launcher pytorch'
+            'by `torchrun -m swin_dense train CONFIG --launcher pytorch` or '
+            'tools/dist_train.sh'
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')

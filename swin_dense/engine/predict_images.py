@@ -35,7 +35,7 @@ def predict_images(
 
     Args:
         open_model: See `OpenModel`.
-        args: Arguments of `tools/predict.py`: `inputs`, `out`, `batch_size`
+        args: Arguments of `swin-dense predict`: `inputs`, `out`, `batch_size`
             and `skip_bad` are read.
         in_tiles: Whether the progress counts tiles instead of images.
 

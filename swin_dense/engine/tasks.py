@@ -26,7 +26,7 @@ class Task:
         predictor: Class that predicts with a config and a checkpoint.
         writer: Class that writes predictions.
         add_options: Function that adds the task's own options to the parser
-            of `tools/predict.py` and returns them.
+            of `swin-dense predict` and returns them.
         predict_files: Function that predicts the files of that command line.
         tta_model: Type that tests several views; '' if there is none.
         tta_heads: Keys of `cfg.model`; test-time augmentation needs one.

@@ -1,4 +1,4 @@
-"""What `tools/predict.py` does with a segmentor."""
+"""What `swin-dense predict` does with a segmentor."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def predict_files(
     Args:
         config: Config of a segmentor.
         checkpoint: Path or address of the weights.
-        args: Arguments of `tools/predict.py`.
+        args: Arguments of `swin-dense predict`.
 
     Raises:
         ValueError: If an overlap is given without tiles; see also

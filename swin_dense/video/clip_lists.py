@@ -292,7 +292,7 @@ def _base_hint(clips: Sequence[Clip], num_classes: int) -> str:
         return ''
     return (
         '. The labels seem to count from 1: 0 never occurs. Subtract 1 '
-        'from each, as tools/check_videos.py --first-label 1 --clean does'
+        'from each, as swin-dense check-videos --first-label 1 --clean does'
     )
 
 

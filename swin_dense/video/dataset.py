@@ -31,7 +31,7 @@ from swin_dense.wording import first_few
 
 QUICK_START = 'video_swin_nano_shapes'
 ADVICE = (
-    'tools/check_videos.py finds all unreadable clips and writes a list of '
+    'swin-dense check-videos finds all unreadable clips and writes a list of '
     'the others'
 )
 # States of a clip.

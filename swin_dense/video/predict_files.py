@@ -1,4 +1,4 @@
-"""What `tools/predict.py` does with a recognizer."""
+"""What `swin-dense predict` does with a recognizer."""
 
 import argparse
 import sys
@@ -60,7 +60,7 @@ def predict_files(
     Args:
         config: Config of a recognizer.
         checkpoint: Path or address of the weights.
-        args: Arguments of `tools/predict.py`.
+        args: Arguments of `swin-dense predict`.
 
     Raises:
         ValueError: If no class is to be named, or a video cannot be read or

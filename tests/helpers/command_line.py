@@ -1,5 +1,6 @@
 """The command lines in this process, on a detector of the smallest size."""
 
+import importlib
 import importlib.util
 import os
 import socket
@@ -15,7 +16,9 @@ CONFIG = str(Path(__file__).with_name('tiny_mask_rcnn.py'))
 
 
 def tool(name: str) -> ModuleType:
-    """The module of `tools/{name}.py`, which is no package."""
+    """Return the module of a command, or that of `tools/{name}.py`."""
+    if importlib.util.find_spec(f'swin_dense.commands.{name}'):
+        return importlib.import_module(f'swin_dense.commands.{name}')
     spec = importlib.util.spec_from_file_location(
         f'{name}_tool', REPOSITORY / 'tools' / f'{name}.py'
     )

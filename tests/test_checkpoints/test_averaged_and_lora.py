@@ -13,7 +13,7 @@ from swin_dense.checkpoints.layouts.translate import (
     extract_state_dict,
 )
 from swin_dense.checkpoints.load import load_backbone, load_model
-from tools import convert_checkpoint as tool
+from swin_dense.commands import convert_checkpoint as tool
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from mmengine.config import Config
 
 from swin_dense.sizes import SWIN
@@ -73,6 +74,28 @@ def test_names_and_command(name):
         lines[0],
     )
     assert command
+
+
+def test_the_metafile_lists_all_configs():
+    """Written by `tools/model_zoo.py --metafile configs/metafile.yml`."""
+    models = yaml.safe_load((CONFIGS / 'metafile.yml').read_text())['Models']
+    assert [model['Name'] for model in models] == LEAVES
+    for model in models:
+        call = _statements(CONFIGS / f'{model["Name"]}.py')['recipe']
+        recipe = {
+            keyword.arg: ast.literal_eval(keyword.value)
+            for keyword in call.keywords
+        }
+        results = {'Published Results': recipe['published']}
+        assert model == {
+            'Name': model['Name'],
+            'Config': f'configs/{model["Name"]}.py',
+            'Paper': {'Title': recipe['paper']},
+            'Metadata': {
+                'Training Resources': recipe['hardware'],
+                **(results if recipe['published'] else {}),
+            },
+        }
 
 
 @pytest.mark.parametrize('name', LEAVES)

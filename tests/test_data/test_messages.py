@@ -50,4 +50,4 @@ def test_a_missing_data_set(tmp_path, exists):
     state = 'exists' if exists else 'does not exist'
     assert f'a/b.json does not exist (data_root {root} {state};' in text
     assert 'Expected:\n  a/b.json\n  a/*.jpg\n' in text
-    assert 'generated clips:\n  python tools/train.py configs/quick.py' in text
+    assert 'generated clips:\n  swin-dense train quick' in text

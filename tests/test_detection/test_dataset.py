@@ -85,7 +85,7 @@ def test_absent(tmp_path):
     assert f'data_root {tmp_path}/coco does not exist' in message
     assert f'  {tmp_path}/coco/annotations/train.json\n' in message
     assert f'  {tmp_path}/coco/train/*.jpg\n' in message
-    assert 'tools/train.py configs/cascade_swin_nano_shapes.py' in message
+    assert 'swin-dense train cascade_swin_nano_shapes' in message
 
 
 def test_missing_image(tmp_path):

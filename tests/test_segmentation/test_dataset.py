@@ -116,7 +116,7 @@ def test_no_tree(tmp_path):
         f'  {place}/annotations/training/*.png',
         'Put or link the data set there, or set data_root. Without any data, '
         'start with generated images:',
-        '  python tools/train.py configs/upernet_swin_nano_shapes.py',
+        '  swin-dense train upernet_swin_nano_shapes',
     ]
 
 

@@ -50,7 +50,7 @@ def test_help_ends_with_an_example(name, capsys):
     with pytest.raises(SystemExit) as stop:
         run(name, '--help')
     assert stop.value.code == 0
-    assert f'example:\n  python tools/{name}.py' in capsys.readouterr().out
+    assert f'example:\n  swin-dense {name}' in capsys.readouterr().out
 
 
 def test_unknown_arguments_are_refused(capsys):
@@ -201,7 +201,7 @@ def test_launcher_without_its_processes(tmp_path, capsys, monkeypatch):
         capsys,
         run('train', CONFIG, '--launcher', 'slurm', '--work-dir', tmp_path),
     )
-    assert 'tools/dist_train.sh or torchrun' in error
+    assert 'torchrun -m swin_dense train' in error
 
 
 def test_inputs_without_images(checkpoint, tmp_path, capsys):

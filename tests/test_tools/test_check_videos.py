@@ -1,4 +1,4 @@
-"""tools/check_videos.py: what it prints, writes and returns."""
+"""swin-dense check-videos: what it prints, writes and returns."""
 
 import csv
 import json

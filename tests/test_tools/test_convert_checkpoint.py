@@ -1,4 +1,4 @@
-"""tools/convert_checkpoint.py, there and back, and what it refuses."""
+"""swin-dense convert, there and back, and what it refuses."""
 
 import hashlib
 

@@ -30,7 +30,7 @@ def workspace(tmp_path_factory) -> Path:
 
 
 def status(workspace, *args, options=()):
-    """The exit status of tools/test.py with some options."""
+    """The exit status of swin-dense test with some options."""
     return run(
         'test',
         CONFIG,

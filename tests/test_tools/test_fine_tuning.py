@@ -110,4 +110,4 @@ def test_evaluation_refuses_other_classes(root, capsys):
     )
     error = capsys.readouterr().err
     assert 'The checkpoint has 80 classes, the model 3' in error
-    assert 'tools/train.py starts from a checkpoint of other' in error
+    assert 'swin-dense train starts from a checkpoint of other' in error

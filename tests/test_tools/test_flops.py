@@ -1,4 +1,4 @@
-"""The command line of tools/flops.py."""
+"""The command line of swin-dense flops."""
 
 import json
 import subprocess

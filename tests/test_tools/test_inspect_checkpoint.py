@@ -1,4 +1,4 @@
-"""tools/inspect_checkpoint.py: what a file is."""
+"""swin-dense inspect: what a file is."""
 
 import hashlib
 import json
@@ -169,7 +169,4 @@ def test_help_ends_with_an_example(name, capsys):
     with pytest.raises(SystemExit) as stop:
         run(f'{name}_checkpoint', '--help')
     assert stop.value.code == 0
-    assert (
-        f'example:\n  python tools/{name}_checkpoint.py'
-        in capsys.readouterr().out
-    )
+    assert f'example:\n  swin-dense {name} ' in capsys.readouterr().out

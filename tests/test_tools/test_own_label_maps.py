@@ -201,7 +201,7 @@ def test_bad_files_end_a_training_at_its_start(
         (
             'data_root=/nowhere',
             r'/nowhere/images/train does not exist(.|\n)*Expected:\n(.|\n)*'
-            r'  python tools/train.py configs/upernet_swin_nano_shapes.py',
+            r'  swin-dense train upernet_swin_nano_shapes',
         ),
     ],
 )

@@ -136,7 +136,7 @@ def test_the_message_of_absent_data_has_the_tree(tmp_path):
     assert f'{tmp_path}/train.txt does not exist' in message
     assert f'{tmp_path}/videos/*.mp4' in message
     assert (
-        'start with generated clips:\n  python tools/train.py '
+        'start with generated clips:\n  swin-dense train '
         'configs/video_swin_nano_shapes.py' in message
     )
     with pytest.raises(FileNotFoundError, match='videos/CLASS/..mp4'):
@@ -198,7 +198,7 @@ def test_absent_clips(folder, logged):
         message = str(caught.value)
         assert '1 of 12 clips (8.33%) are absent or unreadable' in message
         assert f'line 10: {folder}/videos/run/3.mp4 does not exist' in message
-        assert 'tools/check_videos.py' in message
+        assert 'swin-dense check-videos' in message
     dataset = build(folder, max_bad=0.1)
     assert len(dataset) == 11 and 'They are left out' in logged.text
     names = [dataset.get_data_info(i)['filename'] for i in range(11)]

@@ -2,7 +2,7 @@
 
 Only confirmed hashes belong here: from the publisher, or from several
 independent downloads. Any other file is trusted at its first download, see
-`download`. To add a hash, run `tools/inspect_checkpoint.py` on the file and
+`download`. To add a hash, run `swin-dense inspect` on the file and
 compare the result with at least one other source.
 """
 

@@ -122,7 +122,7 @@ def describe_choice(checkpoint: Mapping[str, Any]) -> str:
     return (
         f'the weights under {chosen!r} are taken; the file also holds '
         f'{averaged[0]!r}, averaged over the training (EMA). '
-        'tools/convert_checkpoint.py SRC DST --to official --weights '
+        'swin-dense convert SRC DST --to official --weights '
         f'{averaged[0]} writes a file of these'
     )
 
