@@ -104,7 +104,7 @@ def test_missing_data_set(tmp_path, capsys):
         ),
     )
     assert f'{tmp_path}/nowhere/annotations/instances_train2017.json' in error
-    assert 'configs/cascade_swin_nano_shapes.py' in error
+    assert 'swin-dense train cascade_swin_nano_shapes' in error
 
 
 def test_unknown_backbone_argument(tmp_path, capsys):

@@ -182,7 +182,7 @@ def test_memory_alone(monkeypatch, capsys):
         (['--frames', '0'], '--frames must be positive'),
         (['--repeats', '0'], 'must be positive'),
         (['--busy', '-1'], '--busy must not be negative'),
-        (['nowhere.py'], 'there is no config nowhere.py'),
+        (['nowhere.py'], 'config nowhere.py does not exist'),
     ],
 )
 def test_bad_arguments(arguments, message, capsys):

@@ -137,7 +137,7 @@ def test_the_message_of_absent_data_has_the_tree(tmp_path):
     assert f'{tmp_path}/videos/*.mp4' in message
     assert (
         'start with generated clips:\n  swin-dense train '
-        'configs/video_swin_nano_shapes.py' in message
+        'video_swin_nano_shapes' in message
     )
     with pytest.raises(FileNotFoundError, match='videos/CLASS/..mp4'):
         build(tmp_path, '')
