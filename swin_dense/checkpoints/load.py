@@ -4,8 +4,7 @@ The model is not changed unless everything fits.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -14,7 +13,6 @@ from torch import nn
 from swin_dense.checkpoints.adapt import adapt_backbone
 from swin_dense.checkpoints.class_heads import (
     FittedHeads,
-    explain_counts,
     fit_heads,
 )
 from swin_dense.checkpoints.class_names import (
@@ -26,8 +24,6 @@ from swin_dense.checkpoints.class_names import (
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.metadata import metadata_of
 from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
-from swin_dense.checkpoints.finite import check_numbers
-from swin_dense.checkpoints.identify import describe
 from swin_dense.checkpoints.layouts.tensors import StateDict
 from swin_dense.checkpoints.layouts.translate import (
     describe_choice,
@@ -35,6 +31,11 @@ from swin_dense.checkpoints.layouts.translate import (
     lora_problem,
     read_backbone,
     rename_backbone,
+)
+from swin_dense.checkpoints.load_hints import (
+    Shapes,
+    describe_difference,
+    explain_model_mismatch,
 )
 from swin_dense.checkpoints.native import (
     INFLATED_FROM,
@@ -47,10 +48,10 @@ from swin_dense.checkpoints.pretrained_windows import (
     pretrained_windows_for,
     set_pretrained_windows,
 )
-from swin_dense.checkpoints.report import LoadReport, Shape, mismatch_error
+from swin_dense.checkpoints.report import LoadReport
+from swin_dense.checkpoints.strict import load_strictly, matches_any
 
 Checkpoint = str | os.PathLike | Mapping[str, Any]
-Shapes = dict[str, tuple[Shape, Shape]]
 
 
 def load_backbone(
@@ -134,17 +135,17 @@ def load_backbone(
 
     def is_forgiven(name: str) -> bool:
         return (
-            _matches(name, forgive)
+            matches_any(name, forgive)
             or norms_may_be_missing
             and is_output_norm(name)
         )
 
-    _load(
+    load_strictly(
         model,
         weights,
         report,
         is_forgiven,
-        hints=lambda *_: _describe_both(file.weights, model_state),
+        hints=lambda *_: describe_difference(file.weights, model_state),
         origin=file.origin,
         allow_nonfinite=allow_nonfinite,
     )
@@ -252,34 +253,17 @@ def load_model(
 
     def is_forgiven(name: str) -> bool:
         return (
-            _matches(name, forgive)
+            matches_any(name, forgive)
             or name in heads.fresh
             or bool(RECOMPUTED.search(name))
         )
 
     def hints(shapes: Shapes, missing: Sequence[str]) -> list[str]:
-        sentences = explain_counts(model, shapes)
-        if missing and all(
-            is_output_norm(_in_backbone(name)) for name in missing
-        ):
-            sentences.append(
-                'Only norms of outputs are missing: the file has those of '
-                f'{_norms(weights)}, the model of {_norms(model_state)}. Set '
-                'backbone.out_indices to the outputs that the file has, or '
-                'give it as backbone.init_cfg, where new norms may start.'
-            )
-        elif source_format.endswith((' classifier', ' backbone')):
-            sentences.append(
-                'It holds a backbone only: give it as backbone.init_cfg='
-                "dict(type='Pretrained', checkpoint=...) in the config."
-            )
-        try:
-            in_file, in_model = map(read_backbone, (weights, model_state))
-        except ValueError:  # one of the two is not a Swin
-            return sentences
-        return sentences + _describe_both(in_file.weights, in_model.weights)
+        return explain_model_mismatch(
+            model, weights, source_format, shapes, missing
+        )
 
-    _load(
+    load_strictly(
         model,
         weights,
         report,
@@ -301,99 +285,3 @@ def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:
     if choice:
         MMLogger.get_current_instance().info(f'{source}: {choice}')
     return os.fspath(source), checkpoint
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    """Return True if a name matches one of the patterns of `fnmatch`."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _in_backbone(name: str) -> str:
-    """Return the name that a parameter of a model has in its backbone."""
-    return name.removeprefix('backbone.')
-
-
-def _norms(state_dict: Iterable[str]) -> str:
-    """Return the numbers of the outputs that have norms, as text."""
-    numbers = sorted(
-        _in_backbone(name).removeprefix('norm').partition('.')[0]
-        for name in state_dict
-        if is_output_norm(_in_backbone(name)) and name.endswith('.weight')
-    )
-    return ', '.join(numbers) or 'none'
-
-
-def _describe_both(in_file: StateDict, in_model: StateDict) -> list[str]:
-    """Describe the variants of checkpoint and model if they differ.
-
-    Returns:
-        A list of one sentence, or [].
-    """
-    variant, expected = describe(in_file), describe(in_model)
-    if variant is None or expected is None or variant == expected:
-        return []
-    return [f'It looks like {variant}, the model is {expected}.']
-
-
-def _load(
-    model: nn.Module,
-    weights: StateDict,
-    report: LoadReport,
-    is_forgiven: Callable[[str], bool],
-    hints: Callable[[Shapes, Sequence[str]], list[str]],
-    origin: Mapping[str, str] | None = None,
-    allow_nonfinite: Sequence[str] = (),
-) -> LoadReport:
-    """Load weights into a model and fill the report, or raise.
-
-    Args:
-        model: Model to load into.
-        weights: State_dict under the model's names.
-        report: Report whose lists are filled.
-        is_forgiven: Function that returns True for a name that may be
-            missing, unexpected or of another shape.
-        hints: Function that returns sentences on the likely cause, from the
-            shapes that differ and the names that are missing.
-        origin: Names in the checkpoint, for errors and report.
-        allow_nonfinite: See `check_numbers`.
-    """
-    model_state = model.state_dict()
-    shapes = {
-        name: (tuple(value.shape), tuple(model_state[name].shape))
-        for name, value in weights.items()
-        if name in model_state and value.shape != model_state[name].shape
-    }
-    fitting = {
-        name: value
-        for name, value in weights.items()
-        if name in model_state and name not in shapes
-    }
-    missing = [name for name in model_state if name not in weights]
-    unexpected = [name for name in weights if name not in model_state]
-
-    def in_checkpoint(names: Iterable[str]) -> list[str]:
-        return [(origin or {}).get(name, name) for name in names]
-
-    def unforgiven(names: Iterable[str]) -> list[str]:
-        return [name for name in names if not is_forgiven(name)]
-
-    described = f'{report.label} ({report.source_format})'
-    wrong_shapes = {name: shapes[name] for name in unforgiven(shapes)}
-    wrong_missing = unforgiven(missing)
-    wrong_unexpected = unforgiven(unexpected)
-    if wrong_missing or wrong_unexpected or wrong_shapes:
-        raise mismatch_error(
-            described,
-            len(model_state),
-            wrong_missing,
-            in_checkpoint(wrong_unexpected),
-            wrong_shapes,
-            hints(wrong_shapes, wrong_missing),
-        )
-    check_numbers(fitting, described, model_state, allow_nonfinite, origin)
-    report.loaded = [name for name in fitting if name not in report.resized]
-    report.missing = missing + list(shapes)
-    report.unexpected = in_checkpoint([*unexpected, *shapes])
-    model.load_state_dict(fitting, strict=False)
-    MMLogger.get_current_instance().info(report.summary())
-    return report

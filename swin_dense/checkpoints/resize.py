@@ -13,7 +13,7 @@ from swin_dense.checkpoints.layouts.translate import (
     BackboneFile,
     read_backbone,
 )
-from swin_dense.checkpoints.native import INFLATED_FROM, RECOMPUTED, family
+from swin_dense.checkpoints.native import RECOMPUTED
 from swin_dense.checkpoints.position import (
     EMBEDDING,
     LOG_MLP,
@@ -29,14 +29,12 @@ from swin_dense.checkpoints.pretrained_windows import (
     recorded_windows,
     stage_number,
 )
+from swin_dense.checkpoints.target_window import check_target_window, per_axis
 from swin_dense.ops import log_coordinates, relative_index
 from swin_dense.ops.grid import Grid
 
 INDEX = 'relative_position_index'
 COORDINATES = 'relative_coords_table'
-# Tokens. A larger window is probably given in pixels: the largest window in
-# the papers is 56.
-_LARGEST = 128
 # Keys of the state of a training run, which is for tensors of the old sizes.
 _TRAINING = (
     'optimizer',
@@ -133,11 +131,11 @@ def resize_checkpoint(
     check_numbers(
         weights, label, allow_nonfinite=allow_nonfinite, origin=file.origin
     )
-    target = _check_window(weights, window, image_size)
+    target = check_target_window(weights, window, image_size)
     source = (
         None
         if source_window is None
-        else _per_axis(source_window, len(target), 'source_window')
+        else per_axis(source_window, len(target), 'source_window')
     )
     changed: dict[str, Tensor] = {}
     rows = []
@@ -183,62 +181,6 @@ def resize_checkpoint(
     ]
     result, training = _replace(checkpoint, file.stored, changed, left_out)
     return Resized(result, rows, left_out + training, metadata, file, windows)
-
-
-def _check_window(
-    weights: Mapping[str, Tensor],
-    window: Sequence[int],
-    image_size: Sequence[int] | None,
-) -> Grid:
-    """Return the new window per axis, or raise if it is impossible."""
-    member = family(weights)
-    if member == 'mlp':
-        raise ValueError(
-            'is a Swin-MLP: its weights mix the tokens of windows of one '
-            'size, and there is no transfer to another'
-        )
-    if len(window) == 3 and member not in INFLATED_FROM:
-        raise ValueError(
-            f'is for images, got the window {tuple(window)} of three axes: '
-            'give one or two numbers; a model for clips takes the file as it '
-            'is and repeats it in time (pretrained2d=True)'
-        )
-    axes = 3 if member in INFLATED_FROM else 2
-    target = _per_axis(window, axes, 'window')
-    if min(target[-2:]) < 2 or max(target) > _LARGEST:
-        raise ValueError(
-            f'window must be between 2 and {_LARGEST} tokens, got {target}: '
-            'it counts patches of the first map, not pixels'
-        )
-    if image_size is not None:
-        stages = len({n.split('.')[1] for n in weights if '.blocks.' in n})
-        stride = weights[PATCH].shape[-1] * 2 ** (stages - 1)
-        pixels = _per_axis(image_size, 2, 'image_size')
-        last = tuple(-(-size // stride) for size in pixels)
-        if any(w > size for w, size in zip(target[-2:], last)):
-            raise ValueError(
-                f'window {target} is beyond the last map, which has {last} '
-                f'tokens for images of {pixels} pixels: give a smaller '
-                'window, or leave the image size out where maps are padded'
-            )
-    return target
-
-
-def _per_axis(numbers: Sequence[int], axes: int, argument: str) -> Grid:
-    """Return a positive number for each axis, or raise."""
-    values = tuple(numbers)
-    if len(values) == 1 and axes == 2:
-        values *= 2
-    if len(values) != axes or min(values) < 1:
-        expected = (
-            'time, height and width'
-            if axes == 3
-            else 'one positive number or two, height and width'
-        )
-        raise ValueError(
-            f'{argument} must be {expected} for these weights, got {values}'
-        )
-    return values
 
 
 def _log_mlp_windows(
@@ -287,7 +229,7 @@ def _resize_embedding(
     name = file.origin[EMBEDDING]
     value = file.stored[name]
     patch = file.weights[PATCH].shape[-1]
-    height, width = _per_axis(image_size, 2, 'image_size')
+    height, width = per_axis(image_size, 2, 'image_size')
     grid = (height // patch, width // patch)
     before = embedding_grid(value)
     resized = resize_absolute_embedding(

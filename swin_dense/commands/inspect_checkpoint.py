@@ -6,7 +6,8 @@ Nothing in the file is executed, and no model is built.
 import argparse
 from collections.abc import Sequence
 
-from swin_dense.checkpoints.inspect_file import format_info, inspect_checkpoint
+from swin_dense.checkpoints.format_info import format_info
+from swin_dense.checkpoints.inspect_file import inspect_checkpoint
 from swin_dense.engine import cli
 
 
