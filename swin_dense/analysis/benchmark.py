@@ -21,6 +21,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from swin_dense.analysis.matrix_products import products_of
 from swin_dense.sizes import SWIN, SWIN_V2
 
 # This module, also when it runs as `__main__`.
@@ -420,6 +421,7 @@ def measure(
     peer: bool = True,
     memory: bool = True,
     times: bool = True,
+    products: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[Measurement]:
     """Measure time and peak memory of our model and the peer's.
@@ -432,11 +434,20 @@ def measure(
         peer: Whether to measure the peer's backbone beside ours.
         memory: Whether to measure memory.
         times: Whether to measure times.
+        products: Whether to time the matrix products of the peer's model
+            alone, too: no implementation can take less time.
         progress: Called with a line for each finished measurement.
 
     Raises:
         ImportError: If the peer is to be measured and cannot be imported.
+        ValueError: If products are to be timed without a peer or times, or
+            not on the CPU.
     """
+    if products and not (peer and times and case.device == 'cpu'):
+        raise ValueError(
+            'matrix products are timed on the CPU beside a peer; leave out '
+            '--products, or --no-peer, --no-time and --device'
+        )
     names: Sequence[str] = ('ours', 'peer') if peer else ('ours',)
     rows = []
 
@@ -452,18 +463,27 @@ def measure(
                 f'{case.peer} cannot be imported: {error}; install what is '
                 'missing, or leave it out with --no-peer'
             ) from error
+        if products:
+            tasks['products'] = {
+                quantity: products_of(task)
+                for quantity, task in tasks['peer'].items()
+            }
         for quantity in MEASURES:
-            seconds: dict[str, list[float]] = {name: [] for name in names}
+            seconds: dict[str, list[float]] = {name: [] for name in tasks}
             with other_programs(case.busy):
                 for repeat in range(case.repeats + 1):
-                    for name in names:
+                    for name in tasks:
                         taken = _seconds(tasks[name][quantity], case.device)
                         if repeat:
                             seconds[name].append(taken)
-            add(
-                f'{quantity}, time',
-                {name: statistics.median(seconds[name]) for name in names},
-            )
+            medians = {
+                name: statistics.median(values)
+                for name, values in seconds.items()
+            }
+            add(f'{quantity}, time', medians)
+            if products:
+                alone = dict(ours=medians['products'], peer=medians['peer'])
+                add(f'{quantity}, matrix products alone', alone)
     if memory:
         for quantity in MEASURES:
             add(

@@ -64,17 +64,16 @@ def products_of(task: Callable[[], None]) -> Callable[[], None]:
     if not recorder.products:
         raise ValueError('the task multiplies no matrices')
     factors: dict[_Layout, Tensor] = {}
-    results: dict[tuple, Tensor] = {}
+    results: dict[tuple[_Layout, _Layout], Tensor] = {}
     for a, b in recorder.products:
         for layout in (a, b):
             if layout not in factors:
                 factors[layout] = _random(*layout)
-        size = (a[0][0], b[0][1])
-        results[*size, a[2]] = torch.empty(size, dtype=a[2])
+        if (a, b) not in results:
+            results[a, b] = torch.mm(factors[a], factors[b])
 
     def multiply() -> None:
         for a, b in recorder.products:
-            out = results[a[0][0], b[0][1], a[2]]
-            torch.mm(factors[a], factors[b], out=out)
+            torch.mm(factors[a], factors[b], out=results[a, b])
 
     return multiply

@@ -87,6 +87,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='measure a training step of the config instead, part by part',
     )
     parser.add_argument(
+        '--products',
+        action='store_true',
+        help="also time the matrix products of the peer's model alone, which "
+        'no implementation can do without',
+    )
+    parser.add_argument(
         '--no-peer', action='store_true', help='measure ours alone'
     )
     parser.add_argument(
@@ -159,6 +165,7 @@ def _benchmark(args: argparse.Namespace) -> int:
         not args.no_peer,
         not args.no_memory,
         not args.no_time,
+        args.products,
         lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(format_rows(rows, case.peer))

@@ -72,6 +72,21 @@ def test_whole_detector_beside_mmdet(name, capsys):
         assert float(cells[3]) == pytest.approx(ours / peer, abs=0.02)
 
 
+def test_products_are_a_part_of_the_peers_time(capsys):
+    arguments = '--shape 64 64 --repeats 2 --no-memory --products'
+    assert tool.main(arguments.split()) == 0
+    rows = capsys.readouterr().out.strip().splitlines()[-4:]
+    cells = [[cell.strip() for cell in row.split('|')] for row in rows]
+    assert [row[1] for row in cells] == [
+        f'{quantity}, {kind}'
+        for quantity in ('forward', 'forward + backward')
+        for kind in ('time', 'matrix products alone')
+    ]
+    for time, products in (cells[:2], cells[2:]):
+        assert products[3] == time[3]
+        assert 0 < float(products[4])
+
+
 def test_video_beside_mmaction2(capsys):
     pytest.importorskip('mmaction', reason='mmaction2 is not installed')
     assert (
@@ -179,6 +194,7 @@ def test_memory_alone(monkeypatch, capsys):
             '--v2 goes without --frames',
         ),
         (['--with-cp'], '--with-cp and --sequential need --v2'),
+        (['--products', '--no-peer'], 'are timed on the CPU beside a peer'),
         (['--frames', '0'], '--frames must be positive'),
         (['--repeats', '0'], 'must be positive'),
         (['--busy', '-1'], '--busy must not be negative'),
