@@ -114,7 +114,12 @@ TASK_UTILS = _child(
     CenterPointAssigner='detection.reppoints_v2.assigners',
     CenterATSSAssigner='detection.reppoints_v2.assigners',
 )
-HOOKS = _child('hook', ROOT_HOOKS, 'engine.class_check_hook')
+HOOKS = _child(
+    'hook',
+    ROOT_HOOKS,
+    'engine.class_check_hook',
+    AuxiliaryLossHook='engine.auxiliary_losses',
+)
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor', ROOT_CONSTRUCTORS, 'engine.layer_decay'

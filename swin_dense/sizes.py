@@ -68,3 +68,7 @@ SWIN_MLP: dict[str, dict] = {
         window_size=7,
     ),
 }
+
+# Swin-MoE, official configs. Models of one size differ in the number of
+# experts, which is an argument of the class.
+SWIN_MOE: dict[str, dict] = {'small': SWIN['small'], 'base': SWIN['base']}

@@ -14,8 +14,10 @@ from swin_dense.backbones.pyramid_config import PyramidConfig
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.kernels import choose
 from swin_dense.layers import (
+    Experts,
     MultiplexedBlock,
     PatchEmbed,
+    Router,
     SwinBlock,
     SwinStage,
     WindowMixer,
@@ -64,6 +66,7 @@ class SwinPyramid(BaseModule):
         self.frozen_stages = config.frozen_stages
         self.frozen_offset = config.frozen_offset
         self.branch_norm_init = config.branch_norm_init
+        self.init_std = config.init_std
         self.stage_dims = dims = [embed_dims * 2**i for i in range(num_stages)]
         self.stage_depths = [len(stage.mixers) for stage in config.stages]
         self.out_after_merging = config.out_after_merging
@@ -213,7 +216,8 @@ class SwinPyramid(BaseModule):
         """Load the pretrained weights, or initialise all weights.
 
         Linear layers and bias tables are drawn from a normal distribution of
-        standard deviation 0.02, cut off at +-2, as in the official code. The
+        standard deviation 0.02, cut off at +-2, as in the official code;
+        Swin-MoE has another standard deviation for linear layers. The
         weights of norms that end a branch (Swin V2) start at
         `branch_norm_init`: with 0 the branch adds nothing at first.
         """
@@ -236,12 +240,12 @@ class SwinPyramid(BaseModule):
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=self.init_std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-            elif isinstance(module, WindowMixer):
+            elif isinstance(module, (WindowMixer, Router, Experts)):
                 module.reset_parameters()
         for module in self.modules():
             if isinstance(module, SwinBlock) and module.post_norm:

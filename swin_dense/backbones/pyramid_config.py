@@ -79,6 +79,7 @@ class PyramidConfig:
             k stages and their output norms.
         frozen_offset: Number of stages to freeze in addition, if
             `frozen_stages` is not -1: 1 for a host that counts from 0.
+        init_std: Standard deviation of the initial weights of linear layers.
 
     Raises:
         ValueError: If `out_indices` or `frozen_stages` name stages that do
@@ -104,6 +105,7 @@ class PyramidConfig:
     out_after_merging: bool = False
     frozen_stages: int = -1
     frozen_offset: int = 0
+    init_std: float = 0.02
 
     def __post_init__(self) -> None:
         count = len(self.stages)
@@ -124,7 +126,11 @@ class PyramidConfig:
 
 
 def feed_forward(
-    dim: int, mlp_ratio: float, drop: float, activation: Any
+    dim: int,
+    mlp_ratio: float,
+    drop: float,
+    activation: Any,
+    fc2_bias: bool = True,
 ) -> FeedForward:
     """Make a feed-forward network of `mlp_ratio * dim` hidden channels."""
-    return FeedForward(dim, int(dim * mlp_ratio), drop, activation)
+    return FeedForward(dim, int(dim * mlp_ratio), drop, activation, fc2_bias)

@@ -34,6 +34,7 @@ from swin_dense.checkpoints.load import load_model
 from swin_dense.checkpoints.pretrained_windows import window_record
 from swin_dense.checkpoints.report import LoadReport
 from swin_dense.data.wrappers import class_names_of
+from swin_dense.engine.auxiliary_losses import add_auxiliary_losses
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.compile import compile_backbone
 from swin_dense.engine.load_reports import (
@@ -210,9 +211,13 @@ class DenseRunner(Runner):
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module
     ) -> nn.Module:
-        """Wrap the model for several processes; replace SyncBN on CPUs."""
+        """Wrap the model for several processes; replace SyncBN on CPUs.
+
+        A model with experts also returns their auxiliary losses.
+        """
         if self.distributed and get_device() == 'cpu':
             model = revert_sync_batchnorm(model)
+        add_auxiliary_losses(model)
         compile_backbone(model, self.cfg.get('compile_backbone'))
         return super().wrap_model(model_wrapper_cfg, model)
 

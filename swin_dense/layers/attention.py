@@ -204,6 +204,61 @@ class WindowAttention(WindowAttentionBase):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
 
+class LogBiasAttention(WindowAttentionBase):
+    """Attention by scaled dot products, with the log-MLP of V2.
+
+    Official code of Swin-MoE. Unlike in V2, no sigmoid bounds the position
+    bias, and queries, keys and values have a bias as in V1.
+
+    Args:
+        dim: Channels C.
+        window_size: Nominal window, in tokens per axis.
+        num_heads: Attention heads; must divide `dim`.
+        qkv_bias: If true, queries, keys and values have a bias.
+        qk_scale: Factor of the dot products; `(dim / num_heads) ** -0.5`
+            if None.
+        attn_drop: Dropout of the attention weights.
+        proj_drop: Dropout of the output.
+        sequential: See `WindowAttentionBase`.
+        pretrained_window_size: See `LogPositionBias`.
+
+    Raises:
+        ValueError: See `WindowAttentionBase`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        window_size: Grid,
+        num_heads: int,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        sequential: bool = False,
+        pretrained_window_size: Grid | None = None,
+    ) -> None:
+        super().__init__(
+            dim, window_size, num_heads, attn_drop, proj_drop, sequential
+        )
+        self.scale = qk_scale or (dim // num_heads) ** -0.5
+        self.cpb_mlp = LogPositionBias(
+            window_size, num_heads, pretrained_window_size, bound=None
+        )
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+
+    @property
+    def pretrained_window_size(self) -> Grid:
+        """Return the window of the pre-training, see `LogPositionBias`."""
+        return self.cpb_mlp.pretrained_window_size
+
+    def position_bias(
+        self, window: Grid, cache: SizeCache | None = None
+    ) -> Tensor:
+        """Return the bias `(heads, N, N)`, computed by the log-MLP."""
+        return _computed_bias(self.cpb_mlp, window, cache)
+
+
 class CosineAttention(WindowAttentionBase):
     """Attention by scaled cosines (Swin V2 paper, sections 3.2 and 3.3).
 
@@ -270,10 +325,7 @@ class CosineAttention(WindowAttentionBase):
         self, window: Grid, cache: SizeCache | None = None
     ) -> Tensor:
         """Return the bias `(heads, N, N)`, computed by the log-MLP."""
-        cache = SizeCache() if cache is None else cache
-        table = self.cpb_mlp(window, cache)
-        index = cache.get(relative_index, window, device=table.device)
-        return _gather_bias(table, index)
+        return _computed_bias(self.cpb_mlp, window, cache)
 
     def reset_parameters(self) -> None:
         """Initialise the factor of the cosines and the biases.
@@ -298,6 +350,16 @@ class CosineAttention(WindowAttentionBase):
         dtype = torch.promote_types(self.logit_scale.dtype, torch.float32)
         scale = self.logit_scale.to(dtype)
         return scale.clamp(max=log(MAX_LOGIT_SCALE)).exp()
+
+
+def _computed_bias(
+    log_mlp: LogPositionBias, window: Grid, cache: SizeCache | None
+) -> Tensor:
+    """Return the bias `(heads, N, N)` that a log-MLP computes."""
+    cache = SizeCache() if cache is None else cache
+    table = log_mlp(window, cache)
+    index = cache.get(relative_index, window, device=table.device)
+    return _gather_bias(table, index)
 
 
 def _gather_bias(table: Tensor, index: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ class FeedForward(nn.Module):
         hidden_dim: Channels between the layers.
         drop: Dropout after each layer.
         activation: Class of the activation.
+        fc2_bias: If false, the second layer has no bias, as in Swin-MoE.
 
     Attributes:
         elements_per_token: Channels of the widest intermediate result, by
@@ -27,12 +28,13 @@ class FeedForward(nn.Module):
         hidden_dim: int,
         drop: float = 0.0,
         activation: type[nn.Module] = nn.GELU,
+        fc2_bias: bool = True,
     ) -> None:
         super().__init__()
         self.elements_per_token: int | None = hidden_dim
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.act = activation()
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc2 = nn.Linear(hidden_dim, dim, bias=fc2_bias)
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor, kernels: Kernels | None = None) -> Tensor:

@@ -38,7 +38,8 @@ def window_attention(x, attention, window, shift, masked=False):
             t.unflatten(-1, (heads, -1)).transpose(0, 1)
             for t in attention.qkv(values).chunk(3, -1)
         )
-        is_v2 = hasattr(attention, 'cpb_mlp')
+        is_v2 = hasattr(attention, 'logit_scale')
+        has_log_mlp = hasattr(attention, 'cpb_mlp')
         if is_v2:
             q = q + attention.q_bias.view(heads, 1, -1)
             v = v + attention.v_bias.view(heads, 1, -1)
@@ -62,7 +63,7 @@ def window_attention(x, attention, window, shift, masked=False):
                         position, other, shift, window, padded
                     )
                 ]
-                bias = log_bias if is_v2 else table_bias
+                bias = log_bias if has_log_mlp else table_bias
                 logits[:, i, j] += bias(attention, offset, window)
         logits = logits.nan_to_num(neginf=-1e30)
         mixed = (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
@@ -82,7 +83,10 @@ def table_bias(attention, offset, window):
 
 
 def log_bias(attention, offset, window):
-    """Return the bias per head of an offset, from the log-MLP of V2."""
+    """Return the bias per head of an offset, from the log-MLP.
+
+    That of V2 ends in a sigmoid, that of Swin-MoE does not.
+    """
     first, _, last = attention.cpb_mlp
     unit = [
         pretrained or w
@@ -94,6 +98,8 @@ def log_bias(attention, offset, window):
     offset = offset / far * 8
     offset = offset.sign() * torch.log2(1 + offset.abs()) / np.log2(8)
     hidden = first(offset.to(first.weight.dtype)).clamp(min=0)
+    if not hasattr(attention, 'logit_scale'):
+        return last(hidden)
     return 16 / (1 + (-last(hidden)).exp())
 
 

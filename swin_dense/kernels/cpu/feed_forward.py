@@ -34,7 +34,7 @@ class ChunkedGELUNetwork(torch.autograd.Function):
         weight1: Tensor,
         bias1: Tensor,
         weight2: Tensor,
-        bias2: Tensor,
+        bias2: Tensor | None,
         approximate: str,
         chunks: list[slice],
         keep: bool,
@@ -59,14 +59,14 @@ class ChunkedGELUNetwork(torch.autograd.Function):
             share_out(work, len(chunks))
         if keep:
             ctx.save_for_backward(x, weight1, weight2, *hidden)
-            ctx.settings = chunks, approximate, dtype
+            ctx.settings = chunks, approximate, dtype, bias2 is not None
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
         x, weight1, weight2, *hidden = ctx.saved_tensors
-        chunks, approximate, dtype = ctx.settings
+        chunks, approximate, dtype, has_bias2 = ctx.settings
         grad_x = torch.empty_like(x)
         sums = Sums()
 
@@ -80,7 +80,8 @@ class ChunkedGELUNetwork(torch.autograd.Function):
                 grad_out.t(),
                 F.gelu(wide, approximate=approximate),
             )
-            sums.add(worker, 'bias2', grad_out.sum(0))
+            if has_bias2:
+                sums.add(worker, 'bias2', grad_out.sum(0))
             wide = torch.ops.aten.gelu_backward(
                 linear_no_grad(grad_out, weight2.t(), None),
                 wide,
