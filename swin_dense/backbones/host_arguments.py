@@ -1,7 +1,7 @@
 """Arguments that the hosts' configs give to a backbone."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -14,6 +14,18 @@ from swin_dense.wording import did_you_mean
 Arch = str | dict[str, Any]
 # One or several initialisations, see `SwinPyramid`.
 InitCfg = dict | Sequence[dict] | None
+# Arguments of `dict(type='Pretrained')`. Two that mmengine takes change
+# nothing here: the backbone is found under any prefix, and tensors are copied
+# to the device of the model.
+_PRETRAINED_KEYS = (
+    'type',
+    'checkpoint',
+    'method',
+    'source_window',
+    'allow_nonfinite',
+    'prefix',
+    'map_location',
+)
 
 
 def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
@@ -101,8 +113,8 @@ def split_init_cfg(
         others.
 
     Raises:
-        ValueError: If a configuration is incomplete, or several are of type
-            `Pretrained`.
+        ValueError: If a configuration is incomplete, if several are of type
+            `Pretrained`, or if that one has an unknown argument.
     """
     cfgs: list
     if isinstance(init_cfg, (list, tuple)):
@@ -118,6 +130,14 @@ def split_init_cfg(
                 f'a list of these, got {init_cfg!r}'
             )
     pretrained = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
+    for name in (key for cfg in pretrained for key in cfg):
+        if name not in _PRETRAINED_KEYS:
+            closest = did_you_mean(name, _PRETRAINED_KEYS)
+            hint = f' Did you mean {closest!r}?' if closest else ''
+            raise ValueError(
+                f"init_cfg of type 'Pretrained' has no argument {name!r}."
+                f'{hint} It takes: {", ".join(_PRETRAINED_KEYS)}.'
+            )
     if len(pretrained) > 1:
         raise ValueError(
             'init_cfg can load one checkpoint, got '
@@ -141,22 +161,30 @@ def layer_from_cfg(cfg: dict, what: str) -> Any:
     """Return the class that a config names, with its arguments bound.
 
     Args:
-        cfg: `type`, which is `LN` or the name of a class of `torch.nn`, and
-            arguments of that class.
+        cfg: `type`, which is `LN` or the name of a class of `torch.nn`,
+            arguments of that class, and `requires_grad`: if false, the
+            layer's parameters are not trained.
         what: Name of the argument that holds the config, for the error.
 
     Raises:
         ValueError: If `torch.nn` has no such class.
     """
-    kwargs = {k: v for k, v in cfg.items() if k != 'requires_grad'}
+    kwargs = dict(cfg)
     name = kwargs.pop('type', None)
+    is_trained = kwargs.pop('requires_grad', True)
     cls = nn.LayerNorm if name == 'LN' else getattr(nn, str(name), None)
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise ValueError(
             f'{what} must name a layer of torch.nn in "type", for instance '
             f'"LN" or "GELU", got {cfg!r}'
         )
-    return partial(cls, **kwargs) if kwargs else cls
+    layer = partial(cls, **kwargs) if kwargs else cls
+    return layer if is_trained else partial(_make_frozen, layer)
+
+
+def _make_frozen(layer: Callable[..., nn.Module], *args: Any) -> nn.Module:
+    """Make a layer whose parameters are not trained."""
+    return layer(*args).requires_grad_(False)
 
 
 def depths_and_heads(sizes: Mapping[str, Any]) -> list[tuple[int, int]]:

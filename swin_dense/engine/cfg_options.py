@@ -15,8 +15,10 @@ _TYPO = 0.85
 # Top-level names that are read after the config file has run: the arguments
 # of the runner, and what this package's launch reads.
 _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
+    'allow_nonfinite',
     'auto_scale_lr',
     'compile',
+    'compile_backbone',
     'copy_classes',
     'custom_imports',
     'find_unused_parameters',

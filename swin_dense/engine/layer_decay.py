@@ -1,18 +1,33 @@
 """Learning rates that depend on the depth of a parameter."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from swin_dense.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from swin_dense.wording import did_you_mean
 
 _LAYER = re.compile(
     r'(?:^|\.)backbone\.layers\.(\d+)\.'
     r'(?:blocks\.(\d+)|downsample)\.'
 )
 _EMBEDDING = re.compile(r'(?:^|\.)backbone\.(?:patch_embed\.|absolute_pos)')
+# mmengine ignores settings that it does not know.
+_SETTINGS = (
+    'layer_decay_rate',
+    'backbone_lr_mult',
+    'custom_keys',
+    'bias_lr_mult',
+    'bias_decay_mult',
+    'norm_decay_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'dcn_offset_lr_mult',
+    'bypass_duplicate',
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -25,16 +40,30 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     the outputs) have the full rate. The official code groups parameters in
     this way to fine-tune Swin.
 
-    `paramwise_cfg` takes what mmengine's takes, and
+    `paramwise_cfg` takes mmengine's settings, and
 
     - `layer_decay_rate`: The factor from one block to the one before it,
       above 0 and at most 1.
     - `backbone_lr_mult`: Factor for the whole backbone, 1 by default.
 
     Raises:
-        ValueError: If the rate is absent, a factor is out of range, or the
-            model has no Swin backbone.
+        ValueError: If the rate is absent, a factor is out of range, a setting
+            is unknown, or the optimizer has no `lr`; when the optimizer is
+            built, if the model has no Swin backbone.
     """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None
+    ) -> None:
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        # mmengine skips `add_params` if there are no settings, so all are
+        # checked here.
+        _check_settings(self.paramwise_cfg)
+        if self.base_lr is None:
+            raise ValueError(
+                'the optimizer has no lr, which LayerDecayConstructor scales: '
+                'set optim_wrapper.optimizer.lr'
+            )
 
     def add_params(
         self,
@@ -47,18 +76,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # once, when all groups are there
             return
-        rate = self.paramwise_cfg.get('layer_decay_rate')
-        if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
-            raise ValueError(
-                'paramwise_cfg needs layer_decay_rate, above 0 '
-                f'and at most 1, got {rate!r}'
-            )
+        rate = self.paramwise_cfg['layer_decay_rate']
         factor = self.paramwise_cfg.get('backbone_lr_mult', 1)
-        if not isinstance(factor, (int, float)) or factor < 0:
-            raise ValueError(
-                'backbone_lr_mult in paramwise_cfg must be a '
-                f'number not below 0, got {factor!r}'
-            )
         stages = getattr(getattr(module, 'backbone', None), 'layers', None)
         if stages is None:
             raise ValueError(
@@ -75,6 +94,34 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 scale *= factor
             base: Any = group.get('lr', self.base_lr)
             group['lr'] = base * scale
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise unless the settings of `LayerDecayConstructor` are valid.
+
+    Raises:
+        ValueError: If a setting is absent, unknown or out of range.
+    """
+    for name in settings:
+        if name not in _SETTINGS:
+            close = did_you_mean(name, _SETTINGS)
+            hint = f' (did you mean {close!r}?)' if close else ''
+            raise ValueError(
+                f'paramwise_cfg has no setting {name!r}{hint}. '
+                f'Use one of {", ".join(_SETTINGS)}'
+            )
+    rate = settings.get('layer_decay_rate')
+    if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
+        raise ValueError(
+            'paramwise_cfg needs layer_decay_rate, above 0 and at most 1, '
+            f'got {rate!r}'
+        )
+    factor = settings.get('backbone_lr_mult', 1)
+    if not isinstance(factor, (int, float)) or factor < 0:
+        raise ValueError(
+            'backbone_lr_mult in paramwise_cfg must be a number not below 0, '
+            f'got {factor!r}'
+        )
 
 
 def _depth(name: str, depths: list[int]) -> int:

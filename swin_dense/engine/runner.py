@@ -222,8 +222,18 @@ class DenseRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:
-        """Train; `load_from` may be a checkpoint of other classes."""
+        """Train; `load_from` may be a checkpoint of other classes.
+
+        Raises:
+            ValueError: If `copy_classes` is set and there is no checkpoint to
+                copy from.
+        """
         copying = self.cfg.get('copy_classes')
+        if copying and not (self._load_from or self._resume):
+            raise ValueError(
+                'copy_classes=True needs a checkpoint to copy from: set '
+                'load_from=FILE in the config, or leave copy_classes out'
+            )
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
             with hold_work_dir(self.work_dir) as self._lock:

@@ -46,6 +46,10 @@ def test_an_optional_size():
         (PRETRAINED, (PRETRAINED, [])),
         (XAVIER, (None, [XAVIER])),
         ([XAVIER, PRETRAINED], (PRETRAINED, [XAVIER])),
+        (
+            dict(PRETRAINED, prefix='backbone.'),
+            (dict(PRETRAINED, prefix='backbone.'), []),
+        ),
         ((), (None, [])),
     ],
 )
@@ -60,9 +64,13 @@ def test_pretrained_weights_are_split_off(init_cfg, expected):
         (dict(type='Pretrained'), 'a list of these, got'),
         (dict(type='Xavier'), 'a list of these, got'),
         ([PRETRAINED, PRETRAINED], 'one checkpoint, got 2'),
+        (
+            dict(PRETRAINED, source_windows=7),
+            "no argument 'source_windows'. Did you mean 'source_window'",
+        ),
     ],
 )
-def test_incomplete_initialisations(init_cfg, message):
+def test_wrong_initialisations(init_cfg, message):
     with pytest.raises(ValueError, match=message):
         split_init_cfg(init_cfg)
 
@@ -80,6 +88,9 @@ def test_layers_by_name():
     assert layer_from_cfg(dict(type='GELU'), 'act_cfg') is nn.GELU
     norm = layer_from_cfg(dict(type='LN', eps=0.5, requires_grad=True), 'norm')
     assert norm(4).eps == 0.5
+    assert norm(4).weight.requires_grad
+    frozen = layer_from_cfg(dict(type='LN', requires_grad=False), 'norm')
+    assert not frozen(4).weight.requires_grad
     with pytest.raises(ValueError, match='act_cfg must name a layer'):
         layer_from_cfg(dict(type='functional'), 'act_cfg')
 

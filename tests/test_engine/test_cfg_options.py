@@ -48,6 +48,17 @@ def test_sets_known_and_new_arguments(cfg):
     assert cfg.train_dataloader.dataset.metainfo.classes == ['a']
 
 
+def test_settings_of_the_runner_need_not_stand_in_the_config(cfg):
+    settings = dict(
+        compile_backbone='eager',
+        allow_nonfinite=['head.*'],
+        copy_classes=True,
+        tta=dict(flip=False),
+    )
+    apply_options(cfg, settings)
+    assert {name: cfg[name] for name in settings} == settings
+
+
 def test_data_root_moves_every_path_below_it(cfg):
     cfg.other = 'data/coco_extra/x.json'
     apply_options(cfg, {'data_root': '/mnt/coco'})

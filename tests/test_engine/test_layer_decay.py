@@ -47,7 +47,7 @@ def test_rates_halve_from_block_to_block():
     assert {name: by_name[name] for name in expected} == expected
 
 
-def test_the_backbone_has_a_factor_of_its_own():
+def test_the_backbone_can_have_another_factor():
     by_name = rates(layer_decay_rate=1.0, backbone_lr_mult=0.1)
     assert {name.split('.')[0]: rate for name, rate in by_name.items()} == {
         'backbone': 0.1,
@@ -62,16 +62,29 @@ def test_the_backbone_has_a_factor_of_its_own():
             dict(bypass_duplicate=True),
             'needs layer_decay_rate, above 0 and at most 1, got None',
         ),
+        # mmengine does not group parameters if there are no settings.
+        (dict(), 'needs layer_decay_rate, above 0 and at most 1, got None'),
         (dict(layer_decay_rate=1.5), 'at most 1, got 1.5'),
         (
             dict(layer_decay_rate=0.9, backbone_lr_mult=-1),
             'must be a number not below 0, got -1',
         ),
+        (
+            dict(layer_decay_rate=0.9, norm_decay=0),
+            r"no setting 'norm_decay' \(did you mean 'norm_decay_mult'\?\)",
+        ),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, message):
+def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         rates(**settings)
+
+
+def test_an_optimizer_without_learning_rate_is_refused():
+    with pytest.raises(ValueError, match='no lr, .* set optim_wrapper'):
+        LayerDecayConstructor(
+            dict(optimizer=dict(type='SGD')), dict(layer_decay_rate=0.9)
+        )
 
 
 def test_a_model_without_a_swin_backbone_is_refused():

@@ -147,6 +147,12 @@ def test_fine_tuning_for_other_classes(copying, reference, tmp_path):
     assert torch.equal(start.state['head.fc_cls.bias'], expected)
 
 
+def test_classes_are_copied_from_a_checkpoint(tmp_path):
+    run = training.runner(tmp_path, steps=1, cfg=dict(copy_classes=True))
+    with pytest.raises(ValueError, match='copy from: set load_from=FILE'):
+        run.train()
+
+
 def test_other_classes_are_an_error_unless_training_starts(
     reference, tmp_path
 ):
