@@ -40,3 +40,20 @@ def did_you_mean(
     plain = {str(other).strip().casefold(): other for other in known}
     close = get_close_matches(name.strip().casefold(), plain, 1, cutoff)
     return plain[close[0]] if close else None
+
+
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return a clause with the known name that is closest, or with all.
+
+    Args:
+        name: The mistyped name.
+        known: Names to choose from.
+
+    Returns:
+        Such as 'did you mean epochs?', or 'there are: a, b' if none is close.
+    """
+    known = list(known)
+    closest = did_you_mean(name, known)
+    if closest:
+        return f'did you mean {closest}?'
+    return f'there are: {first_few(sorted(known), 20)}'

@@ -1,6 +1,6 @@
 import pytest
 
-from swin_dense.wording import did_you_mean, first_few
+from swin_dense.wording import did_you_mean, first_few, suggest_name
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_did_you_mean_finds_the_closest_name(name, closest):
 def test_did_you_mean_can_ask_for_more_similarity():
     assert did_you_mean('window', ['window_size']) == 'window_size'
     assert did_you_mean('window', ['window_size'], cutoff=0.85) is None
+
+
+def test_a_close_name_is_suggested_or_all_are_listed():
+    assert suggest_name('Epoch', ['epochs', 'seed']) == 'did you mean epochs?'
+    assert suggest_name('x', ['seed', 'epochs']) == 'there are: epochs, seed'
+    names = [f'name_{number:02}' for number in range(23)]
+    assert suggest_name('x', names).endswith('name_19 and 3 more')

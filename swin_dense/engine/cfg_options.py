@@ -1,13 +1,13 @@
 """Check settings from the command line before they change a config."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from swin_dense.wording import did_you_mean, first_few
+from swin_dense.wording import did_you_mean, suggest_name
 
 # Similarity from which an absent name is taken for a misspelling of a known
 # name, not for an argument that the config leaves at its default.
@@ -27,14 +27,6 @@ _READ = {*inspect.signature(Runner.__init__).parameters} - {'self'} | {
     'sync_bn',
     'tta',
 }
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a clause that suggests the closest name, or lists the names."""
-    closest = did_you_mean(name, known)
-    if closest:
-        return f'did you mean {closest}?'
-    return f'there are: {first_few(sorted(known), 20)}'
 
 
 def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -87,7 +79,7 @@ def _check(cfg: Config, name: str) -> None:
             if path and key not in node and did_you_mean(key, node, _TYPO):
                 raise ValueError(
                     f'--cfg-options {name}: {inside} has no '
-                    f'{key!r}; {nearest(key, list(node))}'
+                    f'{key!r}; {suggest_name(key, list(node))}'
                 )
             node = node.get(key, {})
         else:
@@ -108,7 +100,7 @@ def _refuse_variable(cfg: Config, name: str, first: str) -> None:
         known = sorted(_READ | set(cfg))
         raise ValueError(
             f'--cfg-options {name}: a config has no {first!r}; '
-            f'{nearest(first, known)}'
+            f'{suggest_name(first, known)}'
         )
     places = list(_places(cfg, first))[:4]
     instead = f': {" and ".join(places)}' if places else ''

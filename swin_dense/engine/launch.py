@@ -14,11 +14,12 @@ from mmengine.runner import Runner
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import local_file
 from swin_dense.config_files import config_names, find_config
-from swin_dense.engine.cfg_options import apply_options, nearest
+from swin_dense.engine.cfg_options import apply_options
 from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
 from swin_dense.engine.work_dir_lock import check_not_training
+from swin_dense.wording import suggest_name
 
 # Devices with mixed precision; on others, training runs in float32.
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
@@ -75,7 +76,7 @@ def config_path(path: str | Path) -> Path:
         names = [str(file) for file in path.parent.glob('*.py')]
     else:
         names = config_names()
-    hint = nearest(str(path), names) if names else 'check the path'
+    hint = suggest_name(str(path), names) if names else 'check the path'
     raise FileNotFoundError(f'config {path} does not exist; {hint}')
 
 
@@ -219,7 +220,7 @@ def find_checkpoint(source: str) -> str:
         return str(local_file(source))
     names = [str(file) for file in path.parent.glob('*.pth')]
     hint = (
-        nearest(str(path), names)
+        suggest_name(str(path), names)
         if names
         else f'{path.parent} holds no .pth file'
     )

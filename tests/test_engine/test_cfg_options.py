@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from swin_dense.engine.cfg_options import apply_options, nearest
+from swin_dense.engine.cfg_options import apply_options
 
 
 @pytest.fixture
@@ -94,10 +94,3 @@ def test_refuses_what_would_have_no_effect(cfg, name, message):
     with pytest.raises(ValueError, match=message):
         apply_options(cfg, {name: 1})
     assert cfg.to_dict() == before
-
-
-def test_nearest_suggests_a_name_or_lists_all():
-    assert nearest('Epoch', ['epochs', 'seed']) == 'did you mean epochs?'
-    assert nearest('x', ['seed', 'epochs']) == 'there are: epochs, seed'
-    names = [f'name_{number:02}' for number in range(23)]
-    assert nearest('x', names).endswith('name_19 and 3 more')
