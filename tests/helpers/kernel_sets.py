@@ -32,4 +32,5 @@ def using(case, chunk_bytes=400):
             patch.setattr(chunks, 'CHUNK_BYTES', chunk_bytes)
             patch.setattr(chunks, 'SHARED_BYTES', 0)
             patch.setattr(chunks, 'WHOLE_BYTES', 0)
+            patch.setattr(chunks, 'CACHE_BYTES', 0)
         yield

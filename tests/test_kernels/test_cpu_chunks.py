@@ -7,7 +7,7 @@ pytest.importorskip('swin_dense.kernels.cpu', reason='CPU kernels are absent')
 from swin_dense.kernels.cpu import chunks as module  # noqa: E402
 from swin_dense.kernels.cpu.sums import Sums  # noqa: E402
 
-CHUNK_BYTES, slices = module.CHUNK_BYTES, module.slices
+slices = module.slices
 cut_chunks, num_chunks = module.cut_chunks, module.num_chunks
 
 
@@ -24,11 +24,21 @@ def test_small_batches_are_one_chunk():
 
 
 @pytest.mark.parametrize('rows', [1001, 10_000, 66_800])
-def test_chunks_fit_and_their_number_is_even(rows):
-    chunks = cut_chunks(rows, 384, torch.float32)
+@pytest.mark.parametrize(
+    'training, mebibytes', [(False, 8), (True, 2)], ids=['test', 'train']
+)
+def test_chunks_fit_and_their_number_is_even(rows, training, mebibytes):
+    chunks = cut_chunks(rows, 384, torch.float32, training)
     longest = max(chunk.stop - chunk.start for chunk in chunks)
-    assert longest * 384 * 4 <= CHUNK_BYTES + 384 * 4
+    assert longest * 384 * 4 <= mebibytes * 2**20 + 384 * 4
     assert len(chunks) % 2 == 0
+
+
+def test_many_workers_share_the_cache(monkeypatch):
+    monkeypatch.setattr(module, 'num_workers', lambda: 8)
+    rows = 16 * 8 * 2**20 // (384 * 4)  # 16 chunks for each worker
+    for training in (False, True):
+        assert num_chunks(rows, 384, torch.float32, training) == 64
 
 
 def test_no_more_chunks_than_rows():
@@ -65,5 +75,5 @@ def test_training_cuts_large_results_only():
     rows = module.WHOLE_BYTES // (384 * 4)
     assert module.cut_large(rows, 384, torch.float32) == [slice(0, rows)]
     chunks = module.cut_large(rows + 1, 384, torch.float32)
-    assert chunks == cut_chunks(rows + 1, 384, torch.float32)
+    assert chunks == cut_chunks(rows + 1, 384, torch.float32, training=True)
     assert len(chunks) > 8

@@ -128,7 +128,9 @@ class CPUKernels(PlainKernels):
         windows = len(x) * layout.num_windows
         count = 1
         if widest is not None:
-            count = num_chunks(windows, widest, compute_dtype(x))
+            count = num_chunks(
+                windows, widest, compute_dtype(x), torch.is_grad_enabled()
+            )
         return self.cache.get(
             make_window_index, layout, len(x), count, device=x.device
         )

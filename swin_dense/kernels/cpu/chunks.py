@@ -14,6 +14,9 @@ from swin_dense.kernels.window_index import slices
 # Bytes of the widest intermediate result of a chunk: large enough for matrix
 # products to run at full speed, small enough for a worker's share of a cache.
 CHUNK_BYTES = 2 * 2**20
+# Without gradients a chunk has fewer intermediate results. There the chunks of
+# all workers together may have this size: the larger, the faster the products.
+CACHE_BYTES = 16 * 2**20
 # Below this size, the result is ready before another thread has started.
 SHARED_BYTES = 2**18
 # In a training step, products with results up to this size run faster in one
@@ -23,29 +26,37 @@ SHARED_BYTES = 2**18
 WHOLE_BYTES = 32 * 2**20
 
 
-def num_chunks(rows: int, widest: int, dtype: torch.dtype) -> int:
+def num_chunks(
+    rows: int, widest: int, dtype: torch.dtype, training: bool = False
+) -> int:
     """Return the number of chunks to cut a batch into.
 
     Args:
         rows: Length of the first axis.
         widest: Elements per row of the widest intermediate result.
         dtype: Type of the intermediate result.
+        training: Whether gradients are computed.
     """
     size = rows * widest * dtype.itemsize
     if size <= SHARED_BYTES:
         return 1
     workers = num_workers()
-    rounds = -(-size // (CHUNK_BYTES * workers))
+    together = CHUNK_BYTES * workers
+    if not training:
+        together = max(together, CACHE_BYTES)
+    rounds = -(-size // together)
     return min(rows, rounds * workers)  # the same number for each worker
 
 
-def cut_chunks(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
+def cut_chunks(
+    rows: int, widest: int, dtype: torch.dtype, training: bool = False
+) -> list[slice]:
     """Return the slices of a batch; arguments as in `num_chunks`."""
-    return slices(rows, num_chunks(rows, widest, dtype))
+    return slices(rows, num_chunks(rows, widest, dtype, training))
 
 
 def cut_large(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
     """Return the slices of a batch in training; one slice if it is small."""
     if rows * widest * dtype.itemsize <= WHOLE_BYTES:
         return [slice(0, rows)]
-    return cut_chunks(rows, widest, dtype)
+    return cut_chunks(rows, widest, dtype, training=True)
