@@ -294,3 +294,16 @@ def test_environment_variables():
     for name in limits:
         assert name.removeprefix('SWIN_DENSE_') in sources, name
     assert code - named <= {'SWIN_DENSE_'}, code - named
+
+
+def test_numerical_changes_have_numbers():
+    """Each entry of the change log says what changes by how much."""
+    blocks = re.findall(
+        r'^### Numerical changes\n(.*?)(?=^##)',
+        _text(REPOSITORY / 'CHANGELOG.md'),
+        re.M | re.S,
+    )
+    assert blocks
+    for block in blocks:
+        for entry in re.split(r'^- ', block, flags=re.M)[1:]:
+            assert re.search(r'\d', entry.removeprefix('Since 20')), entry

@@ -104,7 +104,7 @@ def make_attention_plan(
     if mask is None or mask_index is None:
         return AttentionPlan(index, (count,), (None,))
     masks = _pad_rows(mask.masks)
-    mask_index = mask_index.expand(count)
+    mask_index = mask_index.expand(count)  # (B * K, )
     hides = masks.flatten(1).any(1)[mask_index]  # (B * K, )
     runs, counts = hides.unique_consecutive(return_counts=True)
     lengths = tuple(counts.tolist())
@@ -121,7 +121,7 @@ def make_attention_plan(
 
 def _pad_rows(bias: Tensor) -> Tensor:
     """Lengthen rows to a multiple of 8, as the fused kernel takes them."""
-    return F.pad(bias, (0, -bias.shape[-1] % 8))
+    return F.pad(bias, (0, -bias.shape[-1] % 8))  # (..., N, N or more)
 
 
 def _attend(
@@ -133,6 +133,7 @@ def _attend(
     """
     count, tokens, channels = windows.shape
     heads = len(terms.bias)
+    # (n, N, 3 * h, D)
     windows = windows.view(count, tokens, 3 * heads, channels // (3 * heads))
     qk, v = windows.split([2 * heads, heads], 2)  # (n, N, h, D)
     if terms.cosine is not None:

@@ -93,6 +93,7 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
     """
     windows, tokens, channels = qkv.shape
     heads = len(terms.bias)
+    # (n, N, 3 * h, D)
     qkv = qkv.view(windows, tokens, 3 * heads, channels // (3 * heads))
     qk, v = qkv.transpose(1, 2).split([2 * heads, heads], 1)  # (n, h, N, D)
     if terms.cosine is not None:
@@ -103,13 +104,15 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
         bias = bias + mask[:, None]  # (n or 1, h, N, N)
     if terms.dropout or torch.is_grad_enabled() and bias.requires_grad:
         # No fused kernel of a CPU returns the gradient of a bias.
-        logits = (q * terms.scale) @ k.transpose(-2, -1) + bias
+        logits = (q * terms.scale) @ k.mT + bias  # (n, h, N, N)
         weights = F.dropout(logits.softmax(-1), terms.dropout)
         x = weights.to(v.dtype) @ v  # (n, h, N, D)
     else:
+        # (n, h, N, N)
         bias = bias.expand(windows, heads, tokens, tokens).to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, bias, scale=terms.scale)
-    return x.transpose(1, 2).reshape(windows, tokens, channels // 3)
+    x = x.transpose(1, 2)  # (n, N, h, D)
+    return x.reshape(windows, tokens, channels // 3)  # (n, N, C)
 
 
 def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:

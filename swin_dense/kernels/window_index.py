@@ -95,27 +95,28 @@ def make_window_index(
         batch: Number of maps B.
         count: Number of chunks.
     """
-    tokens = batch * prod(layout.grid)
+    tokens, size = batch * prod(layout.grid), prod(layout.window)
     # Tokens count from 1, so that 0 is padding.
     number = torch.arange(1, tokens + 1)
     number = number.view(batch, *layout.grid, 1)  # (B, *grid, 1)
     number = cut_windows(number, layout).squeeze(-1)  # (B * K, N)
     # Windows are also sorted by where their padding is.
-    kinds = window_mask(
+    sort_mask = window_mask(
         layout._replace(mask_padding=True, mask_value=0.0), batch
     )
-    if kinds is None:
+    if sort_mask is None:
         order = torch.arange(len(number))
     else:
-        order = kinds.mask_index.argsort(stable=True)
+        order = sort_mask.mask_index.argsort(stable=True)
     number = number[order]
     slot_of_token = torch.empty(tokens + 1, dtype=torch.long)
-    slot_of_token[number.flatten()] = torch.arange(number.numel())
+    number = number.flatten()  # (B * K * N, )
+    slot_of_token[number] = torch.arange(len(number))
     mask = window_mask(layout, batch)
     mask_index = None if mask is None else mask.mask_index[order]
     chunks = tuple(
-        _chunk(rows, number[rows].flatten(), mask_index)
-        for rows in slices(len(number), count)
+        _chunk(rows, number[rows.start * size : rows.stop * size], mask_index)
+        for rows in slices(len(order), count)
     )
     return WindowIndex(chunks, slot_of_token[1:])
 
@@ -130,7 +131,7 @@ def _chunk(
         number: Number of the token in each slot, `(n * N, )`; 0 is padding.
         mask_index: Mask of each window of the index, `(B * K, )`, or None.
     """
-    padding = (number == 0).nonzero().flatten()
+    padding = (number == 0).nonzero().flatten()  # (padding of the chunk, )
     if mask_index is not None:
         mask_index = mask_index[rows]
         if (mask_index == mask_index[0]).all():
@@ -140,7 +141,7 @@ def _chunk(
         rows,
         (number - 1).clamp(min=0),
         padding if has_padding else None,
-        number.nonzero().flatten() if has_padding else None,
+        number.nonzero().flatten() if has_padding else None,  # (tokens, )
         mask_index,
     )
 

@@ -70,16 +70,17 @@ class HeadMixingAttention(WindowAttention):
             return super().mix(windows, terms, mask, kernels)
         n, tokens, channels = windows.shape
         qkv = kernels.linear(windows, self.qkv.weight, terms.padding)
-        qkv = qkv.view(n, tokens, 3, self.num_heads, -1)
+        qkv = qkv.view(n, tokens, 3, self.num_heads, -1)  # (n, N, 3, h, D)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (n, h, N, D)
-        logits = (q * terms.scale) @ k.transpose(-2, -1)
+        logits = (q * terms.scale) @ k.mT  # (n, h, N, N)
         logits = _mix_heads(logits + terms.bias, head_mixers.logits)
         if mask is not None:
             logits = logits + mask[:, None]  # (n, h, N, N)
         weights = _mix_heads(logits.softmax(-1), head_mixers.weights)
         weights = F.dropout(weights, terms.dropout)
         x = (weights.to(v.dtype) @ v).transpose(1, 2)  # (n, N, h, D)
-        return self._project(x.reshape(n, tokens, channels), kernels)
+        x = x.reshape(n, tokens, channels)  # (n, N, C)
+        return self._project(x, kernels)
 
 
 def _terms(shared: Any) -> tuple[AttentionTerms, HeadMixers | None]:
@@ -91,8 +92,8 @@ def _terms(shared: Any) -> tuple[AttentionTerms, HeadMixers | None]:
 
 def _mix_heads(x: Tensor, layer: Any) -> Tensor:
     """Apply a layer to the heads of a tensor `(n, h, N, N)`."""
-    mixed = torch.einsum('nhqk,gh->ngqk', x, layer.weight)
-    return mixed + layer.bias[:, None, None]  # (n, h, N, N)
+    mixed = torch.einsum('nhqk,gh->ngqk', x, layer.weight)  # (n, h, N, N)
+    return mixed + layer.bias[:, None, None]
 
 
 class MultiplexedBlock(nn.Module):

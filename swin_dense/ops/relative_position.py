@@ -33,6 +33,7 @@ def relative_index(window: Grid, table_window: Grid | None = None) -> Tensor:
             f'windows of {window}: resize the table first'
         )
     axes = [torch.arange(w) for w in window]
+    # (axes, *window)
     coordinates = torch.stack(torch.meshgrid(*axes, indexing='ij'))
     coordinates = coordinates.flatten(1)  # (axes, N)
     offsets = coordinates[:, :, None] - coordinates[:, None, :]  # (axes, N, N)
@@ -65,6 +66,7 @@ def log_coordinates(
         torch.arange(1.0 - w, w) / max(unit - 1, 1) * 8
         for w, unit in zip(window, unit_window)
     ]
+    # (*(2 * w - 1), axes), for images (2h - 1, 2w - 1, 2)
     offsets = torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)
     offsets = offsets.flatten(0, -2)  # (prod(2 * w - 1), axes)
     offsets = offsets.sign() * (offsets.abs() + 1).log2() / log2(8)

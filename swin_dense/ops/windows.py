@@ -78,8 +78,9 @@ def partition_windows(x: Tensor, window: Grid) -> Tensor:
         *range(2, 2 * rank + 1, 2),
         2 * rank + 1,
     )
-    # For images: (B, H/h, h, W/w, w, C), then (B, H/h, W/w, h, w, C).
-    x = x.reshape(batch, *split, channels).permute(order)
+    # For images:
+    x = x.reshape(batch, *split, channels)  # (B, H/h, h, W/w, w, C)
+    x = x.permute(order)  # (B, H/h, W/w, h, w, C)
     return x.reshape(count, tokens, channels)  # (B * K, N, C)
 
 
@@ -105,9 +106,9 @@ def merge_windows(
     order = [0]
     for axis in range(1, rank + 1):
         order += [axis, axis + rank]
-    # For images: (B, H/h, W/w, h, w, C), then (B, H/h, h, W/w, w, C).
+    # For images, (B, H/h, W/w, h, w, C):
     x = windows.reshape(batch, *counts, *window, channels)
-    x = x.permute(*order, 2 * rank + 1)
+    x = x.permute(*order, 2 * rank + 1)  # (B, H/h, h, W/w, w, C)
     return x.reshape(batch, *grid, channels)  # (B, *grid, C)
 
 

@@ -1,8 +1,14 @@
 """Arguments that the hosts' configs give to a backbone."""
 
 import pytest
+import torch
 from torch import nn
 
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
 from swin_dense.backbones.host_arguments import (
     arch_sizes,
     depths_and_heads,
@@ -21,6 +27,16 @@ XAVIER = dict(type='Xavier', layer='Linear')
 def test_names_of_sizes(arch):
     sizes = arch_sizes(arch, SWIN)
     assert sizes == SWIN['tiny'] and sizes is not SWIN['tiny']
+
+
+@pytest.mark.parametrize(
+    'backbone', [SwinTransformer, SwinTransformerV2, SwinTransformer3D]
+)
+@pytest.mark.parametrize('arch', ['s', 'Small'])
+def test_backbones_read_sizes_alike(backbone, arch):
+    with torch.device('meta'):
+        model = backbone(arch=arch)
+    assert model.stage_depths == [2, 2, 18, 2]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from swin_dense.checkpoints import read_checkpoint
 from swin_dense.data.image_files import read_image
+from swin_dense.detection.predictor import DetectionPredictor
+from swin_dense.engine import base_predictor
 from swin_dense.engine.base_predictor import (
     _agreed_classes,
     _array_pipeline,
@@ -86,3 +90,20 @@ def test_pipeline_starts_from_pixels():
     assert _innermost(dict(dataset=dict(datasets=[inner]))) is inner
     with pytest.raises(ValueError, match='test_dataloader.dataset.pipeline'):
         _innermost(dict(type='X'))
+
+
+def test_the_state_of_the_training_is_not_read(tmp_path, monkeypatch):
+    """It is twice as large as the weights."""
+    pytest.importorskip('mmdet')
+    path = tmp_path / 'epoch_1.pth'
+    torch.save({'state_dict': {}, 'optimizer': {'state': {}}}, path)
+    keys = []
+
+    def read(*args, **kwargs):
+        keys.extend(read_checkpoint(*args, **kwargs))
+        raise InterruptedError
+
+    monkeypatch.setattr(base_predictor, 'read_checkpoint', read)
+    with pytest.raises(InterruptedError):
+        DetectionPredictor('mask_rcnn_swin_nano_shapes', str(path))
+    assert keys == ['state_dict']

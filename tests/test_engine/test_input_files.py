@@ -12,6 +12,7 @@ from swin_dense.engine.input_files import (
     find_images,
     find_videos,
     name_outputs,
+    report_unreadable,
 )
 
 
@@ -172,4 +173,25 @@ def test_results_stay_in_their_folder(tmp_path, monkeypatch):
     assert name_outputs(inputs, Path('out')) == [
         Path('out/a/x.jpg'),
         Path('out/b/x.jpg'),
+    ]
+
+
+def test_unreadable_inputs_are_reported_and_refused(capsys):
+    report_unreadable([], 3, 'images', skip=False)
+    assert capsys.readouterr().err == ''
+    with pytest.raises(ValueError) as error:
+        report_unreadable(['a.jpg: damaged'], 3, 'images', skip=False)
+    assert str(error.value) == (
+        '1 of 3 images could not be read, see above; the results of the '
+        'others are complete. --skip-bad accepts this'
+    )
+    assert capsys.readouterr().err == 'skipped: a.jpg: damaged\n'
+
+
+def test_unreadable_inputs_may_be_skipped(capsys):
+    problems = ['a\x1b.jpg: damaged', 'b.jpg: absent']
+    assert report_unreadable(problems, 3, 'images', skip=True) is None
+    assert capsys.readouterr().err.splitlines() == [
+        r'skipped: a\x1b.jpg: damaged',
+        'skipped: b.jpg: absent',
     ]

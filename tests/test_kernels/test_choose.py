@@ -5,8 +5,13 @@ import torch
 
 from helpers.kernel_sets import NAMES
 from helpers.models import TWO_STAGES
+from helpers.models import make as build
 from swin_dense import kernels
-from swin_dense.backbones import SwinTransformer
+from swin_dense.backbones import (
+    SwinTransformer,
+    SwinTransformer3D,
+    SwinTransformerV2,
+)
 from swin_dense.kernels import triton as triton_kernels
 from swin_dense.kernels.log import log_once
 from swin_dense.ops import SizeCache
@@ -75,6 +80,35 @@ def test_overruled_by_context_and_environment(monkeypatch, logged):
             assert kernels.choose(X).name == 'plain'
         assert kernels.choose(X).name == best
     assert kernels.choose(X).name == 'plain'
+
+
+@has_cpu
+@pytest.mark.parametrize(
+    'cls, size',
+    [
+        (SwinTransformer, (32, 32)),
+        (SwinTransformerV2, (32, 32)),
+        (SwinTransformer3D, (4, 32, 32)),
+    ],
+)
+def test_plain_kernels_use_none_of_the_others(monkeypatch, cls, size):
+    """Merging and feed-forward networks included."""
+    model = build(cls, TWO_STAGES, out_indices=(1,)).eval()
+    cpu = kernels.available()['cpu']
+
+    def refuse(self, *args):
+        raise AssertionError('a kernel for a CPU was called')
+
+    names = [name for name in vars(cpu) if callable(getattr(cpu, name))]
+    assert 'linear' in names
+    for name in set(names) - {'refuses'}:
+        monkeypatch.setattr(cpu, name, refuse)
+    x = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        with kernels.use('plain'):
+            model(x)
+        with pytest.raises(AssertionError, match='was called'):
+            model(x)
 
 
 def test_unknown_names_are_refused(monkeypatch):

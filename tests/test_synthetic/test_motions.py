@@ -1,5 +1,7 @@
 """Generated clips show the motion of their class, and are reproducible."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from swin_dense.data.video_reader import Video
 from swin_dense.synthetic.motions import (
     LIST,
+    MANIFEST,
     MOTIONS,
     draw_motion,
     generate_motions,
@@ -90,6 +93,8 @@ def test_clips_are_written_once_and_read_back(tmp_path, logged):
     assert lines[0] == '00000001.mp4 0' and lines[8] == '00000009.mp4 0'
     assert [line.split()[1] for line in lines] == [*'012345670']
     assert 'Drew 9 clips into' in logged.text
+    info = json.loads((folder / MANIFEST).read_text())['info']
+    assert info['description'] == 'Clips of moving shapes drawn by swin_dense'
     drawn = np.stack([*draw_motion(item_rng('train', 3, 0), 'down', 8, 64)])
     with Video(folder / '00000004.mp4') as video:
         assert video.num_frames == 8 and video.fps == 16
