@@ -102,7 +102,7 @@ def _biases(resized: Resized, attention: str) -> tuple[Tensor, Tensor]:
 def _evaluate(
     weights: dict[str, Tensor], attention: str, window: Grid, unit: Grid
 ) -> Tensor:
-    """Return the bias table that a Swin V2 computes for a window."""
+    """Return the bias table that a log-MLP computes for a window."""
     prefix = f'{attention}.cpb_mlp.'
     parameters = {
         name[len(prefix) :]: value
@@ -114,6 +114,8 @@ def _evaluate(
         len(parameters['2.weight']),
         unit,
         hidden_dim=len(parameters['0.weight']),
+        # That of Swin-MoE has no bound.
+        bound=16.0 if f'{attention}.logit_scale' in weights else None,
     )
     network.load_state_dict(parameters)
     with torch.no_grad():

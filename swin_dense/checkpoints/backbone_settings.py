@@ -19,7 +19,7 @@ from swin_dense.checkpoints.pretrained_windows import (
 )
 from swin_dense.ops.grid import Grid
 from swin_dense.registry import MODELS
-from swin_dense.sizes import MINI_SWIN, SWIN, SWIN_MLP, SWIN_V2
+from swin_dense.sizes import MINI_SWIN, SWIN, SWIN_MLP, SWIN_MOE, SWIN_V2
 
 _TYPES = dict(
     v1='swin_dense.SwinTransformer',
@@ -28,6 +28,7 @@ _TYPES = dict(
     video_v2='swin_dense.SwinTransformerV2_3D',
     mini='swin_dense.MiniSwin',
     mlp='swin_dense.SwinMLP',
+    moe='swin_dense.SwinMoE',
 )
 _ARCHS = dict(
     v1=SWIN,
@@ -36,8 +37,13 @@ _ARCHS = dict(
     video_v2=SWIN_V2,
     mini=MINI_SWIN,
     mlp=SWIN_MLP,
+    moe=SWIN_MOE,
 )
 _MULTIPLEXED = re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.norm1_list\.')
+_EXPERTS = re.compile(
+    r'layers\.(\d+)\.blocks\.(\d+)\.mlp\._moe_layer\.experts\.'
+    r'batched_fc1_w$'
+)
 _EXTRA_NORM = re.compile(r'layers\.\d+\.blocks\.(\d+)\.norm3\.weight$')
 
 
@@ -89,6 +95,8 @@ def backbone_settings(
         f'{attention}q_bias',
     } & set(native):
         settings['qkv_bias'] = False
+    if member == 'moe':
+        settings.update(_expert_settings(native, sizes['depths']))
     if 'patch_embed.norm.weight' not in native:
         settings.update(
             dict(patch_cfg=dict(norm_cfg=None))
@@ -99,6 +107,36 @@ def backbone_settings(
     if image:
         argument = 'img_size' if member == 'v2' else 'pretrain_img_size'
         settings.update({'use_abs_pos_embed': True, argument: image})
+    return settings
+
+
+def _expert_settings(
+    native: Mapping[str, Tensor], depths: Sequence[int]
+) -> dict[str, Any]:
+    """Return the arguments of Swin-MoE that are about experts.
+
+    What weights do not show, such as `top_value`, is left out.
+    """
+    settings: dict[str, Any] = dict(num_experts=0)
+    blocks: list[list[int]] = [[] for _ in depths]
+    for name, value in native.items():
+        match = _EXPERTS.match(name)
+        if match:
+            settings['num_experts'] = len(value)
+            blocks[int(match[1])].append(int(match[2]))
+        elif name.endswith('.cosine_projector.weight'):
+            settings['cosine_router'] = True
+            if len(value) != 256:
+                settings['cosine_router_dim'] = len(value)
+        elif name.endswith('.mlp.fc2.bias'):
+            settings['mlp_fc2_bias'] = True
+    first = len(depths) - 2
+    usual = [
+        list(range(1, depth, 2)) if stage >= first else []
+        for stage, depth in enumerate(depths)
+    ]
+    if any(blocks) and blocks != usual:
+        settings['moe_blocks'] = blocks
     return settings
 
 

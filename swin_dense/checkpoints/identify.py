@@ -49,8 +49,7 @@ class Variant(NamedTuple):
         depths: Blocks per stage.
         num_heads: Heads per stage; () if unknown.
         window: Window in tokens per axis; None if unknown.
-        experts: Experts in a block of Swin-MoE, of which the checkpoint of a
-            process holds only its own.
+        experts: Experts in a block of Swin-MoE.
     """
 
     family: str
@@ -79,7 +78,7 @@ class Variant(NamedTuple):
             sides = self.window[:1] if square else self.window
             parts.append(f'window {format_size(sides)}')
         if self.experts:
-            parts.append(f'{self.experts} experts here')
+            parts.append(f'{self.experts} experts')
         return f'{name} ({", ".join(parts)})'
 
 

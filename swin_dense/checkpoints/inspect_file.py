@@ -19,6 +19,7 @@ from swin_dense.checkpoints.backbone_settings import (
 from swin_dense.checkpoints.class_names import stored_classes
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.download import name_hash, sha256
+from swin_dense.checkpoints.files.parts import find_parts
 from swin_dense.checkpoints.files.read import local_file, read_checkpoint
 from swin_dense.checkpoints.files.sniff import is_archive, is_safetensors
 from swin_dense.checkpoints.identify import describe
@@ -226,6 +227,9 @@ def _container(path: Path) -> str:
     """Return the name of the file format."""
     if is_safetensors(path):
         return 'safetensors'
+    parts = find_parts(path)
+    if parts is not None:
+        return f'{len(parts.names)} files of torch.save'
     return 'torch.save' if is_archive(path) else 'torch.save before 1.6'
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from swin_dense.checkpoints.layouts.layout import Layout
 from swin_dense.checkpoints.layouts.tensors import StateDict
 
-# Buffers that every model computes from its own window and image size. The
-# last one is of a language model.
+# Buffers that every model computes from its own window, image size and number
+# of experts. The last one is of a language model.
 RECOMPUTED = re.compile(
     r'(^|\.)(relative_position_index|relative_coords_table|attn_mask|'
-    r'embeddings\.position_ids)$'
+    r'_num_global_experts|embeddings\.position_ids)$'
 )
 FAMILIES = dict(
     v1='Swin',

@@ -1,4 +1,4 @@
-"""The pretrained window of Swin V2.
+"""The pretrained window of Swin V2 and Swin-MoE.
 
 The log-MLP sees each offset divided by this window, so weights are only
 correct together with it. It is not a parameter. Official checkpoints imply it
@@ -97,7 +97,7 @@ def window_record(model: nn.Module) -> dict[str, Any]:
 
     Returns:
         `window_sizes` and `pretrained_window_sizes`, a list for each stage;
-        {} if the model has no Swin V2.
+        {} if the model has no log-MLP.
     """
     attentions = _attentions(model)
     if not attentions:
@@ -188,7 +188,7 @@ def set_pretrained_windows(
 
 
 def _attentions(model: nn.Module) -> dict[str, Any]:
-    """Return the attention modules of Swin V2 by name."""
+    """Return the attention modules with a log-MLP by name."""
     return {
         path: module
         for path, module in model.named_modules()

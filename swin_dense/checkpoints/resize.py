@@ -13,7 +13,7 @@ from swin_dense.checkpoints.layouts.translate import (
     BackboneFile,
     read_backbone,
 )
-from swin_dense.checkpoints.native import RECOMPUTED
+from swin_dense.checkpoints.native import FAMILIES, RECOMPUTED, family
 from swin_dense.checkpoints.position import (
     EMBEDDING,
     LOG_MLP,
@@ -68,14 +68,14 @@ class Resized(NamedTuple):
 
     Attributes:
         checkpoint: Checkpoint in the layout of the source.
-        rows: Tensors that were resized, or log-MLPs of Swin V2, which compute
-            the bias of the new window.
+        rows: Tensors that were resized, or log-MLPs of Swin V2 and Swin-MoE,
+            which compute the bias of the new window.
         left_out: Names of buffers and keys of training state that no longer
             fit.
         metadata: Metadata to record: `window`, `from_windows`, `method`, and
-            for Swin V2 `pretrained_window_sizes`.
+            for log-MLPs `pretrained_window_sizes`.
         source: Backbone of the source.
-        windows: Old windows by native name of the table. For Swin V2,
+        windows: Old windows by native name of the table. For log-MLPs,
             pretrained windows by native name of the attention module.
     """
 
@@ -99,10 +99,11 @@ def resize_checkpoint(
 ) -> Resized:
     """Resize a backbone, or the one inside a whole model, to another window.
 
-    Bias tables are resized. Swin V2 has none: its pretrained windows are
-    recorded, which a model for the new window needs. Buffers that depend on
-    the window are replaced by those of the new one. Masks, which also depend
-    on the image size, are left out, since every model computes its own.
+    Bias tables are resized. Swin V2 and Swin-MoE have none: their pretrained
+    windows are recorded, which a model for the new window needs. Buffers that
+    depend on the window are replaced by those of the new one. Masks, which
+    also depend on the image size, are left out, since every model computes
+    its own.
 
     Args:
         checkpoint: Checkpoint of any known source.
@@ -186,7 +187,7 @@ def resize_checkpoint(
 def _log_mlp_windows(
     file: BackboneFile, source: Grid | None
 ) -> dict[str, Grid]:
-    """Return the pretrained window of each attention module of Swin V2.
+    """Return the pretrained window of each attention module with a log-MLP.
 
     Args:
         file: Backbone of the checkpoint.
@@ -211,8 +212,9 @@ def _log_mlp_windows(
             side = isqrt(isqrt(index.numel()))
             window = (side, side)
         if window is None:
+            member = FAMILIES[family(file.weights)]
             raise ValueError(
-                'is a Swin V2 that does not say with which window it was '
+                f'is a {member} that does not say with which window it was '
                 'trained: give source_window (--from-window on the command '
                 'line)'
             )

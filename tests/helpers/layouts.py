@@ -145,8 +145,8 @@ def _block(model, stage, block, c, buffers):
         path = 'mlp._moe_layer.'
         yield f'{path}gates.0.wg.weight', (8, c)
         for layer, out in (('fc1', 4 * c), ('fc2', c)):
-            yield f'{path}experts.batched_{layer}_w', (4, 4 * c, c)
-            yield f'{path}experts.batched_{layer}_bias', (4, out)
+            yield f'{path}experts.batched_{layer}_w', (8, 4 * c, c)
+            yield f'{path}experts.batched_{layer}_bias', (8, out)
     else:
         yield 'mlp.fc1.weight', (4 * c, c)
         yield 'mlp.fc1.bias', (4 * c,)

@@ -36,7 +36,7 @@ def test_descriptions():
         'heads 3-6-12-24, window 8x7x7)'
     )
     assert describe(shapes(PUBLISHED['Swin-MoE-S'])).endswith(
-        'heads 3-6-12-24, 4 experts here)'
+        'heads 3-6-12-24, 8 experts)'
     )
     assert describe(native()).startswith('a Swin of no published size (')
     assert describe({'conv1.weight': torch.empty(0)}) is None

@@ -81,6 +81,9 @@ def _tiny(name):
         'swin_dense.SwinMLP',
     ):
         model.backbone.update(arch=TINY, init_cfg=None)
+    elif model.backbone.type == 'swin_dense.SwinMoE':
+        arch = dict(TINY, depths=(1, 1, 2, 2))
+        model.backbone.update(arch=arch, init_cfg=None)
     elif model.backbone.type == 'swin_dense.MiniSwin':
         arch = dict(TINY, blocks=TINY['depths'])
         model.backbone.update(arch=arch, init_cfg=None)
@@ -109,7 +112,8 @@ def test_all_recipes_are_there():
 @pytest.mark.parametrize('name', TRAINED)
 def test_no_decay_for_norms_and_position_biases_alone(name):
     config = _tiny(name)
-    if 'mini_swin' not in name:  # which has no absolute embedding
+    # Two members have no absolute embedding.
+    if 'mini_swin' not in name and 'swin_moe' not in name:
         config.model.backbone.use_abs_pos_embed = True
     model = MODELS.build(config.model)
     wrapper = dict(config.optim_wrapper, type='OptimWrapper')
@@ -123,6 +127,8 @@ def test_no_decay_for_norms_and_position_biases_alone(name):
         exempt.pop()
     elif 'mini_swin' in name:
         exempt.remove('absolute_pos_embed')
+    elif 'swin_moe' in name:
+        exempt[1:] = ['cpb_mlp', 'fc1_bias', 'fc2_bias']
     found = set()
     for group in optimizer.param_groups:
         assert group['lr'] == config.optim_wrapper.optimizer.lr

@@ -27,6 +27,7 @@ GRAMMAR = re.compile(
 NOT_MEASURED = (
     'mask_rcnn_mini_swin_nano_shapes',
     'mask_rcnn_swin_mlp_nano_shapes',
+    'mask_rcnn_swin_moe_nano_shapes',
     'mask_reppoints_v2_swin_nano_shapes',
     'reppoints_v2_swin_nano_shapes',
 )

@@ -87,7 +87,11 @@ SHORT = [name for name in V2 if name.endswith('640')]
 
 
 # These have tests of their training step alone.
-OTHERS = ('upernet_mini_swin_t_ade20k', 'upernet_swin_mlp_t_ade20k')
+OTHERS = (
+    'upernet_mini_swin_t_ade20k',
+    'upernet_swin_mlp_t_ade20k',
+    'upernet_swin_moe_s_ade20k',
+)
 
 
 @pytest.fixture(params=ADE20K)
@@ -100,7 +104,9 @@ def small(config):
     init_default_scope('mmseg')
     model = config.model
     sizes = dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 1, 1))
-    if model.backbone.type.endswith(('V2', 'MLP')):
+    if model.backbone.type.endswith('MoE'):
+        model.backbone.update(arch=dict(sizes, depths=(1, 1, 2, 2)))
+    elif model.backbone.type.endswith(('V2', 'MLP')):
         model.backbone.update(arch=sizes)
     elif model.backbone.type.endswith('MiniSwin'):
         model.backbone.update(arch=dict(sizes, blocks=(1, 1, 1, 1)))

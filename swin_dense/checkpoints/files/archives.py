@@ -53,23 +53,10 @@ def open_archive(path: Path, file: IO[bytes]) -> Content:
         MalformedError, zipfile.BadZipFile: If the file is damaged.
     """
     archive = zipfile.ZipFile(file)
-    entries = archive.infolist()
-    names = [entry.filename for entry in entries]
-    if len(set(names)) < len(names):
-        raise MalformedError('it holds several records of one name')
-    total, allowed = sum(e.file_size for e in entries), max_bytes(path)
-    if total > allowed:
-        raise LimitError(
-            f'it unpacks to {total / 2**30:.2f} GB, and a file of its size '
-            f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB')
-        )
-    records, end = {}, 0
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        if entry.header_offset < end:
-            raise MalformedError('its records overlap')
-        record = records[entry.filename] = _locate(file, entry)
-        end = record.offset + entry.compress_size
-    pickles = [name for name in names if name.rpartition('/')[2] == 'data.pkl']
+    records = locate_records(path, file, archive)
+    pickles = [
+        name for name in records if name.rpartition('/')[2] == 'data.pkl'
+    ]
     if len(pickles) != 1:
         raise MalformedError(f'it holds {len(pickles)} pickles, expected one')
     whole = RecordFile(file, records, archive)
@@ -88,6 +75,34 @@ def open_archive(path: Path, file: IO[bytes]) -> Content:
     return Content(
         tree, RecordFile(file, storages, archive), order != sys.byteorder
     )
+
+
+def locate_records(
+    path: Path, file: IO[bytes], archive: zipfile.ZipFile
+) -> dict[str, Record]:
+    """Return the records of a zip archive by name, in the order of the file.
+
+    Raises:
+        LimitError: If the content would take too much memory.
+        MalformedError: If the directory of the archive is damaged or forged.
+    """
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names):
+        raise MalformedError('it holds several records of one name')
+    total, allowed = sum(e.file_size for e in entries), max_bytes(path)
+    if total > allowed:
+        raise LimitError(
+            f'it unpacks to {total / 2**30:.2f} GB, and a file of its size '
+            f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB')
+        )
+    records, end = {}, 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise MalformedError('its records overlap')
+        record = records[entry.filename] = _locate(file, entry)
+        end = record.offset + entry.compress_size
+    return records
 
 
 def open_legacy(path: Path, file: IO[bytes]) -> Content:

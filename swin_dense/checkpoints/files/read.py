@@ -1,6 +1,7 @@
 """Read checkpoint files without executing code, and explain failures."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Collection
@@ -22,6 +23,7 @@ from swin_dense.checkpoints.files.archives import (
     open_legacy,
 )
 from swin_dense.checkpoints.files.download import download
+from swin_dense.checkpoints.files.parts import Parts, find_parts
 from swin_dense.checkpoints.files.pickles import Call
 from swin_dense.checkpoints.files.records import MapLocation, Storages
 from swin_dense.checkpoints.files.restore import Restorer
@@ -30,7 +32,8 @@ from swin_dense.checkpoints.files.sniff import (
     is_archive,
     is_safetensors,
 )
-from swin_dense.limits import LimitError
+from swin_dense.checkpoints.layouts.translate import extract_state_dict
+from swin_dense.limits import LimitError, advice
 
 # Keys of the state of a training run, which is not needed to use the weights.
 TRAINING_STATE = (
@@ -105,6 +108,9 @@ def _read_file(
         raise CheckpointError(f'{path} {problem}')
     if is_safetensors(path):
         return _read_safetensors(path, map_location, mmap)
+    parts = find_parts(path)
+    if parts is not None:
+        return _read_parts(path, parts, map_location)
     checkpoint = _load(path, map_location, mmap, check, without)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
@@ -113,6 +119,50 @@ def _read_file(
             '"state_dict" or "model"'
         )
     return checkpoint
+
+
+def _read_parts(
+    path: Path, parts: Parts, map_location: MapLocation
+) -> dict[str, Any]:
+    """Read the files that a training with experts wrote, as one checkpoint.
+
+    Args:
+        path: The zip archive with these files, or the one that holds all
+            parameters but experts, next to the others.
+        parts: The files, see `find_parts`.
+        map_location: See `read_checkpoint`.
+    """
+    allowed = max_bytes(path) if parts.is_archived else math.inf
+
+    def read(part: Path, name: str) -> dict[str, Any]:
+        nonlocal allowed
+        try:
+            content = _load(part, map_location, False, True, TRAINING_STATE)
+        except CheckpointError as error:
+            text = str(error).replace(str(part), f'{path}, its file {name}')
+            raise CheckpointError(text) from error
+        if not isinstance(content, dict):
+            raise CheckpointError(
+                f'{path}: its file {name} holds a {type(content).__name__}, '
+                'no dictionary of weights'
+            )
+        allowed -= sum(
+            value.numel() * value.element_size()
+            for value in extract_state_dict(content).values()
+        )
+        if allowed < 0:
+            raise LimitError(
+                'its files unpack to more than a file of its size may take. '
+                + advice('MAX_UNPACKED_GB')
+            )
+        return content
+
+    try:
+        return parts.join(path, read)
+    except LimitError as error:
+        raise CheckpointError(f'{path} is refused: {error}') from error
+    except MalformedError as error:
+        raise CheckpointError(_unreadable(path, error)) from error
 
 
 def local_file(source: str | os.PathLike) -> Path:

@@ -4,6 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from swin_dense.checkpoints.files.part_names import is_part
 from swin_dense.wording import first_few
 
 _HEAD = 1024  # bytes
@@ -83,7 +84,7 @@ def _explain_archive(path: Path) -> str:
             'is a TorchScript program, no checkpoint: ask its publisher for '
             'the weights alone, torch.save(model.state_dict(), FILE)'
         )
-    if 'data.pkl' in leaves:
+    if 'data.pkl' in leaves or any(map(is_part, names)):
         return ''
     return (
         f'is a zip archive of {len(names)} files ({first_few(names, 3)}): '

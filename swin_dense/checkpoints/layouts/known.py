@@ -42,7 +42,7 @@ OFFICIAL = Source(
         v2=_NATIVE,
         mini=_NATIVE,
         mlp=_NATIVE,
-        moe=_NATIVE,
+        moe=replace(_NATIVE, to_native_values=(tensors.complete_experts,)),
         # Nobody has published any: these are the names of this package.
         video_v2=_NATIVE,
         # The only norm of a video model is that of its last output.

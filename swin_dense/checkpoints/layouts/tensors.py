@@ -15,6 +15,7 @@ StateDict = dict[str, Tensor]
 _REDUCTION = re.compile(r'(layers\.\d+\.downsample\.)reduction\.weight$')
 _PART = re.compile(r'(.+\.attn\.)([qkv])\.(weight|bias)$')
 _WHOLE = re.compile(r'(.+\.attn\.)qkv\.(weight|bias)$')
+_EXPERTS = re.compile(r'(.+\.experts\.)batched_(fc[12])_(w|bias)$')
 _V2_BIAS = re.compile(r'(.+\.attn\.)([qv])_bias$')
 
 
@@ -131,6 +132,24 @@ def join_bias(weights: StateDict) -> StateDict:
             out[f'{bias[1]}qkv.bias'] = torch.cat(
                 [value, torch.zeros_like(value), weights[f'{bias[1]}v_bias']]
             )
+    return out
+
+
+def complete_experts(weights: StateDict) -> StateDict:
+    """Bring the biases of experts to the shape `(E, channels)`.
+
+    Older versions of Tutel have an axis more. A bias of the second layer that
+    was never trained may be absent: it is 0.
+    """
+    out = dict(weights)
+    for name, value in weights.items():
+        match = _EXPERTS.match(name)
+        if match and match[3] == 'bias' and value.ndim == 3:
+            out[name] = value.flatten(1)  # (E, channels)
+        elif match and match[2] == 'fc2' and match[3] == 'w':
+            bias = f'{match[1]}batched_fc2_bias'
+            if bias not in weights:
+                out[bias] = value.new_zeros(len(value), value.shape[-1])
     return out
 
 

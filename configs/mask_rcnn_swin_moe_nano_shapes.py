@@ -1,0 +1,29 @@
+# tools/dist_train.sh configs/mask_rcnn_swin_moe_nano_shapes.py 2
+# A small model for a quick start, trained in minutes.
+_base_ = [
+    './_base_/models/mask_rcnn_swin_nano.py',
+    './_base_/parts/swin_moe.py',
+    './_base_/datasets/shapes_instance.py',
+    './_base_/schedules/schedule_quick.py',
+    './_base_/runtime/quick_runtime.py',
+]
+
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='2 CPU cores, minutes',
+    paper=None)
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='swin_dense.SwinMoE',
+        arch=dict(embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4]),
+        num_experts=4,
+        window_size=8,
+        drop_path_rate=0.,
+        out_indices=(0, 1, 2),
+        # Larger weights for the narrow layers, in experts too.
+        moe_drop=0.,
+        init_std=0.05,
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.swin_moe_decay))
