@@ -18,7 +18,8 @@ LEAVES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 PUBLISHED = [name for name in LEAVES if '_nano_' not in name]
 GRAMMAR = re.compile(
     r'(?P<method>mask_rcnn|cascade|htcpp|(mask_)?reppoints_v2|upernet|video)_'
-    r'(?P<backbone>(cb_)?swin|swinv2|swin_mlp|mini_swin)_(?P<size>nano|t|s|b|l)_'
+    r'(?P<backbone>(cb_)?swin|swinv2|swin_mlp|swin_moe|mini_swin)_'
+    r'(?P<size>nano|t|s|b|l)_'
     r'(coco|coco_people|shapes|ade20k|aerial|human_parsing|k400|k600|ssv2|'
     r'two_clips)'
     r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|320|1gpu|no_stuff))*'

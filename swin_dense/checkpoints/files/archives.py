@@ -97,6 +97,9 @@ def locate_records(
             f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB')
         )
     records, end = {}, 0
+    if entries and min(entry.header_offset for entry in entries):
+        # The end of an archive inside of a truncated archive.
+        raise MalformedError('its directory is of a part of the file alone')
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
             raise MalformedError('its records overlap')

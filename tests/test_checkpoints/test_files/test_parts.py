@@ -264,12 +264,14 @@ def test_damaged_and_hostile_files_are_named(tmp_path):
     moe_files.write_zip(path, files, zipfile.ZIP_STORED)
     content = bytearray(path.read_bytes())
     part = files[f'{NAME}.rank2']
-    content[content.index(part) + len(part) // 2] ^= 255
+    start = content.index(part)
+    content[start + len(part) // 2] ^= 255
     path.write_bytes(content)
     with pytest.raises(
         CheckpointError, match=r'its record .*\.rank2: Bad CRC'
     ):
         read_checkpoint(path)
-    path.write_bytes(bytes(content[: len(content) // 2]))
-    with pytest.raises(CheckpointError):
+    # The last bytes are the end of an archive, that of rank 2.
+    path.write_bytes(bytes(content[: start + len(part)]))
+    with pytest.raises(CheckpointError, match='of a part of the file alone'):
         read_checkpoint(path)

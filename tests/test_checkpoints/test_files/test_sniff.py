@@ -30,8 +30,8 @@ def archive(*names):
         (b'\x89HDF\r\n', 'Keras'),
         (b'{\n  "architectures": ["SwinModel"]}', 'is text'),
         (
-            archive('swin_moe/a.rank0', 'swin_moe/a.rank1'),
-            r'is a zip archive of 2 files \(swin_moe/a.rank0, ',
+            archive('swin_moe/a.py', 'swin_moe/b.py'),
+            r'is a zip archive of 2 files \(swin_moe/a.py, ',
         ),
         (archive('m/data.pkl', 'm/constants.pkl'), 'TorchScript'),
     ],
