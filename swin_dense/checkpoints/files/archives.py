@@ -97,7 +97,7 @@ def locate_records(
             f'may take {allowed / 2**30:.2f} GB. ' + advice('MAX_UNPACKED_GB')
         )
     records, end = {}, 0
-    if entries and min(entry.header_offset for entry in entries):
+    if min((entry.header_offset for entry in entries), default=0):
         # The end of an archive inside of a truncated archive.
         raise MalformedError('its directory is of a part of the file alone')
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
