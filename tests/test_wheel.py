@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from email.parser import Parser
 from importlib.util import find_spec
@@ -53,31 +55,41 @@ def wheel(tmp_path_factory):
         else:
             shutil.copy(source, copy)
     options = '--no-deps --no-build-isolation --quiet -w dist'
-    run_python('-m', 'pip', 'wheel', *options.split(), '.', cwd=copy)
+    pip_wheel = ('-m', 'pip', 'wheel', *options.split(), '.')
+    run_program(sys.executable, *pip_wheel, cwd=copy)
     (path,) = (copy / 'dist').glob('*.whl')
     return path
 
 
 @pytest.fixture(scope='module')
-def site(wheel, tmp_path_factory):
-    """Return a folder in which the wheel is installed."""
-    folder = tmp_path_factory.mktemp('site')
-    run_python(
-        *'-m pip install --no-deps --no-index --quiet --target'.split(),
-        folder,
-        wheel,
-        cwd=folder,
-    )
-    return folder
+def python(wheel, tmp_path_factory):
+    """Return the Python of a new environment with the wheel.
+
+    The dependencies are those of the environment that runs the tests, at the
+    end of the path. A checkout that is installed there, editable, is not
+    found: Python reads no .pth file of a folder on its path.
+    """
+    folder = tmp_path_factory.mktemp('environment')
+    venv.create(folder, symlinks=True)
+    python = folder / 'bin' / 'python'
+    code = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+    site = Path(run_program(python, '-c', code, cwd=folder).strip())
+    shared = {sysconfig.get_path(name) for name in ('purelib', 'platlib')}
+    (site / 'dependencies.pth').write_text('\n'.join(sorted(shared)))
+    options = '-m pip install --no-deps --no-index --quiet'
+    run_program(python, *options.split(), wheel, cwd=folder)
+    return python
 
 
-def run_python(*args, cwd, path=''):
-    """Run Python in a folder; return what it wrote on its output."""
+def run_program(*command, cwd):
+    """Run a program in a folder, without our code on Python's path.
+
+    Returns:
+        What it wrote on its output.
+    """
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    if path:
-        env['PYTHONPATH'] = str(path)
     done = subprocess.run(
-        [sys.executable, *map(str, args)],
+        [*map(str, command)],
         cwd=cwd,
         env=env,
         capture_output=True,
@@ -120,45 +132,50 @@ def test_metadata(wheel):
     assert fields['Author'] == 'swin_dense developers'
     assert fields['License'] == 'Apache-2.0'
     assert fields['Requires-Python'] == '>=3.10'
-    assert not fields['Home-page'] and not fields['Project-URL']
+    assert fields.get_all('Project-URL') == [
+        'Swin Transformer, https://arxiv.org/abs/2103.14030',
+        'Swin Transformer V2, https://arxiv.org/abs/2111.09883',
+    ]
 
 
-def test_a_config_is_read_from_the_wheel(site, tmp_path):
+def test_configs_are_those_of_the_wheel(python, tmp_path):
     code = (
         'from swin_dense.engine.launch import load_config; '
         'print(load_config("upernet_swin_t_ade20k").filename)'
     )
-    expected = site / 'swin_dense/.mim/configs/upernet_swin_t_ade20k.py'
-    assert run_python('-c', code, cwd=tmp_path, path=site).strip() == str(
-        expected
+    path = Path(run_program(python, '-c', code, cwd=tmp_path).strip())
+    assert path.parts[-4:] == (
+        'swin_dense',
+        '.mim',
+        'configs',
+        'upernet_swin_t_ade20k.py',
     )
+    assert python.parents[1] in path.parents
 
 
-def test_pip_installs_the_command(site, tmp_path):
-    command = site / 'bin' / 'swin-dense'
-    out = run_python(command, '--help', cwd=tmp_path, path=site)
-    assert '  check-label-maps ' in out
-    file = run_python(
-        '-c',
-        'import swin_dense; print(swin_dense.__file__)',
-        cwd=tmp_path,
-        path=site,
+def test_pip_installs_the_command(python, tmp_path):
+    command = python.with_name('swin-dense')
+    assert '  check-label-maps ' in run_program(
+        command, '--help', cwd=tmp_path
     )
-    assert file.strip() == str(site / 'swin_dense' / '__init__.py')
+    assert run_program(
+        python, '-m', 'swin_dense', '--version', cwd=tmp_path
+    ) == run_program(command, '--version', cwd=tmp_path)
 
 
 @pytest.mark.slow  # 43 s of processor time
-def test_train_test_and_predict(site, tmp_path):
+def test_train_test_and_predict(python, tmp_path):
     """By the command that pip installs, in a folder with no checkout."""
     pytest.importorskip('mmdet', reason='trains a detector')
-    command = site / 'bin' / 'swin-dense'
     (tmp_path / 'mine.py').write_text(CONFIG)
     photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     cv2.imwrite(str(tmp_path / 'photo.png'), photo)
 
     def swin_dense(*args):
-        return run_python(command, *args, cwd=tmp_path, path=site)
+        command = python.with_name('swin-dense')
+        return run_program(command, *args, cwd=tmp_path)
 
+    assert swin_dense('check', 'mine.py').endswith('no problems\n')
     swin_dense('train', 'mine.py')
     weights = 'work_dirs/mine/iter_2.pth'
     swin_dense('test', 'mine.py', weights, '--out', 'metrics.json')

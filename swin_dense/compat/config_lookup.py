@@ -18,6 +18,7 @@ from typing import Any
 from swin_dense.compat import mending
 from swin_dense.compat.shim import Shim
 from swin_dense.config_files import PREFIX, config_names, find_config
+from swin_dense.wording import did_you_mean
 
 INHERITING = 'mmengine.config.config'
 HUB = 'mmengine.hub.hub'
@@ -90,10 +91,14 @@ def resolve(cfg_path: str) -> str:
     """
     path = find_config(cfg_path)
     if path is None:
-        raise FileNotFoundError(
-            f'there is no config {cfg_path}; the recipes are: '
-            f'{", ".join(config_names())}'
+        name = cfg_path.removeprefix(PREFIX).removesuffix('.py')
+        close = did_you_mean(name, config_names())
+        hint = (
+            f'did you mean {PREFIX}{close}.py?'
+            if close
+            else f'the recipes are: {", ".join(config_names())}'
         )
+        raise FileNotFoundError(f'there is no config {cfg_path}; {hint}')
     return str(path)
 
 
