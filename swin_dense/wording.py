@@ -24,6 +24,19 @@ def first_few(
     return f'{text} and {more} more' if more > 0 else text
 
 
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun, such as 'no files', '1 file', '2 files'.
+
+    Args:
+        count: Number of things.
+        singular: Noun for one thing.
+        plural: Noun for several things; by default `singular` with an s.
+    """
+    if count == 1:
+        return f'1 {singular}'
+    return f'{count or "no"} {plural or singular + "s"}'
+
+
 def did_you_mean(
     name: str, known: Iterable[str], cutoff: float = 0.6
 ) -> str | None:

@@ -69,7 +69,7 @@ def test_version(capsys):
     [
         ([], 'swin-dense: error: no command'),
         (['trian'], "there is no command 'trian'; did you mean train?"),
-        (['fuzz'], "there is no command 'fuzz'"),
+        (['zzz'], "there is no command 'zzz'"),
     ],
 )
 def test_other_commands_are_refused(argv, message, capsys):

@@ -31,6 +31,10 @@ TOOLS = sorted(
     for ending in ('py', 'sh')
     for path in (REPOSITORY / 'tools').glob(f'*.{ending}')
 )
+# A usage with an open value, or a command named with one of its options.
+USAGE = re.compile(
+    r'\.\.\. --|--\w+ (N|LAYOUT|TARGET)$|\||^swin-dense [\w-]+ --[\w-]+$'
+)
 SCRIPT = re.compile(r'(tools|projects(/\w+)+)/\w+\.(py|sh)')
 
 
@@ -65,8 +69,8 @@ def _commands(page):
         if len(words) > 1 and re.fullmatch(r'(.*/)?python3?', words[0]):
             words = words[1:]
         elif words and words[0] == 'swin-dense' and len(words) > 2:
-            if any(re.fullmatch(r'[A-Z]+(\.{3})?', word) for word in words):
-                continue  # a usage, not a command
+            if USAGE.search(line):
+                continue
             module, _ = COMMANDS_BY_NAME[words[1]]
             words = [f'tools/{module}.py', *words[2:]]
         elif words and not words[0].endswith('.sh'):

@@ -1,76 +1,109 @@
-"""The commands of `swin-dense`, a module each.
+"""The commands of `swin-dense`, one module for each.
 
-Nothing is imported for the list of commands: `swin-dense --help` answers at
-once, and a command imports what it needs.
+`swin-dense --help` imports no module of a command, so it answers at once.
 """
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from swin_dense.version import __version__
+from swin_dense.wording import did_you_mean
 
-# Command: its module in this folder, and the first line of its help.
+# Group: command: its module in this folder, and the first line of its help.
+GROUPS = {
+    'train and use a model': {
+        'train': ('train', 'Train the model of a config.'),
+        'test': (
+            'test',
+            'Evaluate a checkpoint on the test split of a config.',
+        ),
+        'predict': ('predict', 'Predict on images or videos.'),
+        'extract-features': (
+            'extract_features',
+            'Write the feature maps of videos, with their times, as .npz '
+            'files.',
+        ),
+        'demo': (
+            'demo',
+            'Generate data, train a small Swin model, evaluate and draw it.',
+        ),
+    },
+    'check data': {
+        'check': ('check', 'Check the data sets of a config.'),
+        'check-label-maps': (
+            'check_label_maps',
+            'Show the labels in label maps, and list errors.',
+        ),
+        'check-videos': (
+            'check_videos',
+            'Read all clips of a list, and list those that cannot be used.',
+        ),
+    },
+    'work with checkpoints': {
+        'inspect': (
+            'inspect_checkpoint',
+            'Show source, arch, window, classes and hash of a checkpoint.',
+        ),
+        'convert': (
+            'convert_checkpoint',
+            'Rename the weights of a checkpoint for another implementation.',
+        ),
+        'resize': (
+            'interpolate_position_bias',
+            'Resize the position biases of a checkpoint to another window.',
+        ),
+        'compare-interpolation': (
+            'compare_interpolation',
+            'Compare methods to resize position biases on generated surfaces.',
+        ),
+    },
+    'measure and maintain': {
+        'flops': (
+            'flops',
+            "Count the parameters and FLOPs of a config's model, part by "
+            'part.',
+        ),
+        'benchmark': (
+            'benchmark',
+            'Measure time and memory of a backbone or model, beside its '
+            "host's.",
+        ),
+        'gpu-check': (
+            'gpu_check',
+            'Check the results of all kernels on a GPU, and measure them.',
+        ),
+        'model-zoo': (
+            'model_zoo',
+            'Write a table of all recipes: parameters, FLOPs, results.',
+        ),
+        'fuzz': (
+            'fuzz',
+            'Damage small files at random, and check that each is read or '
+            'refused.',
+        ),
+    },
+}
 COMMANDS = {
-    'train': ('train', 'Train the model of a config.'),
-    'test': ('test', 'Evaluate a checkpoint on the test split of a config.'),
-    'predict': (
-        'predict',
-        'Predict on images or videos, whichever the model takes.',
-    ),
-    'extract-features': (
-        'extract_features',
-        'Write the feature maps of videos, with their times, as .npz files.',
-    ),
-    'demo': (
-        'demo',
-        'Generate data, train a small Swin model, evaluate and draw it.',
-    ),
-    'check-label-maps': (
-        'check_label_maps',
-        'Show what label maps hold, and list errors in them.',
-    ),
-    'check-videos': (
-        'check_videos',
-        'Try to read all clips of a list, and say which cannot be trained on.',
-    ),
-    'inspect': (
-        'inspect_checkpoint',
-        'Show what a checkpoint is: source, arch, window, classes, hash.',
-    ),
-    'convert': (
-        'convert_checkpoint',
-        'Rename the weights of a checkpoint for another implementation.',
-    ),
-    'resize': (
-        'interpolate_position_bias',
-        'Transfer a checkpoint to another window, and show what that did.',
-    ),
-    'flops': (
-        'flops',
-        "Count the parameters and FLOPs of a config's model, part by part.",
-    ),
-    'benchmark': (
-        'benchmark',
-        "Measure time and memory of a backbone or model, beside its host's.",
-    ),
+    name: entry for group in GROUPS.values() for name, entry in group.items()
 }
 
 
 def format_help() -> str:
     """Return the list of commands."""
     width = max(map(len, COMMANDS))
-    lines = [
-        f'  {name:{width}}  {summary}'
-        for name, (_, summary) in COMMANDS.items()
-    ]
+    lines = []
+    for title, group in GROUPS.items():
+        lines += ['', f'{title}:']
+        lines += [
+            f'  {name:{width}}  {summary}'
+            for name, (_, summary) in group.items()
+        ]
     return '\n'.join(
         [
             'usage: swin-dense COMMAND ...',
             '',
             'Dense prediction with the Swin Transformer family.',
-            '',
             *lines,
             '',
             '`swin-dense COMMAND --help` shows the options of a command and '
@@ -89,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             process.
 
     Returns:
-        The exit status: 2 if there is no such command, else the command's.
+        The exit status of the command; 2 if there is no such command, 1 if a
+        package that it needs is not installed, 130 after Ctrl-C.
     """
     name, *arguments = [*(sys.argv[1:] if argv is None else argv)] or ['']
     if name in ('-h', '--help'):
@@ -99,15 +133,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'swin_dense {__version__}')
         return 0
     if name not in COMMANDS:
-        close = get_close_matches(name, COMMANDS, n=1)
-        hint = f'; did you mean {close[0]}?' if close else ''
+        close = did_you_mean(name, COMMANDS)
+        hint = f'; did you mean {close}?' if close else ''
         problem = f'there is no command {name!r}' if name else 'no command'
         print(
             f'{format_help()}\n\nswin-dense: error: {problem}{hint}',
             file=sys.stderr,
         )
         return 2
-    module = import_module(f'{__name__}.{COMMANDS[name][0]}')
     # The name of the program in help and messages.
     sys.argv = [f'swin-dense {name}', *arguments]
+    try:
+        module = import_module(f'{__name__}.{COMMANDS[name][0]}')
+    except ModuleNotFoundError as error:
+        print(
+            f'swin-dense {name}: error: {error}; this command needs it: pip '
+            "install 'swin_dense[all]', or only its extra (det, seg, video)",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(f'swin-dense {name}: interrupted', file=sys.stderr)
+        return 130
     return module.main(arguments)

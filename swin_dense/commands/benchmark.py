@@ -1,4 +1,8 @@
-"""Measure time and memory of a backbone or model, beside its host's."""
+"""Measure time and memory of a backbone or model, beside its host's.
+
+Hosts are the packages with another implementation: mmdet for images,
+mmaction2 for clips, and with --v2 mmpretrain or transformers.
+"""
 
 import argparse
 import platform
@@ -16,15 +20,15 @@ from swin_dense.ops.grid import format_size
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Return the parsed command line."""
     parser = cli.make_parser(
         __doc__, 'swin-dense benchmark --arch tiny --shape 800 1333'
     )
     parser.add_argument(
         'config',
         nargs='?',
-        help='measure this whole detector, with its backbone and with '
-        "mmdet's, instead of the backbone alone",
+        help='config file or name: measure this whole detector, with the '
+        "backbone of this package and with mmdet's (default: a backbone)",
     )
     defaults = BenchmarkCase()
     parser.add_argument(
@@ -34,7 +38,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='size of the backbone (default: tiny)',
     )
     parser.add_argument(
-        '--window', type=int, default=defaults.window, help='in tokens'
+        '--window',
+        type=int,
+        default=defaults.window,
+        metavar='TOKENS',
+        help='side of an attention window (default: %(default)s)',
     )
     parser.add_argument(
         '--shape',
@@ -47,59 +55,83 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--frames',
         type=int,
-        help="measure Video Swin beside mmaction2's, on clips of so many",
+        metavar='N',
+        help="measure Video Swin beside mmaction2's, on clips of N frames",
     )
     parser.add_argument(
         '--v2',
         choices=['mmpretrain', 'transformers'],
-        help='measure Swin V2 beside that of this package',
+        help='measure Swin V2 beside the implementation in this host',
     )
     parser.add_argument(
         '--with-cp',
         action='store_true',
-        help='let our V2 recompute activations in the backward pass',
+        help='recompute activations in the backward pass (Swin V2 of this '
+        'package)',
     )
     parser.add_argument(
         '--sequential',
         action='store_true',
-        help='let our V2 work on a few windows at a time',
+        help='compute attention on a few windows at a time (Swin V2 of this '
+        'package)',
     )
-    parser.add_argument('--batch', type=int, default=defaults.batch)
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=defaults.batch,
+        metavar='N',
+        help='images or clips per run (default: %(default)s)',
+    )
     parser.add_argument(
         '--dtype',
         default=defaults.dtype,
         choices=['float32', 'bfloat16', 'float16'],
-        help='other than float32: the type of autocast',
+        help='float32, or a type for autocast (default: %(default)s)',
     )
-    parser.add_argument('--device', default=defaults.device)
-    parser.add_argument('--threads', type=int, help='threads on the CPU')
+    parser.add_argument(
+        '--device',
+        default=defaults.device,
+        help='such as cpu or cuda:1 (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--threads', type=int, metavar='N', help='threads of PyTorch on a CPU'
+    )
     parser.add_argument(
         '--busy',
         type=int,
         default=0,
         metavar='N',
-        help='let N other programs use processors and caches meanwhile',
+        help='run N other programs, which use processors and caches, at the '
+        'same time',
     )
-    parser.add_argument('--repeats', type=int, default=defaults.repeats)
+    parser.add_argument(
+        '--repeats',
+        type=int,
+        default=defaults.repeats,
+        metavar='N',
+        help='runs of which the median counts (default: %(default)s)',
+    )
     parser.add_argument(
         '--parts',
         action='store_true',
-        help='measure a training step of the config instead, part by part',
+        help='measure each part of a training step of the config instead',
     )
     parser.add_argument(
         '--products',
         action='store_true',
-        help="also time the matrix products of the peer's model alone, which "
-        'no implementation can do without',
+        help="also time the matrix products of the host's model alone, which "
+        'every implementation computes',
     )
     parser.add_argument(
-        '--no-peer', action='store_true', help='measure ours alone'
+        '--no-peer',
+        action='store_true',
+        help='measure only the model of this package',
     )
     parser.add_argument(
-        '--no-memory', action='store_true', help='leave memory out'
+        '--no-memory', action='store_true', help='do not measure memory'
     )
     parser.add_argument(
-        '--no-time', action='store_true', help='leave times out'
+        '--no-time', action='store_true', help='do not measure times'
     )
     parser.add_argument(
         '--out', type=Path, help='also write the figures to this JSON file'
@@ -108,17 +140,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _benchmark(args: argparse.Namespace) -> int:
+def benchmark(args: argparse.Namespace) -> int:
+    """Measure and print; write the figures if `--out` is set.
+
+    Raises:
+        ValueError: If options are out of range or exclude one another.
+    """
     if args.repeats < 1 or args.batch < 1 or min(args.shape) < 1:
         raise ValueError('--repeats, --batch and --shape must be positive')
     if args.busy < 0:
         raise ValueError('--busy must not be negative')
     if args.no_time and args.no_memory:
-        raise ValueError('--no-time with --no-memory leaves nothing to do')
+        raise ValueError('--no-time and --no-memory together measure nothing')
     if args.frames is not None and (args.frames < 1 or args.config):
-        raise ValueError('--frames must be positive, and goes without config')
+        raise ValueError('--frames must be positive, and takes no config')
     if args.v2 and (args.frames or args.config):
-        raise ValueError('--v2 goes without --frames and without config')
+        raise ValueError('--v2 takes neither --frames nor a config')
     if (args.with_cp or args.sequential) and not args.v2:
         raise ValueError('--with-cp and --sequential need --v2')
     if args.parts and not args.config:
@@ -185,5 +222,5 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; the exit status."""
-    return cli.run(_benchmark, parse_args(argv))
+    """Parse the command line and run the command; return its status."""
+    return cli.run(benchmark, parse_args(argv))

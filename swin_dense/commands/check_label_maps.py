@@ -1,4 +1,7 @@
-"""Show what label maps hold, and list errors in them."""
+"""Show the labels in label maps, and list errors.
+
+The label maps are those of a config, or all PNG files in a folder.
+"""
 
 import argparse
 import os
@@ -8,16 +11,16 @@ from typing import Any
 
 from mmengine.registry import DATASETS, init_default_scope
 
-from swin_dense.config_files import find_config
 from swin_dense.data.label_map_scan import scan_label_maps
 from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
-from swin_dense.engine.launch import load_config
+from swin_dense.engine.launch import config_path, load_config
 from swin_dense.segmentation.dataset import CheckedSegDataset
 from swin_dense.segmentation.label_map_checks import (
     LabelReport,
     check_label_maps,
 )
+from swin_dense.wording import counted
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -34,45 +37,50 @@ def make_parser() -> argparse.ArgumentParser:
         '--classes',
         type=int,
         metavar='N',
-        help='labels are 0 to N - 1; needed for a folder',
+        help='number of classes, with labels 0 to N - 1; needed for a folder',
     )
     parser.add_argument(
         '--images',
         metavar='FOLDER',
-        help='folder with the images, to compare the sizes of files of one '
-        'name',
+        help='folder of the images; their names and sizes are compared with '
+        'those of the label maps',
     )
     parser.add_argument(
         '--ignore-index',
         type=int,
         default=255,
         metavar='VALUE',
-        help='label that counts for nothing (default: 255)',
+        help='label of pixels that are ignored (default: 255)',
     )
     parser.add_argument(
         '--reduce-zero-label',
         action='store_true',
-        help='value n is label n - 1, and 0 is ignored',
+        help='pixel value n means label n - 1, and 0 is ignored',
     )
     parser.add_argument(
-        '--out', metavar='FILE.json', help='also write the findings as JSON'
+        '--out',
+        metavar='FILE.json',
+        help='also write the counts and problems as JSON',
     )
     cli.add_config_arguments(parser)
     return parser
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check a config's data sets or a folder; 1 if there are problems."""
-    is_known = os.path.exists(args.source) or find_config(args.source)
-    if not is_known:
-        raise FileNotFoundError(f'{args.source} does not exist')
+    """Check a config or a folder; return 1 if there are problems.
+
+    Raises:
+        FileNotFoundError: If there is no such config or folder.
+        ValueError: If options do not fit the source.
+    """
     if os.path.isdir(args.source):
         reports = [check_folder(args)]
     else:
+        config_path(args.source)
         if args.classes is not None or args.images or args.reduce_zero_label:
             raise ValueError(
-                '--classes, --images and --reduce-zero-label are '
-                'for folders: a config says all this itself'
+                '--classes, --images and --reduce-zero-label are for '
+                'folders; a config has settings for them'
             )
         reports = list(check_config(args))
     for name, classes, report in reports:
@@ -86,7 +94,7 @@ def check(args: argparse.Namespace) -> int:
             args.out, {name: report.to_dict() for name, _, report in reports}
         )
     count = sum(len(report.problems) for _, _, report in reports)
-    print(f'{count} problems' if count else 'no problems')
+    print(counted(count, 'problem'))
     return 1 if count else 0
 
 
@@ -95,23 +103,27 @@ def check_folder(
 ) -> tuple[str, Sequence[str], LabelReport]:
     """Check the label maps of a folder.
 
+    Returns:
+        The folder, no class names, and a report.
+
     Raises:
         ValueError: If the number of classes is missing, or there are no files.
     """
     if not args.classes:
         raise ValueError(
-            'a folder does not say how many classes there are: add --classes N'
+            f'{args.source} is a folder, and the number of classes is '
+            'unknown: add --classes N'
         )
     folder = Path(args.source)
     files = sorted(folder.rglob('*.png'))
     if not files:
-        raise ValueError(f'{folder} holds no .png file')
+        raise ValueError(f'{folder} contains no .png file')
     images: dict[Path, str] = {}
     if args.images:
-        place = Path(args.images)
+        image_folder = Path(args.images)
         images = {
-            path.relative_to(place).with_suffix(''): str(path)
-            for path in place.rglob('*')
+            path.relative_to(image_folder).with_suffix(''): str(path)
+            for path in image_folder.rglob('*')
             if path.is_file()
         }
     maps = scan_label_maps(
@@ -127,11 +139,11 @@ def check_folder(
         reduce_zero_label=args.reduce_zero_label,
     )
     if args.images:
-        alone = [
+        unpaired = [
             label_map.path for label_map in maps if label_map.image is None
         ]
         report.problems += [
-            f'{path} has no image in {args.images}' for path in alone
+            f'{path} has no image in {args.images}' for path in unpaired
         ]
     return str(folder), (), report
 
@@ -139,7 +151,7 @@ def check_folder(
 def check_config(
     args: argparse.Namespace,
 ) -> Iterator[tuple[str, Sequence[str], LabelReport]]:
-    """Check the label maps of a config's data sets.
+    """Yield name, class names and report of a config's data sets.
 
     Raises:
         ValueError: If the config has no data set with label maps.
@@ -156,20 +168,25 @@ def check_config(
             has_label_maps = True
             yield name, classes, report
     if not has_label_maps:
-        raise ValueError(f'{args.source} has no data set with label maps')
+        raise ValueError(
+            f'{args.source}: no data set of this config has label maps'
+        )
 
 
 def check_settings(
     settings: dict[str, Any],
 ) -> Iterator[tuple[Sequence[str], LabelReport]]:
-    """Yield the classes and findings of a data set, if it has label maps."""
+    """Yield class names and report of a data set, if it has label maps."""
     with DATASETS.switch_scope_and_registry(None) as registry:
-        kind = registry.get(settings['type'])
-    if not hasattr(kind, 'get_label_map'):  # mmseg's data sets have it
+        dataset_class = registry.get(settings['type'])
+    if not hasattr(
+        dataset_class, 'get_label_map'
+    ):  # mmseg's data sets have it
         return
-    # Only list the files: problems are collected here, not raised there.
+    # Only list files: the check below collects all problems, while the data
+    # set would raise the first.
     settings = {**settings, 'pipeline': []}
-    if issubclass(kind, CheckedSegDataset):
+    if issubclass(dataset_class, CheckedSegDataset):
         settings['check_labels'] = False
     dataset = DATASETS.build(settings)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
@@ -194,5 +211,5 @@ def check_settings(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(check, make_parser().parse_args(argv))

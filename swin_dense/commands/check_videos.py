@@ -1,7 +1,7 @@
-"""Try to read all clips of a list, and say which cannot be trained on.
+"""Read all clips of a list, and list those that cannot be used.
 
-Decodes the first, the middle and the last frame of each, and checks labels and
-repetitions.
+The first, the middle and the last frame of each clip are decoded. Labels and
+duplicate clips are checked. SOURCE is a list, or a config with lists.
 """
 
 import argparse
@@ -23,8 +23,11 @@ from swin_dense.engine.launch import load_config
 from swin_dense.files import read_text
 from swin_dense.video.clip_checks import VideoReport, check_clips
 from swin_dense.video.clip_lists import Clip, class_names, read_clips
+from swin_dense.wording import counted
 
-SHOWN = 20
+# Number of problems that are printed.
+MAX_SHOWN = 20
+# Name, clips, class names and number of frames of a sample.
 Source = tuple[str, Sequence[Clip], Sequence[str], int]
 
 
@@ -43,34 +46,35 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--videos',
         metavar='FOLDER',
-        help='what the paths of a list are relative to (default: the folder '
-        'of the list)',
+        help='folder that paths in a list are relative to (default: that of '
+        'the list)',
     )
     parser.add_argument(
         '--classes',
         metavar='N|FILE',
-        help='labels are 0 to N - 1, or the names in a text file, one a line; '
-        'needed for a list of numbers',
+        help='number of classes, with labels 0 to N - 1, or a text file with '
+        'a class name on each line; needed for a list with numbers',
     )
     parser.add_argument(
         '--first-label',
         type=int,
         default=0,
         metavar='N',
-        help='what the numbers of classes in the list count from (default: 0)',
+        help='number of the first class in a list (default: 0)',
     )
     parser.add_argument(
         '--min-frames',
         type=int,
         default=1,
         metavar='N',
-        help='note clips that are shorter; a config says it itself',
+        help='note shorter clips (default: 1; for a config, the length of its '
+        'samples)',
     )
     parser.add_argument(
         '--decoders',
         nargs='+',
         metavar='NAME',
-        help='pyav, decord, opencv: to be tried in this order (default: all '
+        help='of pyav, decord, opencv, in the order to try (default: all '
         'that are installed)',
     )
     parser.add_argument(
@@ -82,20 +86,25 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--clean',
         metavar='FILE',
-        help='write a list of the usable clips: with names of classes if it '
-        'ends in .csv, with numbers otherwise',
+        help='write a list of the usable clips, with class names if FILE '
+        'ends in .csv, otherwise with numbers',
     )
     parser.add_argument(
         '--out',
         metavar='FILE',
-        help='write the findings on each clip, as .csv or .json',
+        help='write a table of all clips and their problems, as .csv or .json',
     )
     cli.add_config_arguments(parser)
     return parser
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check everything; 1 if there are problems."""
+    """Check all clips; return 1 if there are problems.
+
+    Raises:
+        ValueError: If options do not fit the source, or an output file is
+            the source.
+    """
     for name in (args.clean, args.out):
         if (
             name
@@ -103,7 +112,7 @@ def check(args: argparse.Namespace) -> int:
             and os.path.samefile(name, args.source)
         ):
             raise ValueError(
-                f'{name} is what is to be checked: write to another file'
+                f'{name} is the file to check: write to another file'
             )
     if args.out and Path(args.out).suffix not in ('.csv', '.json'):
         raise ValueError(f'--out {args.out} must end in .csv or .json')
@@ -112,9 +121,8 @@ def check(args: argparse.Namespace) -> int:
     )
     if is_config and (args.videos or args.classes or args.clean):
         raise ValueError(
-            '--videos, --classes and --clean are for lists and '
-            'folders: a config has several, and says all else '
-            'itself'
+            '--videos, --classes and --clean are for lists and folders; a '
+            'config has settings for them'
         )
     sources = from_config(args) if is_config else [from_list(args)]
     rows, count = [], 0
@@ -128,7 +136,7 @@ def check(args: argparse.Namespace) -> int:
         print(f'{len(report.good)} usable clips: {args.clean}')
     if args.out:
         write_table(args.out, rows)
-    print(f'{count} problems' if count else 'no problems')
+    print(counted(count, 'problem'))
     return 1 if count else 0
 
 
@@ -138,7 +146,7 @@ def inspect(
     classes: Sequence[str],
     min_frames: int,
 ) -> VideoReport:
-    """Check a list, showing how far that has come."""
+    """Check the clips of a list, and show the progress."""
     bar = ProgressBar(len({clip.path for clip in clips}), file=sys.stderr)
     report = check_clips(
         clips,
@@ -157,10 +165,12 @@ def show(name: str, report: VideoReport) -> None:
     print(f'{name}:\n{report.table()}')
     for note in report.notes:
         print(f'  note: {note}')
-    for problem in report.problems[:SHOWN]:
+    for problem in report.problems[:MAX_SHOWN]:
         print(f'  problem: {problem}')
-    if len(report.problems) > SHOWN:
-        print(f'  ... {len(report.problems) - SHOWN} more; --out writes all')
+    if len(report.problems) > MAX_SHOWN:
+        print(
+            f'  ... {len(report.problems) - MAX_SHOWN} more; --out writes all'
+        )
 
 
 def from_list(args: argparse.Namespace) -> Source:
@@ -168,7 +178,7 @@ def from_list(args: argparse.Namespace) -> Source:
 
     Raises:
         FileNotFoundError: If the source does not exist.
-        ValueError: If it is empty, or the classes are not known.
+        ValueError: If it is empty, or the number of classes is unknown.
     """
     source = args.source
     if not os.path.exists(source):
@@ -178,30 +188,28 @@ def from_list(args: argparse.Namespace) -> Source:
     else:
         clips = read_clips(source, args.videos or os.path.dirname(source))
     if not clips:
-        raise ValueError(f'{source} lists no clips')
+        raise ValueError(f'{source} contains no clips')
     clips = [
         replace(clip, label=clip.label - args.first_label)
         if isinstance(clip.label, int)
         else clip
         for clip in clips
     ]
-    return source, clips, wanted_classes(args, clips), args.min_frames
+    return source, clips, find_classes(args, clips), args.min_frames
 
 
-def wanted_classes(
-    args: argparse.Namespace, clips: Sequence[Clip]
-) -> list[str]:
-    """Return class names in label order: given, or found in the list.
+def find_classes(args: argparse.Namespace, clips: Sequence[Clip]) -> list[str]:
+    """Return class names in label order, from `--classes` or the list.
 
     Raises:
-        ValueError: If neither names the classes.
+        ValueError: If the list has numbers, and `--classes` is not set.
     """
     if args.classes is None:
         names = class_names(clips)
         if not names:
             raise ValueError(
-                'the list numbers its classes and does not say '
-                'how many there are: add --classes N'
+                f'{args.source} has numbers for classes, and the number of '
+                'classes is unknown: add --classes N'
             )
         return names
     if args.classes.isdecimal():
@@ -214,7 +222,7 @@ def from_config(args: argparse.Namespace) -> Iterator[Source]:
     """Yield the clips of each data set of a config.
 
     Raises:
-        ValueError: If it has no data set of clips.
+        ValueError: If the config has no data set of clips.
     """
     config = load_config(args.source, args.cfg_options)
     init_default_scope(config.default_scope)
@@ -228,13 +236,15 @@ def from_config(args: argparse.Namespace) -> Iterator[Source]:
         dataset = DATASETS.build({**files, 'lazy_init': True})
         if hasattr(dataset, 'list_clips'):
             has_clips = True
-            min_frames = spanned(settings.get('pipeline') or ())
+            min_frames = count_spanned_frames(settings.get('pipeline') or ())
             yield (name, *dataset.list_clips(), min_frames)
     if not has_clips:
-        raise ValueError(f'{args.source} has no data set of clips')
+        raise ValueError(
+            f'{args.source}: no data set of this config has clips'
+        )
 
 
-def spanned(pipeline: Sequence[dict]) -> int:
+def count_spanned_frames(pipeline: Sequence[dict]) -> int:
     """Return the number of frames that the samples of a pipeline span."""
     for step in pipeline:
         if step.get('clip_len'):
@@ -253,7 +263,7 @@ def clean_list(path: str, report: VideoReport) -> str:
 
 
 def write_table(path: str, rows: list[dict]) -> None:
-    """Write the findings."""
+    """Write the table of clips, as JSON or CSV by the suffix."""
     if path.endswith('.json'):
         cli.write_json(path, rows)
     else:
@@ -270,5 +280,5 @@ def table(rows: Sequence[dict], columns: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(check, make_parser().parse_args(argv))

@@ -1,17 +1,19 @@
-"""Compare the methods of interpolating bias tables on generated surfaces.
+"""Compare methods to resize position biases on generated surfaces.
 
-Prints the tables of docs/notes/position_bias.md. A bias table is a surface
-that is known at all offsets, sampled for a window; the methods carry it to
-another one, and the error is measured against the surface itself. What the
-right value of a new offset is depends on what grew with the window:
+This prints the table in docs/notes/position_bias.md. A surface has a value at
+every offset. Its values at the offsets of a window are a bias table. Each
+method resizes this table to another window, and the error is the difference
+to the values of the surface. The true value at an offset of the new window
+depends on the reason for the new window:
 
-- the image: tokens have shrunk, so offset d now is d * source / target;
-- the context alone: tokens are what they were, so offset d is d.
+- image: the image has more pixels, and a token shows a smaller part of it.
+  Offset d then is d * source / target.
+- context: a token shows the same part of the image, and windows hold more
+  tokens. Offset d then is d.
 """
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -26,17 +28,17 @@ Surface = Callable[[Tensor, Tensor], Tensor]
 
 
 def smooth(y: Tensor, x: Tensor) -> Tensor:
-    """Return the height of a hill three tokens wide."""
+    """Return a Gaussian with a standard deviation of three tokens."""
     return torch.exp(-(y**2 + x**2) / (2 * 3**2))
 
 
 def peaked(y: Tensor, x: Tensor) -> Tensor:
-    """Return the height of a spike that falls to a third within a token."""
+    """Return a peak that falls to a third within a token."""
     return torch.exp(-torch.hypot(y, x))
 
 
 def random(y: Tensor, x: Tensor) -> Tensor:
-    """Forty waves of random directions, none shorter than four tokens."""
+    """Return the sum of 40 waves of random directions, of 4 tokens or more."""
     generator = torch.Generator().manual_seed(0)
     angle, length, phase = torch.rand(
         3, 40, generator=generator, dtype=torch.float64
@@ -54,40 +56,57 @@ SURFACES: dict[str, Surface] = dict(
 
 
 def sample(surface: Surface, window: int, scale: float = 1.0) -> Tensor:
-    """Return the bias table `(rows, 1)` of a surface."""
+    """Return the bias table of a surface.
+
+    Args:
+        surface: Function of offsets in tokens.
+        window: Side of the window, in tokens.
+        scale: Factor for the offsets.
+
+    Returns:
+        The table, ((2 * window - 1)^2, 1), float64.
+    """
     offsets = torch.arange(1.0 - window, window, dtype=torch.float64) * scale
     y, x = torch.meshgrid(offsets, offsets, indexing='ij')
-    return surface(y, x).reshape(-1, 1)
+    return surface(y, x).reshape(-1, 1)  # ((2W-1)^2, 1)
 
 
 def errors(
     name: str, method: str, source: int, target: int
 ) -> tuple[float, float, float]:
-    """Errors in percent of the deviation of the true values.
+    """Return errors in percent of the standard deviation of the true values.
+
+    Args:
+        name: Key of `SURFACES`.
+        method: Key of `METHODS`.
+        source: Side of the first window, in tokens.
+        target: Side of the new window, in tokens.
 
     Returns:
-        Where the image grew, where the context did, and the latter among
-        neighbours alone (offsets of up to one token).
+        The errors for a larger image, for a larger context, and for a larger
+        context at offsets of at most one token.
     """
     surface = SURFACES[name]
-    found = resize_bias_table(sample(surface, source), source, target, method)
+    resized = resize_bias_table(
+        sample(surface, source), source, target, method
+    )
     image = sample(surface, target, source / target)
     context = sample(surface, target)
-    far = sample(lambda y, x: torch.maximum(y.abs(), x.abs()), target)
-    near = far <= 1
+    distance = sample(lambda y, x: torch.maximum(y.abs(), x.abs()), target)
+    near = distance <= 1
 
     def percent(error: Tensor, truth: Tensor) -> float:
         return 100 * float(error.square().mean().sqrt() / truth.std())
 
     return (
-        percent(found - image, image),
-        percent(found - context, context),
-        percent((found - context)[near], context),
+        percent(resized - image, image),
+        percent(resized - context, context),
+        percent((resized - context)[near], context),
     )
 
 
 def compare(args: argparse.Namespace) -> int:
-    """Print a table in Markdown."""
+    """Print a table of errors in Markdown."""
     print(
         '| window | surface | '
         + ' | '.join(
@@ -113,11 +132,7 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
-    parser = cli.make_parser(__doc__, 'python tools/compare_interpolation.py')
+    """Parse the command line and run the command; return its status."""
+    parser = cli.make_parser(__doc__, 'swin-dense compare-interpolation')
     cli.add_debug_argument(parser)
     return cli.run(compare, parser.parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

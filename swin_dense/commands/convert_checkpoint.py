@@ -1,7 +1,7 @@
 """Rename the weights of a checkpoint for another implementation.
 
-SRC is a path or address: a backbone, a classifier or a whole detector,
-segmentor or recognizer. Nothing is resized; `swin-dense resize` does that.
+SRC is a checkpoint of a backbone, a classifier, a detector, a segmentor or a
+recognizer. Shapes do not change; `swin-dense resize` changes the window.
 """
 
 import argparse
@@ -31,49 +31,56 @@ def make_parser() -> argparse.ArgumentParser:
         'swin-dense convert '
         'swin_tiny_patch4_window7_224.pth swin_tiny.safetensors --to timm',
     )
-    parser.add_argument('src', metavar='SRC', help='path or address')
+    parser.add_argument(
+        'src', metavar='SRC', help='path or address of a checkpoint'
+    )
     parser.add_argument(
         'dst',
         metavar='DST',
-        help='new file; .safetensors or .pth decides how it is written',
+        help='new checkpoint; the suffix sets the format: .safetensors or '
+        '.pth',
     )
     parser.add_argument(
-        '--to', required=True, choices=TARGETS, help='whose names to give'
+        '--to', required=True, choices=TARGETS, help='implementation for DST'
     )
     parser.add_argument(
         '--forgive',
         nargs='+',
         default=[],
         metavar='PATTERN',
-        help='official names that may be missing or unexpected, such as '
-        "'layers.3.*'; what is unexpected is left out",
+        help='official parameter names that may be missing or unexpected, '
+        "such as 'layers.3.*'; unexpected parameters are not written",
     )
     parser.add_argument(
         '--allow-nonfinite',
         nargs='+',
         default=[],
         metavar='PATTERN',
-        help='official names that may hold NaN or infinite numbers',
+        help='official parameter names that may hold NaN or infinity',
     )
     parser.add_argument(
         '--weights',
         metavar='KEY',
-        help='where SRC has the weights, such as state_dict_ema for averaged '
-        'ones (default: state_dict, or model)',
+        help='key of the weights in SRC, such as state_dict_ema for averaged '
+        'weights (default: state_dict, or model)',
     )
     parser.add_argument('--dry-run', action='store_true', help='write nothing')
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists'
     )
     parser.add_argument(
-        '--verbose', action='store_true', help='list all names'
+        '--verbose', action='store_true', help='list all parameter names'
     )
     cli.add_debug_argument(parser)
     return parser
 
 
 def convert(args: argparse.Namespace) -> int:
-    """Convert, print the five lists, write."""
+    """Convert, print lists of parameter names, and write the checkpoint.
+
+    Raises:
+        CheckpointError: If SRC cannot be converted; the message says why.
+    """
     start = time.perf_counter()
     source = local_file(args.src)
     target = check_destination(args.dst, args.force or args.dry_run, source)
@@ -111,13 +118,18 @@ def convert(args: argparse.Namespace) -> int:
     print(
         f'{target}: {len(result.weights)} tensors for {args.to}, '
         f'{size / 1e6:.1f} MB, sha256 {sha256(target)}\n'
-        f'{_expense(start, source.stat().st_size)}'
+        f'{_format_cost(start, source.stat().st_size)}'
     )
     return 0
 
 
-def _expense(start: float, size: int) -> str:
-    """Time and memory so far, the latter beside the size of SRC in bytes."""
+def _format_cost(start: float, size: int) -> str:
+    """Return the time since `start` in seconds, and the peak memory.
+
+    Args:
+        start: Value of `time.perf_counter`.
+        size: Size of SRC in bytes; the memory is also given in its multiples.
+    """
     text = f'{time.perf_counter() - start:.1f} s'
     try:
         import resource
@@ -129,5 +141,5 @@ def _expense(start: float, size: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(convert, make_parser().parse_args(argv))

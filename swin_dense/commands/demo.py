@@ -1,7 +1,7 @@
 """Generate data, train a small Swin model, evaluate and draw it.
 
-Takes minutes on two CPU cores. Run again, it uses the finished training, or
-continues an interrupted one.
+This takes minutes on two CPU cores. A second run uses the finished training,
+or continues an interrupted training.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 
 from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.data.image_files import read_image
@@ -55,7 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(__doc__, 'swin-dense demo')
     parser.add_argument(
-        '--config', default=CONFIG, help='config to demonstrate'
+        '--config',
+        default=CONFIG,
+        help='config file or name (default: %(default)s)',
     )
     parser.add_argument(
         '--work-dir',
@@ -65,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--fresh',
         action='store_true',
-        help='train anew, whatever the folder holds',
+        help='start a new training, also if the folder has checkpoints',
     )
     # Two processes use two cores better than the threads of one.
     alone = torch.cuda.is_available() or (os.cpu_count() or 1) < 2
@@ -73,7 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
         '--processes',
         type=int,
         default=1 if alone else 2,
-        help='that train side by side and share the batch (default here: '
+        metavar='N',
+        help='number of processes that share a batch (default here: '
         '%(default)s)',
     )
     cli.add_config_arguments(parser)
@@ -81,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Train unless that is done, test, draw; print metrics and paths."""
+    """Train unless the training is finished, test, and draw a sheet."""
     start = time.monotonic()
     work_dir = Path(args.work_dir)
     check_not_training(work_dir)
@@ -89,7 +93,10 @@ def demo(args: argparse.Namespace) -> int:
     resume = None if args.fresh else 'auto'
     apply_command_line(cfg, work_dir=args.work_dir, resume=resume)
     if resume and is_finished(cfg):
-        print(f'The training in {work_dir} is finished; --fresh trains anew')
+        print(
+            f'The training in {work_dir} is finished; add --fresh to train '
+            'again'
+        )
     else:
         train(cfg, args.processes)
 
@@ -119,15 +126,15 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def train(cfg: Config, processes: int) -> None:
-    """Train in this process, or in several that share the batch.
+    """Train in this process, or in several processes that share the batch.
 
     Raises:
-        RuntimeError: If one of the processes failed.
+        RuntimeError: If a process failed.
     """
     if processes == 1:
         build_runner(cfg).train()
         return
-    # Drawn here, so that the processes do not wait for one another.
+    # Generate the images once, before several processes need them.
     DATASETS.build({**cfg.train_dataloader.dataset, 'pipeline': []})
     cfg.train_dataloader.batch_size //= processes
     path = Path(cfg.work_dir, 'train_config.py')
@@ -155,82 +162,101 @@ def train(cfg: Config, processes: int) -> None:
         env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
     )
     if done.returncode:
-        raise RuntimeError('the training failed, see above')
+        raise RuntimeError(
+            f'the training failed with status {done.returncode}; its message '
+            'is above'
+        )
 
 
 def is_finished(cfg: Config) -> bool:
-    """Return True if the last checkpoint ends the training."""
+    """Return True if the last checkpoint is that of the last step."""
     path = find_latest(Path(cfg.work_dir))
     if path is None:
         return False
-    # Mapped, since only the metadata is needed.
+    # Only metadata is needed: map the file, and do not read its tensors.
     checkpoint = read_checkpoint(
         path, mmap=True, check=False, without=TRAINING_STATE
     )
     meta = checkpoint['meta']
-    plan = cfg.train_cfg
-    return meta.get('iter', 0) >= plan.get('max_iters', float('inf')) or (
-        meta.get('epoch', 0) >= plan.get('max_epochs', float('inf'))
+    limits = cfg.train_cfg
+    return meta.get('iter', 0) >= limits.get('max_iters', float('inf')) or (
+        meta.get('epoch', 0) >= limits.get('max_epochs', float('inf'))
     )
 
 
-def chosen_indices(dataset: Any) -> list[int]:
-    """Places all over a data set."""
+def spread_indices(dataset: Any) -> list[int]:
+    """Return indices of samples, evenly spaced over a data set."""
     count = min(IMAGES, len(dataset))
     return np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
 
 
-def chosen(dataset: Any) -> Iterator[Any]:
-    """Samples from all over a data set; its pipeline loads the truth."""
-    for index in chosen_indices(dataset):
+def spread_samples(dataset: Any) -> Iterator[Any]:
+    """Yield evenly spaced samples; the pipeline loads their ground truth."""
+    for index in spread_indices(dataset):
         yield dataset[index]
 
 
 def draw_sheet(predictor: DetectionPredictor, dataset: Any) -> np.ndarray:
-    """Ground truth beside prediction of instances."""
+    """Draw ground truth and predictions of instances side by side.
+
+    Returns:
+        The sheet, (H, W, 3) in BGR, uint8.
+    """
     pairs = []
-    for sample in chosen(dataset):
+    for sample in spread_samples(dataset):
         truth = sample['data_samples']
         image = read_image(truth.img_path)
         pairs.append((image, truth.gt_instances, *predictor([image])))
     return contact_sheet(pairs, predictor.classes)
 
 
-def draw_label_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
-    """Ground truth beside prediction of label maps."""
+def draw_label_sheet(model: BaseModel, dataset: Any) -> np.ndarray:
+    """Draw true and predicted label maps side by side.
+
+    Returns:
+        The sheet, (H, W, 3) in BGR, uint8.
+    """
     model.eval()
     pairs = []
-    for sample in chosen(dataset):
+    for sample in spread_samples(dataset):
         with torch.no_grad():
-            (found,) = model.test_step(pseudo_collate([sample]))
+            (prediction,) = model.test_step(pseudo_collate([sample]))
         truth, labels = (
             data.squeeze(0).cpu().numpy()
             for data in (
                 sample['data_samples'].gt_sem_seg.data,
-                found.pred_sem_seg.data,
+                prediction.pred_sem_seg.data,
             )
         )
-        pairs.append((read_image(found.img_path), truth, labels))
+        pairs.append((read_image(prediction.img_path), truth, labels))
     meta = dataset.metainfo
     return label_sheet(pairs, meta['classes'], meta['palette'])
 
 
-def draw_clip_sheet(model: torch.nn.Module, dataset: Any) -> np.ndarray:
-    """Frames of clips, with the true and the predicted class."""
+def draw_clip_sheet(model: BaseModel, dataset: Any) -> np.ndarray:
+    """Draw frames of clips, with the true and the predicted class.
+
+    Returns:
+        The sheet, (H, W, 3) in BGR, uint8.
+    """
     model.eval()
     clips = []
-    for index in chosen_indices(dataset):
+    for index in spread_indices(dataset):
         with torch.no_grad():
-            (found,) = model.test_step(pseudo_collate([dataset[index]]))
+            (prediction,) = model.test_step(pseudo_collate([dataset[index]]))
         with Video(dataset.get_data_info(index)['filename']) as video:
             places = np.linspace(0, video.num_frames - 1, FRAMES)
             frames = video.frames(places.round().astype(int))
         clips.append(
-            (frames, int(found.gt_label), found.pred_score.cpu().numpy())
+            (
+                frames,
+                int(prediction.gt_label),
+                prediction.pred_score.cpu().numpy(),
+            )
         )
     return clip_sheet(clips, dataset.metainfo['classes'])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(demo, make_parser().parse_args(argv))

@@ -1,9 +1,10 @@
 """Write the feature maps of videos, with their times, as .npz files.
 
-For each video, NAME.npz holds stage0 to stage3, as far as wanted, of shape
-(N, channels, height, width), or (N, channels) with --pool; frames, the place
-of each map in the video; and times, the same in seconds. A file that is there
-already, of the same settings, is kept: a run that was stopped goes on.
+For each video, NAME.npz holds an array for each chosen stage, stage0 to
+stage3, of shape (N, channels, height, width), or (N, channels) with --pool.
+The array `frames` holds the index of the frame of each feature map, and
+`times` its time in seconds. Existing files of the same settings are kept, so
+that a second run continues a run that was stopped.
 """
 
 import argparse
@@ -33,8 +34,8 @@ from swin_dense.files import open_regular, replacing
 from swin_dense.video.features import extract_video
 from swin_dense.video.sampling import Sampling
 
-# Of the settings in a file: no text is as long.
-MOST_BYTES = 1_000_000
+# Limit for the text of the settings in an .npz file.
+MAX_SETTINGS_BYTES = 1_000_000
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -42,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser(
         __doc__,
         'swin-dense extract-features '
-        'configs/video_swin_t_k400.py weights.pth videos/ --out features/',
+        'video_swin_t_k400 weights.pth videos/ --out features/',
     )
     cli.add_config_argument(parser)
     parser.add_argument(
@@ -64,13 +65,14 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         nargs='+',
         default=[3],
-        help='stages wanted, 0 to 3 (default: 3)',
+        metavar='STAGE',
+        help='stages to write, 0 to 3 (default: 3)',
     )
     parser.add_argument(
         '--per-frame',
         action='store_true',
-        help='interpolate to a map for each frame that the model sees, in '
-        'place of one for each temporal patch',
+        help='write a map for each frame of a clip, interpolated between the '
+        'maps of temporal patches',
     )
     parser.add_argument(
         '--pool',
@@ -80,31 +82,37 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--clip-len',
         type=int,
-        help="frames that the model sees at a time (default: the config's)",
+        metavar='FRAMES',
+        help='frames of a clip, the input of the model (default: the '
+        "config's)",
     )
     parser.add_argument(
         '--interval',
         type=int,
-        help='frames of the video from one of them to the next (default: the '
-        "config's)",
+        metavar='FRAMES',
+        help='distance between two frames of a clip in the video (default: '
+        "the config's)",
     )
     parser.add_argument(
         '--short-side',
         type=int,
         default=224,
-        help='pixels that the shorter side of frames is resized to; 0 leaves '
-        'them as they are (default: 224)',
+        metavar='PIXELS',
+        help='shorter side that frames are resized to; 0: do not resize '
+        '(default: 224)',
     )
     parser.add_argument(
         '--dtype',
         choices=['float32', 'float16'],
         default='float32',
-        help='of the maps in the files',
+        help='type of the arrays in the files (default: float32)',
     )
     parser.add_argument(
-        '--force', action='store_true', help='overwrite what is there'
+        '--force', action='store_true', help='replace existing files'
     )
-    parser.add_argument('--device', help='such as cpu or cuda:1')
+    parser.add_argument(
+        '--device', help='such as cpu or cuda:1 (default: a GPU)'
+    )
     parser.add_argument(
         '--skip-bad',
         action='store_true',
@@ -115,7 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def extract(args: argparse.Namespace) -> int:
-    """Extract from all videos; report the bad ones at the end."""
+    """Write the features of all videos; list unreadable videos at the end."""
     config = load_config(args.config, args.cfg_options)
     settings = read_settings(args, config)
     videos = find_videos(args.inputs)
@@ -133,7 +141,7 @@ def extract(args: argparse.Namespace) -> int:
         label = f'{index + 1} of {len(videos)}  {source}'
         if not args.force and is_done(path, settings):
             kept += 1
-            print(f'{label}: {path} is there')
+            print(f'{label}: {path} exists, kept')
             continue
         try:
             with Video(str(source)) as video:
@@ -148,7 +156,7 @@ def extract(args: argparse.Namespace) -> int:
                 )
         except VideoError as error:
             bad.append(str(error))
-        except ValueError:  # of the settings, so of every video
+        except ValueError:  # a wrong setting, which concerns every video
             raise
         except FAILURES as error:
             bad.append(f'{source} cannot be read: {cli.describe(error)}')
@@ -171,7 +179,7 @@ def extract(args: argparse.Namespace) -> int:
 
 
 def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
-    """Return the settings of the features, as `extract_video` takes them.
+    """Return the settings of the features: arguments of `extract_video`.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -179,7 +187,8 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
     task = task_of(config)
     if task is not VIDEO:
         raise ValueError(
-            f'{args.config} is not a config for videos, but for {task.models}'
+            f'{args.config} is a config for {task.models}; expected a config '
+            'for recognizers of videos'
         )
     sampling = Sampling.from_pipeline(config.test_dataloader.dataset.pipeline)
     clip_len = sampling.clip_len if args.clip_len is None else args.clip_len
@@ -194,7 +203,7 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
     return dict(
         checkpoint=str(args.checkpoint),
         clip_len=clip_len,
-        # A model that spreads its frames has no interval of its own.
+        # Configs that spread the frames evenly have no interval.
         interval=interval or 2,
         stages=sorted({*args.stages}),
         per_frame=args.per_frame,
@@ -205,10 +214,11 @@ def read_settings(args: argparse.Namespace, config: Any) -> dict[str, Any]:
 
 
 def is_done(path: Path, settings: dict[str, Any]) -> bool:
-    """Return True if the features of a video are written.
+    """Return True if the file of a video exists.
 
     Raises:
-        ValueError: If the file has other settings or other content.
+        ValueError: If the file has other settings, or is not a file that
+            this command writes.
     """
     if not path.exists():
         return False
@@ -223,8 +233,8 @@ def is_done(path: Path, settings: dict[str, Any]) -> bool:
         BadZipFile,
     ) as error:
         raise ValueError(
-            f'{path} holds no features that this tool wrote '
-            f'({error}): remove it, or add --force'
+            f'{path} was not written by this command ({error}): remove it, or '
+            'add --force'
         ) from None
     if written != settings:
         differ = {
@@ -233,14 +243,14 @@ def is_done(path: Path, settings: dict[str, Any]) -> bool:
             if written.get(name) != value
         }
         raise ValueError(
-            f'{path} was written with other settings (there, now): {differ}. '
-            'Give another folder by --out, or add --force'
+            f'{path} was written with other settings (in the file, now): '
+            f'{differ}. Choose another folder with --out, or add --force'
         )
     return True
 
 
 def read_settings_of(path: Path) -> Any:
-    """Read the settings that `save` wrote, and nothing else of the file.
+    """Return the settings that `save` wrote; read nothing else.
 
     Raises:
         ValueError: If the settings are not a JSON text of limited length.
@@ -252,7 +262,7 @@ def read_settings_of(path: Path) -> Any:
     ):
         np.lib.format.read_magic(entry)
         shape, _, dtype = np.lib.format.read_array_header_1_0(entry)
-        if shape or dtype.kind != 'U' or dtype.itemsize > MOST_BYTES:
+        if shape or dtype.kind != 'U' or dtype.itemsize > MAX_SETTINGS_BYTES:
             raise ValueError(f'its settings are {dtype} of shape {shape}')
         (text,) = np.frombuffer(entry.read(dtype.itemsize), dtype)
     return json.loads(text)
@@ -261,12 +271,13 @@ def read_settings_of(path: Path) -> Any:
 def save(
     path: Path, arrays: dict[str, np.ndarray], settings: dict[str, Any]
 ) -> None:
-    """Write a file in one piece, its settings included."""
+    """Write an .npz file with arrays and settings atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open('wb') as file:
-        np.savez(file, settings=json.dumps(settings), **arrays)
+        content: dict[str, Any] = {'settings': json.dumps(settings), **arrays}
+        np.savez(file, **content)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(extract, make_parser().parse_args(argv))

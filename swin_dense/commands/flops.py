@@ -23,32 +23,34 @@ def make_parser() -> argparse.ArgumentParser:
         nargs='+',
         metavar='PIXELS',
         help='height and width of the image, or the side of a square; for '
-        'clips with the number of frames first (default: 800 1280; for '
-        'segmentation the scale of the test, for clips their size there)',
+        'clips, frames, height and width (default: 800 1280; segmentation '
+        "and video: the size in the config's test pipeline)",
     )
     parser.add_argument(
         '--proposals',
         type=int,
         default=1000,
-        help='boxes that each RoI box head sees (default: 1000)',
+        metavar='N',
+        help='boxes per RoI box head (default: 1000)',
     )
     parser.add_argument(
         '--masks',
         type=int,
         default=100,
-        help='boxes that each RoI mask head sees (default: 100)',
+        metavar='N',
+        help='boxes per RoI mask head (default: 100)',
     )
     parser.add_argument(
         '--out',
         metavar='FILE.json',
-        help='also write the figures to a JSON file',
+        help='also write the figures as JSON',
     )
     cli.add_config_arguments(parser)
     return parser
 
 
 def flops(args: argparse.Namespace) -> int:
-    """Count, print the table and write the JSON file."""
+    """Count and print a table; write the figures if `--out` is set."""
     config = load_config(args.config, args.cfg_options)
     published = published_shape(config)
     shape = args.shape or published
@@ -62,7 +64,7 @@ def flops(args: argparse.Namespace) -> int:
         if hasattr(model, 'roi_head')
         else ''
     )
-    print(f'{args.config}: {_size(complexity.shape)}{boxes}')
+    print(f'{args.config}: {_format_shape(complexity.shape)}{boxes}')
     print(complexity.table())
     print('1 FLOP = 1 multiply-accumulate')
     if args.out:
@@ -70,12 +72,12 @@ def flops(args: argparse.Namespace) -> int:
     return 0
 
 
-def _size(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     *frames, height, width = shape
     clip = f'{frames[0]} frames of ' if frames else ''
     return f'{clip}{height} x {width} pixels'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(flops, make_parser().parse_args(argv))

@@ -1,8 +1,8 @@
-"""Damage small files at random, and see that each is read or refused.
+"""Damage small files at random, and check that each is read or refused.
 
-A reader must give back what is in the file or raise an error of this package
-that names it, in time and in bounded memory. What makes it do anything else is
-saved: a crash, another error, a hang.
+The readers of this package must return the content of a file, or raise an
+error with the path of the file, within limits of time and memory. A file that
+causes a crash, another error or a timeout is saved.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +22,10 @@ import cv2
 import numpy as np
 
 from swin_dense.engine import cli
+from swin_dense.wording import counted
 
-# What stands for a number where one is expected, and for anything else.
-ODD_VALUES = (
+# Values that replace numbers and other values in JSON.
+ODD_VALUES: tuple[Any, ...] = (
     None,
     True,
     0,
@@ -56,72 +56,74 @@ ODD_BYTES = (
     b'\x00\x00\x00\x00',
     b'\xff' * 8,
 )
-# Stands in JSON for lists within lists, which cannot be written otherwise.
+# Placeholder in JSON for deeply nested lists: `json.dumps` would overflow the
+# stack.
 NESTED = '@nested@'
 HEIGHT, WIDTH = 24, 32
-# Bytes of memory that a process may take beyond what it starts with.
-MEMORY = 4 * 2**30
+# Memory that a process may use in addition to that at its start, in bytes.
+MEMORY_LIMIT = 4 * 2**30
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__,
-        'python tools/fuzz.py --seconds 600 --kinds image clip '
-        '--out failures/',
+        'swin-dense fuzz --seconds 600 --kinds image clip --out failures/',
     )
     parser.add_argument(
-        '--seconds', type=float, default=60, help='how long (default: 60)'
+        '--seconds',
+        type=float,
+        default=60,
+        help='duration for all kinds together (default: 60)',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of all that is random'
+        '--seed', type=int, default=0, help='seed of the damage (default: 0)'
     )
     parser.add_argument(
         '--kinds',
         nargs='+',
         choices=list(KINDS),
         default=list(KINDS),
-        help='of files (default: all)',
+        help='kinds of files (default: all)',
     )
     parser.add_argument(
         '--limit',
         type=float,
         default=10,
         metavar='SECONDS',
-        help='that reading a file may take (default: 10)',
+        help='time limit for reading a file (default: 10)',
     )
     parser.add_argument(
         '--out',
         default='fuzz_failures',
         metavar='DIR',
-        help='folder for files that are neither read nor refused (default: '
-        'fuzz_failures)',
+        help='folder for files that cause failures (default: fuzz_failures)',
     )
     cli.add_debug_argument(parser)
     return parser
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Change some bytes, cut some out, or put others in."""
+    """Return a copy with changed, removed or inserted bytes."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 5)):
         if not data:
             break
         at = int(rng.integers(len(data)))
-        # Headers are where sizes are.
+        # Prefer headers, which contain sizes.
         at = at % 64 if rng.random() < 0.3 else at
         end = at + int(rng.integers(1, 1 + min(64, len(data))))
-        way = rng.integers(6)
-        if way == 0:
+        kind = rng.integers(6)
+        if kind == 0:
             data[min(at, len(data) - 1)] ^= 1 << int(rng.integers(8))
-        elif way == 1:
+        elif kind == 1:
             odd = ODD_BYTES[rng.integers(len(ODD_BYTES))]
             data[at : at + len(odd)] = odd
-        elif way == 2:
+        elif kind == 2:
             del data[at:end]
-        elif way == 3:
+        elif kind == 3:
             data[at:at] = data[at:end]
-        elif way == 4:
+        elif kind == 4:
             data[at:at] = rng.bytes(end - at)
         else:
             del data[at:]
@@ -129,16 +131,16 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def damage_json(content: bytes, rng: np.random.Generator) -> bytes:
-    """Replace a value somewhere in JSON; now and then, damage the text."""
+    """Return a copy of JSON with replaced values or damaged text."""
     if rng.random() < 0.2:
         return damage(content, rng)
     data = json.loads(content)
     for _ in range(rng.integers(1, 3)):
-        node, key = _place(data, rng)
-        way = rng.integers(4)
-        if way == 0:
+        node, key = _choose_value(data, rng)
+        kind = rng.integers(4)
+        if kind == 0:
             del node[key]
-        elif way == 1:
+        elif kind == 1:
             node[key] = NESTED
         else:
             node[key] = copy.deepcopy(
@@ -149,13 +151,14 @@ def damage_json(content: bytes, rng: np.random.Generator) -> bytes:
     return json.dumps(data).replace(f'"{NESTED}"', nested).encode()
 
 
-def _place(data: Any, rng: np.random.Generator) -> tuple:
-    """Return a list or dict in parsed JSON, and a key of it."""
-    places = list(_places(data))
-    return places[rng.integers(len(places))]
+def _choose_value(data: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return a random list or dict in parsed JSON, and a key in it."""
+    values = list(_walk_values(data))
+    return values[rng.integers(len(values))]
 
 
-def _places(node: Any) -> Iterator[tuple]:
+def _walk_values(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each value in parsed JSON as its list or dict and its key."""
     keys = (
         list(node)
         if isinstance(node, dict)
@@ -165,34 +168,34 @@ def _places(node: Any) -> Iterator[tuple]:
     )
     for key in keys:
         yield node, key
-        yield from _places(node[key])
+        yield from _walk_values(node[key])
 
 
 class Kind:
-    """A kind of files.
+    """Files of one format, and the reader for them.
 
     Args:
-        folder: For the files that reading needs, and the damaged one.
+        folder: Folder for the damaged file and the files that it needs.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def samples(self) -> dict[str, bytes]:
-        """Return good files by name."""
+        """Return the content of valid files by name."""
         raise NotImplementedError
 
     def read(self, path: Path) -> None:
         """Read a file.
 
         Raises:
-            ValueError: If it is refused; the message names it.
-            AssertionError: If what was read cannot be right.
+            ValueError: If the file is refused; the message has its path.
+            AssertionError: If the content that was read is impossible.
         """
         raise NotImplementedError
 
     def damage(self, content: bytes, rng: np.random.Generator) -> bytes:
-        """Return a damaged copy of a file."""
+        """Return a damaged copy of the content."""
         return damage(content, rng)
 
 
@@ -200,7 +203,7 @@ class Annotations(Kind):
     """COCO annotation files."""
 
     def samples(self) -> dict[str, bytes]:
-        """See Kind."""
+        """See `Kind`."""
         from pycocotools import mask as coco_mask
 
         for name in ('1.png', '2.png'):
@@ -226,11 +229,11 @@ class Annotations(Kind):
         return {'good.json': json.dumps(data).encode()}
 
     def damage(self, content: bytes, rng: np.random.Generator) -> bytes:
-        """See Kind."""
+        """See `Kind`."""
         return damage_json(content, rng)
 
     def read(self, path: Path) -> None:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.detection.dataset import CheckedCocoDataset
 
         dataset = CheckedCocoDataset(
@@ -249,17 +252,17 @@ class Annotations(Kind):
 
 
 class Images(Kind):
-    """Photographs of all formats that OpenCV writes."""
+    """Images in all formats that OpenCV writes."""
 
     def samples(self) -> dict[str, bytes]:
-        """See Kind."""
+        """See `Kind`."""
         return {
             f'good{suffix}': cv2.imencode(suffix, _pixels())[1].tobytes()
             for suffix in ('.png', '.jpg', '.bmp', '.tif', '.webp')
         }
 
     def read(self, path: Path) -> None:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.data.image_files import read_image
 
         pixels = read_image(path)
@@ -268,10 +271,10 @@ class Images(Kind):
 
 
 class LabelMaps(Kind):
-    """Label maps: grey, paletted and of 16 bits."""
+    """Label maps: grey, with a palette, and with 16 bits."""
 
     def samples(self) -> dict[str, bytes]:
-        """See Kind."""
+        """See `Kind`."""
         from PIL import Image
 
         labels = _pixels()[..., 0] % 3
@@ -288,21 +291,22 @@ class LabelMaps(Kind):
         return files
 
     def read(self, path: Path) -> None:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.data.label_map_scan import read_label_map
 
-        found = read_label_map(str(path))
-        if found.problem:
-            raise ValueError(found.problem)
-        if found.counts:
-            assert sum(found.counts.values()) == np.prod(found.size)
+        label_map = read_label_map(str(path))
+        if label_map.problem:
+            raise ValueError(label_map.problem)
+        if label_map.counts:
+            num_pixels = np.prod(label_map.size)
+            assert sum(label_map.counts.values()) == num_pixels
 
 
 class Clips(Kind):
     """Video files."""
 
     def samples(self) -> dict[str, bytes]:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.data.video_writer import write_video
 
         path = self.folder / 'good.mp4'
@@ -310,7 +314,7 @@ class Clips(Kind):
         return {path.name: path.read_bytes()}
 
     def read(self, path: Path) -> None:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.data.video_reader import Video
 
         with Video(str(path)) as video:
@@ -323,7 +327,7 @@ class Checkpoints(Kind):
     """Checkpoints of PyTorch and safetensors."""
 
     def samples(self) -> dict[str, bytes]:
-        """See Kind."""
+        """See `Kind`."""
         import torch
         from safetensors.torch import save
 
@@ -336,7 +340,7 @@ class Checkpoints(Kind):
         return {'good.pth': file.getvalue(), 'good.safetensors': save(state)}
 
     def read(self, path: Path) -> None:
-        """See Kind."""
+        """See `Kind`."""
         from swin_dense.checkpoints.files.read import read_checkpoint
 
         assert isinstance(read_checkpoint(path), dict)
@@ -352,14 +356,14 @@ KINDS: dict[str, Callable[[Path], Kind]] = dict(
 
 
 def _pixels(seed: int = 0) -> np.ndarray:
-    """Return a small picture with some structure, (H, W, 3) uint8."""
+    """Return a small image of smooth random colours, (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 255, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
     return cv2.resize(small, (WIDTH, HEIGHT))
 
 
 def attempts(kind: Kind, rng: np.random.Generator) -> Iterator[Path]:
-    """Write damaged files, one after the other, without end."""
+    """Write damaged files, endlessly; yield the path of each."""
     samples = kind.samples()
     names = sorted(samples)
     while True:
@@ -370,40 +374,43 @@ def attempts(kind: Kind, rng: np.random.Generator) -> Iterator[Path]:
 
 
 def attempt(kind: Kind, path: Path) -> str:
-    """Read a file; return what is wrong, '' if it was read or refused."""
+    """Read a file; return the failure, '' if it was read or refused."""
     try:
         kind.read(path)
     except (ValueError, OSError) as error:
         text = str(error)
         if str(path) not in text:
-            return f'does not name the file: {type(error).__name__}: {text}'
+            return f'error without the path: {type(error).__name__}: {text}'
     except Exception as error:
         return f'{type(error).__name__}: {error}'
     return ''
 
 
 def work(name: str, folder: str, seed: int, connection: Connection) -> None:
-    """Read damaged files in a process of its own, and report on each."""
+    """Read damaged files, and send path and failure of each.
+
+    This runs in a separate process, because a damaged file may crash it.
+    """
     logging.disable(logging.WARNING)
     try:
         import resource
 
-        now = int(Path('/proc/self/statm').read_text().split()[0])
-        most = now * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        used = int(Path('/proc/self/statm').read_text().split()[0])
+        limit = used * resource.getpagesize() + MEMORY_LIMIT
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     except (ImportError, OSError):
-        pass  # where neither is there, memory is not limited
+        pass  # Windows and macOS: no limit of memory
     kind = KINDS[name](Path(folder))
     for sample, content in kind.samples().items():
         Path(folder, sample).write_bytes(content)
-        kind.read(Path(folder, sample))  # imports what it takes
+        kind.read(Path(folder, sample))  # imports the reader
     for path in attempts(kind, np.random.default_rng(seed)):
         connection.send(str(path))
         connection.send(attempt(kind, path))
 
 
 def fuzz(args: argparse.Namespace) -> int:
-    """Read damaged files until the time is over; 1 if one went wrong."""
+    """Read damaged files until the time is over; return 1 after failures."""
     end = time.monotonic() + args.seconds
     count, failures = dict.fromkeys(args.kinds, 0), 0
     share = args.seconds / len(args.kinds)
@@ -412,58 +419,58 @@ def fuzz(args: argparse.Namespace) -> int:
         seed = args.seed
         while time.monotonic() < stop:
             with tempfile.TemporaryDirectory() as folder:
-                done, path, problem = _watch(
+                done, path, failure = _watch(
                     name, folder, seed, stop, args.limit
                 )
                 count[name] += done
                 seed += 1_000_003
-                if problem:
+                if failure:
                     failures += 1
-                    kept = _keep(path, Path(args.out), name, failures)
-                    print(f'{name}: {cli.printable(problem[:300])}: {kept}')
+                    saved = _save(path, Path(args.out), name, failures)
+                    print(f'{name}: {cli.printable(failure[:300])}: {saved}')
         print(f'{name}: {count[name]} files read or refused')
-    print(f'{failures} failures' if failures else 'no failures')
+    print(counted(failures, 'failure'))
     return 1 if failures else 0
 
 
 def _watch(
     name: str, folder: str, seed: int, stop: float, limit: float
-) -> tuple:
-    """Run a process until the time is over or something goes wrong.
+) -> tuple[int, str, str]:
+    """Run a process until the time is over or a file fails.
 
     Returns:
-        Number of files that went well, the last path, and what went wrong.
+        Number of files without failure, the last path, and the failure or ''.
     """
     context = multiprocessing.get_context('spawn')
-    here, there = context.Pipe()
+    receiver, sender = context.Pipe()
     process = context.Process(
-        target=work, args=(name, folder, seed, there), daemon=True
+        target=work, args=(name, folder, seed, sender), daemon=True
     )
     process.start()
-    there.close()
-    done, path, problem = 0, '', ''
+    sender.close()
+    done, path, failure = 0, '', ''
     try:
-        # The first file comes when all is imported.
-        while here.poll(max(limit, 120)):
-            path = here.recv()
-            if not here.poll(limit):
-                problem = f'takes more than {limit:g} s'
+        # The first file takes longer: the process imports its modules.
+        while receiver.poll(max(limit, 120)):
+            path = receiver.recv()
+            if not receiver.poll(limit):
+                failure = f'takes more than {limit:g} s'
                 break
-            problem = here.recv()
-            if problem or time.monotonic() > stop:
+            failure = receiver.recv()
+            if failure or time.monotonic() > stop:
                 break
             done += 1
     except EOFError:
         process.join()
-        problem = f'ends the process with {process.exitcode}'
+        failure = f'ends the process with status {process.exitcode}'
     finally:
         process.kill()
         process.join()
-    return done, path, problem
+    return done, path, failure
 
 
-def _keep(path: str, out: Path, kind: str, number: int) -> Path:
-    """Copy a file to where it is not deleted."""
+def _save(path: str, out: Path, kind: str, number: int) -> Path:
+    """Copy a file into the folder for failures; return the copy."""
     target = out / f'{kind}_{number}{Path(path).suffix}'
     content = Path(path).read_bytes() if path else b''
     cli.write_bytes(target, content)
@@ -471,9 +478,5 @@ def _keep(path: str, out: Path, kind: str, number: int) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(fuzz, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

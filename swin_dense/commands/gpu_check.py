@@ -1,4 +1,4 @@
-"""Check on a GPU that all kernels are right, and how fast they are."""
+"""Check the results of all kernels on a GPU, and measure them."""
 
 import argparse
 import sys
@@ -12,17 +12,18 @@ from swin_dense.engine import cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = cli.make_parser(
-        __doc__, 'python tools/gpu_check.py --out gpu.json'
-    )
+    """Return the parsed command line."""
+    parser = cli.make_parser(__doc__, 'swin-dense gpu-check --out gpu.json')
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='such as cuda:1 (default: the first GPU)',
     )
     parser.add_argument(
         '--small',
         action='store_true',
-        help='sizes of a test, for a CPU; figures then mean nothing',
+        help='use small inputs, to try the command on a CPU; times then mean '
+        'nothing',
     )
     parser.add_argument(
         '--parts',
@@ -30,13 +31,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=list(LIMITS),
         choices=list(LIMITS),
         metavar='PART',
-        help=f'of {", ".join(LIMITS)} (default: all)',
+        help=f'parts to run, of {", ".join(LIMITS)} (default: all)',
     )
     parser.add_argument(
         '--seconds',
         type=float,
         default=470,
-        help='time for all parts (default: 470); each has a limit besides',
+        metavar='SECONDS',
+        help='time limit for all parts together (default: 470)',
     )
     parser.add_argument(
         '--out', type=Path, help='also write the figures to this JSON file'
@@ -45,13 +47,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _check(args: argparse.Namespace) -> int:
+def gpu_check(args: argparse.Namespace) -> int:
+    """Run the parts and print their figures; return 1 if a part failed.
+
+    Raises:
+        ValueError: If an option is out of range, or there is no GPU.
+    """
     if args.seconds <= 0:
         raise ValueError(f'--seconds must be positive, got {args.seconds}')
     if torch.device(args.device).type == 'cpu' and not args.small:
         raise ValueError(
-            'the check is for a GPU, and PyTorch finds none or --device names '
-            'none; add --small to try it on a CPU'
+            f'this command needs a GPU, and the device is {args.device}; add '
+            '--small to try it on a CPU'
         )
     setting = Setting(args.device, args.small, 1 if args.small else 20)
     results = check(
@@ -67,9 +74,5 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the check; the exit status."""
-    return cli.run(_check, parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    """Parse the command line and run the command; return its status."""
+    return cli.run(gpu_check, parse_args(argv))

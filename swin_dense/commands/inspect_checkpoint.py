@@ -1,4 +1,4 @@
-"""Show what a checkpoint is: source, arch, window, classes, hash.
+"""Show source, arch, window, classes and hash of a checkpoint.
 
 Nothing in the file is executed, and no model is built.
 """
@@ -17,16 +17,18 @@ def make_parser() -> argparse.ArgumentParser:
         __doc__,
         'swin-dense inspect swin_tiny_patch4_window7_224.pth',
     )
-    parser.add_argument('src', metavar='SRC', help='path or address')
     parser.add_argument(
-        '--out', metavar='FILE.json', help='also write it as JSON'
+        'src', metavar='SRC', help='path or address of a checkpoint'
+    )
+    parser.add_argument(
+        '--out', metavar='FILE.json', help='also write the properties as JSON'
     )
     cli.add_debug_argument(parser)
     return parser
 
 
 def inspect(args: argparse.Namespace) -> int:
-    """Print the findings."""
+    """Print the properties; write them if `--out` is set."""
     info = inspect_checkpoint(args.src)
     print(format_info(info))
     if args.out:
@@ -35,5 +37,5 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(inspect, make_parser().parse_args(argv))

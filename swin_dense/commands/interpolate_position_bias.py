@@ -1,9 +1,10 @@
-"""Transfer a checkpoint to another window, and show what that did.
+"""Resize the position biases of a checkpoint to another window.
 
-SRC is a path or address in any known format: a backbone, a classifier or a
-whole detector, segmentor or recognizer; DST has the same layout. Bias tables
-are resized. Swin V2 has none: its network is evaluated for the new window by
-whoever loads DST, which records by which window offsets have to be divided.
+SRC is a checkpoint of a backbone, a classifier, a detector, a segmentor or a
+recognizer, in any known layout; DST has the same layout. The bias tables of
+Swin V1 and Video Swin are resized. Swin V2 computes its biases by a network,
+which stays as it is: DST records the window of the pre-training, by which the
+model divides its offsets.
 """
 
 import argparse
@@ -37,11 +38,14 @@ def make_parser() -> argparse.ArgumentParser:
         'swin_tiny_patch4_window7_224.pth swin_tiny_window12.pth --window 12 '
         '--plot bias.png',
     )
-    parser.add_argument('src', metavar='SRC', help='path or address')
+    parser.add_argument(
+        'src', metavar='SRC', help='path or address of a checkpoint'
+    )
     parser.add_argument(
         'dst',
         metavar='DST',
-        help='new file; .safetensors or .pth decides how it is written',
+        help='new checkpoint; the suffix sets the format: .safetensors or '
+        '.pth',
     )
     parser.add_argument(
         '--window',
@@ -49,43 +53,43 @@ def make_parser() -> argparse.ArgumentParser:
         nargs='+',
         required=True,
         metavar='TOKENS',
-        help='new window: one number, height and width, or for clips time, '
+        help='new window: one number, or height and width; for clips, time, '
         'height and width',
     )
     parser.add_argument(
         '--method',
         choices=list(METHODS),
         default='bicubic',
-        help='bicubic as the official code (default), or positions in '
-        'geometric progression as BEiT and the loader of SimMIM',
+        help='bicubic: as in the official code (default); geometric: at '
+        'positions in geometric progression, as in BEiT and SimMIM',
     )
     parser.add_argument(
         '--from-window',
         type=int,
         nargs='+',
         metavar='TOKENS',
-        help='window of SRC, where the file does not tell',
+        help='window of SRC, needed if the checkpoint does not contain it',
     )
     parser.add_argument(
         '--image-size',
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='image size that DST is for, one number or height and width: an '
-        'absolute embedding is resized to it, and a window beyond the last '
-        'map is refused',
+        help='image size for DST, one number or height and width: an absolute '
+        'position embedding is resized to it, and a window that is larger '
+        'than the last feature map is an error',
     )
     parser.add_argument(
         '--plot',
-        metavar='PNG',
-        help='draw the biases of some heads before and after',
+        metavar='FILE.png',
+        help='also draw the biases of some heads before and after',
     )
     parser.add_argument(
         '--heads',
         nargs='+',
         metavar='STAGE.BLOCK.HEAD',
-        help='heads to draw, counted from 0 (default: of the first block of '
-        'each stage, the head whose biases differ most)',
+        help='heads to draw, counted from 0 (default: in the first block of '
+        'each stage, the head with the largest range of biases)',
     )
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists'
@@ -95,7 +99,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def interpolate(args: argparse.Namespace) -> int:
-    """Resize, print the table, write, draw."""
+    """Resize, print a table, write the checkpoint, and draw it.
+
+    Raises:
+        CheckpointError: If SRC cannot be resized; the message says why.
+    """
     start = time.perf_counter()
     source = local_file(args.src)
     target = check_destination(args.dst, args.force, source)
@@ -128,13 +136,9 @@ def interpolate(args: argparse.Namespace) -> int:
         f'{sha256(target)}'
     )
     if args.plot:
-        labels = [
-            f'{when}: window {_list(windows)}'
-            for when, windows in (
-                ('before', resized.metadata['from_windows']),
-                ('after', [resized.metadata['window']]),
-            )
-        ]
+        before = _format_windows(resized.metadata['from_windows'])
+        after = format_size(resized.metadata['window'])
+        labels = f'before: window {before}', f'after: window {after}'
         picture = draw_position_bias(
             maps,
             f'{Path(args.src).name}: position bias, '
@@ -149,7 +153,7 @@ def interpolate(args: argparse.Namespace) -> int:
 
 
 def format_table(resized: Resized) -> str:
-    """Return a line for each tensor that depends on window or image size."""
+    """Return a table of the tensors that depend on window or image size."""
     lines = [('name', 'heads', 'from', 'to')]
     for row in resized.rows:
         heads = str(row.heads or '-')
@@ -170,28 +174,31 @@ def format_table(resized: Resized) -> str:
         for line in lines
     )
     count = sum(row.before != row.after for row in resized.rows)
-    text += f'\n{count} of {len(resized.rows)} change, {_method(resized)}'
+    text += (
+        f'\n{count} of {len(resized.rows)} tensors change, '
+        f'{_describe_method(resized)}'
+    )
     if resized.left_out:
         names = ', '.join(resized.left_out[:3])
         more = ', ...' if len(resized.left_out) > 3 else ''
         text += (
-            f'\n{len(resized.left_out)} that no longer fit are left out '
-            f'({names}{more})'
+            f'\n{len(resized.left_out)} tensors that no longer fit are left '
+            f'out ({names}{more})'
         )
     return text
 
 
-def _method(resized: Resized) -> str:
+def _describe_method(resized: Resized) -> str:
     sizes = resized.metadata.get('pretrained_window_sizes')
     if sizes is None:
         return resized.metadata['method']
-    return f'log-MLP with pretrained_window_sizes {_list(sizes)}'
+    return f'log-MLP with pretrained_window_sizes {_format_windows(sizes)}'
 
 
-def _list(windows: Sequence[Sequence[int]]) -> str:
+def _format_windows(windows: Sequence[Sequence[int]]) -> str:
     return ', '.join(map(format_size, windows))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(interpolate, make_parser().parse_args(argv))

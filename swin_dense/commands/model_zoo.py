@@ -1,11 +1,10 @@
-"""Write the table of all recipes: parameters, FLOPs, published results.
+"""Write a table of all recipes: parameters, FLOPs, results.
 
-With --metafile, write the index of the configs instead, configs/metafile.yml,
-which OpenMMLab's tools read.
+The table is docs/model_zoo.md. With --metafile, the index of all configs is
+written instead, configs/metafile.yml, which OpenMMLab's tools read.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,12 +21,12 @@ from swin_dense.engine.launch import load_config
 HEAD = """# Model zoo
 
 How to read the table: one FLOP is one multiply-accumulate, counted on one
-image of the size given, height before width, or on one clip, frames first
+image of this size, height before width, or on one clip, frames first
 ([what is counted](notes/flops.md)). Results are on the validation set, as the
 papers or the authors of the official code published them for the recipe; none
-was measured here. No weights of our own are published.
+was measured here. We publish no weights.
 
-<!-- python tools/model_zoo.py --out docs/model_zoo.md -->
+<!-- swin-dense model-zoo --out docs/model_zoo.md -->
 | config | parameters (M) | FLOPs (G) | input | published |
 | --- | --: | --: | --- | --- |
 """
@@ -35,17 +34,22 @@ was measured here. No weights of our own are published.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = cli.make_parser(__doc__, 'python tools/model_zoo.py')
-    parser.add_argument(
-        'names', nargs='*', help='configs by name (default: all recipes)'
+    parser = cli.make_parser(
+        __doc__, 'swin-dense model-zoo --out docs/model_zoo.md'
     )
     parser.add_argument(
-        '--out', metavar='FILE.md', help='write the page instead of printing'
+        'names',
+        nargs='*',
+        metavar='NAME',
+        help='name of a recipe (default: all recipes)',
+    )
+    parser.add_argument(
+        '--out', metavar='FILE.md', help='also write the table as a page'
     )
     parser.add_argument(
         '--metafile',
         metavar='FILE.yml',
-        help='write the index of all configs to this file, and no table',
+        help='write the index of all configs, and no table',
     )
     cli.add_debug_argument(parser)
     return parser
@@ -57,7 +61,7 @@ def recipes() -> list[str]:
 
 
 def row(name: str) -> str:
-    """Return the line of the table for a recipe."""
+    """Return the row of a recipe in the table."""
     config = load_config(config_folder() / f'{name}.py')
     init_default_scope(config.default_scope)
     with torch.device('meta'):
@@ -72,6 +76,7 @@ def row(name: str) -> str:
 
 
 def _without_weights(config: Config) -> Config:
+    """Return the model of a config that loads no pretrained weights."""
     config.model.backbone.init_cfg = None
     return config.model
 
@@ -97,7 +102,7 @@ def metafile() -> str:
 
 
 def zoo(args: argparse.Namespace) -> int:
-    """Write the index; or count all recipes and write the page."""
+    """Print and write the table, or write the index."""
     if args.metafile:
         cli.write_bytes(Path(args.metafile), metafile().encode())
         return 0
@@ -113,9 +118,5 @@ def zoo(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(zoo, make_parser().parse_args(argv))
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,15 +1,15 @@
-"""Predict on images or videos, whichever the model takes.
+"""Predict on images or videos.
 
-A detector writes into the output folder a picture for each image,
-predictions.json (a list in COCO's results format, every prediction the model
-makes) and images.json (the file and the category that each id stands for).
+The config decides on the task. A detector writes a picture of each image;
+predictions.json, all predictions in COCO's results format; and images.json,
+the files and categories of the ids in it.
 
-A segmentor writes a picture with a legend for each image, and its label map
-as labels/NAME.png, with the values of the data set's own label maps; with
---areas also areas.json, the pixels and shares of classes.
+A segmentor writes a picture with a legend of each image, and its label map as
+labels/NAME.png, with the pixel values of the data set. With --areas, it also
+writes areas.json, the area of each class.
 
-A recognizer of actions prints the actions in each video with their times, and
-writes them as predictions.json beside a small labelled clip of each video.
+A recognizer prints the actions in each video with their times. It writes them
+as predictions.json, and a small labelled clip of each video.
 """
 
 import argparse
@@ -39,9 +39,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for the results'
     )
-    parser.add_argument('--device', help='such as cpu or cuda:1')
     parser.add_argument(
-        '--batch-size', type=int, default=1, help='images at a time'
+        '--device', help='such as cpu or cuda:1 (default: a GPU)'
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        metavar='N',
+        help='images per forward pass (default: 1)',
     )
     parser.add_argument(
         '--skip-bad',
@@ -57,7 +63,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Predict all inputs; report the unreadable inputs at the end."""
+    """Predict all inputs; list unreadable inputs at the end.
+
+    Raises:
+        ValueError: If an option is out of range or for another task.
+    """
     if args.batch_size < 1:
         raise ValueError(
             f'--batch-size must be 1 or more, got {args.batch_size}'
@@ -73,7 +83,11 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def _refuse_options(args: argparse.Namespace, task: Task) -> None:
-    """Raise if an option of another task is set."""
+    """Check that no option of another task is set.
+
+    Raises:
+        ValueError: If an option of another task is set.
+    """
     for other in TASKS:
         if other is task:
             continue
@@ -86,5 +100,5 @@ def _refuse_options(args: argparse.Namespace, task: Task) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(predict, make_parser().parse_args(argv))

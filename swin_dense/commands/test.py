@@ -15,12 +15,16 @@ from swin_dense.engine.tasks import DETECTION, SEGMENTATION, find_task
 from swin_dense.engine.tta_config import add_tta
 
 
-def _listed(ratios: Sequence[float]) -> str:
+def _join(ratios: Sequence[float]) -> str:
     return ' '.join(map(str, ratios))
 
 
 def _scale(text: str) -> tuple[int, int]:
-    """Read WIDTHxHEIGHT."""
+    """Return width and height of text such as 1333x800.
+
+    Raises:
+        ValueError: If the text has another form.
+    """
     width, _, height = text.partition('x')
     return int(width), int(height)
 
@@ -39,19 +43,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--results',
         metavar='PREFIX',
-        help='detection: also write what was found as PREFIX.bbox.json and '
-        "PREFIX.segm.json, the format of COCO's evaluation server",
+        help='detection: also write predictions as PREFIX.bbox.json and '
+        "PREFIX.segm.json, in the format of COCO's evaluation server",
     )
     parser.add_argument(
         '--format-only',
         action='store_true',
-        help='with --results: do not score, for images without annotations',
+        help='with --results: do not evaluate, for images without annotations',
     )
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='merge the predictions of several scales, each also mirrored '
-        '(test-time augmentation)',
+        help='test-time augmentation: merge the predictions of several '
+        'scales, each also flipped',
     )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
@@ -61,8 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
         default=(),
         metavar='RATIO',
         help='factors of the test scale (default: those of the config, or '
-        f'{_listed(SEGMENTATION.tta_ratios)} for segmentation and '
-        f'{_listed(DETECTION.tta_ratios)} for detection)',
+        f'{_join(SEGMENTATION.tta_ratios)} for segmentation and '
+        f'{_join(DETECTION.tta_ratios)} for detection)',
     )
     several.add_argument(
         '--tta-scales',
@@ -70,10 +74,10 @@ def make_parser() -> argparse.ArgumentParser:
         nargs='+',
         default=(),
         metavar='WIDTHxHEIGHT',
-        help='test scales themselves, such as 1333x800',
+        help='test scales, such as 1333x800',
     )
     parser.add_argument(
-        '--tta-no-flip', action='store_true', help='mirror nothing'
+        '--tta-no-flip', action='store_true', help='do not flip images'
     )
     cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
@@ -81,7 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Evaluate, then print the metrics."""
+    """Evaluate and print the metrics; write them if `--out` is set.
+
+    Raises:
+        ValueError: If options do not fit together.
+    """
     cfg = load_config(args.config, args.cfg_options)
     apply_command_line(
         cfg,
@@ -101,8 +109,7 @@ def test(args: argparse.Namespace) -> int:
         )
     elif args.tta_ratios or args.tta_scales or args.tta_no_flip:
         raise ValueError(
-            '--tta-ratios, --tta-scales and --tta-no-flip change '
-            'what --tta does: add --tta'
+            '--tta-ratios, --tta-scales and --tta-no-flip need --tta'
         )
     with foreign_warnings_to_file():
         runner = build_runner(cfg)
@@ -128,5 +135,5 @@ def test(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(test, make_parser().parse_args(argv))

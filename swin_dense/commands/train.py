@@ -22,14 +22,14 @@ def make_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         metavar='auto|PATH',
-        help="continue from the work folder's last checkpoint if there is "
-        'one, or from a path',
+        help='continue from the last checkpoint in the work folder, if it has '
+        'checkpoints, or from a path',
     )
     parser.add_argument(
         '--copy-classes',
         action='store_true',
-        help='where load_from is a checkpoint of other classes, copy what it '
-        'knows of classes of the same name',
+        help='copy weights of classes with the same name, if load_from is a '
+        'checkpoint of other classes',
     )
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision'
@@ -39,7 +39,9 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='scale the learning rate by batch size / reference batch size',
     )
-    parser.add_argument('--seed', type=int, help='of everything random')
+    parser.add_argument(
+        '--seed', type=int, help='seed of weights, sampling, augmentation'
+    )
     parser.add_argument(
         '--deterministic',
         action='store_true',
@@ -51,9 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, then say where the results are."""
+    """Train, then print the folder of logs and checkpoints."""
     cfg = load_config(args.config, args.cfg_options)
-    # Here, before anything is read or built; held from when training starts.
+    # Fail early: the lock itself is taken when the training starts.
     check_not_training(args.work_dir or cfg.work_dir)
     apply_command_line(
         cfg,
@@ -77,5 +79,5 @@ def train(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
+    """Parse the command line and run the command; return its status."""
     return cli.run(train, make_parser().parse_args(argv))

@@ -188,10 +188,10 @@ def test_memory_alone(monkeypatch, capsys):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--no-time', '--no-memory'], 'leaves nothing to do'),
+        (['--no-time', '--no-memory'], 'measure nothing'),
         (
             ['--v2', 'mmpretrain', '--frames', '4'],
-            '--v2 goes without --frames',
+            '--v2 takes neither --frames',
         ),
         (['--with-cp'], '--with-cp and --sequential need --v2'),
         (['--products', '--no-peer'], 'are timed on the CPU beside a peer'),

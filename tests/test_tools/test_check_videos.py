@@ -151,7 +151,7 @@ def test_a_config(data, capsys):
         (['list.txt', '--out', 'table.xls'], 'must end in .csv or .json'),
         (['some.py', '--classes', '3'], 'are for lists and folders'),
         (['list.txt', '--classes', '2', '--decoders', 'x'], 'choose from'),
-        (['empty.txt', '--classes', '2'], 'lists no clips'),
+        (['empty.txt', '--classes', '2'], 'contains no clips'),
     ],
 )
 def test_what_cannot_be_done(data, monkeypatch, capsys, arguments, message):
@@ -164,7 +164,7 @@ def test_what_cannot_be_done(data, monkeypatch, capsys, arguments, message):
 
 @pytest.mark.parametrize(
     'tool, what',
-    [('check_videos', 'of clips'), ('check_label_maps', 'with label maps')],
+    [('check_videos', 'has clips'), ('check_label_maps', 'has label maps')],
 )
 def test_a_config_without_such_data(tmp_path, capsys, tool, what):
     """To check nothing is no success."""
@@ -175,4 +175,4 @@ def test_a_config_without_such_data(tmp_path, capsys, tool, what):
         "dict(type='swin_dense.CheckedCocoDataset', ann_file='a.json')]))\n"
     )
     assert run(tool, config) == 1
-    assert f'has no data set {what}' in capsys.readouterr().err
+    assert f'no data set of this config {what}' in capsys.readouterr().err

@@ -1,11 +1,10 @@
 """The figures of docs/notes/position_bias.md."""
 
-import sys
 from pathlib import Path
 
+from swin_dense.commands import compare_interpolation
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-import compare_interpolation  # noqa: E402
 
 
 def test_the_notes_have_what_the_tool_prints(capsys):

@@ -60,7 +60,7 @@ def test_what_is_neither_read_nor_refused_is_told():
     for error, expected in (
         (KeyError('x'), "KeyError: 'x'"),
         (AssertionError('y'), 'AssertionError: y'),
-        (ValueError('z'), 'does not name the file: Val'),
+        (ValueError('z'), 'error without the path: Val'),
         (RecursionError(), 'RecursionError'),
         (ValueError('a/b is bad'), ''),
     ):

@@ -188,7 +188,7 @@ def test_features_that_claim_a_size(tmp_path, shape, kind):
         )
         entry.write(bytes(64))
     is_done = tool('extract_features').is_done
-    with pytest.raises(ValueError, match='x.npz holds no features that this'):
+    with pytest.raises(ValueError, match='x.npz was not written by this'):
         is_done(path, {})
 
 

@@ -283,7 +283,7 @@ def test_checker_of_a_config(config, tmp_path, capsys):
     'place, args, message',
     [
         ('', [], 'add --classes N'),
-        ('', ['--classes', 3], 'holds no .png file'),
+        ('', ['--classes', 3], 'contains no .png file'),
         ('no/labels', ['--classes', 3], 'no/labels does not exist'),
     ],
 )
