@@ -80,7 +80,7 @@ class ExtModule(ModuleType):
 def _refusal(name: str) -> Callable:
     """Return a function that raises when called as operator `name`."""
 
-    def refuse(*args, **kwargs):
+    def refuse(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
             f'the mmcv operator {name!r} was called, but no compiled mmcv is '
             'installed, and swin_dense serves only the operators that models '

@@ -339,7 +339,9 @@ def modulated_deform_conv_backward(
     )
     size = grad_output.shape[2:]
 
-    def convolve(input, offset, mask, weight):
+    def convolve(
+        input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor
+    ) -> Tensor:
         return _convolve(
             input,
             _read_from_start(offset, size),
@@ -504,7 +506,7 @@ def ms_deform_attn_backward(
 ) -> None:
     """Add the gradients in the values, locations and weights."""
 
-    def attend(value, locations, weights):
+    def attend(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
         return ms_deform_attn(
             value,
             value_spatial_shapes,

@@ -175,11 +175,12 @@ class InstanceJitter(BaseTransform):
         x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
         centre = (x + (width - 1) / 2, y + (height - 1) / 2)
         angle = np.random.uniform(-self.angle, self.angle)
+        smallest, largest = self.scale
         matrix = cv2.getRotationMatrix2D(
-            centre, angle, np.random.uniform(*self.scale)
+            centre, angle, np.random.uniform(smallest, largest)
         )
         shift = np.random.uniform(-self.shift, self.shift, 2)
-        matrix[:, 2] += shift * (width, height)
+        matrix[:, 2] += shift * np.array([width, height])
         return matrix
 
     def __repr__(self) -> str:

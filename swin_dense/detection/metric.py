@@ -204,12 +204,13 @@ class CheckedCocoMetric(CocoMetric):
                 f'the evaluator reads {self.ann_file}, the data set '
                 f'{dataset_file}: leave ann_file out of the evaluator'
             )
-        if not (dataset_file or self.ann_file):
+        path = dataset_file or self.ann_file
+        if not path:
             raise ValueError(
                 'no annotation file to compare with: use '
                 'swin_dense.CheckedCocoDataset, or give ann_file'
             )
-        return dataset_file or self.ann_file
+        return path
 
     def prepare(self) -> None:
         """Load and check the ground truth before any image is scored.

@@ -197,18 +197,19 @@ class DetTTAModel(BaseTTAModel):
             return boxes.bboxes.new_zeros(
                 (0, *samples[0].ori_shape), dtype=torch.bool
             )
+        steps: Any = self.host  # steps of a detector with masks
         total: Any = 0
         # From last to first: the features of the last view are still kept.
         for index, sample in reversed([*enumerate(samples)]):
-            features = kept.pop(index, None) or self.host.features(
+            features = kept.pop(index, None) or steps.features(
                 self._prepare(views[index])[0]
             )
-            masks = self.host.mask_probabilities(
+            masks = steps.mask_probabilities(
                 features, _from_file(boxes.bboxes, sample), boxes.labels
             )
             del features  # free them before the next are computed
             total = total + masks.flip(_mirrored(sample))
-        return self.host.paste(total / len(views), boxes.bboxes, samples[0])
+        return steps.paste(total / len(views), boxes.bboxes, samples[0])
 
 
 def _mirrored(sample: DetDataSample) -> tuple[int, ...]:

@@ -94,7 +94,8 @@ class CocoResults:
     def _draw(self, pixels: np.ndarray, instances: InstanceData) -> np.ndarray:
         """Draw instances into a copy of the image, reduced to `LARGEST`."""
         shown = InstanceArrays.read(instances)
-        shown = shown.keep(shown.scores >= self.score_thr)
+        if shown.scores is not None:
+            shown = shown.keep(shown.scores >= self.score_thr)
         factor = LARGEST / max(pixels.shape[:2])
         if factor < 1:
             size = tuple(

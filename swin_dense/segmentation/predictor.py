@@ -203,7 +203,7 @@ class SegmentationPredictor(BasePredictor):
 
     def _predict_tiled(self, pixels: np.ndarray) -> np.ndarray:
         """Predict the labels (H, W) of an image tile by tile."""
-        labels = np.empty(pixels.shape[:2], self._dtype)
+        labels: np.ndarray = np.empty(pixels.shape[:2], self._dtype)
         for rows, columns, logits in self.logits(pixels):
             labels[rows, columns] = self._labels(logits)
         return labels

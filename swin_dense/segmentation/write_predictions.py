@@ -119,7 +119,9 @@ def class_areas(
         classes: Class names; classes with the same name are added up.
     """
     # Row by row: bincount of a whole map would take eight bytes per pixel.
-    counts = sum(np.bincount(row, minlength=len(classes)) for row in labels)
+    counts = np.zeros(len(classes), np.int64)
+    for row in labels:
+        counts += np.bincount(row, minlength=len(classes))
     pixels: Counter = Counter()
     for name, count in zip(classes, counts):
         pixels[name] += int(count)

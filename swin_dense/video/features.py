@@ -170,7 +170,8 @@ def extract_video(
         VideoError: If a frame cannot be decoded.
         ValueError: If `extract_features` raises it.
     """
-    patch = getattr(model, 'backbone', model).patch_embed.patch_size[0]
+    backbone: Any = getattr(model, 'backbone', model)
+    patch = backbone.patch_embed.patch_size[0]
     sampled = np.arange(0, video.num_frames, interval)
     maps: dict[int, list[np.ndarray]] = {stage: [] for stage in stages}
     places: list[np.ndarray] = []

@@ -96,7 +96,8 @@ def backward(
             slope = slope.view(-1, *geometry.output_size)  # (r, P, P)
             unit = gamma * _extent(group, geometry, axis)
             grad_offset[group.members, channel] = slope * unit
-    grad = from_rows(grad_table, features.size(0), features.shape[2:])
+    size = (features.shape[2], features.shape[3])
+    grad = from_rows(grad_table, features.size(0), size)
     return grad.to(features), grad_offset.to(offset)
 
 

@@ -150,8 +150,8 @@ def soft_nms(
         the CPU.
     """
     dtype = compute_dtype(boxes)
-    state = torch.cat([boxes.to(dtype), scores[:, None].to(dtype)], 1)
-    state = state.detach().cpu().numpy()  # one row per box: box, score
+    rows = torch.cat([boxes.to(dtype), scores[:, None].to(dtype)], 1)  # (N, 5)
+    state = rows.detach().cpu().numpy()
     index = np.arange(len(state))
     area = (state[:, 2] - state[:, 0] + offset) * (
         state[:, 3] - state[:, 1] + offset
@@ -160,7 +160,7 @@ def soft_nms(
     # Boxes are swapped exactly as the compiled operator swaps them, because
     # the order of the boxes decides between equal scores.
     while done < len(index):
-        best = done + state[done:, 4].argmax()
+        best = done + int(state[done:, 4].argmax())
         for array in (state, area, index):
             array[[done, best]] = array[[best, done]]
         box = state[done]

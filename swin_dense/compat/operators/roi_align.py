@@ -64,8 +64,9 @@ def mean_forward(
     channels = features.size(1)
     table = to_rows(features)
     output = features.new_zeros(len(rois), channels, *geometry.output_size)
+    size = (features.shape[2], features.shape[3])
     for group in groups(rois, geometry, channels):
-        index, weight = _mean_taps(group, geometry, features.shape[-2:])
+        index, weight = _mean_taps(group, geometry, size)
         rows = sum_rows(table, index, weight.to(table))
         output[group.members] = from_rows(
             rows, len(group.members), geometry.output_size
@@ -84,17 +85,18 @@ def mean_backward(
         shape: (B, C, H, W), the shape of the features and of the result.
         geometry: Bins and samples of the boxes.
     """
-    channels = shape[1]
+    batch, channels, height, width = shape
+    size = (height, width)
     table = grad_output.new_zeros(
-        shape[0] * shape[2] * shape[3],
+        batch * height * width,
         channels,
         dtype=compute_dtype(grad_output),
     )
     for group in groups(rois, geometry, channels):
-        index, weight = _mean_taps(group, geometry, shape[-2:])
+        index, weight = _mean_taps(group, geometry, size)
         rows = to_rows(grad_output[group.members])  # (r * P * P, C)
         add_rows(table, index, weight.to(table), rows)
-    return from_rows(table, shape[0], shape[-2:]).to(grad_output)
+    return from_rows(table, batch, size).to(grad_output)
 
 
 def max_forward(
@@ -275,7 +277,7 @@ def _mean_taps(
     group: Group, geometry: RoIGeometry, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return row index and weight of every tap, (r * P * P, T * T)."""
-    taps = []
+    taps: list[Tensor] = []
     for axis in (0, 1):
         position = sample_positions(group, axis, geometry)
         index, weight = axis_taps(position, size[axis])

@@ -137,7 +137,7 @@ class DynamicConvs(nn.Module):
             Of the three layers, then of the two auxiliary ones.
         """
         parts = iter(params.split(self._sizes(), 1))
-        layers = []
+        layers: list[tuple[Tensor, Tensor]] = []
         for shapes in (self.layer_shapes, self.auxiliary_shapes):
             weights = [next(parts).unflatten(1, shape) for shape in shapes]
             biases = [next(parts)[..., None] for _ in shapes]

@@ -416,7 +416,7 @@ class RepPointsV2Head(RepPointsHead):
         Returns:
             `bboxes` (M, 4), `scores` and `labels` (M,) of each image.
         """
-        cfg = self.test_cfg if cfg is None else cfg
+        settings: Any = self.test_cfg if cfg is None else cfg
         priors = self.prior_generator.grid_priors(
             [level.shape[-2:] for level in cls_scores],
             dtype=cls_scores[0].dtype,
@@ -426,15 +426,10 @@ class RepPointsV2Head(RepPointsHead):
         results = []
         for image, meta in enumerate(batch_img_metas):
             maps = ImageMaps(
-                *(
-                    [level[image].detach() for level in levels]
-                    for levels in (
-                        cls_scores,
-                        points_refine,
-                        corner_scores,
-                        corner_offsets,
-                    )
-                ),
+                _of_image(cls_scores, image),
+                _of_image(points_refine, image),
+                _of_image(corner_scores, image),
+                _of_image(corner_offsets, image),
                 [
                     {
                         name: values[image].detach()
@@ -448,13 +443,13 @@ class RepPointsV2Head(RepPointsHead):
                 priors,
                 self.point_strides,
                 meta['img_shape'],
-                cfg.get('nms_pre', -1),
-                cfg.score_thr,
+                settings.get('nms_pre', -1),
+                settings.score_thr,
             )
             results.append(
                 self._bbox_post_process(
                     boxes,
-                    cfg,
+                    settings,
                     rescale=rescale,
                     with_nms=with_nms,
                     img_meta=meta,
@@ -469,7 +464,12 @@ class RepPointsV2Head(RepPointsHead):
         return [{} for _ in points_init]
 
 
-def _exactly(layer: nn.Module, x: Tensor) -> Tensor:
+def _of_image(levels: Sequence[Tensor], image: int) -> list[Tensor]:
+    """Return the maps of one image, without gradients."""
+    return [level[image].detach() for level in levels]
+
+
+def _exactly(layer: Any, x: Tensor) -> Tensor:
     """Apply an output layer in the type of its weights, autocast or not.
 
     Logarithms of corner scores, and coordinates, need more digits than 16-bit

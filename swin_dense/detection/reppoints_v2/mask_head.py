@@ -134,12 +134,26 @@ class MaskRepPointsV2Head(RepPointsV2Head):
             )
             for objects in batch_objects
         ]
-        cls_scores, points_init, points_refine, *verification, params = outputs
+        (
+            cls_scores,
+            points_init,
+            points_refine,
+            corner_scores,
+            corner_offsets,
+            foreground,
+            params,
+        ) = outputs
         losses, matches = self._point_losses(
             cls_scores, points_init, points_refine, batch_objects, metas
         )
         losses.update(
-            self._verification_losses(*verification, batch_objects, metas)
+            self._verification_losses(
+                corner_scores,
+                corner_offsets,
+                foreground,
+                batch_objects,
+                metas,
+            )
         )
         losses.update(
             self._mask_losses(x, params, points_init, matches, batch_objects)
@@ -157,10 +171,10 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         """Return the Dice losses of the masks of all positive locations."""
         features = self.mask_head.branch(x)
         stride = self.point_strides[0]
-        fields = self._extra_fields(points_init, params)
+        levels = self._extra_fields(points_init, params)
         fields = {
-            name: torch.cat([level[name].flatten(2) for level in fields], 2).mT
-            for name in fields[0]
+            name: torch.cat([level[name].flatten(2) for level in levels], 2).mT
+            for name in levels[0]
         }  # (B, N, K) each
         image, place = (matches >= 0).nonzero(as_tuple=True)
         if len(image) > self.max_masks:

@@ -48,7 +48,7 @@ def make_grid(
         batch_img_metas: `pad_shape` of each image.
     """
     device = levels[0].device
-    sizes = [tuple(level.shape[-2:]) for level in levels]
+    sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
     priors = torch.cat(
         generator.grid_priors(sizes, device=device, with_stride=True)
     )

@@ -4,6 +4,7 @@ Dimension key: B images, C classes, h and w the size of a level.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ def corner_losses(
         )
     ]  # (B, h, w)
     radii = [corner_radii(objects.bboxes) for objects in batch_gt_instances]
-    losses = dict.fromkeys(('loss_heatmap', 'loss_offset'), 0.0)
+    losses: dict[str, Any] = {'loss_heatmap': 0.0, 'loss_offset': 0.0}
     for kind in range(2):
         channels = slice(2 * kind, 2 * kind + 2)
         targets = []
