@@ -44,20 +44,20 @@ class MiniSwin(SwinPyramid):
         in_channels: Channels of the input.
         patch_size: Patch in pixels.
         window_size: Window in tokens, one number or (height, width).
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
-        out_indices: Stages whose maps are put out; by default all.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
+        out_indices: Stages whose maps are outputs; by default all.
         qkv_bias: If true, queries, keys and values have a bias.
-        qk_scale: Factor of the dot products; one over the square root of the
-            head's channels if None.
-        patch_norm: If true, embedding and merging have a norm.
+        qk_scale: Factor of the dot products; None for one over the square
+            root of the channels of a head.
+        patch_norm: If true, embedding and mergings have a norm.
         drop_rate: Dropout rate.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last run.
         act_cfg: Activation, a class of `torch.nn`.
         norm_cfg: Norm, `LN` with its arguments.
-        with_cp: If true, activations are recomputed in the backward pass
-            (less memory, more time).
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
         pretrained: Old spelling of `init_cfg`: the file or address.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
@@ -69,7 +69,8 @@ class MiniSwin(SwinPyramid):
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from swin_dense.ops.grid import IntOrGrid
 from swin_dense.registry import MODELS
 from swin_dense.sizes import SWIN_MLP
 
-# Window of the sizes that do not say another.
+# Window of the sizes that have no `window_size`.
 _WINDOW = 8
 
 
@@ -50,10 +50,10 @@ class SwinMLP(SwinPyramid):
         window_size: Window in tokens, one number or (height, width); by
             default that of `arch`: 7 for `base`, else 8. Weights cannot be
             transferred to another window.
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
-        out_indices: Stages whose maps are put out; by default all.
-        patch_norm: If true, embedding and merging have a norm.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
+        out_indices: Stages whose maps are outputs; by default all.
+        patch_norm: If true, embedding and mergings have a norm.
         drop_rate: Dropout rate.
         drop_path_rate: Stochastic depth rate of the last block.
         use_abs_pos_embed: If true, an absolute position embedding is added.
@@ -61,8 +61,8 @@ class SwinMLP(SwinPyramid):
             embedding was made for; unused without one.
         act_cfg: Activation, a class of `torch.nn`.
         norm_cfg: Norm, `LN` with its arguments.
-        with_cp: If true, activations are recomputed in the backward pass
-            (less memory, more time).
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
         pretrained: Old spelling of `init_cfg`: the file or address.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
@@ -71,7 +71,8 @@ class SwinMLP(SwinPyramid):
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(

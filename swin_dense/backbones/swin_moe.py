@@ -76,12 +76,12 @@ class SwinMoE(SwinPyramid):
         window_size: Window in tokens: one number, (height, width), or one of
             these for each stage.
         mlp_ratio: Hidden channels of the feed-forward networks and experts,
-            over those of the stage.
-        out_indices: Stages whose maps are put out; by default all.
+            divided by the channels of the stage.
+        out_indices: Stages whose maps are outputs; by default all.
         qkv_bias: If true, queries, keys and values have a bias.
-        qk_scale: Factor of the dot products; one over the square root of the
-            head's channels if None.
-        patch_norm: If true, embedding and merging have a norm.
+        qk_scale: Factor of the dot products; None for one over the square
+            root of the channels of a head.
+        patch_norm: If true, embedding and mergings have a norm.
         drop_rate: Dropout rate, without that of experts.
         attn_drop_rate: Dropout rate of attention weights.
         drop_path_rate: Stochastic depth rate of the last block.
@@ -104,8 +104,8 @@ class SwinMoE(SwinPyramid):
         act_cfg: Activation of the feed-forward networks, a class of
             `torch.nn`. Experts have GELU.
         norm_cfg: Norm, `LN` with its arguments.
-        with_cp: If true, activations are recomputed in the backward pass
-            (less memory, more time).
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
         mask_padding: If true, padding is hidden from real tokens.
         pretrained_window_sizes: See `SwinTransformerV2`.
         pretrained: Old spelling of `init_cfg`: the file or address.
@@ -119,7 +119,8 @@ class SwinMoE(SwinPyramid):
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(

@@ -59,8 +59,8 @@ class SwinTransformerV2_3D(SwinPyramid):
         in_channels: Channels of the input.
         window_size: Window (time, height, width) in tokens, one number for
             all axes, or one of these for each stage.
-        mlp_ratio: Hidden channels of the feed-forward networks, over those
-            of the stage.
+        mlp_ratio: Hidden channels of the feed-forward networks, divided by
+            the channels of the stage.
         qkv_bias: If true, queries and values have a bias.
         drop_rate: Dropout rate after the embedding.
         attn_drop_rate: Dropout rate of attention weights.
@@ -69,17 +69,18 @@ class SwinTransformerV2_3D(SwinPyramid):
         patch_norm: If true, the embedding has a norm.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages, as in `SwinTransformer3D`.
-        with_cp: If true, activations are recomputed in the backward pass
-            (less memory, more time).
-        sequential_attention: If true, a few windows are computed at a time,
-            in training too (less memory, more time).
-        out_indices: Stages whose maps are put out.
+        with_cp: If true, the backward pass recomputes activations (less
+            memory, more time).
+        sequential_attention: If true, attention computes a few windows at a
+            time, in training too (less memory, more time).
+        out_indices: Stages whose maps are outputs.
         mask_padding: If true, padding is hidden from real tokens.
-        pretrained_window_sizes: Window that the weights were trained with, as
-            `window_size`; it sets the scale of the position bias. 0, for an
-            axis or for all, is the window in use. It is read from checkpoints
-            that have it; inflation takes height and width from them, and the
-            time of `window_size`.
+        pretrained_window_sizes: Window that the weights were pre-trained
+            with, in the form of `window_size`; it sets the scale of the
+            position bias. 0, for an axis or for all axes, means the window in
+            use. By default it is read from the checkpoint. Inflation reads
+            height and width from the checkpoint and takes the time of
+            `window_size`.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
             initialisation of some layers, a list of these, or None.
         branch_norm_init: See `SwinTransformerV2`.
@@ -87,7 +88,8 @@ class SwinTransformerV2_3D(SwinPyramid):
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If a value is out of range, or values do not agree.
+        ValueError: If a value is out of range, or values contradict each
+            other.
     """
 
     def __init__(
@@ -183,12 +185,13 @@ class SwinTransformerV2_3D(SwinPyramid):
                 as a temporal patch.
 
         Returns:
-            For each of `out_indices` a contiguous map `(B, C, T', H', W')`,
-            see `SwinTransformer3D.forward`; a single output is the map itself
-            and no tuple.
+            A contiguous map `(B, C, T', H', W')` for each of `out_indices`,
+            see `SwinTransformer3D.forward`. A single output is returned as a
+            map instead of a tuple.
 
         Raises:
-            ValueError: If the input is not of that shape, or shorter.
+            ValueError: If the input has another number of axes, or fewer
+                frames than a patch.
         """
         check_clips(self, x)
         outputs = super().forward(x)

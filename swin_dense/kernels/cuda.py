@@ -31,11 +31,12 @@ from swin_dense.ops import (
     window_mask,
 )
 
-# Flash attention takes no bias; that of cuDNN returns no gradient of it, and
-# plans anew for each number of windows. The second takes what the first
-# refuses, such as heads of 44 channels.
+# Not flash attention, which takes no bias, nor cuDNN's attention, which returns
+# no gradient of the bias and makes a plan for each number of windows. The
+# second backend takes inputs that the first one refuses, such as heads of 44
+# channels.
 BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-# A grid of CUDA has no more blocks along the axis that counts windows.
+# Largest number of blocks of a CUDA grid along the axis of windows.
 MAX_WINDOWS = 65535
 
 
@@ -48,7 +49,7 @@ class CUDAKernels(PlainKernels):
 
     @classmethod
     def refuses(cls, x: Tensor) -> str | None:
-        """Return None: these work on every tensor."""
+        """Return None, since these kernels work on every tensor."""
         return None
 
     def window_attention(
@@ -74,12 +75,12 @@ class CUDAKernels(PlainKernels):
 
 
 class AttentionPlan(NamedTuple):
-    """Windows in runs, in all of which tokens are hidden, or in none.
+    """Windows in runs: consecutive windows that all have masks, or none.
 
     Attributes:
-        window_index: Where the tokens go.
-        lengths: Windows in each run.
-        masks: Masks of the windows of a run; None where nothing is hidden.
+        window_index: Slots of the tokens.
+        lengths: Number of windows of each run.
+        masks: Masks of the windows of each run; None without hidden tokens.
     """
 
     window_index: WindowIndex
@@ -93,7 +94,7 @@ def make_attention_plan(
     """Plan the attention of a batch of maps.
 
     Args:
-        layout: How the windows of a map lie, and what is hidden.
+        layout: Position of the windows of a map, and hidden tokens.
         batch: Number of maps B.
         dtype: Type of the masks.
     """
@@ -127,9 +128,9 @@ def _pad_rows(bias: Tensor) -> Tensor:
 def _attend(
     windows: Tensor, plan: AttentionPlan, terms: AttentionTerms
 ) -> Tensor:
-    """Attend within windows `(n, N, 3 * C)`, giving `(n, N, C)`.
+    """Attend within windows `(n, N, 3 * C)`; return `(n, N, C)`.
 
-    A bias that all windows of a run share is not written out for each.
+    A bias that all windows of a run share is not copied for each window.
     """
     count, tokens, channels = windows.shape
     heads = len(terms.bias)
@@ -143,7 +144,7 @@ def _attend(
     bias = _pad_rows(terms.bias.to(v.dtype))[None]  # (1, h, N, N or more)
     longest = MAX_WINDOWS
     if torch.is_grad_enabled() and bias.requires_grad:
-        # The gradient of the bias is written out for each window.
+        # The gradient of the bias has a copy for each window.
         size = heads * tokens * (tokens + -tokens % 16) * v.element_size()
         longest = max(1, min(longest, DEVICE_CHUNK_BYTES // size))
     chunks = [
@@ -175,7 +176,7 @@ def _attend(
 
 
 class _ScaledDirections(torch.autograd.Function):
-    """Vectors brought to given lengths, with no wide copy of them in memory.
+    """Scale vectors to given lengths, without a float32 copy in memory.
 
     The factor of each vector is float32, and only products are rounded.
     """
@@ -196,7 +197,7 @@ class _ScaledDirections(torch.autograd.Function):
         wide = grad.new_empty(grad.shape, dtype=length.dtype)
         along = torch.mul(grad, x, out=wide).sum(-1, keepdim=True) / length
         grad_lengths = along.sum((0, 1))  # (2 * h, 1)
-        # What points along the vector does not turn it.
+        # A change along the vector does not change its direction.
         turn = torch.addcmul(
             grad, x, along.masked_fill(short, 0.0) / length, value=-1
         )

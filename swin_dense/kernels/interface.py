@@ -1,9 +1,11 @@
-"""What a set of kernels can be asked for.
+"""The interface of all sets of kernels.
 
 A set carries out the arithmetic of the model: tensors in, tensors out. The
-pyramid chooses one for each forward pass, see `choose`, and hands it down;
-no other code asks where a tensor lies. Keys: B batch, C channels, K windows
-per map, N tokens per window, D channels of a head.
+pyramid chooses one for each forward pass, see `choose`, and passes it down. No
+other code depends on the device of a tensor.
+
+Dimension key: B batch, C channels, K windows per map, N tokens per window,
+D channels of a head.
 """
 
 from collections.abc import Callable
@@ -18,19 +20,19 @@ MixFunction = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class AttentionTerms(NamedTuple):
-    """What all windows of an attention share.
+    """Tensors and settings that all windows of an attention share.
 
     Attributes:
         bias: Position bias `(heads, N, N)`, added to the logits.
-        padding: What queries, keys and values of padding hold, `(3 * C, )`:
-            padding is zeros before their linear layer, hence its bias after
-            it. Zeros where None.
+        padding: Queries, keys and values of a token of padding, `(3 * C, )`.
+            Padding is zeros before the linear layer, so it equals the bias
+            of the layer afterwards. None for zeros.
         scale: Factor of the products of queries and keys.
-        cosine: Factor of the cosines of queries and keys, `(heads, 1, 1)`,
-            which then take the place of the products; or None.
-        dropout: Rate at which attention weights are dropped.
-        sequential: Whether attention weights are computed anew in the
-            backward pass, a few windows at a time, instead of kept.
+        cosine: Factor of the cosines of queries and keys, `(heads, 1, 1)`;
+            None for dot products.
+        dropout: Dropout rate of attention weights.
+        sequential: If true, a few windows are computed at a time, and the
+            backward pass recomputes attention weights instead of keeping them.
     """
 
     bias: Tensor
@@ -45,7 +47,7 @@ class Mixer(Protocol):
     """The part of `layers.WindowMixer` that kernels use."""
 
     def prepare(self, window: Any, cache: SizeCache) -> Any:
-        """Return what all windows of this size share."""
+        """Return the state that all windows of this size share."""
 
     def mix(
         self,
@@ -72,24 +74,24 @@ class Block(Protocol):
 
     @property
     def mixer(self) -> Mixer:
-        """The mixer of the tokens of a window."""
+        """Return the mixer of the tokens of a window."""
 
 
 class Kernels:
     """A set of kernels for one forward pass, and its backward pass.
 
-    A new set is a module or package of this folder that defines `KERNELS`, a
-    subclass. All sets give the same numbers up to rounding, with gradients
-    for all tensors that ask for them; `plain` is the reference.
+    To add a set, write a module or package in this folder that defines
+    `KERNELS`, a subclass of this class. All sets give the same numbers up to
+    rounding, and the same gradients; `plain` is the reference.
 
     Args:
         cache: Keeps masks and indices from one forward pass to the next.
 
     Attributes:
         name: Name of the set.
-        device: Type of the devices that it is for; None for all. `choose`
-            takes it for others only if asked to.
-        can_be_compiled: Whether `torch.compile` may trace it.
+        device: Type of device that the set is for; None for all devices. On
+            other devices `choose` takes the set only on request.
+        can_be_compiled: True if `torch.compile` may trace the set.
     """
 
     name: ClassVar[str]
@@ -116,7 +118,7 @@ class Kernels:
         Args:
             x: Tokens.
             fc1: Weight and bias of the first layer.
-            fc2: Those of the second.
+            fc2: Weight and bias of the second layer.
             approximate: Approximation of the GELU, `none` or `tanh`.
         """
         raise NotImplementedError
@@ -128,7 +130,7 @@ class Kernels:
 
         Args:
             x: Maps `(B, *grid, C)`; padding is zeros.
-            layout: Where their windows lie, and what is hidden.
+            layout: Position of their windows, and hidden tokens.
             mix: Mixes windows `(n, N, C)`, given their masks. It sees all
                 windows of all maps at once, in any order.
 
@@ -143,11 +145,10 @@ class Kernels:
         """Attend within the windows of maps.
 
         Args:
-            qkv: Queries, keys and values `(B, *grid, 3 * C)`, heads inside
-                of each. They were computed on the map, in its own order,
-                since they are linear in single tokens.
-            layout: Where the windows lie, and what is hidden.
-            terms: What all windows share.
+            qkv: Queries, keys and values of each token of the maps,
+                `(B, *grid, 3 * C)`; C consists of heads times D.
+            layout: Position of the windows, and hidden tokens.
+            terms: Tensors and settings that all windows share.
 
         Returns:
             Maps `(B, *grid, C)`.
@@ -155,7 +156,7 @@ class Kernels:
         raise NotImplementedError
 
     def can_run_block(self, block: Block, x: Tensor) -> bool:
-        """Return True if `run_block` is the better way for this map."""
+        """Return True if `run_block` should run the block on this map."""
         return False
 
     def run_block(
@@ -163,8 +164,8 @@ class Kernels:
     ) -> Tensor:
         """Run a whole block on maps `(B, *grid, C)`; see `SwinBlock`.
 
-        For kernels that gain by what lies between the operations: without
-        gradients a CPU norms, projects and attends while a few windows are in
-        its cache, before the next ones are read.
+        This is for kernels that fuse the operations of a block. Without
+        gradients, a CPU applies norm, projection and attention to a few
+        windows in its cache before it reads the next ones.
         """
         raise NotImplementedError

@@ -14,12 +14,13 @@ from swin_dense.ops import (
     window_mask,
 )
 
-# Shorter vectors count as shorter, not as unit vectors: float16, whose
-# smallest normal number is 6e-5, leaves them no direction, and the gradient
-# of the normalisation is up to one over this.
+# Vectors shorter than this are divided by it, so they do not become unit
+# vectors. In float16, whose smallest normal number is 6e-5, shorter vectors
+# have no direction; and the gradient of the normalisation is up to one over
+# this number.
 MIN_LENGTH = 1e-4
-# Bytes of the attention weights of windows that are worked on at a time, if
-# few are to be: a CPU's cache, and enough for a GPU to be busy.
+# Bytes of the attention weights of the windows that sequential attention
+# computes at a time: the size of a CPU's cache, and enough to occupy a GPU.
 CPU_CHUNK_BYTES = 8 * 2**20
 DEVICE_CHUNK_BYTES = 256 * 2**20
 
@@ -32,7 +33,7 @@ class PlainKernels(Kernels):
 
     @classmethod
     def refuses(cls, x: Tensor) -> str | None:
-        """Return None: these work on every tensor."""
+        """Return None, since these kernels work on every tensor."""
         return None
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -86,7 +87,7 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
     Args:
         qkv: Queries, keys and values `(n, N, 3 * C)`.
         mask: Added to the logits, `(n or 1, N, N)` or None.
-        terms: What all windows share.
+        terms: Tensors and settings that all windows share.
 
     Returns:
         Mixed values `(n, N, C)`.
@@ -116,16 +117,16 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
 
 
 def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:
-    """Bring queries and keys `(n, 2 * heads, N, D)` to the form of V2.
+    """Scale queries and keys `(n, 2 * heads, N, D)` for cosine attention.
 
     Returns:
-        Queries as long as the factor of their cosines, and keys of length 1.
+        Queries with the factor of the cosines as length, and keys of length 1.
     """
     # The square of a short float16 vector is 0, that of a long one infinite.
     wide = qk.to(torch.promote_types(qk.dtype, torch.float32))
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     lengths = torch.cat([cosine, torch.ones_like(cosine)])  # (2 * heads, 1, 1)
-    # One product does both.
+    # One product normalises and scales.
     return (wide * (lengths / length.clamp(min=MIN_LENGTH))).to(qk.dtype)
 
 
