@@ -77,10 +77,7 @@ class BenchmarkCase(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """A measurement; times in seconds, memory in bytes.
-
-    The ratio is ours over the peer's, None without a peer.
-    """
+    """A measurement of this package and of a peer, in seconds or bytes."""
 
     quantity: str
     ours: float
@@ -261,11 +258,11 @@ def make_samples(case: BenchmarkCase, classes: int) -> list:
 def make_tasks(
     case: BenchmarkCase, name: str
 ) -> dict[str, Callable[[], None]]:
-    """Return what to run for each of `MEASURES`.
+    """Return the function to measure for each of `MEASURES`.
 
     Args:
-        case: What is measured.
-        name: Whose model, `ours` or `peer`.
+        case: The benchmark case.
+        name: `ours` for the model of this package, or `peer`.
     """
     torch.manual_seed(0)
     x = torch.randn(case.size, device=case.device)
@@ -313,7 +310,7 @@ def make_tasks(
 
 
 def synchronize(device: str) -> None:
-    """Wait until a device has done what it was given."""
+    """Wait until a device has finished its work."""
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 

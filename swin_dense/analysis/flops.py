@@ -21,7 +21,7 @@ from swin_dense.kernels import PlainKernels, use
 from swin_dense.layers import WindowMixer
 from swin_dense.ops import WindowLayout
 
-FLOPS_PER_MAC = 2  # what torch's counter reports for a multiply-accumulate
+FLOPS_PER_MAC = 2  # torch's counter reports 2 for a multiply-accumulate
 DENSE_HEADS = ('rpn_head', 'bbox_head', 'mask_head', 'decode_head', 'cls_head')
 TRAINING_HEADS = ('auxiliary_head',)  # they have parameters, but do not run
 ROI_HEADS = ('bbox_head', 'mask_head')

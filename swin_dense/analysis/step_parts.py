@@ -35,7 +35,7 @@ class StepTime(NamedTuple):
 
     Attributes:
         seconds: The whole step, forward and backward, in seconds.
-        parts: What it is made of; they add up to the whole.
+        parts: Times of the parts, which add up to the whole step.
         deformable: Share of deformable convolutions, which are inside of
             other parts.
     """
@@ -63,7 +63,7 @@ class StepTime(NamedTuple):
 
 
 def time_step(case: BenchmarkCase) -> StepTime:
-    """Time a training step, then each part of the model on what it was given.
+    """Time a training step, then each part of the model on its inputs.
 
     Args:
         case: The config, size, batch and repeats to measure.
@@ -125,7 +125,7 @@ def _replay(module: nn.Module, args: Any, repeats: int) -> float:
 
 
 def _leaves(value: Any) -> Any:
-    """Return inputs cut off from what came before, with their gradients."""
+    """Return inputs as leaves of the graph, with their gradients."""
     if isinstance(value, Tensor):
         return value.detach().requires_grad_(value.requires_grad)
     if isinstance(value, (list, tuple)):

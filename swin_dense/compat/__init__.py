@@ -1,6 +1,6 @@
 """Lets today's OpenMMLab wheels run on today's PyTorch.
 
-One module per hole, each removable on its own once upstream has mended it.
+Each module repairs one problem, and can be removed once upstream has fixed it.
 `python -m swin_dense.compat` lists the shims, and the environment variable
 `SWIN_DENSE_COMPAT` says which of them are applied: `0` for none, or their
 names, separated by commas. All are applied by default.

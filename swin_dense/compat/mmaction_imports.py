@@ -1,4 +1,4 @@
-"""Mends what the mmaction2 1.2.0 wheel lacks, so that its models import.
+"""Supplies modules missing from the mmaction2 1.2.0 wheel.
 
 - `mmaction.models.localizers.drn`, a package that its build left out and that
   `mmaction.models` imports. The stand-in registers a DRN that says so when it

@@ -73,7 +73,7 @@ class DenseDetectorSteps:
 
 
 class LocationMaskSteps(DenseDetectorSteps):
-    """A single-stage detector whose locations bring their masks along.
+    """The steps of Mask RepPoints V2, which predicts a mask per location.
 
     Args:
         model: The detector, with a MaskRepPointsV2Head.
@@ -82,7 +82,7 @@ class LocationMaskSteps(DenseDetectorSteps):
     with_mask = True
 
     def features(self, image: Tensor) -> Any:
-        """Return what the head predicts of an image `(1, 3, H, W)`.
+        """Return the predictions of the head for an image `(1, 3, H, W)`.
 
         Returns:
             The maps of the head, and the features of pixels.
@@ -91,14 +91,14 @@ class LocationMaskSteps(DenseDetectorSteps):
         return self.head(pyramid), self.head.mask_features(pyramid)
 
     def candidates(self, features: Any, sample: DetDataSample) -> InstanceData:
-        """Return all boxes above the threshold, with what masks need."""
-        (found,) = self.head.predict_by_feat(
+        """Return all boxes above the threshold, with the fields for masks."""
+        (boxes,) = self.head.predict_by_feat(
             *features[0],
             batch_img_metas=[sample.metainfo],
             rescale=True,
             with_nms=False,
         )
-        return found
+        return boxes
 
 
 class RoIDetectorSteps:

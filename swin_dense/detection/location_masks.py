@@ -1,7 +1,8 @@
 """Masks of boxes that were merged over views, by dynamic convolutions.
 
-Mask RepPoints V2 has no mask of a given box: a mask comes from the location
-that found the box. Each view contributes the mask of its box that fits best.
+Mask RepPoints V2 cannot predict the mask of a given box, only the mask that
+belongs to a location. Each view contributes the mask of its box with the
+highest overlap.
 
 Dimension key: M merged boxes, N boxes of a view, H and W the size of the file.
 """
@@ -50,16 +51,18 @@ class LocationMasks:
         sample: DetDataSample,
         mirrored: tuple[int, ...],
     ) -> InstanceData:
-        """Keep what the masks of a view need, and number its boxes.
+        """Store the tensors that the masks of a view need; number its boxes.
 
         Args:
-            boxes: Those that the head found, in pixels of the file; changed.
-            features: Of the view's pixels, (1, F, h, w).
-            sample: The view's.
+            boxes: Detections of the view, in pixels of the file. The fields
+                that only masks need are removed.
+            features: Features of the pixels of the view, (1, F, h, w).
+            sample: Data sample of the view.
             mirrored: Axes along which the view is mirrored.
 
         Returns:
-            The boxes, without what only masks need.
+            `bboxes`, `scores` and `labels` of the detections, with the numbers
+            of view and box.
         """
         objects = pop_objects(boxes)
         self.views.append(_View(boxes, objects, features[0], sample, mirrored))
@@ -77,7 +80,7 @@ class LocationMasks:
         """Return the masks of boxes that `add` has numbered.
 
         Args:
-            merged: Boxes; the numbers are taken from them.
+            merged: Merged boxes. The numbers that `add` stored are removed.
 
         Returns:
             (M, H, W), boolean.
@@ -107,8 +110,8 @@ class LocationMasks:
     def _best(self, view: _View, merged: InstanceData) -> Tensor:
         """Return the number of the view's box for each merged box, (M,).
 
-        It has the same label and the highest IoU; -1 where there is none
-        above `SAME_OBJECT`.
+        The box has the same label and the highest IoU. The number is -1 if
+        no box has an IoU above `SAME_OBJECT`.
         """
         if not len(view.boxes):
             return torch.full_like(merged.labels, -1)

@@ -1,4 +1,4 @@
-"""What `swin-dense predict` does with a detector."""
+"""Predict files with a detector, for `swin-dense predict`."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ def add_options(parser: Any) -> list[argparse.Action]:
         parser.add_argument(
             '--texts',
             metavar='NAMES',
-            help='what to look for, for models that read text (GLIP, '
-            'Grounding DINO): names separated by dots, as in "person . '
+            help='names of the objects to detect, for models that read text '
+            '(GLIP, Grounding DINO), separated by dots, as in "person . '
             'traffic light"',
         ),
     ]

@@ -1,1 +1,1 @@
-"""From a config to a run: what all tasks share."""
+"""Read configs, run models and predict: the parts that all tasks share."""

@@ -1,4 +1,4 @@
-"""Adding the auxiliary losses of experts to the losses of a host's model."""
+"""Add the auxiliary losses of experts to the losses of a host's model."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def add_auxiliary_losses(model: nn.Module) -> None:
 
 
 def _forget_losses(model: nn.Module, inputs: Any) -> None:
-    """Forget losses of earlier passes whose losses nobody asked for."""
+    """Drop the auxiliary losses of earlier passes that were not used."""
     take_auxiliary_loss(model)
 
 

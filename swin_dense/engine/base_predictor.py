@@ -85,7 +85,7 @@ class BasePredictor:
         return _agreed_classes(checkpoint, dataset)
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
-        """Read what prediction needs from the config of the test set.
+        """Read the settings for prediction from the config of the test set.
 
         Args:
             dataset: The innermost data set config.

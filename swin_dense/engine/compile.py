@@ -1,4 +1,4 @@
-"""Compiling the backbone of a model with `torch.compile`."""
+"""Compile the backbone of a model with `torch.compile`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from swin_dense.backbones.base import SwinPyramid
 def compile_backbone(model: nn.Module, options: Any) -> None:
     """Let `torch.compile` compile the backbone of a model, in place.
 
-    A backbone makes one graph. Heads, whose shapes depend on what is found,
-    stay as they are. Parameter names stay, too. Compilation starts with the
-    first forward pass; other sizes of images can start it again.
+    A backbone becomes one graph. Heads are not compiled, since their shapes
+    depend on the detections. Parameter names stay. Compilation starts with
+    the first forward pass, and may start again for other image sizes.
 
     Args:
         model: A detector, segmentor, recognizer or classifier.

@@ -1,4 +1,4 @@
-"""What a command line has changed in a config, for one line of the log."""
+"""Describe the changes of a command line in a config, for the log."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,9 +13,9 @@ _UNSET = object()
 
 
 def describe_changes(before: Config, after: Config) -> str:
-    """Return what differs between two configs, as `name: old -> new`.
+    """Return the differences between two configs, as `name: old -> new`.
 
-    A moved `data_root` stands for all paths below it.
+    A new `data_root` is one change, with all paths below it.
 
     Args:
         before: The config as its file defines it.

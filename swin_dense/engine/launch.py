@@ -108,7 +108,7 @@ def apply_command_line(
         amp: Train in mixed precision.
         auto_scale_lr: Scale the learning rate by batch size / reference.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-        seed: For the weights, the order of images, the augmentation.
+        seed: Seed of weights, order of images, and augmentation.
         deterministic: Let cuDNN use deterministic algorithms only.
         compile_backbone: Backend of `torch.compile` for the backbone.
 
@@ -230,10 +230,10 @@ def find_checkpoint(source: str) -> str:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, for the machine it is on.
 
-    Without a GPU, mixed precision gives way to float32 and NCCL to gloo. The
-    log says so, what differs from the config file, how the batch compares
-    with the batch that the learning rate is meant for, and by how many views
-    videos are tested.
+    Without a GPU, float32 replaces mixed precision, and gloo replaces NCCL.
+    These are logged: such replacements, the differences to the config file,
+    the batch beside the batch that the learning rate is meant for, and the
+    number of views of each test video.
     """
     changes = _changes_of(cfg)
     notes = [f'Changed in the config: {changes}'] if changes else []
@@ -253,7 +253,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _changes_of(cfg: Config) -> str:
-    """Return what a config has other than its file, '' without a file."""
+    """Return the changes of a config since its file, '' without a file."""
     if not cfg.filename or not Path(cfg.filename).is_file():
         return ''
     return describe_changes(load_config(cfg.filename), cfg)
@@ -276,7 +276,7 @@ def _enable_lr_scaling(cfg: Config) -> None:
 
 
 def _fit_to_machine(cfg: Config) -> list[str]:
-    """Replace settings that the machine cannot run; return what to log."""
+    """Replace settings that the machine cannot run; return lines to log."""
     notes = []
     wrapper: Any = cfg.get('optim_wrapper') or {}
     if (

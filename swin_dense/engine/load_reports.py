@@ -1,4 +1,4 @@
-"""The file in which a run says what it has loaded."""
+"""Write the load reports of a run, the names of all tensors loaded."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -28,7 +28,7 @@ def backbone_reports(model: nn.Module) -> Iterator[tuple[str, LoadReport]]:
 def write_load_reports(
     path: Path, reports: Sequence[tuple[str, LoadReport]]
 ) -> None:
-    """Write what was loaded into which part of a model as JSON, atomically.
+    """Write the load reports of the parts of a model as JSON, atomically.
 
     Args:
         path: The file. Its entry `loads` is a list in the order of loading;

@@ -1,4 +1,4 @@
-"""Checks of data loaders: they have batches, and give them in time."""
+"""Check that data loaders have batches, and limit the time to wait for one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,7 @@ TIME_LIMIT = 600
 
 
 def with_time_limit(dataloader: Any) -> Any:
-    """Return the settings of a data loader with `timeout` set, if it has
-    processes of its own."""
+    """Return data loader settings with `timeout`, if there are workers."""
     if isinstance(dataloader, dict) and dataloader.get('num_workers'):
         return {'timeout': TIME_LIMIT, **dataloader}
     return dataloader

@@ -21,8 +21,8 @@ from swin_dense.engine.input_files import (
     report_unreadable,
 )
 
-# Takes the paths of pictures and what is called after each tile; returns a
-# predictor and the writer of its results.
+# Takes the paths of pictures, and a function to call after each tile; returns
+# a predictor and the writer of its results.
 OpenModel = Callable[[Sequence[Path], Callable[[], None]], tuple[Any, Any]]
 
 
@@ -37,7 +37,7 @@ def predict_images(
         open_model: See `OpenModel`.
         args: Arguments of `swin-dense predict`: `inputs`, `out`, `batch_size`
             and `skip_bad` are read.
-        in_tiles: Whether the progress counts tiles instead of images.
+        in_tiles: If true, the progress counts tiles instead of images.
 
     Raises:
         FileNotFoundError: If an input leads to no image.

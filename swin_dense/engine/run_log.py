@@ -1,6 +1,6 @@
-"""What a run shows on the console, and what only its log file gets.
+"""Choose the lines of the log that a run shows on the console.
 
-The log file gets everything. The console leaves out the description of the
+The log file gets all lines. The console leaves out the description of the
 environment, the config and the list of hooks, lines that a host repeats for
 every parameter, and Python warnings of installed packages.
 """
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from mmengine.logging import MMLogger
 
-# First words of lines that mmengine repeats, or that name its own plans.
+# First words of lines that mmengine repeats, or that announce its next step.
 _NOISE = (
     'paramwise_options',
     'Distributed training is not used',
@@ -30,7 +30,7 @@ _INSTALLED = tuple(
 
 
 def quieten_console(logger: logging.Logger) -> None:
-    """Keep from the console what is for the log file alone.
+    """Keep lines that are for the log file alone off the console.
 
     Does nothing for a logger without a log file, where a record would be
     lost.

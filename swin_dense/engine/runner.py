@@ -120,7 +120,7 @@ class DenseRunner(Runner):
     _lock: WorkDirLock | None = None
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger; its console leaves out what is for the file."""
+        """Build the logger, whose console leaves out lines for the file."""
         logger = super().build_logger(*args, **kwargs)
         quieten_console(logger)
         return logger
@@ -269,7 +269,7 @@ class DenseRunner(Runner):
         return loader
 
     def load_or_resume(self) -> None:
-        """Load or resume as configured, once; report what was loaded."""
+        """Load or resume as configured, once; write the load report."""
         if not self._has_loaded:
             self._load_as_configured()
         self._record_loads()

@@ -1,4 +1,4 @@
-"""The tasks of this package, and how to tell the task of a config."""
+"""The tasks of this package, and the task of a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Task:
     views: str = ''
 
     def load(self, field: str) -> Any:
-        """Import what a field with a dotted path names."""
+        """Import the function or class whose dotted path is in a field."""
         module, _, name = getattr(self, field).rpartition('.')
         return getattr(import_module(module), name)
 
@@ -67,7 +67,7 @@ DETECTION = Task(
     predict_files='swin_dense.detection.predict_files.predict_files',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
-    # None were published for detectors tested at 1333 x 800: mmdet's default.
+    # mmdet's default, since none were published for tests at 1333 x 800.
     tta_ratios=(0.5, 1.0, 1.5),
 )
 SEGMENTATION = Task(
@@ -82,7 +82,7 @@ SEGMENTATION = Task(
     predict_files='swin_dense.segmentation.predict_files.predict_files',
     tta_model='swin_dense.SegTTAModel',
     tta_heads=('decode_head',),
-    # Those of the tables of Swin V1, appendix A2.3, each also flipped.
+    # The scales of Swin V1 (appendix A2.3), each also flipped.
     tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
 )
 VIDEO = Task(

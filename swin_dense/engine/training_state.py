@@ -1,6 +1,6 @@
-"""Checks of a training run's state, before any of it is loaded.
+"""Check the state of a training run before any of it is loaded.
 
-PyTorch and mmengine load such state as it is: kernels that update parameters
+PyTorch and mmengine load the state unchecked: kernels that update parameters
 would write outside of tensors of another shape, and schedules would run on
 attributes of another type.
 """
@@ -19,7 +19,7 @@ from swin_dense.checkpoints.errors import CheckpointError
 
 _META = ('epoch', 'iter', 'seed', 'dataset_meta', 'CLASSES', 'swin_dense')
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
-# The run that resumes knows better than the checkpoint.
+# Attributes that keep the values of the run that resumes.
 _RUN = ('cfg',)
 # State of PyTorch's optimizers that has the shape of its parameter.
 _LIKE_PARAMETER = {
@@ -61,9 +61,9 @@ def progress_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def trim(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with the metadata that loading needs, no more.
+    """Return a checkpoint without metadata that loading does not need.
 
-    The config above all is left out, since mmengine would execute it.
+    Above all, the config is left out, since mmengine would execute it.
     """
     trimmed = dict(checkpoint)
     meta = checkpoint.get('meta')

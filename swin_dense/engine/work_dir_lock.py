@@ -84,7 +84,7 @@ class WorkDirLock:
         )
 
     def release(self) -> None:
-        """Give the lock back and remove its file."""
+        """Release the lock and remove its file."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None or os.getpid() != self._process:
             return

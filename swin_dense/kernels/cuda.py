@@ -31,10 +31,10 @@ from swin_dense.ops import (
     window_mask,
 )
 
-# Not flash attention, which takes no bias, nor cuDNN's attention, which returns
-# no gradient of the bias and makes a plan for each number of windows. The
-# second backend takes inputs that the first one refuses, such as heads of 44
-# channels.
+# Flash attention is not among them, since it takes no bias. The attention of
+# cuDNN returns no gradient of the bias, and makes a plan for each number of
+# windows. The second backend takes inputs that the first one refuses, such as
+# heads of 44 channels.
 BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 # Largest number of blocks of a CUDA grid along the axis of windows.
 MAX_WINDOWS = 65535

@@ -1,4 +1,4 @@
-"""What `swin-dense predict` does with a segmentor."""
+"""Predict files with a segmentor, for `swin-dense predict`."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def predict_files(
 
         if args.overlap is not None and not args.tile:
             raise ValueError(
-                '--overlap is of tiles: give their size by --tile'
+                '--overlap needs tiles: give their size by --tile'
             )
         tile = args.tile
         if tile and len(tile) == 1:

@@ -1,4 +1,4 @@
-"""What `swin-dense predict` does with a recognizer."""
+"""Predict files with a recognizer, for `swin-dense predict`."""
 
 import argparse
 import sys

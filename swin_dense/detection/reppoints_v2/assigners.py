@@ -1,8 +1,9 @@
 """Assigners that rank points by their distance from the mask, not the box.
 
-Mask RepPoints V2 learns objects where their masks are. Both assigners read
-`centers` of the ground truth, x and y in pixels, (G, 2); G is the number of
-objects, N that of priors.
+Mask RepPoints V2 assigns objects to points near the centres of their masks.
+Both assigners read `centers` of the ground truth, x and y in pixels, (G, 2).
+
+Dimension key: G objects, N priors.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from swin_dense.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class CenterPointAssigner(PointAssigner):
-    """mmdet's PointAssigner with the objects' `centers` for their boxes'.
+    """mmdet's PointAssigner with `centers` instead of the centres of boxes.
 
     Arguments are those of PointAssigner.
     """
@@ -58,7 +59,7 @@ class CenterATSSAssigner(ATSSAssigner):
     A prior still has to lie inside of the box. With the centres of the boxes
     the result is that of ATSSAssigner.
 
-    Arguments are those of ATSSAssigner but `alpha`.
+    Arguments are those of ATSSAssigner, except `alpha`.
     """
 
     def assign(
@@ -100,7 +101,7 @@ class CenterATSSAssigner(ATSSAssigner):
         chosen = candidate_overlaps >= threshold
         chosen &= margin.amin(-1) > 0.01
 
-        # A prior of several objects goes to that of the highest IoU.
+        # A prior of several objects is assigned to the one of highest IoU.
         matched = torch.zeros_like(overlaps, dtype=torch.bool)
         matched.scatter_(0, candidates, chosen)
         best, number = overlaps.masked_fill(~matched, -1).max(1)
@@ -116,7 +117,7 @@ def _nearest(distances: Tensor, num_level_priors: list[int], k: int) -> Tensor:
     Args:
         distances: (N, G).
         num_level_priors: Number of priors of each level.
-        k: Of a level with fewer priors, all count.
+        k: Number of priors; a level with fewer priors gives all.
 
     Returns:
         Numbers of priors, (candidates, G).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from swin_dense.registry import MODELS
 
-EPS = 1e-4  # keeps a fusion whose weights are all zero finite
+EPS = 1e-4  # keeps a fusion finite if all its weights are zero
 
 
 class WeightedFusion(nn.Module):
@@ -27,7 +27,7 @@ class WeightedFusion(nn.Module):
 
     def __init__(self, num_inputs: int) -> None:
         super().__init__()
-        # The axes before the last are those of the released files.
+        # The first axes are those of the released checkpoints.
         self.weights = nn.Parameter(torch.ones(1, 1, 1, 1, num_inputs))
 
     def forward(self, *maps: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ class BiFPNLayer(nn.Module):
     """One pass from the coarsest level to the finest, and one back.
 
     Args:
-        in_channels: Channels of each level. Levels of other than
-            `out_channels` channels pass a 1x1 convolution first.
+        in_channels: Channels of each level. A level with other than
+            `out_channels` channels first passes a 1x1 convolution.
         out_channels: Channels of all outputs.
         norm_cfg: Norm of the convolutions.
     """
@@ -112,20 +112,19 @@ class BiFPNLayer(nn.Module):
 class BiFPN(BaseModule):
     """A pyramid whose levels are fused top-down and bottom-up, repeatedly.
 
-    Levels that the backbone does not have are its last map, pooled. The
-    parameter names are those of the released RepPoints V2 files.
+    Levels beyond those of the backbone are made by pooling its last map. The
+    parameter names are those of the released checkpoints of RepPoints V2.
 
     Args:
         in_channels: Channels of each map of the backbone, finest first.
         out_channels: Channels of all outputs.
-        num_outs: Number of levels that come out.
+        num_outs: Number of output levels.
         num_repeats: Number of passes down and up.
         norm_cfg: Norm of the convolutions.
         init_cfg: See mmengine.
 
     Raises:
-        ValueError: If fewer levels are asked for than come in, or fewer than
-            two.
+        ValueError: If `num_outs` is below 2 or the number of inputs.
     """
 
     def __init__(

@@ -1,7 +1,9 @@
-"""Corner pooling: what tells a corner is on the edges that meet there.
+"""Corner pooling (CornerNet, arXiv 1808.01244, section 3.4).
 
-CornerNet (arXiv 1808.01244), section 3.4; B images, C channels, H and W the
-size of a level.
+A corner of a box is often outside of the object, so that only the edges that
+meet there show it. Corner pooling brings the features of both edges to it.
+
+Dimension key: B images, C channels, H and W the size of a level.
 """
 
 import torch.nn.functional as F
@@ -14,10 +16,10 @@ BOTTOM_RIGHT = ('bottom', 'right')
 
 
 class CornerPools(nn.Module):
-    """Gather at each position what lies in two directions from it.
+    """Pool the features in two directions from each position.
 
-    For a top-left corner these are the pixels below it and to its right: the
-    running maximum towards the top, and that towards the left.
+    For a top-left corner these are the maximum of all positions below it, and
+    the maximum of all positions to its right.
 
     Args:
         directions: Modes of mmcv's `CornerPool`: `TOP_LEFT` or

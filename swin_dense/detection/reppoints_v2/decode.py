@@ -1,7 +1,7 @@
-"""Boxes and scores of an image from the maps of the head.
+"""Compute boxes and scores of an image from the maps of the head.
 
-Dimension key: C classes, P the points of an object, h and w the size of a
-level, N the boxes that are kept.
+Dimension key: C classes, P points of an object, h and w the size of a level,
+N boxes.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from swin_dense.detection.reppoints_v2.snapping import finer_level, snap_boxes
 
 
 class ImageMaps(NamedTuple):
-    """What the head says of one image; an entry for each level.
+    """The predictions of the head for one image, an entry for each level.
 
     Attributes:
         cls_scores: Logits (C, h, w).
@@ -24,7 +24,7 @@ class ImageMaps(NamedTuple):
             x, (P * 2, h, w).
         corner_scores: Logits of both corners, (2, h, w).
         corner_offsets: x and y of both, in strides, (4, h, w).
-        extra: More values of each location, by name, (K, h, w).
+        extra: Further values of each location by name, (K, h, w).
     """
 
     cls_scores: Sequence[Tensor]
@@ -42,25 +42,25 @@ def decode_image(
     nms_pre: int,
     score_thr: float,
 ) -> InstanceData:
-    """Return the boxes of an image before any are suppressed.
+    """Return the boxes of an image before NMS.
 
-    Of each level, the locations with the highest scores count, all classes
-    considered. Boxes of all levels but the finest are moved to the corners
-    that a finer level sees.
+    The pairs of location and class with the highest scores are taken from each
+    level. Except on the finest level, the corners of boxes are then moved to
+    the likeliest corners in the heat map of a finer level.
 
     Args:
-        maps: What the head says.
+        maps: Predictions of the head.
         priors: Locations of each level, x and y in pixels, (h * w, 2).
         strides: Pixels between locations of each level.
         img_shape: Height and width of the image in pixels, which limit boxes.
-        nms_pre: How many locations of a level count at most; -1 for all.
-        score_thr: What scores have to be above.
+        nms_pre: Largest number of boxes of a level; -1 for no limit.
+        score_thr: Scores must be above this threshold.
 
     Returns:
-        `bboxes` (N, 4) in pixels, `scores` and `labels` (N,), and what
-        `extra` has, (N, K).
+        `bboxes` (N, 4) in pixels, `scores` and `labels` (N,), and the fields
+        of `extra`, (N, K).
     """
-    found = []
+    by_level = []
     for level, stride in enumerate(strides):
         scores = maps.cls_scores[level].flatten(1).sigmoid().T  # (h * w, C)
         count = len(scores) if nms_pre < 0 else min(nms_pre, len(scores))
@@ -85,7 +85,7 @@ def decode_image(
             name: values.flatten(1).T[place[row]]
             for name, values in maps.extra[level].items()
         }
-        found.append(
+        by_level.append(
             InstanceData(
                 bboxes=boxes[row],
                 scores=scores[place[row], label],
@@ -93,11 +93,11 @@ def decode_image(
                 **extra,
             )
         )
-    return InstanceData.cat(found)
+    return InstanceData.cat(by_level)
 
 
 def _clip(boxes: Tensor, img_shape: tuple[int, int]) -> Tensor:
-    """Limit boxes (N, 4) to an image."""
+    """Clip boxes (N, 4) to an image."""
     height, width = img_shape[:2]
     limit = boxes.new_tensor([width, height, width, height])
     return torch.minimum(boxes.clamp(min=0), limit)

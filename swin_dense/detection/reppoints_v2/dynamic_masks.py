@@ -1,10 +1,10 @@
-"""Masks by convolutions whose weights every object brings along.
+"""Predict masks by convolutions whose weights are predicted for each object.
 
-CondInst (arXiv 2003.05664), with masks from the hidden layers as well, which
-help in training.
+CondInst (arXiv 2003.05664), with auxiliary masks from the hidden layers for
+training.
 
 Dimension key: B images, N objects of an image, h and w the size of the map
-that masks are computed on, F the features of its pixels.
+that masks are computed on, F features of a pixel of this map.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from swin_dense.compat.operators.sampling import without_autocast
 
 
 class Objects(NamedTuple):
-    """What masks are computed from.
+    """The parameters and positions that masks are computed from.
 
     Attributes:
         params: Weights and biases of the convolutions, (N, num_params).
         centers: x and y of the objects' centres in pixels, (N, 2).
-        levels: Number of the level that each was found on, (N,).
+        levels: Number of the pyramid level of each object, (N,).
     """
 
     params: Tensor
@@ -33,14 +33,14 @@ class Objects(NamedTuple):
 
 
 class MaskBranch(nn.Module):
-    """Turn the finest levels of the pyramid into the features of pixels.
+    """Compute the features of pixels from the finest levels of the pyramid.
 
     Args:
         in_channels: Channels of the pyramid.
-        channels: Channels inside.
-        out_channels: F.
-        num_levels: How many levels are read, the finest first.
-        num_convs: Convolutions on their sum.
+        channels: Hidden channels.
+        out_channels: Features F of a pixel.
+        num_levels: Number of levels to read, the finest first.
+        num_convs: Number of convolutions after the sum of the levels.
         norm_cfg: Norm of the convolutions.
     """
 
@@ -86,11 +86,11 @@ class DynamicConvs(nn.Module):
     input and the first hidden layer, and their biases.
 
     Args:
-        in_channels: F.
+        in_channels: Features F of a pixel.
         channels: Channels of the hidden layers.
         strides: Pixels between the points of each level.
-        size_of_interest: Coordinates around an object are in multiples of
-            this many strides of its level.
+        size_of_interest: Unit of the coordinates around an object, in strides
+            of its level.
     """
 
     sizes_of_interest: Tensor
@@ -134,7 +134,8 @@ class DynamicConvs(nn.Module):
             params: (N, num_params).
 
         Returns:
-            Of the three layers, then of the two auxiliary ones.
+            Weights and biases of the three layers, then of the two auxiliary
+            layers.
         """
         parts = iter(params.split(self._sizes(), 1))
         layers: list[tuple[Tensor, Tensor]] = []
@@ -150,13 +151,14 @@ class DynamicConvs(nn.Module):
         """Return the masks of the objects of one image.
 
         Args:
-            features: Of pixels, (F, h, w).
-            objects: N of them.
-            stride: Pixels of the image in a pixel of the map.
+            features: Features of pixels, (F, h, w).
+            objects: The N objects.
+            stride: Pixels of the image per pixel of the map.
 
         Returns:
-            Logits (N, h, w) of the input, of the first hidden layer, and of
-            the last layer, whose are the masks.
+            Logits (N, h, w) of the auxiliary layer on the input, of that on
+            the first hidden layer, and of the last layer. The last ones are
+            the masks.
         """
         size = features.shape[-2:]
         with without_autocast(features.device.type):
@@ -189,10 +191,11 @@ class DynamicConvs(nn.Module):
     ) -> Tensor:
         """Return x and y from each pixel to the objects' centres.
 
-        Pixels of the map lie in the middle of what they cover.
+        The position of a pixel of the map is the middle of the area that it
+        covers in the image.
 
         Returns:
-            (N, 2, h * w), in multiples of the size of interest of each.
+            (N, 2, h * w), in units of the size of interest.
         """
         height, width = size
         y, x = (

@@ -1,11 +1,11 @@
 """The head of RepPoints V2 (arXiv 2007.08508) as Swin's authors trained it.
 
-Every location of the pyramid regresses nine points, twice, and classifies
-what is there. A verification branch predicts maps of corners and of
-foreground, which feed the other two.
+Each location of the pyramid predicts nine points, refines them, and classifies
+the object. A verification branch predicts maps of corners and of foreground,
+which are inputs of the other two branches.
 
-Dimension key: B images, C classes, P the points of an object, N the locations
-of all levels of the pyramid, h and w the size of a level.
+Dimension key: B images, C classes, P points of an object, N locations of all
+levels of the pyramid, h and w the size of a level.
 """
 
 from collections.abc import Sequence
@@ -43,8 +43,8 @@ from swin_dense.detection.reppoints_v2.verification_losses import (
 )
 from swin_dense.registry import MODELS
 
-PRIOR = 0.01  # probability with which classes and corners start
-CORNER_MAPS = 6  # two scores, two offsets of x and y
+PRIOR = 0.01  # initial probability of classes and corners
+CORNER_MAPS = 6  # of two corners: a score, and offsets of x and y
 # Layers whose weights are drawn from a normal distribution, by prefix.
 DRAWN_NORMAL = ('cls_convs', 'reg_convs', 'shared_convs', 'reppoints_')
 EMBEDDING = 'reppoints_sem_embedding'
@@ -60,23 +60,22 @@ WITH_PRIOR = (
 class RepPointsV2Head(RepPointsHead):
     """RepPoints with verification: corners and foreground beside points.
 
-    The parameter names are those of the released files. Boxes are spanned by
-    the first two points of an object, its top-left and bottom-right corner.
-    Boxes and scores follow from the refined points, and corners of the larger
-    boxes are moved to the likeliest corners nearby.
+    The parameter names are those of the released checkpoints. The first two
+    points of an object are the top-left and bottom-right corner of its box.
+    Boxes come from the refined points; except on the finest level, their
+    corners are then moved to the likeliest corners nearby.
 
     Args:
-        num_shared_convs: Convolutions of the verification branch behind those
-            of the regression.
-        corner_channels: Channels that corner pooling works on.
+        num_shared_convs: Number of convolutions of the verification branch,
+            which follow those of the regression.
+        corner_channels: Channels of corner pooling.
         loss_heatmap: Loss of the heat maps of corners.
         loss_offset: Loss of the offsets of corners.
         loss_sem: Loss of the foreground maps; see `SeparateFocalLoss`.
-        init_cfg: See mmengine; by default the weights are drawn as the paper
-            has it.
-        **kwargs: Those of mmdet's RepPointsHead but `transform_method`,
-            `use_grid_points` and `center_init`; `loss_cls` must be a
-            QualityFocalLoss or take what it takes.
+        init_cfg: See mmengine; by default the initialisation of the paper.
+        **kwargs: Arguments of mmdet's RepPointsHead, except
+            `transform_method`, `use_grid_points` and `center_init`.
+            `loss_cls` must take the arguments of QualityFocalLoss.
     """
 
     def __init__(
@@ -152,9 +151,10 @@ class RepPointsV2Head(RepPointsHead):
         self.reppoints_pts_refine_out = nn.Conv2d(points, num_coordinates, 1)
 
     def init_weights(self) -> None:
-        """Draw the weights.
+        """Initialise the weights.
 
-        Corner pools and the embedding keep those of PyTorch and mmcv.
+        Corner pools and the embedding keep the initial weights of PyTorch and
+        mmcv.
         """
         super().init_weights()
         if self.init_cfg is not None:
@@ -172,15 +172,15 @@ class RepPointsV2Head(RepPointsHead):
         """Predict all maps from the pyramid.
 
         Args:
-            feats: (B, channels, h, w) for each level.
+            feats: Maps (B, channels, h, w), one for each level.
 
         Returns:
-            For each level logits of classes (B, C, h, w), offsets of the
-            first and of the refined points in strides, y before x,
-            (B, P * 2, h, w) each, logits of corners (B, 2, h, w), offsets of
-            corners in strides, x before y, (B, 4, h, w), and logits of
-            foreground, (B, C, h, w). Two corners: top-left, bottom-right. All
-            in float32 at least.
+            Six lists with a map for each level, at least in float32: logits
+            of classes (B, C, h, w); offsets of the initial points, and of the
+            refined points, in strides, y before x, (B, P * 2, h, w) each;
+            logits of top-left and bottom-right corners (B, 2, h, w); offsets
+            of corners in strides, x before y, (B, 4, h, w); logits of
+            foreground (B, C, h, w).
         """
         return multi_apply(self.forward_single, feats)
 
@@ -204,7 +204,7 @@ class RepPointsV2Head(RepPointsHead):
             self.reppoints_pts_init_out,
             self.relu(self.reppoints_pts_init_conv(pts_feat)),
         )
-        # Classification and refinement pull the points a little, too.
+        # Classification and refinement also train the initial points.
         displacement = points_init.detach().lerp(
             points_init, self.gradient_mul
         )
@@ -247,7 +247,7 @@ class RepPointsV2Head(RepPointsHead):
         return torch.cat(scores, 1), torch.cat(offsets, 1)
 
     def _more_outputs(self, cls_feat: Tensor) -> tuple[Tensor, ...]:
-        """Return what a subclass predicts from the classified features."""
+        """Return further maps of a subclass; none here."""
         return ()
 
     def loss_by_feat(
@@ -272,7 +272,7 @@ class RepPointsV2Head(RepPointsHead):
             corner_offsets: See `forward`.
             foreground: See `forward`.
             batch_gt_instances: `bboxes` and `labels` of each image.
-            batch_img_metas: `pad_shape` and `batch_input_shape` of each.
+            batch_img_metas: `pad_shape` and `batch_input_shape` of each image.
             batch_gt_instances_ignore: Not used.
         """
         losses, _ = self._point_losses(
@@ -304,8 +304,8 @@ class RepPointsV2Head(RepPointsHead):
         """Return the losses of classes and points, and the assignment.
 
         Returns:
-            The losses, and for each location the number of the object that
-            its refined points learn, (B, N), -1 for none.
+            The losses, and the number of the object assigned to the refined
+            points of each location, (B, N), -1 for none.
         """
         grid = make_grid(self.prior_generator, cls_scores, batch_img_metas)
         place = torch.cat([grid.points, grid.strides[:, None]], 1)
@@ -341,7 +341,7 @@ class RepPointsV2Head(RepPointsHead):
                 avg_factor=count_per_image(positive),
             )
 
-        # A class is learned as the IoU of the box that comes with it.
+        # The target score of a class is the IoU of the predicted box.
         positive = matches >= 0
         target, labels = matched_boxes(matches, batch_gt_instances)
         quality = boxes_refine.new_zeros(matches.shape)
@@ -406,12 +406,12 @@ class RepPointsV2Head(RepPointsHead):
             corner_scores: See `forward`.
             corner_offsets: See `forward`.
             foreground: See `forward`.
-            *more_outputs: What a subclass predicts besides.
+            *more_outputs: Further maps of a subclass.
             batch_img_metas: `img_shape` of each image, and `scale_factor`
-                where boxes are scaled back.
-            cfg: In place of `test_cfg`.
-            rescale: Whether boxes are in pixels of the file.
-            with_nms: Whether boxes are suppressed.
+                if `rescale` is true.
+            cfg: Settings to use instead of `test_cfg`.
+            rescale: If true, boxes are in pixels of the file.
+            with_nms: If true, NMS is applied.
 
         Returns:
             `bboxes` (M, 4), `scores` and `labels` (M,) of each image.
@@ -460,7 +460,7 @@ class RepPointsV2Head(RepPointsHead):
     def _extra_fields(
         self, points_init: list[Tensor], *more_outputs: list[Tensor]
     ) -> list[dict[str, Tensor]]:
-        """Return what else detections carry: maps (B, K, h, w) by name."""
+        """Return further fields of detections: maps (B, K, h, w) by name."""
         return [{} for _ in points_init]
 
 
@@ -470,10 +470,10 @@ def _of_image(levels: Sequence[Tensor], image: int) -> list[Tensor]:
 
 
 def _exactly(layer: Any, x: Tensor) -> Tensor:
-    """Apply an output layer in the type of its weights, autocast or not.
+    """Apply an output layer in the type of its weights, also under autocast.
 
-    Logarithms of corner scores, and coordinates, need more digits than 16-bit
-    types have; these layers have few channels and cost little.
+    16-bit types are too coarse for logarithms of corner scores and for
+    coordinates. These layers have few channels, so the cost is small.
     """
     with without_autocast(x.device.type):
         return layer(x.to(layer.weight.dtype))

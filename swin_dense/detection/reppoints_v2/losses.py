@@ -45,12 +45,12 @@ def _sides(first: Tensor, last: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class LegacyGIoULoss(nn.Module):
-    """Generalised IoU loss of boxes in pixels that include their last one.
+    """Generalised IoU loss of boxes whose last pixel is inside.
 
-    A side from x1 to x2 has x2 - x1 + 1 pixels, as in detectors of before
-    2020; mmdet's GIoULoss has x2 - x1. RepPoints V2 learned with this loss on
-    boxes divided by four times their stride, where the added 1 is about as
-    large as the box.
+    A side from x1 to x2 has x2 - x1 + 1 pixels, as in detectors from before
+    2020; in mmdet's GIoULoss it has x2 - x1. RepPoints V2 was trained with
+    this loss on boxes divided by four times their stride, where the added 1 is
+    about as large as the box.
 
     Args:
         eps: Added to the union and to the enclosing area.
@@ -79,16 +79,16 @@ class LegacyGIoULoss(nn.Module):
 
 @MODELS.register_module()
 class SeparateFocalLoss(nn.Module):
-    """Focal loss whose positives and negatives have divisors of their own.
+    """Focal loss with separate divisors for positives and negatives.
 
-    RepPoints V2 (arXiv 2007.08508) learns its foreground map with it:
-    positives are averaged by weight, negatives divided by the number of
-    positives. Where there are none, negatives are divided by 1 (the released
+    RepPoints V2 (arXiv 2007.08508) trains its foreground map with this loss.
+    The loss of positives is a weighted mean; the loss of negatives is divided
+    by the number of positives, or by 1 without positives (where the released
     code divides by 0).
 
     Args:
-        gamma: Exponent that plays down what is classified well.
-        alpha: Factor of the positives; that of the negatives is 1 - alpha.
+        gamma: Exponent that reduces the loss of easy examples.
+        alpha: Factor of positives; negatives have the factor 1 - alpha.
         loss_weight: Factor of the loss.
     """
 
@@ -101,12 +101,12 @@ class SeparateFocalLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of all points together.
+        """Return the total loss of all points.
 
         Args:
             pred: Logits, of any shape.
-            target: 1 for positives, 0 for negatives; as `pred`.
-            weight: Weight of each positive; as `pred`.
+            target: 1 for positives, 0 for negatives, in the shape of `pred`.
+            weight: Weight of each positive, in the shape of `pred`.
         """
         probability = pred.sigmoid()
         positive = (target > 0).to(pred.dtype)
@@ -127,5 +127,5 @@ class SeparateFocalLoss(nn.Module):
 
 
 def _nonzero(total: Tensor) -> Tensor:
-    """Return a sum of weights, or 1 in place of 0."""
+    """Return a sum of weights, or 1 if it is 0."""
     return torch.where(total > 0, total, torch.ones_like(total))

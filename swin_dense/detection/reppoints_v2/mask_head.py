@@ -1,7 +1,7 @@
 """The head of Mask RepPoints V2: RepPoints V2 with dynamic mask convolutions.
 
-Dimension key: B images, N the locations of all levels of the pyramid, M the
-detections of an image, h and w the size of a level.
+Dimension key: B images, N locations of all levels of the pyramid, M detections
+of an image, h and w the size of a level.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,9 @@ LOSS_WEIGHTS = (0.0, 0.6, 1.0)
 
 
 class MaskLayers(nn.Module):
-    """The branch and the dynamic convolutions, under the released names.
+    """The mask branch and the dynamic convolutions.
+
+    The parameter names are those of the released checkpoints.
 
     Args:
         branch: Arguments of `MaskBranch`.
@@ -50,21 +52,25 @@ class MaskLayers(nn.Module):
 
 @MODELS.register_module()
 class MaskRepPointsV2Head(RepPointsV2Head):
-    """RepPoints V2 whose locations bring the convolutions of their masks.
+    """RepPoints V2 that predicts dynamic convolutions for masks.
 
-    Objects are learned around the centroids of their masks: the assigners
-    should be `CenterPointAssigner` and `CenterATSSAssigner`.
+    Each location predicts the weights of the convolutions that compute the
+    mask of its object. Objects are assigned around the centroids of their
+    masks, so use `CenterPointAssigner` and `CenterATSSAssigner`.
 
     Args:
         mask_channels: Channels of the mask branch.
-        mask_features: Features of a pixel that the dynamic convolutions see,
-            and channels inside of them.
-        mask_levels: How many levels the mask branch reads, the finest first.
-        mask_convs: Convolutions of the mask branch behind their sum.
-        mask_stride: Pixels of the image in a pixel of the learned masks.
-        max_masks: How many masks a batch learns at most; more are drawn from.
+        mask_features: Features of a pixel for the dynamic convolutions, and
+            hidden channels of these convolutions.
+        mask_levels: Number of levels that the mask branch reads, the finest
+            first.
+        mask_convs: Number of convolutions of the mask branch after the sum of
+            the levels.
+        mask_stride: Pixels of the image per pixel of the target masks.
+        max_masks: Largest number of masks of a batch in training; a random
+            choice is made if there are more.
         mask_norm_cfg: Norm of the mask branch.
-        **kwargs: Those of `RepPointsV2Head`.
+        **kwargs: Arguments of `RepPointsV2Head`.
     """
 
     def __init__(
@@ -105,7 +111,7 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         )
 
     def init_weights(self) -> None:
-        """Draw the weights."""
+        """Initialise the weights."""
         super().init_weights()
         if self.init_cfg is None:
             normal_init(self.controller, std=0.01)
@@ -207,8 +213,8 @@ class MaskRepPointsV2Head(RepPointsV2Head):
     ) -> list[dict[str, Tensor]]:
         """Return parameters, centres and levels of all locations.
 
-        The centre is the mean of the first points, seen from the middle of
-        the location's stride.
+        The centre is the mean of the initial points, relative to the middle
+        of the pixel of the location.
         """
         (params,) = more_outputs
         fields = []
@@ -239,8 +245,8 @@ class MaskRepPointsV2Head(RepPointsV2Head):
 
         Args:
             x: The pyramid, (B, channels, h, w) for each level.
-            batch_data_samples: Their metainfo.
-            rescale: Whether boxes and masks are in pixels of the file.
+            batch_data_samples: Data samples with the sizes of the images.
+            rescale: If true, boxes and masks are in pixels of the file.
 
         Returns:
             `bboxes` (M, 4), `scores` and `labels` (M,), and `masks`, boolean,
@@ -248,16 +254,16 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         """
         results = super().predict(x, batch_data_samples, rescale=rescale)
         features = self.mask_features(x)
-        for found, feature, sample in zip(
+        for detections, feature, sample in zip(
             results, features, batch_data_samples
         ):
-            objects = pop_objects(found)
+            objects = pop_objects(detections)
             size = sample.ori_shape if rescale else sample.img_shape
-            masks = found.bboxes.new_zeros(
-                (len(found), *size[:2]), dtype=torch.bool
+            masks = detections.bboxes.new_zeros(
+                (len(detections), *size[:2]), dtype=torch.bool
             )
             step = max(1, MAX_ELEMENTS // masks[:1].numel())
-            for start in range(0, len(found), step):
+            for start in range(0, len(detections), step):
                 part = slice(start, start + step)
                 probabilities = self.mask_probabilities(
                     feature,
@@ -266,7 +272,7 @@ class MaskRepPointsV2Head(RepPointsV2Head):
                     size[:2],
                 )
                 masks[part] = probabilities > self.test_cfg.mask_thr_binary
-            found.masks = masks
+            detections.masks = masks
         return results
 
     def mask_features(self, x: Sequence[Tensor]) -> Tensor:
@@ -280,18 +286,18 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         img_shape: Sequence[int],
         size: Sequence[int],
     ) -> Tensor:
-        """Return how likely each pixel belongs to an object.
+        """Return the probability that each pixel belongs to an object.
 
         Args:
-            features: Of an image, (F, h, w).
-            objects: M of them.
+            features: Features of the pixels of an image, (F, h, w).
+            objects: The M objects.
             img_shape: Height and width of the image without padding.
             size: Height and width of the result.
 
         Returns:
-            (M, *size).
+            Probabilities (M, *size).
         """
-        if not len(objects.params):  # interpolation refuses no channels
+        if not len(objects.params):  # interpolation needs channels
             return features.new_zeros(0, *size)
         stride = self.point_strides[0]
         logits = self.mask_head.head(features, objects, stride)[-1]
@@ -303,10 +309,13 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         )[0]
 
 
-def pop_objects(found: InstanceData) -> Objects:
-    """Take from detections what only their masks need."""
+def pop_objects(detections: InstanceData) -> Objects:
+    """Remove the fields that only masks need, and return them."""
     return _objects(
-        {name: found.pop(name) for name in ('params', 'centers', 'levels')}
+        {
+            name: detections.pop(name)
+            for name in ('params', 'centers', 'levels')
+        }
     )
 
 

@@ -1,6 +1,7 @@
-"""Masks of the ground truth as Mask RepPoints V2 learns them.
+"""Targets and loss of the masks of Mask RepPoints V2.
 
-Dimension key: G objects of an image, N masks, H and W the padded image.
+Dimension key: G objects of an image, N masks, H and W the size of the padded
+image.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ DICE_EPS = 1e-5
 def mask_centers(objects: InstanceData) -> Tensor:
     """Return the centroids of masks, x and y in pixels, (G, 2).
 
-    An object with an empty mask has the centre of its box.
+    An object with an empty mask gets the centre of its box.
 
     Args:
         objects: `bboxes` (G, 4) and `masks`.
@@ -39,7 +40,7 @@ def mask_targets(objects: InstanceData, stride: int) -> Tensor:
 
     Args:
         objects: `bboxes` and `masks` (G, H, W).
-        stride: Pixels of the image in a pixel of the result.
+        stride: Pixels of the image per pixel of the result.
 
     Returns:
         0 and 1, (G, H // stride, W // stride), on the device of the boxes.
@@ -50,13 +51,13 @@ def mask_targets(objects: InstanceData, stride: int) -> Tensor:
 
 
 def dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:
-    """Return 1 - 2 pg / (p² + g²) of each mask, (N,).
+    """Return 1 - 2 pg / (p^2 + g^2) of each mask, (N,).
 
     V-Net (arXiv 1606.04797), with squares in the denominator.
 
     Args:
         probabilities: (N, h, w).
-        target: 0 and 1, as `probabilities`.
+        target: 0 and 1, in the shape of `probabilities`.
     """
     p, g = probabilities.flatten(1), target.flatten(1)
     overlap = (p * g).sum(1)

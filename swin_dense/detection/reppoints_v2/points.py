@@ -1,7 +1,7 @@
-"""The points of a pyramid, and boxes and targets of each.
+"""The points of a pyramid, their boxes, and the objects assigned to them.
 
-Dimension key: B images, P the points of an object, N the points of all levels
-of the pyramid, h and w the size of a level.
+Dimension key: B images, P points of an object, N points of all levels of the
+pyramid, h and w the size of a level.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from torch import Tensor
 
 
 class PointGrid(NamedTuple):
-    """Where the points of a batch lie.
+    """The positions of the points of a batch.
 
     Attributes:
         sizes: h and w of each level.
         points: x and y in pixels, (N, 2); no half stride is added.
         strides: Pixels between the points of their level, (N,).
-        valid: Which points lie on the padded image, not on the padding that
-            larger images of the batch bring, (B, N).
+        valid: True for points within the `pad_shape` of their image, (B, N).
+            Others are in the padding to the largest image of the batch.
     """
 
     sizes: list[tuple[int, int]]
@@ -43,8 +43,8 @@ def make_grid(
     """Return the points of maps (B, ..., h, w).
 
     Args:
-        generator: Knows the strides.
-        levels: A map of each level.
+        generator: Generator of points with the strides of all levels.
+        levels: A map for each level.
         batch_img_metas: `pad_shape` of each image.
     """
     device = levels[0].device
@@ -60,15 +60,15 @@ def make_grid(
 
 
 def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
-    """Lay maps (B, C, h, w) of all levels out as (B, N, C)."""
+    """Concatenate maps (B, C, h, w) of all levels to (B, N, C)."""
     return torch.cat([level.flatten(2) for level in levels], 2).mT
 
 
 def decode_boxes(offsets: Tensor, points: Tensor, strides: Tensor) -> Tensor:
-    """Return the boxes of regressed points.
+    """Return the boxes of predicted points.
 
-    The first of an object's points is the top-left corner, the second the
-    bottom-right one. Nothing keeps them in this order.
+    The first point of an object is the top-left corner, the second one the
+    bottom-right corner. Their order is not enforced.
 
     Args:
         offsets: From the location to each point in strides, y before x,
@@ -90,18 +90,19 @@ def assign_points(
     batch_gt_instances: Sequence[InstanceData],
     by_level: bool = False,
 ) -> Tensor:
-    """Return the number of the object that each point learns, (B, N).
+    """Assign an object to each point.
 
     Args:
         assigner: An assigner of mmdet.
-        priors: What it assigns objects to, (B, N, ...).
+        priors: Priors of the assigner, (B, N, ...).
         grid: The points.
         batch_gt_instances: `bboxes` and `labels` of each image.
-        by_level: Whether the assigner asks for the number of priors of each
+        by_level: True if the assigner takes the number of priors of each
             level.
 
     Returns:
-        Numbers from 0 on within an image; -1 for points without object.
+        Number of the object of each point, (B, N), from 0 on within an image;
+        -1 for points without an object.
     """
     matches = []
     for prior, valid, objects in zip(priors, grid.valid, batch_gt_instances):
@@ -121,7 +122,7 @@ def assign_points(
 def matched_boxes(
     matches: Tensor, batch_gt_instances: Sequence[InstanceData]
 ) -> tuple[Tensor, Tensor]:
-    """Return boxes and labels of the objects that points have.
+    """Return boxes and labels of the objects assigned to points.
 
     Args:
         matches: Numbers of objects, (B, N); -1 for none.
@@ -140,5 +141,5 @@ def matched_boxes(
 
 
 def count_per_image(flags: Tensor) -> int:
-    """Count the flags (B, ...) that are set, an image without as one."""
+    """Count the true flags (B, ...), at least one for each image."""
     return int(flags.flatten(1).sum(1).clamp(min=1).sum())

@@ -1,4 +1,4 @@
-"""Moving box corners to where the heat map of corners is hottest.
+"""Move the corners of boxes to the likeliest corners nearby.
 
 Dimension key: N boxes, h and w the size of a level.
 """
@@ -6,14 +6,14 @@ Dimension key: N boxes, h and w the size of a level.
 import torch
 from torch import Tensor
 
-# What the channels of corner maps are.
+# Channels of corner maps.
 TOP_LEFT, BOTTOM_RIGHT = 0, 1
 
 
 def finer_level(level: int) -> int | None:
     """Return the level whose heat map moves the corners of a level's boxes.
 
-    The finest level has none: its boxes stay as they are.
+    None for the finest level, whose boxes stay as they are.
     """
     return (level - 1) // 2 if level else None
 
@@ -21,12 +21,12 @@ def finer_level(level: int) -> int | None:
 def snap_boxes(
     boxes: Tensor, scores: Tensor, offsets: Tensor, stride: int
 ) -> Tensor:
-    """Move both corners of boxes to the likeliest corners beside them.
+    """Move both corners of boxes to the likeliest corners nearby.
 
     Args:
         boxes: x1, y1, x2, y2 in pixels, (N, 4).
         scores: Logits of top-left and bottom-right corners, (2, h, w).
-        offsets: x and y of both from a point to the corner, in strides,
+        offsets: Offsets x and y from a point to each corner, in strides,
             (4, h, w).
         stride: Pixels between the points of the maps.
 
@@ -48,7 +48,7 @@ def snap_boxes(
 def _snap(
     corners: Tensor, scores: Tensor, offsets: Tensor, stride: int
 ) -> Tensor:
-    """Move corners (N, 2) to the hottest of the four points around them."""
+    """Move corners (N, 2) to the likeliest of the four points around them."""
     height, width = scores.shape
     last = corners.new_tensor([max(width - 2, 0), max(height - 2, 0)])
     first = (corners / stride).clamp(min=0).minimum(last).long()

@@ -1,7 +1,7 @@
-"""Maps that the verification branch of RepPoints V2 learns from.
+"""Targets of the verification branch of RepPoints V2.
 
-Dimension key: G boxes, C classes, h and w the valid part of a level, H and W
-a whole map.
+Dimension key: G boxes, C classes, h and w the size of the valid part of a
+level, H and W the size of a whole map.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,13 @@ import torch
 from mmdet.models.utils import gaussian_radius
 from torch import Tensor
 
-# A box that has moved so far overlaps the true one by this IoU at least.
+# Least IoU of a box whose corners are moved by the radius with the true box.
 GAUSSIAN_IOU = 0.7
-SEMANTIC_STRIDE = 8  # pixels of the image in a pixel of the foreground map
+SEMANTIC_STRIDE = 8  # pixels of the image per pixel of the foreground map
 
 
 class CornerTargets(NamedTuple):
-    """What a level learns of one kind of corner.
+    """The targets of a level for one kind of corner.
 
     Attributes:
         heat_map: (h, w); 1 at the points next to a corner, less around them.
@@ -28,7 +28,7 @@ class CornerTargets(NamedTuple):
 
 
 def corner_radii(boxes: Tensor) -> Tensor:
-    """Return how far a corner may move, in pixels, (G,).
+    """Return the radius within which a corner counts, in pixels, (G,).
 
     Args:
         boxes: (G, 4), x1, y1, x2, y2 in pixels.
@@ -44,14 +44,15 @@ def corner_targets(
 ) -> CornerTargets:
     """Draw the heat map and the offsets of one kind of corner on a level.
 
-    Point (row i, column j) lies at (j * stride, i * stride) pixels. Around a
-    corner the map is a Gaussian, cut off at the radius; at the nearest point
-    it is 1. Of several corners next to one point, the last gives the offset.
+    The point in row i and column j is at (j * stride, i * stride) pixels. The
+    heat map around a corner is a Gaussian, cut off at the radius, and 1 at the
+    nearest point. If several corners have the same nearest point, it gets the
+    offset of the last one.
 
     Args:
         corners: x and y in pixels, (G, 2).
-        radii: In pixels, (G,).
-        size: h and w.
+        radii: Radii in pixels, (G,).
+        size: Size (h, w) of the map.
         stride: Pixels between points.
     """
     height, width = size
@@ -81,18 +82,18 @@ def corner_targets(
 def semantic_targets(
     boxes: Tensor, labels: Tensor, num_classes: int, image_size: tuple
 ) -> tuple[Tensor, Tensor]:
-    """Paint boxes onto a map of classes, the largest first.
+    """Draw boxes into a map of each class, the largest box first.
 
     Args:
         boxes: (G, 4), x1, y1, x2, y2 in pixels.
         labels: (G,).
-        num_classes: C.
+        num_classes: Number of classes C.
         image_size: Height and width of the padded image in pixels.
 
     Returns:
-        The map, 1 inside boxes of a class, and the weight, 1 / area of the
-        box that was painted last (an area of less than a pixel counts as 1):
-        (C, H, W) each, at 1/8 of the image.
+        Two maps (C, H, W) at 1/8 of the size of the image: 1 inside the boxes
+        of a class; and weights, 1 / area of the box that was drawn last (at
+        most 1).
     """
     height, width = (side // SEMANTIC_STRIDE for side in image_size)
     painted = boxes.new_zeros(num_classes, height, width)

@@ -31,17 +31,18 @@ def corner_losses(
     loss_heatmap: nn.Module,
     loss_offset: nn.Module,
 ) -> dict[str, Tensor]:
-    """Compare maps of corners with those of all objects, on every level.
+    """Compute the losses of corner maps on all levels.
 
     Args:
         scores: Logits of top-left and bottom-right corners, (B, 2, h, w) for
             each level.
-        offsets: x and y of both, in strides, (B, 4, h, w) for each level.
+        offsets: Offsets x and y to both corners, in strides, (B, 4, h, w) for
+            each level.
         grid: The points.
         strides: Pixels between the points of each level.
         batch_gt_instances: `bboxes` of each image.
-        loss_heatmap: Compares probabilities with heat maps.
-        loss_offset: Compares offsets.
+        loss_heatmap: Loss of probabilities and heat maps.
+        loss_offset: Loss of offsets.
 
     Returns:
         `loss_heatmap` and `loss_offset`, each the mean over both corners.
@@ -107,13 +108,13 @@ def semantic_loss(
     image_size: tuple[int, int],
     loss_sem: nn.Module,
 ) -> Tensor:
-    """Compare foreground maps with the boxes of each class, on every level.
+    """Compute the loss of foreground maps on all levels.
 
     Args:
         logits: (B, C, h, w) for each level.
         batch_gt_instances: `bboxes` and `labels` of each image.
         image_size: Height and width of the padded batch in pixels.
-        loss_sem: Takes logits, targets and weights of all levels at once.
+        loss_sem: Loss of logits, targets and weights of all levels together.
     """
     maps, weights = map(
         torch.stack,

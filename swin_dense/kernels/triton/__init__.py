@@ -46,7 +46,7 @@ class TritonKernels(CUDAKernels):
     def window_attention(
         self, qkv: Tensor, layout: WindowLayout, terms: AttentionTerms
     ) -> Tensor:
-        """Attend in one operator where it has the sizes."""
+        """Attend in one operator if it takes the sizes."""
         reason = _refuses_sizes(qkv, layout, terms)
         if reason:
             if not is_traced():
@@ -66,8 +66,8 @@ def is_interpreted() -> bool:
 def why_unusable(device: str, index: int | None) -> str | None:
     """Return why Triton runs nothing on a device, or None.
 
-    It does not build everywhere: it needs a C compiler and a driver that it
-    knows. So a small program is run, once.
+    Triton needs a C compiler and a driver that it supports. So a small program
+    is run once, as a test.
     """
     if find_spec('triton') is None:
         return 'Triton is not installed (pip install triton)'

@@ -16,17 +16,17 @@ from swin_dense.kernels.interface import AttentionTerms
 from swin_dense.kernels.triton import programs
 from swin_dense.ops import WindowLayout
 
-# False where TRITON_INTERPRET=1 was set before Triton was imported: programs
-# then run as NumPy on any device, slowly.
+# False if TRITON_INTERPRET=1 was set before Triton was imported. Programs then
+# run in NumPy on any device, slowly.
 IS_COMPILED = isinstance(programs.forward, triton.JITFunction)
-# Elements of a tile of weights. A program of the backward pass keeps four of
-# them in registers: of twice the size they spill.
+# Elements of a tile of weights. A program of the backward pass keeps four
+# tiles in registers; tiles of twice the size would spill.
 TILE = 64 * 64
 # Programs per multiprocessor.
 PROGRAMS = 4
 NUM_WARPS = 8
-# Bytes of shared memory that a program may use on an H100, for devices that
-# are not there.
+# Bytes of shared memory that a program may use on an H100; used if there is no
+# such device.
 SHARED_MEMORY = 227 * 2**10
 
 
@@ -55,9 +55,9 @@ class LaunchPlan(NamedTuple):
 
 
 def copy(x: Tensor) -> Tensor:
-    """Copy a vector, to see whether Triton runs loops over program indices.
+    """Copy a vector, to test whether Triton runs loops over program indices.
 
-    The interpreter of Triton 3.6 and older does not with NumPy 2.4 and newer.
+    With NumPy 2.4 and newer, the interpreter of Triton 3.6 and older fails.
     """
     out = torch.empty_like(x)
     programs.copy[(1,)](x, out, len(x))
@@ -98,7 +98,7 @@ def shared_memory(
         tokens: Tokens N of a window.
         head_dim: Channels D of a head.
         element_size: Bytes of an element of queries, keys and values.
-        num_stages: Windows that are read ahead, plus one.
+        num_stages: Number of windows that are read ahead, plus one.
     """
     small, whole = _blocks(tokens)
     channels = _block(head_dim)
@@ -113,9 +113,9 @@ def shared_memory(
 def choose_num_stages(
     device: torch.device, tokens: int, head_dim: int, element_size: int
 ) -> int:
-    """Return how many stages to compile with, 0 if the programs do not fit."""
+    """Return the number of stages, 0 if the programs do not fit."""
     _, limit = _device_limits(device)
-    # Of larger windows two stages spill.
+    # Two stages of larger windows would spill.
     for stages in (2, 1) if tokens <= 256 else (1,):
         if shared_memory(tokens, head_dim, element_size, stages) <= limit:
             return stages
@@ -188,13 +188,14 @@ def window_attention(
         qkv: Queries, keys and values `(B, *grid, 3 * C)` of up to three axes,
             contiguous.
         bias: Position bias `(heads, N, N)`, contiguous.
-        padding: What a token of padding holds, `(3 * C, )`; zeros where None.
-        cosine: Factor of the cosines, `(heads, )`; None for products.
+        padding: Queries, keys and values of a token of padding, `(3 * C, )`;
+            None for zeros.
+        cosine: Factor of the cosines, `(heads, )`; None for dot products.
         window: Tokens per axis.
         shift: Shift per axis, by rolling.
-        scale: Factor of products; cosines have their own.
+        scale: Factor of dot products; unused with `cosine`.
         excluded: Added to the logit of a hidden key.
-        mask_padding: Whether padding is hidden.
+        mask_padding: If true, padding is hidden.
 
     Returns:
         Maps `(B, *grid, C)`.
@@ -263,7 +264,7 @@ def window_attention_backward(
     heads, blocks, groups = plan.heads, plan.blocks, plan.groups
     new = partial(torch.zeros, dtype=torch.float32, device=qkv.device)
     dqkv = torch.empty_like(qkv)
-    # A share for each program that adds up gradients of all its windows.
+    # A row for each program, which adds up gradients of all its windows.
     dbias = torch.empty(
         groups, *bias.shape, dtype=torch.float32, device=qkv.device
     )

@@ -1,18 +1,18 @@
 """Attention in windows that are read from the map by coordinates, in Triton.
 
-A program owns a head and a block of queries (or keys), and takes one window
-after the other. Window, shift, padding and hidden keys are coordinates, so
-nothing is copied and no N x N tensor is ever in memory. All keys of a window
-are in registers at once: the softmax needs no second pass.
+Each program computes a head and a block of queries (or keys), one window after
+the other. Position of the window, shift, padding and hidden keys are computed
+from coordinates, so nothing is copied and no N x N tensor is in memory. All
+keys of a window are in registers, so the softmax needs no second pass.
 
-Keys: T, H, W sizes of the map (T is 1 for images); WT, WH, WW those of the
-window; ST, SH, SW the shift; N tokens per window, D channels of a head.
+Dimension key: T, H, W size of the map (T is 1 for images); WT, WH, WW size of
+the window; ST, SH, SW shift; N tokens per window, D channels of a head.
 """
 
 import triton
 import triton.language as tl
 
-# Vectors that are shorter count as shorter; as in `swin_dense.kernels.plain`.
+# Shorter vectors are not normalised, see `swin_dense.kernels.plain`.
 MIN_LENGTH = tl.constexpr(1e-4)
 
 # Sizes that change from image to image: a program is compiled once for all.
@@ -21,7 +21,7 @@ ANY_SIZE = ['windows', 'T', 'H', 'W', 'ST', 'SH', 'SW', 'HEADS']
 
 @triton.jit
 def copy(X, Y, N):
-    """Copy numbers in the loop of the other programs: does that run here?"""
+    """Copy numbers in the loop of the other programs, as a test."""
     for i in range(tl.program_id(0), N, tl.num_programs(0)):
         tl.store(Y + i, tl.load(X + i))
 
@@ -45,14 +45,14 @@ def _tokens(
     t = window // (KW * KH) % KT * WT + slot // (WH * WW) + ST
     h = window // KW % KH * WH + slot // WW % WH + SH
     w = window % KW * WW + slot % WW + SW
-    # Around the edge at most once: a remainder per slot would cost more.
+    # Wrap around once at most; a remainder for each slot would cost more.
     t = tl.where(t >= KT * WT, t - KT * WT, t)
     h = tl.where(h >= KH * WH, h - KH * WH, h)
     w = tl.where(w >= KW * WW, w - KW * WW, w)
     row = (t * H + h) * W + w
     real = (slot < WT * WH * WW) & (t < T) & (h < H) & (w < W)
-    # Tokens that the shift brought from the far side are a region of their
-    # own, on each axis.
+    # On each axis, tokens that the shift moved from the opposite side are a
+    # separate region.
     region = (t < ST) * 4 + (h < SH) * 2 + (w < SW)
     return row, real, region
 
@@ -103,7 +103,7 @@ def _read_window(
         window, k_slot, T, H, W, ST, SH, SW, WT, WH, WW
     )
     num_windows = tl.cdiv(T, WT) * tl.cdiv(H, WH) * tl.cdiv(W, WW)
-    # In 64 bits, which rows within a sample need not.
+    # In 64 bits; rows within a sample fit into 32.
     sample = (window // num_windows).to(tl.int64) * (T * H * W)
     qkv = QKV + sample * 3 * C
     q = _read(qkv, q_row, q_real, PAD_ROW, channel, inside, 3 * C, PAD)
@@ -133,7 +133,7 @@ def _unit_gradient(grad, unit, length):
 
 @triton.jit
 def _read_bias(BIAS, head, q_slot, k_slot, N: tl.constexpr):
-    """Return a tile of the position bias, and which of its places exist."""
+    """Return a tile of the position bias, and a mask of its valid entries."""
     place = (head * N + q_slot[:, None]) * N + k_slot[None, :]
     both = (q_slot < N)[:, None] & (k_slot < N)[None, :]
     return tl.load(BIAS + place, both, 0.0).to(tl.float32)
@@ -253,14 +253,14 @@ def backward(
 ):
     """Compute gradients of a head and a block, window after window.
 
-    QUERIES: all keys are there, a block of queries at a time: gradients of
-    queries, bias and cosine. KEYS: all queries are there, a block of keys at
-    a time: gradients of keys and values. Both, where one block holds all.
-    Else the pass for queries leaves in LSE and DELTA what that for keys, which
-    sees no whole row of weights, cannot know.
+    QUERIES: a block of queries and all keys; computes the gradients of
+    queries, bias and cosine. KEYS: a block of keys and all queries; computes
+    the gradients of keys and values. If one block holds all tokens, a program
+    does both. Otherwise the pass for queries stores LSE and DELTA for the pass
+    for keys, which has no complete row of weights.
 
-    A program adds the gradients that windows share in registers and writes
-    them once, so nothing is added atomically and sums are deterministic.
+    A program adds up the gradients that windows share in registers and writes
+    them once. There are no atomic additions, so sums are deterministic.
     """
     N: tl.constexpr = WT * WH * WW
     head, block, d = tl.program_id(0), tl.program_id(1), tl.arange(0, BLOCK_D)
