@@ -121,27 +121,27 @@ TIMED_CASES = [
 def versions(setting: Setting) -> dict[str, Any]:
     """Return versions, the device, and why a set of kernels is not used."""
     x = torch.zeros(1, device=setting.device)
-    found: dict[str, Any] = {'torch': torch.__version__, 'triton': None}
+    figures: dict[str, Any] = {'torch': torch.__version__, 'triton': None}
     try:
         import triton
 
-        found['triton'] = triton.__version__
+        figures['triton'] = triton.__version__
     except ImportError:
         pass
     if setting.device.startswith('cuda'):
         properties = torch.cuda.get_device_properties(setting.device)
-        found.update(
+        figures.update(
             device=properties.name,
             cuda=torch.version.cuda,
             multiprocessors=properties.multi_processor_count,
             memory=properties.total_memory,
         )
-    found['kernels'] = {
+    figures['kernels'] = {
         name: kernel_set.refuses(x) or 'works'
         for name, kernel_set in kernels.available().items()
     }
-    found['chosen'] = kernels.choose(x).name
-    return found
+    figures['chosen'] = kernels.choose(x).name
+    return figures
 
 
 def _attend(
@@ -535,8 +535,8 @@ def check(
             if limit <= 0:
                 raise TimeoutError('no time is left')
             with _alarm(limit):
-                found = PARTS[name](setting)
-                for row in [found] if isinstance(found, dict) else found:
+                figures = PARTS[name](setting)
+                for row in [figures] if isinstance(figures, dict) else figures:
                     rows.append(row)
                     report(format_row(row))
         except Exception as error:  # whatever it is, the next part may work

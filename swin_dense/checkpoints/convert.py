@@ -161,18 +161,18 @@ def format_lists(report: LoadReport, verbose: bool = False) -> str:
         if verbose:
             lines += [line, *(f'      {name}' for name in names)]
         else:
-            lines.append(f'{line}  {_kinds(names)}'.rstrip())
+            lines.append(f'{line}  {_name_patterns(names)}'.rstrip())
     return '\n'.join(lines)
 
 
-def _kinds(names: Sequence[str]) -> str:
+def _name_patterns(names: Sequence[str]) -> str:
     """Return the first kinds of names, which differ in numbers alone."""
-    kinds: dict[str, list[str]] = {}
+    by_pattern: dict[str, list[str]] = {}
     for name in names:
-        kinds.setdefault(re.sub(r'\b\d+\b', '*', name), []).append(name)
+        by_pattern.setdefault(re.sub(r'\b\d+\b', '*', name), []).append(name)
     texts = [
-        f'{kind} ({len(members)})' if len(members) > 1 else members[0]
-        for kind, members in kinds.items()
+        f'{pattern} ({len(members)})' if len(members) > 1 else members[0]
+        for pattern, members in by_pattern.items()
     ]
     more = [f'{len(texts) - _SHOWN} more kinds'] if len(texts) > _SHOWN else []
     return ', '.join(texts[:_SHOWN] + more)

@@ -231,11 +231,13 @@ def _another_window(name: str, value: Tensor, window: Grid) -> str:
     tokens = value.shape[1]
     side = isqrt(tokens)
     is_square = side**2 == tokens
-    theirs = format_size((side, side)) if is_square else f'{tokens} tokens'
+    window_in_file = (
+        format_size((side, side)) if is_square else f'{tokens} tokens'
+    )
     set_window = f'window_size={side}' if is_square else 'that window'
     return (
-        f'{name} mixes the tokens of windows of {theirs}, the model has '
-        f'windows of {format_size(window)}. A weight for each pair of tokens '
+        f'{name} mixes the tokens of windows of {window_in_file}, the model '
+        f'has windows of {format_size(window)}. A weight for each pair of tokens '
         'cannot be resized as a bias table can: give the model '
         f'{set_window}, or take a checkpoint for its window'
     )

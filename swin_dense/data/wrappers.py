@@ -132,13 +132,13 @@ def share_labels(dataset: Any) -> None:
 
 def _check_kinds(inner: Sequence[Any]) -> None:
     """Raise a ValueError if only some of the data sets are checked."""
-    kinds = {'Checked' in type(data).__name__: data for data in inner}
-    if len(kinds) > 1:
+    by_check = {'Checked' in type(data).__name__: data for data in inner}
+    if len(by_check) > 1:
         raise ValueError(
-            f'{_source(kinds[False])} is read by '
-            f'{type(kinds[False]).__name__}, whose labels are not checked, '
+            f'{_source(by_check[False])} is read by '
+            f'{type(by_check[False]).__name__}, whose labels are not checked, '
             'beside a checked data set: use '
-            f'swin_dense.{type(kinds[True]).__name__} for all'
+            f'swin_dense.{type(by_check[True]).__name__} for all'
         )
 
 

@@ -299,14 +299,14 @@ def _report(
     problems: list[str],
 ) -> None:
     """Add a problem for each type of wrong values in a field."""
-    kinds: dict[str, list[str]] = {}
+    by_type: dict[str, list[str]] = {}
     for label, value in wrong:
-        kinds.setdefault(type(value).__name__, []).append(label)
+        by_type.setdefault(type(value).__name__, []).append(label)
     examples = {type(value).__name__: value for _, value in reversed(wrong)}
-    for kind, labels in kinds.items():
+    for name, labels in by_type.items():
         problems.append(
             f'{part} {first_few(labels)}: {key} is '
-            f'{describe_type(examples[kind])}'
+            f'{describe_type(examples[name])}'
             f', expected {expected}'
         )
 
@@ -322,12 +322,12 @@ def _check_ids(
     Ids are integers, unless all of them are text and none is an integer.
     """
     columns = [[entry[key] for entry in data[part]] for part, key in group]
-    kinds = {*map(type, chain.from_iterable(columns))}
-    if kinds <= {int} and all(
+    types = {*map(type, chain.from_iterable(columns))}
+    if types <= {int} and all(
         -MAX_ID < value < MAX_ID for value in chain.from_iterable(columns)
     ):
         return
-    if kinds == {str} and not any(
+    if types == {str} and not any(
         map(INTEGER.fullmatch, chain.from_iterable(columns))
     ):
         if all(map(str.strip, chain.from_iterable(columns))):

@@ -69,9 +69,9 @@ def config_path(path: str | Path) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    found = find_config(str(path))
-    if found:
-        return found
+    recipe = find_config(str(path))
+    if recipe:
+        return recipe
     if len(path.parts) > 1 and path.parent.is_dir():
         names = [str(file) for file in path.parent.glob('*.py')]
     else:

@@ -102,15 +102,15 @@ def _augmented(
     flips: Sequence[bool],
 ) -> list:
     """Return the steps before Resize, then those of each view."""
-    kinds = [str(step['type']).rpartition('.')[2] for step in pipeline]
-    places = [i for i, kind in enumerate(kinds) if 'Resize' in kind]
-    if len(places) > 1 or places and kinds[places[0]] != 'Resize':
+    types = [str(step['type']).rpartition('.')[2] for step in pipeline]
+    places = [i for i, name in enumerate(types) if 'Resize' in name]
+    if len(places) > 1 or places and types[places[0]] != 'Resize':
         raise ValueError(
             'test-time augmentation changes the scale of one Resize step, '
-            f'but the test pipeline has {[kinds[i] for i in places]}'
+            f'but the test pipeline has {[types[i] for i in places]}'
         )
-    first = places[0] if places else kinds.index('LoadImageFromFile') + 1
-    if 'LoadAnnotations' in kinds[:first]:
+    first = places[0] if places else types.index('LoadImageFromFile') + 1
+    if 'LoadAnnotations' in types[:first]:
         raise ValueError(
             'the test pipeline loads the labels before it resizes, so that '
             'they would be scaled and flipped: move LoadAnnotations behind '

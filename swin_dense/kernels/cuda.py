@@ -109,12 +109,12 @@ def make_attention_plan(
     hides = masks.flatten(1).any(1)[mask_index]  # (B * K, )
     runs, counts = hides.unique_consecutive(return_counts=True)
     lengths = tuple(counts.tolist())
-    kinds = mask_index.split(lengths)
+    runs_of_masks = mask_index.split(lengths)
     return AttentionPlan(
         index,
         lengths,
         tuple(
-            WindowMask(masks, kinds[run]) if is_hidden else None
+            WindowMask(masks, runs_of_masks[run]) if is_hidden else None
             for run, is_hidden in enumerate(runs.tolist())
         ),
     )

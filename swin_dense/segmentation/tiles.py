@@ -107,7 +107,7 @@ def blend(
     for top, bottom, fall in zip(tops, [*tops[1:], shape[0]], falls):
         done = bottom - top  # rows that no later tile reaches
         # Weighted sum of the tiles to the left, and the column of their end.
-        beside, reached = None, 0
+        left_sum, reached = None, 0
         for left, right, fade in zip(lefts, [*lefts[1:], shape[1]], fades):
             stop = left + width
             logits = predict(slice(top, top + height), slice(left, stop))
@@ -116,16 +116,16 @@ def blend(
             if strip is None:
                 common = _common(tops, height)
                 strip = torch.zeros(len(block), common, shape[1])
-            if beside is not None:
-                block[:, :, : reached - left] += beside
+            if left_sum is not None:
+                block[:, :, : reached - left] += left_sum
             fresh = strip[:, :above, reached:stop]
             block[:, :above, reached - left :] += fresh.to(block)
             reached = stop
             # (C, h, right - left) and (C, h, stop - right)
-            block, beside = block.tensor_split([right - left], dim=2)
+            block, left_sum = block.tensor_split([right - left], dim=2)
             yield slice(top, bottom), slice(left, right), block[:, :done]
             strip[:, : height - done, left:right] = block[:, done:]
-            beside = beside.clone()  # frees the rest of the block
+            left_sum = left_sum.clone()  # frees the rest of the block
         above = height - done
 
 

@@ -113,13 +113,13 @@ def _check_names(
         if '_moe_layer.gates.' in name
     }
     for number, rank in enumerate(held):
-        found = {m['layer'] for m in map(_EXPERT.match, rank) if m}
-        if found != layers or rank.keys() != held[0].keys():
+        held_layers = {m['layer'] for m in map(_EXPERT.match, rank) if m}
+        if held_layers != layers or rank.keys() != held[0].keys():
             raise CheckpointError(
                 f'{label}: the file of rank {number} holds experts of '
-                f'{len(found)} blocks ({len(rank)} tensors), expected those '
-                f'of {len(layers)} blocks ({len(held[0])} tensors): it is of '
-                'another model'
+                f'{len(held_layers)} blocks ({len(rank)} tensors), expected '
+                f'those of {len(layers)} blocks ({len(held[0])} tensors): it '
+                'is of another model'
             )
     if layers and not held:
         raise CheckpointError(

@@ -78,13 +78,13 @@ def _explain_archive(path: Path) -> str:
             names = archive.namelist()
     except Exception:  # the reader reports a broken archive
         return ''
-    leaves = {name.rpartition('/')[2] for name in names}
-    if 'constants.pkl' in leaves:
+    base_names = {name.rpartition('/')[2] for name in names}
+    if 'constants.pkl' in base_names:
         return (
             'is a TorchScript program, no checkpoint: ask its publisher for '
             'the weights alone, torch.save(model.state_dict(), FILE)'
         )
-    if 'data.pkl' in leaves or any(map(is_part, names)):
+    if 'data.pkl' in base_names or any(map(is_part, names)):
         return ''
     return (
         f'is a zip archive of {len(names)} files ({first_few(names, 3)}): '

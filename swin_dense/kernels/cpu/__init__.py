@@ -108,28 +108,28 @@ class CPUKernels(PlainKernels):
         self, block: Block, x: Tensor, layout: WindowLayout
     ) -> Tensor:
         """Run a block in chunks whose intermediate results fit the cache."""
-        widest = block.mixer.elements_per_window(layout.window)
-        index = self._index(x, layout, widest)
+        row_size = block.mixer.elements_per_window(layout.window)
+        index = self._index(x, layout, row_size)
         mask = self._mask(x, layout, x.dtype)
         with pack_weights_once():
             return run_block(block, x, layout.window, index, mask, self)
 
     def _index(
-        self, x: Tensor, layout: WindowLayout, widest: int | None = None
+        self, x: Tensor, layout: WindowLayout, row_size: int | None = None
     ) -> WindowIndex:
         """Return the index of the windows of a batch, cut into chunks.
 
         Args:
             x: Maps `(B, *grid, C)`.
             layout: Position of the windows.
-            widest: Elements per window of the widest intermediate result,
+            row_size: Elements per window of the widest intermediate result,
                 which sets the number of chunks; one chunk if None.
         """
         windows = len(x) * layout.num_windows
         count = 1
-        if widest is not None:
+        if row_size is not None:
             count = num_chunks(
-                windows, widest, compute_dtype(x), torch.is_grad_enabled()
+                windows, row_size, compute_dtype(x), torch.is_grad_enabled()
             )
         return self.cache.get(
             make_window_index, layout, len(x), count, device=x.device

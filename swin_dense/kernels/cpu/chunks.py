@@ -27,17 +27,17 @@ WHOLE_BYTES = 32 * 2**20
 
 
 def num_chunks(
-    rows: int, widest: int, dtype: torch.dtype, training: bool = False
+    rows: int, row_size: int, dtype: torch.dtype, training: bool = False
 ) -> int:
     """Return the number of chunks to cut a batch into.
 
     Args:
         rows: Length of the first axis.
-        widest: Elements per row of the widest intermediate result.
+        row_size: Elements per row of the widest intermediate result.
         dtype: Type of the intermediate result.
         training: Whether gradients are computed.
     """
-    size = rows * widest * dtype.itemsize
+    size = rows * row_size * dtype.itemsize
     if size <= SHARED_BYTES:
         return 1
     workers = num_workers()
@@ -49,14 +49,14 @@ def num_chunks(
 
 
 def cut_chunks(
-    rows: int, widest: int, dtype: torch.dtype, training: bool = False
+    rows: int, row_size: int, dtype: torch.dtype, training: bool = False
 ) -> list[slice]:
     """Return the slices of a batch; arguments as in `num_chunks`."""
-    return slices(rows, num_chunks(rows, widest, dtype, training))
+    return slices(rows, num_chunks(rows, row_size, dtype, training))
 
 
-def cut_large(rows: int, widest: int, dtype: torch.dtype) -> list[slice]:
+def cut_large(rows: int, row_size: int, dtype: torch.dtype) -> list[slice]:
     """Return the slices of a batch in training; one slice if it is small."""
-    if rows * widest * dtype.itemsize <= WHOLE_BYTES:
+    if rows * row_size * dtype.itemsize <= WHOLE_BYTES:
         return [slice(0, rows)]
-    return cut_chunks(rows, widest, dtype, training=True)
+    return cut_chunks(rows, row_size, dtype, training=True)
