@@ -237,8 +237,8 @@ def _another_window(name: str, value: Tensor, window: Grid) -> str:
     set_window = f'window_size={side}' if is_square else 'that window'
     return (
         f'{name} mixes the tokens of windows of {window_in_file}, the model '
-        f'has windows of {format_size(window)}. A weight for each pair of tokens '
-        'cannot be resized as a bias table can: give the model '
+        f'has windows of {format_size(window)}. A weight for each pair of '
+        'tokens cannot be resized as a bias table can: give the model '
         f'{set_window}, or take a checkpoint for its window'
     )
 
