@@ -16,8 +16,8 @@ FOLDER = Path(commands.__file__).parent
 
 def test_every_module_is_a_command_and_a_tool():
     modules = {module for module, _ in commands.COMMANDS.values()}
-    found = {path.stem for path in FOLDER.glob('*.py')} - {'__init__'}
-    assert modules == found
+    result = {path.stem for path in FOLDER.glob('*.py')} - {'__init__'}
+    assert modules == result
     for module in modules:
         text = (REPOSITORY / 'tools' / f'{module}.py').read_text()
         assert f'from swin_dense.commands.{module} import main' in text

@@ -70,7 +70,8 @@ class Placeholders(MetaPathFinder, Loader):
     def covers(self, name):
         """Return True if a module, or a package above it, is covered."""
         return any(
-            name == mine or name.startswith(f'{mine}.') for mine in self.names
+            name == current or name.startswith(f'{current}.')
+            for current in self.names
         )
 
     def find_spec(self, name, path=None, target=None):

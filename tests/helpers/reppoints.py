@@ -82,12 +82,12 @@ def batch(*instances, size=(64, 96)):
     samples = [
         DetDataSample(
             metainfo=dict(meta, img_id=number),
-            gt_instances=found,
+            gt_instances=result,
             ignored_instances=InstanceData(
                 bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
             ),
         )
-        for number, found in enumerate(instances)
+        for number, result in enumerate(instances)
     ]
     images = [
         torch.randint(0, 256, (3, *size), generator=generator).byte()

@@ -31,20 +31,20 @@ MMPRETRAIN = [
 
 
 def _rename(name, table):
-    for ours, theirs in table:
-        name = name.replace(ours, theirs)
+    for native_name, peer_name in table:
+        name = name.replace(native_name, peer_name)
     return name
 
 
-def _load(theirs, state):
-    missing, unexpected = theirs.load_state_dict(state, strict=False)
+def _load(reference, state):
+    missing, unexpected = reference.load_state_dict(state, strict=False)
     assert not unexpected
     assert all('relative_' in name for name in missing), missing
-    theirs.eval()
-    return theirs
+    reference.eval()
+    return reference
 
 
-def hugging_face(ours, image_size):
+def hugging_face(model, image_size):
     """Return Hugging Face's backbone, with our output norms added.
 
     Args:
@@ -54,11 +54,11 @@ def hugging_face(ours, image_size):
     transformers = pytest.importorskip(
         'transformers', reason='Hugging Face transformers are not installed'
     )
-    attentions = [stage.blocks[0].attn for stage in ours.layers]
+    attentions = [stage.blocks[0].attn for stage in model.layers]
     config = transformers.Swinv2Config(
         image_size=list(image_size),
-        embed_dim=ours.num_features[0],
-        depths=[len(stage.blocks) for stage in ours.layers],
+        embed_dim=model.num_features[0],
+        depths=[len(stage.blocks) for stage in model.layers],
         num_heads=[attention.num_heads for attention in attentions],
         window_size=attentions[0].window_size[0],
         pretrained_window_sizes=[
@@ -67,7 +67,7 @@ def hugging_face(ours, image_size):
         out_indices=[1, 2, 3, 4],
     )
     state = {}
-    for name, value in ours.state_dict().items():
+    for name, value in model.state_dict().items():
         if re.match(r'norm\d', name):
             continue
         name = _rename(name, HUGGING_FACE)
@@ -78,23 +78,23 @@ def hugging_face(ours, image_size):
                 )
         else:
             state[name] = value
-    theirs = transformers.Swinv2Backbone(config).to(value.dtype)
-    _load(theirs, state)
+    reference = transformers.Swinv2Backbone(config).to(value.dtype)
+    _load(reference, state)
 
     def forward(x):
         return [
-            getattr(ours, f'norm{i}')(out.movedim(1, -1)).movedim(-1, 1)
-            for i, out in enumerate(theirs(x).feature_maps)
+            getattr(model, f'norm{i}')(out.movedim(1, -1)).movedim(-1, 1)
+            for i, out in enumerate(reference(x).feature_maps)
         ]
 
     return forward
 
 
-def mmpretrain(ours, **kwargs):
+def mmpretrain(model, **kwargs):
     """Build the backbone of mmpretrain with these arguments."""
-    theirs = partly(CLASS_MODULE).SwinTransformerV2(**kwargs)
+    reference = partly(CLASS_MODULE).SwinTransformerV2(**kwargs)
     state = {}
-    for name, value in ours.state_dict().items():
+    for name, value in model.state_dict().items():
         if '.downsample.' in name:  # theirs are at the start of a stage
             _, stage, rest = name.split('.', 2)
             name = f'layers.{int(stage) + 1}.{rest}'
@@ -104,4 +104,4 @@ def mmpretrain(ours, **kwargs):
                 value = value.unflatten(1, (2, 2, -1)).permute(0, 3, 2, 1)
                 value = value.flatten(1)
         state[_rename(name, MMPRETRAIN)] = value
-    return _load(theirs.to(value.dtype), state)
+    return _load(reference.to(value.dtype), state)

@@ -98,12 +98,12 @@ def by_hand(model, x):
 def test_composition_by_hand(pair, size):
     model = make_composite(*PAIRS[pair]).eval()
     x = torch.randn(2, 3, *size)
-    for found, expected in zip(model.forward_both(x), by_hand(model, x)):
-        assert len(found) == len(expected) == 4
-        for one, other in zip(found, expected):
-            assert_close(one, other, 1e-5)
-    for one, other in zip(model(x), found):
-        assert torch.equal(one, other)
+    for result, expected in zip(model.forward_both(x), by_hand(model, x)):
+        assert len(result) == len(expected) == 4
+        for first, second in zip(result, expected):
+            assert_close(first, second, 1e-5)
+    for first, second in zip(model(x), result):
+        assert torch.equal(first, second)
 
 
 @torch.no_grad()
@@ -136,7 +136,7 @@ def test_clips():
 def test_parameter_count(arch):
     """Two backbones, one embedding, and the convolutions with a bias."""
     with torch.device('meta'):
-        one = SwinTransformer(arch)
+        first = SwinTransformer(arch)
         model = CompositeBackbone(
             [dict(type='swin_dense.SwinTransformer', arch=arch)] * 2
         )
@@ -144,12 +144,12 @@ def test_parameter_count(arch):
     def count(module):
         return sum(p.numel() for p in module.parameters())
 
-    dims = [one.channels[0] * 2**i for i in range(4)]
+    dims = [first.channels[0] * 2**i for i in range(4)]
     convolutions = sum(
         dims[j] * dims[i] + dims[i] for i in range(4) for j in range(i + 1, 4)
     )
     assert count(model) == (
-        2 * count(one) - count(one.patch_embed) + convolutions
+        2 * count(first) - count(first.patch_embed) + convolutions
     )
 
 
@@ -158,11 +158,11 @@ def test_official_names():
         model = CompositeBackbone(
             [dict(type='swin_dense.SwinTransformer', arch='tiny')] * 2
         )
-        one = SwinTransformer('tiny')
-    names = {f'cb_modules.0.{name}' for name in one.state_dict()}
+        first = SwinTransformer('tiny')
+    names = {f'cb_modules.0.{name}' for name in first.state_dict()}
     names |= {
         f'cb_modules.1.{name}'
-        for name in one.state_dict()
+        for name in first.state_dict()
         if not name.startswith('patch_embed')
     }
     names |= {
@@ -185,8 +185,8 @@ def test_files_of_the_official_code_load():
         ] = torch.zeros(16, 16).long()
     report = load_model(model, dict(state_dict=weights))
     assert len(report.loaded) == len(source.state_dict())
-    for one, other in zip(model.parameters(), source.parameters()):
-        assert torch.equal(one, other)
+    for first, second in zip(model.parameters(), source.parameters()):
+        assert torch.equal(first, second)
 
 
 def test_wide_start():
@@ -313,8 +313,8 @@ def test_checkpointing_changes_nothing():
         sum(
             out.sum() for maps in model.forward_both(x) for out in maps
         ).backward()
-    for one, other in zip(plain.parameters(), saving.parameters()):
-        assert torch.equal(one.grad, other.grad)
+    for first, second in zip(plain.parameters(), saving.parameters()):
+        assert torch.equal(first.grad, second.grad)
 
 
 def test_freezing():
@@ -364,8 +364,8 @@ def test_classes():
 
 
 def test_v2_of_two_windows_that_are_told():
-    told = dict(V2, pretrained_window_sizes=[8] * 4)
-    make_composite(told, dict(told, window_size=16))
+    model_with_window = dict(V2, pretrained_window_sizes=[8] * 4)
+    make_composite(model_with_window, dict(model_with_window, window_size=16))
 
 
 @pytest.mark.parametrize(

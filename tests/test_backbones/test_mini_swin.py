@@ -201,13 +201,13 @@ def test_every_parameter_gets_a_gradient_and_checkpointing_changes_nothing():
     x = torch.randn(1, 3, 40, 52, dtype=torch.float64)
     for model in (plain, saving):
         sum(out.square().sum() for out in model(x)).backward()
-    for (name, one), other in zip(
+    for (name, first), second in zip(
         plain.named_parameters(), saving.parameters()
     ):
         # A bias of all logits of a query does not change its softmax.
         if '.proj_l.' not in name or name.endswith('weight'):
-            assert one.grad.abs().sum() > 0, name
-        assert_close(one.grad, other.grad, 1e-10)
+            assert first.grad.abs().sum() > 0, name
+        assert_close(first.grad, second.grad, 1e-10)
 
 
 def official(model):

@@ -28,8 +28,8 @@ def test_who_is_asking(cls):
         x = torch.randn(1, 3, 70, 60)
         model(x)[0].sum().backward()
         assert all(p.grad is not None for p in model.parameters())
-    given = cls(arch=arch, img_size=64, out_indices=(0, 2))
-    assert given.out_indices == (0, 2)
+    model = cls(arch=arch, img_size=64, out_indices=(0, 2))
+    assert model.out_indices == (0, 2)
 
 
 def test_settings_that_stage_cfgs_do_not_have():

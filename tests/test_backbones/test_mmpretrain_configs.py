@@ -88,11 +88,11 @@ def check(path, tmp_path):
     host = build(config)
     fill(host)
     config.backbone.type = f'swin_dense.{config.backbone.type}'
-    ours = build(config)
+    model = build(config)
     torch.save({'state_dict': host.state_dict()}, tmp_path / 'host.pth')
-    report = load_model(ours, tmp_path / 'host.pth')
-    assert len(report.loaded) == len(ours.state_dict())
-    windows = [max(stage.window_size) for stage in ours.backbone.layers]
+    report = load_model(model, tmp_path / 'host.pth')
+    assert len(report.loaded) == len(model.state_dict())
+    windows = [max(stage.window_size) for stage in model.backbone.layers]
     least = max(4 * 2**i * window for i, window in enumerate(windows))
     # The map of the last stage is as large as a window on one axis.
     for size in (
@@ -102,7 +102,7 @@ def check(path, tmp_path):
     ):
         x = torch.randn(1, 3, *size)
         with torch.no_grad():
-            expected, outputs = host.backbone(x), ours.backbone(x)
+            expected, outputs = host.backbone(x), model.backbone(x)
         assert len(outputs) == len(expected)
         for output, value in zip(outputs, expected):
             torch.testing.assert_close(

@@ -85,8 +85,8 @@ def test_checkpointing_changes_nothing(training):
     for model in (plain, saving):
         model.train(training)
         sum(out.sum() for out in model(x)).backward()
-    for one, other in zip(plain.parameters(), saving.parameters()):
-        assert torch.equal(one.grad, other.grad)
+    for first, second in zip(plain.parameters(), saving.parameters()):
+        assert torch.equal(first.grad, second.grad)
 
 
 def test_checkpointing_with_drop_path_repeats_its_choice():
@@ -100,8 +100,8 @@ def test_checkpointing_with_drop_path_repeats_its_choice():
         model.zero_grad()
         sum(out.sum() for out in model(x)).backward()
         grads.append([p.grad for p in model.parameters()])
-    for one, other in zip(*grads):
-        assert_close(one, other, 1e-10)
+    for first, second in zip(*grads):
+        assert_close(first, second, 1e-10)
 
 
 def test_evaluation_is_deterministic_training_is_not():
@@ -163,8 +163,8 @@ def test_kernels_for_a_cpu_equal_the_plain_ones():
             chunked = model(x)
         with kernels.use('plain'):
             plain = model(x)
-    for one, other in zip(chunked, plain):
-        assert_close(one, other, 2e-6 * other.abs().max())
+    for first, second in zip(chunked, plain):
+        assert_close(first, second, 2e-6 * second.abs().max())
 
 
 def test_masked_padding_is_not_seen():
@@ -242,14 +242,14 @@ def test_drops_into_a_host_config_by_type_alone():
             type='RetinaHead', num_classes=3, in_channels=8, feat_channels=8
         ),
     )
-    theirs = randomize(HOST.build(config)).eval()
+    reference = randomize(HOST.build(config)).eval()
     config['backbone']['type'] = 'swin_dense.SwinTransformer'
-    ours = HOST.build(config).eval()
-    assert type(ours.backbone) is SwinTransformer
-    load_model(ours, theirs.state_dict())
+    model = HOST.build(config).eval()
+    assert type(model.backbone) is SwinTransformer
+    load_model(model, reference.state_dict())
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        for actual, expected in zip(ours(x)[0], theirs(x)[0]):
+        for actual, expected in zip(model(x)[0], reference(x)[0]):
             torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -159,11 +159,11 @@ def test_every_parameter_gets_a_gradient_and_checkpointing_changes_nothing():
             for block in stage.blocks:
                 block.drop_path.rate = 0.0
         sum(out.square().sum() for out in model(x)).backward()
-    for (name, one), other in zip(
+    for (name, first), second in zip(
         plain.named_parameters(), saving.parameters()
     ):
-        assert one.grad.abs().sum() > 0, name
-        assert_close(one.grad, other.grad, 1e-10)
+        assert first.grad.abs().sum() > 0, name
+        assert_close(first.grad, second.grad, 1e-10)
 
 
 def test_initialisation():

@@ -264,9 +264,9 @@ def test_checkpointing_changes_no_gradient():
         outputs = model(image)
         loss = sum(out.square().sum() for out in outputs)
         (loss + 1e3 * take_auxiliary_loss(model)).backward()
-    for one, other in zip(plain.parameters(), saving.parameters()):
-        if one.requires_grad:
-            assert_close(one.grad, other.grad, 1e-8)
+    for first, second in zip(plain.parameters(), saving.parameters()):
+        if first.requires_grad:
+            assert_close(first.grad, second.grad, 1e-8)
 
 
 def test_no_loss_in_evaluation_or_without_gradients():

@@ -28,35 +28,35 @@ def each_kernels(request):
 def make_pair(dtype, **kwargs):
     """Build our model and mmdet's with the same random weights."""
     kwargs = {**EVEN, 'drop_path_rate': 0.0, **kwargs}
-    ours = randomize(SwinTransformer(**kwargs).to(dtype))
-    theirs = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
-    missing, unexpected = theirs.load_state_dict(
-        export(ours.state_dict(), 'mmdet'), strict=False
+    model = randomize(SwinTransformer(**kwargs).to(dtype))
+    reference = mmdet_swin.SwinTransformer(**kwargs).to(dtype)
+    missing, unexpected = reference.load_state_dict(
+        export(model.state_dict(), 'mmdet'), strict=False
     )
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)
-    return ours, theirs
+    return model, reference
 
 
-def compare(ours, theirs, x):
+def compare(model, reference, x):
     """Compare outputs with and without gradients, and all gradients."""
     tolerance = TOLERANCE[x.dtype]
-    expected = theirs(x)
+    expected = reference(x)
     weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
     sum((out * w).sum() for out, w in zip(expected, weights)).backward()
-    outputs = ours(x)
+    outputs = model(x)
     sum((out * w).sum() for out, w in zip(outputs, weights)).backward()
     for out, other in zip(outputs, expected):
         assert out.is_contiguous()
         assert_close(out, other, tolerance)
-    ours.eval()
+    model.eval()
     with torch.no_grad():
-        for out, other in zip(ours(x), expected):
+        for out, other in zip(model(x), expected):
             assert_close(out, other, tolerance)
     native, _ = to_native(
-        {name: p.grad for name, p in theirs.named_parameters()}
+        {name: p.grad for name, p in reference.named_parameters()}
     )
-    for name, parameter in ours.named_parameters():
+    for name, parameter in model.named_parameters():
         # Gradients differ in scale, so errors are relative.
         scale = max(1.0, native[name].abs().max().item())
         assert_close(parameter.grad / scale, native[name] / scale, tolerance)

@@ -165,8 +165,8 @@ def test_kernels_agree(window, size):
             with kernels.use(name), torch.set_grad_enabled(grad):
                 results.append([out.detach() for out in model(x)])
     for outputs in results[1:]:
-        for one, other in zip(outputs, results[0]):
-            assert_close(one, other, 1e-11)
+        for first, second in zip(outputs, results[0]):
+            assert_close(first, second, 1e-11)
 
 
 @pytest.mark.parametrize(
@@ -298,9 +298,9 @@ def test_half_precision_weights_stay_finite(dtype):
     x = torch.randn(1, 3, 65, 50)
     expected = model(x)
     out = model.to(dtype)(x.to(dtype))
-    for one, other in zip(out, expected):
-        assert one.dtype == dtype
-        assert (one.float() - other).square().mean().sqrt() < 0.1
+    for first, second in zip(out, expected):
+        assert first.dtype == dtype
+        assert (first.float() - second).square().mean().sqrt() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -323,14 +323,14 @@ def test_saving_memory_changes_nothing(kwargs, training, plain):
     for model in models:
         model.train(training)
         sum(out.square().sum() for out in model(x)).backward()
-    for (name, one), other in zip(
+    for (name, first), second in zip(
         models[0].named_parameters(), models[1].parameters()
     ):
-        if one.grad is None:
-            assert other.grad is None and not other.requires_grad, name
+        if first.grad is None:
+            assert second.grad is None and not second.requires_grad, name
         else:
-            scale = max(1.0, one.grad.abs().max().item())
-            assert_close(other.grad / scale, one.grad / scale, 1e-12)
+            scale = max(1.0, first.grad.abs().max().item())
+            assert_close(second.grad / scale, first.grad / scale, 1e-12)
 
 
 def test_freezing_counts_as_the_host():
@@ -414,7 +414,7 @@ def test_threads_share_a_model():
             thread.join()
     for outputs, out in zip(results, expected):
         assert len(outputs) == 5
-        assert all(torch.equal(one, out) for one in outputs)
+        assert all(torch.equal(first, out) for first in outputs)
 
 
 def test_traces_and_compiles():
@@ -427,9 +427,9 @@ def test_traces_and_compiles():
         torch.jit.save(traced, file)
         file.seek(0)
         compiled = torch.compile(model, backend='eager')
-        for other in (torch.jit.load(file), compiled):
-            for out, one in zip(expected, other(x)):
-                assert_close(one, out, 1e-5)
+        for second in (torch.jit.load(file), compiled):
+            for out, first in zip(expected, second(x)):
+                assert_close(first, out, 1e-5)
 
 
 def test_found_by_scope_without_custom_imports():

@@ -83,7 +83,7 @@ def work(rank, port, folder):
     images = torch.randn(2, 3, 48, 60, dtype=torch.float64).split(1)
     for image in images:
         dist.broadcast(image, 0)
-    mine = [images[rank][0]]
+    current = [images[rank][0]]
     saving = dict(with_cp=True, sequential_attention=True)
     results = {'images': [image[0] for image in images]}
     for name, kwargs, wrap, optimize in (
@@ -99,7 +99,7 @@ def work(rank, port, folder):
     ):
         model = wrap(make_trainable(**kwargs))
         optimizer = optimize(model.parameters())
-        train(model, optimizer, mine)
+        train(model, optimizer, current)
         state = {
             key.removeprefix('module.'): value.full_tensor()
             if hasattr(value, 'full_tensor')

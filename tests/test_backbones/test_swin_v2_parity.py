@@ -39,13 +39,13 @@ def make_v2(dtype, arch=None, **kwargs):
     ).eval()
 
 
-def compare(ours, theirs, x):
+def compare(model, reference, x):
     """Compare outputs and the gradient of the input."""
     tolerance = TOLERANCE[x.dtype]
     x.requires_grad_()
-    expected = theirs(x)
+    expected = reference(x)
     weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
-    outputs = ours(x)
+    outputs = model(x)
     grads = [
         torch.autograd.grad(
             sum((out * w).sum() for out, w in zip(maps, weights)), x
@@ -54,7 +54,7 @@ def compare(ours, theirs, x):
     ]
     assert len(outputs) == len(expected)
     with torch.no_grad():
-        for out, other, again in zip(outputs, expected, ours(x)):
+        for out, other, again in zip(outputs, expected, model(x)):
             assert_close(out, other, tolerance)
             assert_close(again, other, tolerance)
     assert_close(grads[0], grads[1], tolerance)
@@ -64,12 +64,12 @@ def compare(ours, theirs, x):
 @pytest.mark.parametrize('setting', SETTINGS)
 def test_hugging_face(setting, dtype):
     window, pretrained, size = SETTINGS[setting]
-    ours = make_v2(
+    model = make_v2(
         dtype, window_size=window, pretrained_window_sizes=pretrained
     )
     compare(
-        ours,
-        hugging_face(ours, (size, size)),
+        model,
+        hugging_face(model, (size, size)),
         torch.randn(2, 3, size, size, dtype=dtype),
     )
 
@@ -78,20 +78,20 @@ def test_hugging_face(setting, dtype):
 @pytest.mark.parametrize('window', [7, 15])
 def test_hugging_face_sees_padding(window, dtype):
     # Just below the maps of 8 and 16 tokens, which are padded then.
-    ours = make_v2(dtype, window_size=window, mask_padding=False)
+    model = make_v2(dtype, window_size=window, mask_padding=False)
     compare(
-        ours,
-        hugging_face(ours, (256, 256)),
+        model,
+        hugging_face(model, (256, 256)),
         torch.randn(1, 3, 256, 256, dtype=dtype),
     )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
 def test_hugging_face_tiny(dtype):
-    ours = make_v2(dtype, 'tiny')
+    model = make_v2(dtype, 'tiny')
     compare(
-        ours,
-        hugging_face(ours, (256, 256)),
+        model,
+        hugging_face(model, (256, 256)),
         torch.randn(1, 3, 256, 256, dtype=dtype),
     )
 
@@ -119,10 +119,10 @@ def test_mmpretrain(kwargs, size, dtype):
         extra_norm_every_n_blocks=0,
     )
     kwargs = dict(drop_path_rate=0.0, out_indices=(0, 1, 2), **kwargs)
-    ours = make_v2(dtype, arch, **kwargs)
+    model = make_v2(dtype, arch, **kwargs)
     compare(
-        ours,
-        mmpretrain(ours, arch=arch, **kwargs),
+        model,
+        mmpretrain(model, arch=arch, **kwargs),
         torch.randn(1, 3, *size, dtype=dtype),
     )
 
@@ -165,6 +165,6 @@ def test_mmpretrain_arguments(kwargs):
     arch = dict(EVEN, extra_norm_every_n_blocks=extra_norm)
     resizes = kwargs.get('use_abs_pos_embed')
     dtype = torch.float32 if resizes else torch.float64
-    ours = make_v2(dtype, arch, mask_padding=False, **kwargs)
+    model = make_v2(dtype, arch, mask_padding=False, **kwargs)
     x = torch.randn(2, kwargs.get('in_channels', 3), 90, 117, dtype=dtype)
-    compare(ours, mmpretrain(ours, arch=arch, **kwargs), x)
+    compare(model, mmpretrain(model, arch=arch, **kwargs), x)

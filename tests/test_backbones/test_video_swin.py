@@ -172,9 +172,9 @@ def test_still_clip_with_tiled_weights_is_still():
     video = tiled(image, make(out_indices=(0, 3))).eval()
     frame = torch.randn(1, 3, 1, 64, 96)
     short, long = (video(frame.expand(-1, -1, t, -1, -1)) for t in (2, 32))
-    for one, other in zip(short, long):
-        assert other.shape[2] == 16
-        assert_close(other, one.expand_as(other), 1e-5)
+    for first, second in zip(short, long):
+        assert second.shape[2] == 16
+        assert_close(second, first.expand_as(second), 1e-5)
 
 
 @pytest.mark.parametrize('training', [False, True])
@@ -188,8 +188,8 @@ def test_checkpointing_changes_nothing(training):
     for model in (plain, saving):
         model.train(training)
         model(x).sum().backward()
-    for one, other in zip(plain.parameters(), saving.parameters()):
-        assert torch.equal(one.grad, other.grad)
+    for first, second in zip(plain.parameters(), saving.parameters()):
+        assert torch.equal(first.grad, second.grad)
 
 
 def test_kernels_agree():

@@ -38,14 +38,14 @@ def make_pair(dtype, arch=None, **kwargs):
     torch.manual_seed(1)
     kwargs = {'drop_path_rate': 0.0, 'out_indices': ALL, **kwargs}
     kwargs['arch'] = arch or SIZES
-    ours = randomize(SwinTransformer3D(**kwargs).to(dtype))
-    theirs = mmaction_backbones.SwinTransformer3D(**kwargs).to(dtype)
-    missing, unexpected = theirs.load_state_dict(
-        ours.state_dict(), strict=False
+    model = randomize(SwinTransformer3D(**kwargs).to(dtype))
+    reference = mmaction_backbones.SwinTransformer3D(**kwargs).to(dtype)
+    missing, unexpected = reference.load_state_dict(
+        model.state_dict(), strict=False
     )
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)
-    return ours, theirs
+    return model, reference
 
 
 def stage_grids(model, size):
@@ -56,7 +56,7 @@ def stage_grids(model, size):
         grid = grid[:1] + [-(-g // 2) for g in grid[1:]]
 
 
-def correct(theirs, size):
+def correct(reference, size):
     """Gather the biases of shrunken windows by coordinates.
 
     Their class takes the first rows and columns of the index of the full
@@ -66,15 +66,15 @@ def correct(theirs, size):
         The first stage where this makes a difference, if any.
     """
     first = None
-    window = theirs.window_size
-    for stage, grid in enumerate(stage_grids(theirs, size)):
+    window = reference.window_size
+    for stage, grid in enumerate(stage_grids(reference, size)):
         fitted = [min(g, w) for g, w in zip(grid, window)]
         tokens = torch.tensor(list(product(*map(range, fitted))))
         offsets = tokens[:, None] - tokens + torch.tensor(window) - 1
         index = (offsets[..., 0] * (2 * window[1] - 1) + offsets[..., 1]) * (
             2 * window[2] - 1
         ) + offsets[..., 2]
-        for block in theirs.layers[stage].blocks:
+        for block in reference.layers[stage].blocks:
             old = block.attn.relative_position_index
             differs = not torch.equal(old[: len(index), : len(index)], index)
             block.attn.relative_position_index = index
@@ -83,23 +83,23 @@ def correct(theirs, size):
     return first
 
 
-def compare(ours, theirs, x, outputs=ALL):
+def compare(model, reference, x, outputs=ALL):
     """Compare outputs with and without gradients, and all gradients."""
     tolerance = TOLERANCE[x.dtype]
     choose = itemgetter(*outputs)
-    expected = choose(theirs(x))
+    expected = choose(reference(x))
     weights = [torch.randn_like(out) / out.numel() ** 0.5 for out in expected]
     sum((out * w).sum() for out, w in zip(expected, weights)).backward()
-    results = choose(ours(x))
+    results = choose(model(x))
     sum((out * w).sum() for out, w in zip(results, weights)).backward()
     for out, other in zip(results, expected):
         assert_close(out, other, tolerance)
-    ours.eval()
+    model.eval()
     with torch.no_grad():
-        for out, other in zip(choose(ours(x)), expected):
+        for out, other in zip(choose(model(x)), expected):
             assert_close(out, other, tolerance)
-    grads = {name: p.grad for name, p in theirs.named_parameters()}
-    for name, parameter in ours.named_parameters():
+    grads = {name: p.grad for name, p in reference.named_parameters()}
+    for name, parameter in model.named_parameters():
         if grads[name] is None:  # a parameter of a stage that is not compared
             assert parameter.grad is None
             continue
@@ -122,15 +122,15 @@ def compare(ours, theirs, x, outputs=ALL):
     ],
 )
 def test_sizes_and_windows(dtype, size, window):
-    ours, theirs = make_pair(dtype, window_size=window)
+    model, reference = make_pair(dtype, window_size=window)
     x = torch.randn(1, 3, *size, dtype=dtype)
-    first = correct(theirs, size)
+    first = correct(reference, size)
     spatial = [
         any(g < w for g, w in zip(grid[1:], window[1:]))
-        for grid in stage_grids(theirs, size)
+        for grid in stage_grids(reference, size)
     ]
     assert first == (spatial.index(True) if any(spatial) else None)
-    compare(ours, theirs, x)
+    compare(model, reference, x)
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
@@ -144,11 +144,11 @@ def test_sizes_and_windows(dtype, size, window):
     ],
 )
 def test_class_as_it_is(dtype, size, stages):
-    ours, theirs = make_pair(dtype)
+    model, reference = make_pair(dtype)
     x = torch.randn(2 if size[1] < 200 else 1, 3, *size, dtype=dtype)
-    compare(ours, theirs, x, range(stages))
+    compare(model, reference, x, range(stages))
     if stages < len(ALL):  # height and width shrink there
-        assert (ours(x)[stages] - theirs(x)[stages]).abs().max() > 0.1
+        assert (model(x)[stages] - reference(x)[stages]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,13 @@ def test_class_as_it_is(dtype, size, stages):
 )
 def test_arguments(kwargs):
     size = (9, 65, 61)
-    ours, theirs = make_pair(torch.float64, window_size=(2, 3, 4), **kwargs)
-    correct(theirs, size)
+    model, reference = make_pair(
+        torch.float64, window_size=(2, 3, 4), **kwargs
+    )
+    correct(reference, size)
     compare(
-        ours,
-        theirs,
+        model,
+        reference,
         torch.randn(
             2, kwargs.get('in_channels', 3), *size, dtype=torch.float64
         ),
@@ -180,15 +182,15 @@ def test_arguments(kwargs):
 
 
 def test_single_output():
-    ours, theirs = make_pair(torch.float64, out_indices=(2,))
+    model, reference = make_pair(torch.float64, out_indices=(2,))
     x = torch.randn(1, 3, 4, 112, 112, dtype=torch.float64)
-    assert_close(ours(x), theirs(x), 1e-10)
+    assert_close(model(x), reference(x), 1e-10)
 
 
 def test_swin_tiny():
-    ours, theirs = make_pair(torch.float32, 'tiny')
-    correct(theirs, (8, 64, 64))
-    compare(ours, theirs, torch.randn(1, 3, 8, 64, 64))
+    model, reference = make_pair(torch.float32, 'tiny')
+    correct(reference, (8, 64, 64))
+    compare(model, reference, torch.randn(1, 3, 8, 64, 64))
 
 
 @pytest.fixture
@@ -205,21 +207,21 @@ def recipe():
 def test_recipe_of_mmaction2_by_type_alone(recipe):
     from mmaction.structures import ActionDataSample
 
-    theirs = randomize(MODELS.build(recipe))
+    reference = randomize(MODELS.build(recipe))
     recipe.backbone.type = 'swin_dense.SwinTransformer3D'
-    ours = MODELS.build(recipe)
-    assert type(ours.backbone) is SwinTransformer3D
-    ours.init_weights()
-    incompatible = ours.load_state_dict(theirs.state_dict(), strict=False)
+    output = MODELS.build(recipe)
+    assert type(output.backbone) is SwinTransformer3D
+    output.init_weights()
+    incompatible = output.load_state_dict(reference.state_dict(), strict=False)
     assert not incompatible.missing_keys
-    correct(theirs.backbone, (8, 64, 64))
+    correct(reference.backbone, (8, 64, 64))
     clips = [
         torch.randint(0, 256, (1, 3, 8, 64, 64)).float() for _ in range(2)
     ]
     samples = [ActionDataSample().set_gt_label(label) for label in (1, 4)]
     data = dict(inputs=clips, data_samples=samples)
     scores, losses = [], []
-    for model in (ours, theirs):
+    for model in (output, reference):
         model.eval()  # no dropout, no stochastic depth
         batch = model.data_preprocessor(data)
         losses.append(model(**batch, mode='loss')['loss_cls'])

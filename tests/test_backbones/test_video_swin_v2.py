@@ -168,10 +168,10 @@ def test_windows_transfer_in_space_and_time():
     report = load_backbone(target, recorded(source))
     assert 'log-MLP of 2x3x3 windows evaluated for 4x4x4' in report.summary()
     attention = target.layers[0].blocks[1].attn
-    own = source.layers[0].blocks[1].attn
+    custom = source.layers[0].blocks[1].attn
     # An offset has the bias that it had: here from token 0 to the next frame.
     new = attention.position_bias((4, 4, 4))
-    old = own.position_bias((2, 3, 3))
+    old = custom.position_bias((2, 3, 3))
     assert_close(new[:, 0, 16], old[:, 0, 9], 1e-12)
     assert_close(new[:, 0, 5], old[:, 0, 4], 1e-12)
 

@@ -61,12 +61,12 @@ def test_a_config_can_say_how():
     init_cfg = dict(
         type='Pretrained', method='geometric', source_window=[3, 5]
     )
-    ours = model('v1', init_cfg=dict(init_cfg, checkpoint=file))
-    ours.init_weights()
-    theirs = model('v1')
-    load_backbone(theirs, file, method='geometric', source_window=(3, 5))
-    for name, value in ours.state_dict().items():
-        assert torch.equal(value, theirs.state_dict()[name]), name
+    output = model('v1', init_cfg=dict(init_cfg, checkpoint=file))
+    output.init_weights()
+    reference = model('v1')
+    load_backbone(reference, file, method='geometric', source_window=(3, 5))
+    for name, value in output.state_dict().items():
+        assert torch.equal(value, reference.state_dict()[name]), name
 
 
 def test_clips_of_another_window():
@@ -110,7 +110,7 @@ def test_images_into_clips_of_another_window():
 
 
 @pytest.mark.parametrize(
-    'theirs, mine, message',
+    'reference, current, message',
     [
         (
             'v1',
@@ -135,11 +135,11 @@ def test_images_into_clips_of_another_window():
         ('video', 'v2', 'holds Video Swin, the model is Swin V2'),
     ],
 )
-def test_other_families_are_errors(theirs, mine, message):
-    network = model(mine)
+def test_other_families_are_errors(reference, current, message):
+    network = model(current)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
-        load_backbone(network, weights(theirs), inflate=False)
+        load_backbone(network, weights(reference), inflate=False)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -167,12 +167,16 @@ def test_v2_takes_the_pretrained_window_of_the_checkpoint():
         'from the file; checkpoints of DenseRunner go on to record it, for '
         'any other runner write it into the config',
     ]
-    told = model('v2', window_size=6, pretrained_window_sizes=(8, 8, 8, 4))
-    assert load_backbone(told, file).notes == []
+    model_with_window = model(
+        'v2', window_size=6, pretrained_window_sizes=(8, 8, 8, 4)
+    )
+    assert load_backbone(model_with_window, file).notes == []
     image = torch.randn(1, 3, 96, 64)
     with torch.no_grad():
-        for ours, theirs in zip(network.eval()(image), told.eval()(image)):
-            assert torch.equal(ours, theirs)
+        for output, reference in zip(
+            network.eval()(image), model_with_window.eval()(image)
+        ):
+            assert torch.equal(output, reference)
 
 
 def test_v2_that_was_told_otherwise_is_left_so():

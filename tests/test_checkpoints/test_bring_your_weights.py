@@ -218,12 +218,12 @@ def test_row(name, tmp_path):
     examples = re.findall('`(.+?)`', left_out)
     assert examples and set(examples) <= set(report.dropped)
 
-    own = model.state_dict()
-    assert set(report.missing) <= {n for n in own if n.startswith('norm')}
+    custom = model.state_dict()
+    assert set(report.missing) <= {n for n in custom if n.startswith('norm')}
     assert not report.unexpected
     for key in report.loaded:
-        assert torch.equal(own[key], weights[key]), key
-    tables = [n for n in own if n.endswith('relative_position_bias_table')]
+        assert torch.equal(custom[key], weights[key]), key
+    tables = [n for n in custom if n.endswith('relative_position_bias_table')]
     assert report.resized == tables
     if cls is V1:
         note = 'bias tables 13x13 -> 9x9 in 8 blocks, bicubic'
@@ -244,11 +244,11 @@ def test_arch(name, arch):
         **dict(num_experts=8) if cls is MOE else {},
     )
     weights = empty_backbone(settings).state_dict()
-    found = read_backbone(extract_state_dict(make(weights)))
-    assert str(found.recognised) == ROWS[name][0]
+    result = read_backbone(extract_state_dict(make(weights)))
+    assert str(result.recognised) == ROWS[name][0]
     window = WINDOWS[cls][0]
     window = (window, window) if isinstance(window, int) else window
-    assert backbone_settings(found.weights, window) == settings
+    assert backbone_settings(result.weights, window) == settings
 
 
 def test_targets():

@@ -126,15 +126,20 @@ def test_rows_of_classes_of_the_same_name_are_copied():
     assert len(report.resized) == 6
     assert len(report.loaded) == len(before) - 6
     assert not report.missing + report.unexpected + report.dropped
-    state, theirs = model.state_dict(), file['state_dict']
+    state, reference = model.state_dict(), file['state_dict']
     name = 'roi_head.bbox_head.fc_cls.weight'
     expected = torch.stack(
-        [theirs[name][3], before[name][1], theirs[name][0], theirs[name][5]]
+        [
+            reference[name][3],
+            before[name][1],
+            reference[name][0],
+            reference[name][5],
+        ]
     )  # cat, bird, person, background
     assert torch.equal(state[name], expected)
     name = 'roi_head.bbox_head.fc_reg.bias'
     expected = torch.cat(
-        [theirs[name][12:16], before[name][4:8], theirs[name][:4]]
+        [reference[name][12:16], before[name][4:8], reference[name][:4]]
     )
     assert torch.equal(state[name], expected)
 
@@ -142,13 +147,13 @@ def test_rows_of_classes_of_the_same_name_are_copied():
 def test_scores_boxes_and_masks_of_a_class_stay():
     file, model = file_of(TwoStage(5)), TwoStage(3)
     load(model, file, 'copy')
-    ours, theirs = (
+    output, reference = (
         model.eval().roi_head,
         with_weights(TwoStage(5), file).roi_head,
     )
     x, old, new = torch.randn(7, 4, 2, 2), *SHARED
-    scores, boxes = ours.bbox_head(x)
-    their_scores, their_boxes = theirs.bbox_head(x)
+    scores, boxes = output.bbox_head(x)
+    their_scores, their_boxes = reference.bbox_head(x)
     torch.testing.assert_close(
         scores[:, [*new, -1]], their_scores[:, [*old, -1]]
     )
@@ -156,7 +161,7 @@ def test_scores_boxes_and_masks_of_a_class_stay():
         boxes.view(7, 3, 4)[:, new], their_boxes.view(7, 5, 4)[:, old]
     )
     torch.testing.assert_close(
-        ours.mask_head(x)[:, new], theirs.mask_head(x)[:, old]
+        output.mask_head(x)[:, new], reference.mask_head(x)[:, old]
     )
 
 
@@ -171,11 +176,13 @@ def test_dense_heads_repeat_the_classes_for_each_prior(sigmoid):
     x, old, new = torch.randn(1, 4, 3, 2), *SHARED
     if not sigmoid:
         old, new = [*old, -1], [*new, -1]
-    ours, our_boxes = model.bbox_head((x,))
-    theirs, their_boxes = with_weights(dense(5, sigmoid), file).bbox_head((x,))
-    ours = ours[0].permute(0, 2, 3, 1).reshape(-1, 3 + (not sigmoid))
-    theirs = theirs[0].permute(0, 2, 3, 1).reshape(-1, 5 + (not sigmoid))
-    torch.testing.assert_close(ours[:, new], theirs[:, old])
+    output, our_boxes = model.bbox_head((x,))
+    reference, their_boxes = with_weights(dense(5, sigmoid), file).bbox_head(
+        (x,)
+    )
+    output = output[0].permute(0, 2, 3, 1).reshape(-1, 3 + (not sigmoid))
+    reference = reference[0].permute(0, 2, 3, 1).reshape(-1, 5 + (not sigmoid))
+    torch.testing.assert_close(output[:, new], reference[:, old])
     assert torch.equal(our_boxes[0], their_boxes[0])
     bias = model.bbox_head.retina_cls.bias.unflatten(0, (6, -1))
     kept = before['bbox_head.retina_cls.bias'].unflatten(0, (6, -1))
@@ -190,10 +197,10 @@ def test_each_stage_of_a_cascade():
         ': ' + ', '.join([*layers, 'roi_head.mask_head.conv_logits'])
     )
     for layer in layers:
-        ours, theirs = model.state_dict(), file['state_dict']
+        output, reference = model.state_dict(), file['state_dict']
         assert torch.equal(
-            ours[f'{layer}.bias'][[0, 2, 3]],
-            theirs[f'{layer}.bias'][[3, 0, 5]],
+            output[f'{layer}.bias'][[0, 2, 3]],
+            reference[f'{layer}.bias'][[3, 0, 5]],
         )
 
 
@@ -210,13 +217,13 @@ def test_as_many_classes_in_another_order():
         f'5 -> 5 classes: rows of 5 copied ({", ".join(order)}): roi_head'
     )
     x = torch.randn(7, 4, 2, 2)
-    theirs = with_weights(TwoStage(5), file).roi_head
+    reference = with_weights(TwoStage(5), file).roi_head
     torch.testing.assert_close(
         model.eval().roi_head.bbox_head(x)[0],
-        theirs.bbox_head(x)[0][:, [*index, 5]],
+        reference.bbox_head(x)[0][:, [*index, 5]],
     )
     torch.testing.assert_close(
-        model.roi_head.mask_head(x), theirs.mask_head(x)[:, index]
+        model.roi_head.mask_head(x), reference.mask_head(x)[:, index]
     )
     assert len(report.loaded) == len(before) - 6
 
@@ -226,14 +233,14 @@ def test_as_many_classes_of_other_names():
     file, model = file_of(dense(5)), dense(5)
     _, before = load(model, file, 'copy', classes)
     bias = model.bbox_head.retina_cls.bias.unflatten(0, (6, 5))
-    theirs = file['state_dict']['bbox_head.retina_cls.bias']
-    assert torch.equal(bias[:, :4], theirs.unflatten(0, (6, 5))[:, :4])
+    reference = file['state_dict']['bbox_head.retina_cls.bias']
+    assert torch.equal(bias[:, :4], reference.unflatten(0, (6, 5))[:, :4])
     kept = before['bbox_head.retina_cls.bias'].unflatten(0, (6, 5))
     assert torch.equal(bias[:, 4], kept[:, 4])
     # Without 'copy', heads are loaded unchanged, with a warning.
     report, _ = load(model, file, 'reinitialise', classes)
     assert not report.notes
-    assert torch.equal(model.bbox_head.retina_cls.bias, theirs)
+    assert torch.equal(model.bbox_head.retina_cls.bias, reference)
 
 
 def test_the_same_classes_change_nothing():
@@ -338,11 +345,11 @@ def test_heads_of_segmentors():
         ': decode_head.conv_seg, auxiliary_head.conv_seg'
     )
     x, old, new = [torch.randn(1, 4, 5, 5)], *SHARED
-    theirs = with_weights(segmentor(5), file)
+    reference = with_weights(segmentor(5), file)
     for head in ('decode_head', 'auxiliary_head'):
         torch.testing.assert_close(
             getattr(model.eval(), head)(x)[:, new],
-            getattr(theirs, head)(x)[:, old],
+            getattr(reference, head)(x)[:, old],
         )
 
 
@@ -371,13 +378,13 @@ def test_heads_with_queries(new):
     report, before = load(model, file, 'copy', new)
     assert report.resized == list(before)
     for name, value in model.state_dict().items():
-        theirs = file['state_dict'][name]
+        reference = file['state_dict'][name]
         for index, label in enumerate(new):
             source, row = (
-                (theirs, OLD.index(label))
+                (reference, OLD.index(label))
                 if label in OLD
                 else (before[name], index)
             )
             assert torch.equal(value[index], source[row]), name
         if 'cls_embed' in name:  # no object
-            assert torch.equal(value[-1], theirs[-1])
+            assert torch.equal(value[-1], reference[-1])

@@ -140,13 +140,13 @@ def test_mutated_checkpoints(tmp_path, kind, mmap):
             path.write_bytes(mutate(content, generator))
         start = time.process_time()
         try:
-            found = read_checkpoint(path, mmap=mmap)
+            result = read_checkpoint(path, mmap=mmap)
         except CheckpointError as error:
             outcomes['refused'] += 1
             assert path.name in str(error)
         else:
             outcomes['read'] += 1
-            use(found)
+            use(result)
         assert time.process_time() - start < 1
         path.unlink()
     assert outcomes['refused'] > COUNT // 4
@@ -155,10 +155,10 @@ def test_mutated_checkpoints(tmp_path, kind, mmap):
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_checkpoint_itself_is_read_right(tmp_path, kind):
     write(tmp_path / 'a.pth', kind)
-    found = read_checkpoint(tmp_path / 'a.pth')
-    use(found)
+    result = read_checkpoint(tmp_path / 'a.pth')
+    use(result)
     assert torch.equal(
-        found['state_dict']['view'], contents()['state_dict']['view']
+        result['state_dict']['view'], contents()['state_dict']['view']
     )
 
 

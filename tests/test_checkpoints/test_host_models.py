@@ -152,21 +152,23 @@ MODELS = [('v1', target) for target in V1] + [('v2', target) for target in V2]
 
 def make_pair(family, target, dtype):
     """Build our model, and the host's with random weights."""
-    theirs = (V1 if family == 'v1' else V2)[target]().to(dtype)
-    theirs.eval()  # some return None
+    reference = (V1 if family == 'v1' else V2)[target]().to(dtype)
+    reference.eval()  # some return None
     arguments = dict(window_size=WINDOW, drop_path_rate=0.0)
     if family == 'v1':
-        return SwinTransformer(**SIZES, **arguments).to(dtype).eval(), theirs
+        return SwinTransformer(**SIZES, **arguments).to(
+            dtype
+        ).eval(), reference
     extra = 2 if target == 'mmpretrain' else 0
     arch = dict(extra_norm_every_n_blocks=extra, **SIZES)
-    return SwinTransformerV2(arch, **arguments).to(dtype).eval(), theirs
+    return SwinTransformerV2(arch, **arguments).to(dtype).eval(), reference
 
 
-def compare(ours, theirs, dtype):
+def compare(model, reference, dtype):
     x = torch.randn(2, 3, IMAGE, IMAGE, dtype=dtype)
-    expected = outputs(theirs, x)
+    expected = outputs(reference, x)
     assert len(expected) == 4
-    for actual, other in zip(outputs(ours, x), expected):
+    for actual, other in zip(outputs(model, x), expected):
         assert other.abs().max() > 1
         assert_close(actual, other, TOLERANCE[dtype])
 
@@ -174,35 +176,35 @@ def compare(ours, theirs, dtype):
 @BOTH
 @pytest.mark.parametrize('family, target', MODELS)
 def test_their_weights(family, target, dtype):
-    ours, theirs = make_pair(family, target, dtype)
-    randomize(theirs)
-    report = load_backbone(ours, parts(theirs).state_dict())
+    model, reference = make_pair(family, target, dtype)
+    randomize(reference)
+    report = load_backbone(model, parts(reference).state_dict())
     assert not report.resized + report.unexpected
     fresh = {
         f'norm{i}.{leaf}' for i in range(4) for leaf in ('weight', 'bias')
     }
-    lacking = isinstance(theirs, WithoutNorms)
+    lacking = isinstance(reference, WithoutNorms)
     assert set(report.missing) == (fresh if lacking else set())
-    compare(ours, theirs, dtype)
+    compare(model, reference, dtype)
 
 
 @pytest.mark.parametrize('family, target', MODELS)
 def test_our_weights(family, target, tmp_path):
-    ours, theirs = make_pair(family, target, torch.float64)
-    randomize(ours)
-    native = ours.state_dict()
-    if isinstance(theirs, WithoutNorms):
+    model, reference = make_pair(family, target, torch.float64)
+    randomize(model)
+    native = model.state_dict()
+    if isinstance(reference, WithoutNorms):
         for i in range(4):
-            norm = getattr(ours, f'norm{i}')
+            norm = getattr(model, f'norm{i}')
             norm.reset_parameters()
             for leaf in ('weight', 'bias'):
                 del native[f'norm{i}.{leaf}']
     exported = export(native, target)
     if target == 'huggingface':
-        loaded = from_files(parts(theirs), exported, tmp_path)
-        theirs = WithoutNorms(loaded) if family == 'v2' else loaded
+        loaded = from_files(parts(reference), exported, tmp_path)
+        reference = WithoutNorms(loaded) if family == 'v2' else loaded
     else:
-        missing, unexpected = parts(theirs).load_state_dict(
+        missing, unexpected = parts(reference).load_state_dict(
             exported, strict=False
         )
         assert not unexpected
@@ -211,7 +213,7 @@ def test_our_weights(family, target, tmp_path):
             name.startswith(('norm.', 'head.')) or 'relative' in name
             for name in missing
         )
-    compare(ours, theirs, torch.float64)
+    compare(model, reference, torch.float64)
 
 
 def from_files(model, state_dict, folder):
@@ -247,11 +249,11 @@ def test_names_of_published_files_and_of_modules(name, tmp_path):
     load_file = pytest.importorskip(
         'safetensors.torch', reason='safetensors is not installed'
     ).load_file
-    theirs = randomize(transformers(name))
-    theirs.save_pretrained(tmp_path)
+    reference = randomize(transformers(name))
+    reference.save_pretrained(tmp_path)
     published = load_file(tmp_path / 'model.safetensors')
     models = [SwinTransformer(window_size=WINDOW, **SIZES) for _ in range(2)]
-    for model, weights in zip(models, (theirs.state_dict(), published)):
+    for model, weights in zip(models, (reference.state_dict(), published)):
         load_backbone(model, weights)
     first, second = (model.state_dict() for model in models)
     assert any('self.query' in each for each in published)
@@ -265,22 +267,22 @@ def test_video(dtype):
     arguments = dict(
         patch_size=(2, 4, 4), window_size=(2, 2, 2), drop_path_rate=0.0
     )
-    theirs = module.SwinTransformer3D(
+    reference = module.SwinTransformer3D(
         SIZES, out_indices=(0, 1, 2, 3), **arguments
     ).to(dtype)
-    randomize(theirs).eval()
-    ours = (
+    randomize(reference).eval()
+    model = (
         SwinTransformer3D(SIZES, out_indices=(0, 1, 2, 3), **arguments)
         .to(dtype)
         .eval()
     )
-    report = load_backbone(ours, theirs.state_dict())
+    report = load_backbone(model, reference.state_dict())
     assert report.source_format == 'mmaction2 backbone'
     assert not report.resized + report.unexpected + report.missing
     x = torch.randn(1, 3, 8, 128, 128, dtype=dtype)
-    for actual, other in zip(outputs(ours, x), outputs(theirs, x)):
+    for actual, other in zip(outputs(model, x), outputs(reference, x)):
         assert_close(actual, other, TOLERANCE[dtype])
-    exported = export(ours.state_dict(), 'mmaction')
-    missing, unexpected = theirs.load_state_dict(exported, strict=False)
+    exported = export(model.state_dict(), 'mmaction')
+    missing, unexpected = reference.load_state_dict(exported, strict=False)
     assert not unexpected
     assert all('relative_position_index' in name for name in missing)

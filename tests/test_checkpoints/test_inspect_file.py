@@ -36,9 +36,9 @@ def test_members_of_the_family(tmp_path, family):
     assert settings['window_size'] == window
     assert ('pretrained_window_sizes' in settings) is (family == 'v2')
     model = MODELS.build(settings)
-    own = {n: v for n, v in shapes(model).items() if n in content}
-    assert own == {n: content[n].shape for n in own}
-    assert set(shapes(model)) - set(own) == set()
+    custom = {n: v for n, v in shapes(model).items() if n in content}
+    assert custom == {n: content[n].shape for n in custom}
+    assert set(shapes(model)) - set(custom) == set()
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_renamed_files_are_described_alike(tmp_path):
         for name, value in weights('v2', buffers=False).items()
         if not name.startswith('norm')  # Hugging Face has no such norms
     }
-    found = []
+    result = []
     for target in ('official', 'mmpretrain', 'huggingface'):
         path = tmp_path / f'{target}.pth'
         torch.save(export(native, target), path)
-        found.append(inspect_checkpoint(path))
+        result.append(inspect_checkpoint(path))
     for key in ('arch', 'family', 'backbone', 'backbone_parameters'):
-        assert found[0][key] == found[1][key] == found[2][key]
+        assert result[0][key] == result[1][key] == result[2][key]

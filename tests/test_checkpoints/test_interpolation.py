@@ -62,10 +62,10 @@ def test_geometric_is_that_of_scipy(source, target):
     )
     table = torch.randn(source, source, 2, dtype=torch.float64)
     resized = resize_grid(table, (target, target), 'geometric')
-    theirs = official_positions(source, target)
-    ours = geometric_positions(source, target).tolist()
+    reference = official_positions(source, target)
+    model = geometric_positions(source, target).tolist()
     points = torch.arange(target) - target // 2
-    for positions, tolerance in ((ours, FLOAT64), (theirs, BISECTION)):
+    for positions, tolerance in ((model, FLOAT64), (reference, BISECTION)):
         for head in range(2):
             spline = interpolate.RectBivariateSpline(
                 positions, positions, table[..., head].numpy(), s=0

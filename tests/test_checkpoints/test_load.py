@@ -121,11 +121,11 @@ def test_absolute_embedding_is_resized():
 def test_absolute_embedding_of_the_dense_code():
     weights = native(use_abs_pos_embed=True, pretrain_img_size=(40, 24))
     model = build(use_abs_pos_embed=True, pretrain_img_size=(40, 24))
-    theirs = dict(weights)
-    theirs['absolute_pos_embed'] = (
+    reference = dict(weights)
+    reference['absolute_pos_embed'] = (
         weights['absolute_pos_embed'].unflatten(1, (10, 6)).permute(0, 3, 1, 2)
     )
-    report = load_backbone(model, detector(theirs))
+    report = load_backbone(model, detector(reference))
     assert report.notes == []
     assert torch.equal(model.absolute_pos_embed, weights['absolute_pos_embed'])
 
@@ -295,14 +295,16 @@ def test_whole_model_with_the_names_of_mmdet():
     backbone = {
         k[9:]: v for k, v in state_dict.items() if k[:9] == 'backbone.'
     }
-    theirs = {f'backbone.{k}': v for k, v in export(backbone, 'mmdet').items()}
-    theirs['backbone.stages.0.blocks.0.attn.w_msa.relative_position_index'] = (
-        torch.zeros(49, 49)
-    )
-    theirs.update(
+    reference = {
+        f'backbone.{k}': v for k, v in export(backbone, 'mmdet').items()
+    }
+    reference[
+        'backbone.stages.0.blocks.0.attn.w_msa.relative_position_index'
+    ] = torch.zeros(49, 49)
+    reference.update(
         {k: v for k, v in state_dict.items() if k[:9] != 'backbone.'}
     )
-    report = load_model(model, {'state_dict': theirs})
+    report = load_model(model, {'state_dict': reference})
     assert report.source_format == 'mmdet/mmseg detector'
     assert len(report.dropped) == 1
     for name, value in model.state_dict().items():

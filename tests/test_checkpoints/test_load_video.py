@@ -137,12 +137,12 @@ def test_inflation_is_that_of_mmaction2(tmp_path):
     path = str(tmp_path / 'image.pth')
     torch.save(image_classifier(image.state_dict()), path)
     arguments = dict(arch=NARROW, pretrained=path, window_size=(4, 7, 7))
-    theirs = backbones.SwinTransformer3D(**arguments)
-    ours = SwinTransformer3D(**arguments)
-    for model in (theirs, ours):
+    reference = backbones.SwinTransformer3D(**arguments)
+    output = SwinTransformer3D(**arguments)
+    for model in (reference, output):
         model.init_weights()
-    for name, value in ours.state_dict().items():
-        assert_close(value, theirs.state_dict()[name], 1e-5)
+    for name, value in output.state_dict().items():
+        assert_close(value, reference.state_dict()[name], 1e-5)
 
 
 def test_a_network_for_clips_is_loaded_as_it_is(tmp_path):

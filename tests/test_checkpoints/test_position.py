@@ -255,9 +255,9 @@ def test_absolute_embedding_of_the_dense_code():
     embedding = torch.randn(1, 5, 4, 9, dtype=torch.float64)
     tokens = embedding.flatten(2).transpose(1, 2)
     assert torch.equal(resize_absolute_embedding(embedding, (4, 9)), tokens)
-    given = resize_absolute_embedding(tokens, (6, 6), source_grid=(4, 9))
-    assert given.shape == (1, 36, 5)
-    assert torch.equal(resize_absolute_embedding(embedding, (6, 6)), given)
+    arguments = resize_absolute_embedding(tokens, (6, 6), source_grid=(4, 9))
+    assert arguments.shape == (1, 36, 5)
+    assert torch.equal(resize_absolute_embedding(embedding, (6, 6)), arguments)
 
 
 def test_absolute_embedding_of_unknown_grid_is_an_error():

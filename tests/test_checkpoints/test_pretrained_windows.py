@@ -48,8 +48,8 @@ def outputs(network, size=(96, 64)):
         return network.eval()(image)
 
 
-def assert_equal(one, other, size=(96, 64)):
-    for x, y in zip(outputs(one, size), outputs(other, size)):
+def assert_equal(first, second, size=(96, 64)):
+    for x, y in zip(outputs(first, size), outputs(second, size)):
         assert torch.equal(x, y)
 
 
@@ -94,12 +94,12 @@ def test_without_the_record_the_outputs_would_differ():
 
 def test_a_model_that_was_told_keeps_its_own():
     file = checkpoint(Whole(window_size=6, pretrained_window_sizes=SHRUNK))
-    told = Whole(window_size=6, pretrained_window_sizes=8)
-    assert load_model(told, file).notes == [
+    model_with_window = Whole(window_size=6, pretrained_window_sizes=8)
+    assert load_model(model_with_window, file).notes == [
         'log-MLP reads offsets in units of 8x8 windows as the model says, '
         'though the file is of 4x4 in 2 blocks'
     ]
-    assert units(told) == ((8, 8),) * 4
+    assert units(model_with_window) == ((8, 8),) * 4
 
 
 def test_the_last_file_decides():

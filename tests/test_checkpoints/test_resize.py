@@ -84,12 +84,12 @@ def test_every_naming(target):
     assert [row[1:] for row in resized.rows] == [
         (heads, (3, 3), (5, 5)) for heads in (1, 2, 2, 4) for _ in range(2)
     ]
-    ours, theirs = model('v1', window_size=5), model('v1', window_size=5)
-    assert load_backbone(ours, resized.checkpoint).resized == []
-    load_backbone(theirs, file, method='geometric')
-    for name, value in ours.state_dict().items():
+    output, reference = model('v1', window_size=5), model('v1', window_size=5)
+    assert load_backbone(output, resized.checkpoint).resized == []
+    load_backbone(reference, file, method='geometric')
+    for name, value in output.state_dict().items():
         if 'norm' not in name:
-            assert torch.equal(value, theirs.state_dict()[name]), name
+            assert torch.equal(value, reference.state_dict()[name]), name
 
 
 def test_metadata_and_flat_buffers():

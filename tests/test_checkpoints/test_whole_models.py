@@ -60,8 +60,8 @@ def detect(model):
         for size in sizes
     ]
     with torch.no_grad():
-        found = model.test_step(dict(inputs=images, data_samples=samples))
-    return [sample.pred_instances for sample in found]
+        result = model.test_step(dict(inputs=images, data_samples=samples))
+    return [sample.pred_instances for sample in result]
 
 
 def mmdet_3(state):
@@ -101,31 +101,31 @@ def official(state):
 
 @pytest.mark.parametrize('layout', [mmdet_3, wrapped, averaged, official])
 def test_detections_are_the_hosts(layout, host, tmp_path):
-    theirs, expected = host
+    reference, expected = host
     path = tmp_path / 'host.pth'
-    torch.save(layout(theirs.state_dict()), path)
+    torch.save(layout(reference.state_dict()), path)
     model = build('swin_dense.SwinTransformer')
     report = load_model(model, path)
     assert len(report.loaded) == len(model.state_dict())
     assert not report.missing + report.unexpected + report.resized
     assert all('relative_position_index' in n for n in report.dropped)
-    for found, other in zip(detect(model), expected):
-        assert len(found) == len(other) == 10
-        for index in range(len(found)):
-            assert found.labels[index] == other.labels[index]
+    for result, other in zip(detect(model), expected):
+        assert len(result) == len(other) == 10
+        for index in range(len(result)):
+            assert result.labels[index] == other.labels[index]
             torch.testing.assert_close(
-                found.bboxes[index],
+                result.bboxes[index],
                 other.bboxes[index],
                 rtol=0,
                 atol=TOLERANCE,
             )
             torch.testing.assert_close(
-                found.scores[index],
+                result.scores[index],
                 other.scores[index],
                 rtol=0,
                 atol=TOLERANCE,
             )
-            pixels = found.masks[index] != other.masks[index]
+            pixels = result.masks[index] != other.masks[index]
             assert pixels.sum() <= 2  # at the threshold
     # The weights matter: boxes differ from each other and between images.
     assert expected[0].bboxes.std(0).min() > 1
@@ -133,27 +133,27 @@ def test_detections_are_the_hosts(layout, host, tmp_path):
 
 
 def test_our_checkpoint_goes_back_into_the_host(host):
-    theirs, expected = host
-    ours = build('swin_dense.SwinTransformer')
-    load_model(ours, theirs.state_dict())
+    reference, expected = host
+    model = build('swin_dense.SwinTransformer')
+    load_model(model, reference.state_dict())
     other = build('mmdet.SwinTransformer')
-    report = load_model(other, ours.state_dict())
+    report = load_model(other, model.state_dict())
     assert all('relative_position_index' in n for n in report.missing)
-    for name, value in theirs.state_dict().items():
+    for name, value in reference.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
 
 
 def test_one_wrong_permutation_is_seen(host):
     """The comparison fails if one merging is in another order."""
-    theirs, expected = host
-    state = official(theirs.state_dict())
+    reference, expected = host
+    state = official(reference.state_dict())
     name = 'backbone.layers.0.downsample.reduction.weight'
     value = state['state_dict'][name]
     state['state_dict'][name] = value.flip(1)
     model = build('swin_dense.SwinTransformer')
     load_model(model, state)
-    found = detect(model)
-    assert (found[0].scores - expected[0].scores).abs().max() > TOLERANCE
+    result = detect(model)
+    assert (result[0].scores - expected[0].scores).abs().max() > TOLERANCE
 
 
 def test_a_lacking_tensor_is_an_error(host):

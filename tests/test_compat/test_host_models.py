@@ -120,10 +120,10 @@ def test_detector(name, tmp_path):
         ['norm0'] if 'retinanet' in name else [],
     )
     assert ('loss_carl' in losses) == name.startswith('pisa')
-    found = prediction.pred_instances
-    assert len(found) == 10
+    result = prediction.pred_instances
+    assert len(result) == 10
     if 'mask' in name:
-        assert found.masks.shape == (10, 96, 128)
+        assert result.masks.shape == (10, 96, 128)
 
 
 def test_segmentor(tmp_path):

@@ -101,13 +101,13 @@ def test_effects_of_the_import():
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout)
-    before, after = found['changed'].pop('finders')
+    result = json.loads(done.stdout)
+    before, after = result['changed'].pop('finders')
     assert sorted(set(after) - set(before)) == FINDERS
     assert len(after) == len(before) + len(FINDERS)
-    assert sorted(found['rebound']) == REBOUND
-    assert found['removed'] == []
-    assert found['changed'] == {}
+    assert sorted(result['rebound']) == REBOUND
+    assert result['removed'] == []
+    assert result['changed'] == {}
     assert 'swin_dense' not in done.stderr
 
 

@@ -81,16 +81,16 @@ def overridden():
 
 def test_every_overridden_member_is_listed():
     members = {(host, member) for host, _, member in LISTED}
-    found = list(overridden())
+    result = list(overridden())
     absent = [
         f'{kind} overrides {base.__module__}.{base.__name__}.{name}'
-        for kind, base, name in found
+        for kind, base, name in result
         if (base.__module__.split('.')[0], f'{base.__name__}.{name}')
         not in members
     ]
     assert not absent, f'list these in {PAGE.name}: {absent}'
     if find_spec('mmengine'):
-        assert '_save_best_checkpoint' in {name for *_, name in found}
+        assert '_save_best_checkpoint' in {name for *_, name in result}
 
 
 def test_modules_that_shims_mend_exist():

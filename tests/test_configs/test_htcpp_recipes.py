@@ -277,10 +277,10 @@ def test_each_ingredient_can_be_taken_back(ingredient):
     )
     model.eval()
     with torch.no_grad():
-        found = model.predict(torch.randn(1, 3, 64, 64), [sample(3, 7)])[
+        result = model.predict(torch.randn(1, 3, 64, 64), [sample(3, 7)])[
             0
         ].pred_instances
-    assert len(found.masks) == len(found.scores)
+    assert len(result.masks) == len(result.scores)
 
 
 @pytest.mark.parametrize('name', ['coco', 'coco_lsj_1536', NANO])
@@ -309,11 +309,11 @@ def test_pipelines_keep_image_and_label_map_together(name, tmp_path):
         assert labels.shape[1:] == results['inputs'].shape[1:]
     preprocessor = MODELS.build(config.model.data_preprocessor)
     data = preprocessor(pseudo_collate(batch), training=True)
-    for image, one in zip(data['inputs'], data['data_samples']):
-        labels = one.gt_sem_seg.sem_seg
+    for image, first in zip(data['inputs'], data['data_samples']):
+        labels = first.gt_sem_seg.sem_seg
         assert labels.shape[1:] == image.shape[1:]
         assert set(labels.unique().tolist()) <= {2, 5, 255}
-        mask = torch.from_numpy(one.gt_instances.masks.masks[0]).bool()
+        mask = torch.from_numpy(first.gt_instances.masks.masks[0]).bool()
         assert (labels[0][mask] == 2).float().mean() > 0.9
 
 

@@ -133,16 +133,16 @@ def test_no_decay_for_norms_and_position_biases_alone(name):
         exempt.remove('absolute_pos_embed')
     elif 'swin_moe' in name:
         exempt[1:] = ['cpb_mlp', 'fc1_bias']
-    found = set()
+    result = set()
     for group in optimizer.param_groups:
         assert group['lr'] == config.optim_wrapper.optimizer.lr
         for parameter in group['params']:
             key = names.pop(parameter)
             rule = [word for word in exempt if word in key]
-            found.update(rule)
+            result.update(rule)
             expected = 0.0 if rule else 0.05
             assert group['weight_decay'] == expected, key
-    assert found == set(exempt)
+    assert result == set(exempt)
     assert not names  # every parameter is trained
 
 

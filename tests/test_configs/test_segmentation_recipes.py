@@ -318,13 +318,13 @@ def test_v1_decays_all_but_norms_and_position_biases(name):
     config.model.backbone.use_abs_pos_embed = True
     groups = group_by_name(small(config), config)
     exempt = ('norm', 'relative_position_bias_table', 'absolute_pos_embed')
-    found = set()
+    result = set()
     for parameter, group in groups.items():
         rule = [word for word in exempt if word in parameter]
-        found.update(rule)
+        result.update(rule)
         assert group['weight_decay'] == (0.0 if rule else 0.01), parameter
         assert group['lr'] == 6e-5
-    assert found == set(exempt)
+    assert result == set(exempt)
 
 
 @pytest.mark.parametrize('name', V2)

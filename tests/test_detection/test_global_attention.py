@@ -124,13 +124,13 @@ def test_heads_must_divide_the_channels():
 
 def test_neck_without_it_is_the_fpn():
     torch.manual_seed(1)
-    ours = neck()
+    model = neck()
     torch.manual_seed(1)
     fpn = FPN(CHANNELS, 8, 4)
-    ours.init_weights()
-    fpn.load_state_dict(ours.state_dict())  # the parameter names are equal
+    model.init_weights()
+    fpn.load_state_dict(model.state_dict())  # the parameter names are equal
     inputs = pyramid()
-    for actual, expected in zip(ours(inputs), fpn(inputs)):
+    for actual, expected in zip(model(inputs), fpn(inputs)):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
@@ -158,12 +158,12 @@ def test_neck_keeps_the_pyramid():
 
 
 def test_pretrained_pyramids_pass_unchanged_at_first():
-    ours, plain = neck(global_attention={}), neck()
-    plain.load_state_dict(ours.state_dict(), strict=False)
+    model, plain = neck(global_attention={}), neck()
+    plain.load_state_dict(model.state_dict(), strict=False)
     inputs = pyramid()
-    ours.init_weights()
-    plain.load_state_dict(ours.state_dict(), strict=False)
-    for actual, expected in zip(ours(inputs), plain(inputs)):
+    model.init_weights()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    for actual, expected in zip(model(inputs), plain(inputs)):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 

@@ -73,19 +73,19 @@ def of_mmdet(model):
 def stock_pair():
     """Return our base without its extras, and mmdet's HTC config."""
     stock = Config.fromfile(STOCK).model
-    ours = settings(bbox_head=stock.roi_head.bbox_head)
-    ours.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=0.5)
-    for ours_stage, stage in zip(ours.train_cfg.rcnn, stock.train_cfg.rcnn):
+    model = settings(bbox_head=stock.roi_head.bbox_head)
+    model.test_cfg.rcnn.nms = dict(type='nms', iou_threshold=0.5)
+    for ours_stage, stage in zip(model.train_cfg.rcnn, stock.train_cfg.rcnn):
         stage.assigner.match_low_quality = False
         assert ours_stage == stage
-    stock.backbone = dict(ours.backbone, type='mmdet.SwinTransformer')
-    return ours, stock
+    stock.backbone = dict(model.backbone, type='mmdet.SwinTransformer')
+    return model, stock
 
 
 def recipe_pair(**roi_head):
     """Return our base with this package's classes, and with mmdet's."""
-    ours = settings(**roi_head)
-    return ours, of_mmdet(ours)
+    model = settings(**roi_head)
+    return model, of_mmdet(model)
 
 
 PAIRS = {
@@ -102,12 +102,12 @@ PAIRS = {
 def pair(request):
     """Return our detector with mmdet's weights, and mmdet's detector."""
     torch.manual_seed(1)
-    ours, stock = PAIRS[request.param]()
-    ours.neck.global_attention = None
-    ours, stock = build(ours), build(stock)
-    report = load_model(ours, stock.state_dict())
+    model, stock = PAIRS[request.param]()
+    model.neck.global_attention = None
+    model, stock = build(model), build(stock)
+    report = load_model(model, stock.state_dict())
     assert not report.missing and not report.unexpected
-    return ours, stock
+    return model, stock
 
 
 def samples(batch=2, stuff=True, empty=False):
@@ -166,13 +166,13 @@ def test_losses_and_gradients(pair):
         total.backward()
         model.load_state_dict(before)  # running statistics of BN
         states.append((values, model))
-    (ours, our_model), (stock, stock_model) = states
-    assert list(ours) == list(stock) and len(ours) > 10
+    (output, our_model), (stock, stock_model) = states
+    assert list(output) == list(stock) and len(output) > 10
     for name in stock:
         torch.testing.assert_close(
-            ours[name], stock[name], rtol=0, atol=TOLERANCE
+            output[name], stock[name], rtol=0, atol=TOLERANCE
         )
-    assert ('loss_semantic_seg' in ours) == our_model.with_semantic
+    assert ('loss_semantic_seg' in output) == our_model.with_semantic
     actual = our_model.backbone.patch_embed.proj.weight.grad
     expected = stock_model.backbone.patch_embed.projection.weight.grad
     assert_close(
@@ -199,13 +199,13 @@ def predict(model, image):
 
 
 def test_predictions(pair):
-    ours, stock = pair
+    model, stock = pair
     image = torch.randn(2, 3, *SIZE)
     if not stock.roi_head.mask_info_flow:
         with pytest.raises(AttributeError, match='split'):  # a bug in mmdet
             predict(stock, image)
         return
-    for actual, expected in zip(predict(ours, image), predict(stock, image)):
+    for actual, expected in zip(predict(model, image), predict(stock, image)):
         assert len(expected) > 5 and expected.scores.std() > 1e-4
         assert_close(actual.bboxes, expected.bboxes, 1e-2)
         # Rounding adds up over the three stages.

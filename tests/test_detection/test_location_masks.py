@@ -35,9 +35,9 @@ def boxes(*rows):
     )
 
 
-def add(collected, found, mirrored=()):
+def add(collected, result, mirrored=()):
     sample = DetDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE))
-    return collected.add(found, torch.zeros(1, 2, 3, 3), sample, mirrored)
+    return collected.add(result, torch.zeros(1, 2, 3, 3), sample, mirrored)
 
 
 def test_masks_are_averaged_where_boxes_agree():
@@ -70,17 +70,17 @@ def test_masks_are_averaged_where_boxes_agree():
 def test_a_box_takes_its_own_mask_in_its_own_view():
     """Also where another of the same class lies in the same place."""
     collected = LocationMasks(Head())
-    found = add(collected, boxes([0, 0, 4, 4, 1, 0.1], [0, 0, 4, 4, 1, 0.8]))
-    assert collected.masks(found)[:, 0, 1].tolist() == [False, True]
+    result = add(collected, boxes([0, 0, 4, 4, 1, 0.1], [0, 0, 4, 4, 1, 0.8]))
+    assert collected.masks(result)[:, 0, 1].tolist() == [False, True]
 
 
 def test_mirrored_views_are_mirrored_back():
     collected = LocationMasks(Head())
-    found = add(collected, boxes([0, 0, 4, 4, 1, 0.8]), mirrored=(-1,))
-    assert collected.masks(found)[0, 0].tolist() == [True] * 5 + [False]
+    result = add(collected, boxes([0, 0, 4, 4, 1, 0.8]), mirrored=(-1,))
+    assert collected.masks(result)[0, 0].tolist() == [True] * 5 + [False]
 
 
 def test_no_boxes():
     collected = LocationMasks(Head())
-    found = add(collected, boxes())
-    assert collected.masks(found).shape == (0, *SIZE)
+    result = add(collected, boxes())
+    assert collected.masks(result).shape == (0, *SIZE)

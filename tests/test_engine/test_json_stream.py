@@ -76,6 +76,6 @@ def test_a_kill_leaves_what_was_there(tmp_path):
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
-    found = json.loads(path.read_text())
-    assert [entry['number'] for entry in found] == [*range(len(found))]
-    assert found
+    result = json.loads(path.read_text())
+    assert [entry['number'] for entry in result] == [*range(len(result))]
+    assert result

@@ -79,13 +79,13 @@ def test_detectors_are_told_of_flips():
 
 
 def test_own_settings_of_a_config():
-    own = dict(
+    custom = dict(
         scales=[(60, 40), (90, 60)],
         flip=False,
         sizes=['ml', 's'],
         keep_features=True,
     )
-    cfg = config(model=DETECTOR, tta=own)
+    cfg = config(model=DETECTOR, tta=custom)
     apply_options(cfg, {'tta.flip': True})
     add_tta(cfg)
     assert scales(cfg) == ([(60, 40), (90, 60)], [0.0, 1.0])
@@ -95,7 +95,7 @@ def test_own_settings_of_a_config():
         keep_features=True,
         module=DETECTOR,
     )
-    cfg = config(model=DETECTOR, tta=own)
+    cfg = config(model=DETECTOR, tta=custom)
     add_tta(cfg, ratios=[2], flip=True)  # a command line's come first
     assert scales(cfg) == ([(256, 64)], [0.0, 1.0])
     assert 'sizes' not in cfg.model and cfg.model.keep_features

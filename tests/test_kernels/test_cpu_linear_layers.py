@@ -124,8 +124,8 @@ def test_autocast_is_at_least_as_exact_as_plain(
                 for a, b in zip((y, *grads), (exact, *exact_grads))
             ]
         )
-    for ours, plain in zip(*errors):
-        assert ours <= 1.05 * plain
+    for model, plain in zip(*errors):
+        assert model <= 1.05 * plain
 
 
 @pytest.mark.parametrize('bias', [False, True])

@@ -41,8 +41,8 @@ def test_equals_the_token_by_token_reference(
     x = torch.randn(2, *grid, 8, dtype=torch.float64)
     expected = x + torch.stack(
         [
-            window_attention(one, block.attn, window, shift, masked)
-            for one in block.norm1(x)
+            window_attention(first, block.attn, window, shift, masked)
+            for first in block.norm1(x)
         ]
     )
     hidden = block.mlp.fc1(block.norm2(expected))
@@ -61,11 +61,11 @@ def test_gradients_equal_the_reference(each_kernels, grid, window, shift):
     grad = torch.randn(1, *grid, 8, dtype=torch.float64)
     fast = block.attn(x, lay_out(grid, window, shift), choose(x))
     slow = window_attention(x[0], block.attn, window, shift)[None]
-    for one, other in zip(
+    for first, second in zip(
         torch.autograd.grad(fast, inputs, grad),
         torch.autograd.grad(slow, inputs, grad),
     ):
-        assert_close(one, other, EXACT * 10)
+        assert_close(first, second, EXACT * 10)
 
 
 def test_gradcheck(each_kernels):

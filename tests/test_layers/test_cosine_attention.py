@@ -59,7 +59,10 @@ def make_block(window, dim=8, heads=2, extra_norm=False, **kwargs):
 def slow_block(block, x, window, shift, masked):
     """Compute the block by the reference, each norm after its branch."""
     mixed = torch.stack(
-        [window_attention(one, block.attn, window, shift, masked) for one in x]
+        [
+            window_attention(first, block.attn, window, shift, masked)
+            for first in x
+        ]
     )
     x = x + block.norm1(mixed)
     x = x + block.norm2(block.mlp.fc2(F.gelu(block.mlp.fc1(x))))
@@ -92,11 +95,11 @@ def test_gradients_equal_the_reference(
     grad = torch.randn(1, *grid, 8, dtype=torch.float64)
     fast = block.attn(x, lay_out(grid, window, shift, masked), choose(x))
     slow = window_attention(x[0], block.attn, window, shift, masked)[None]
-    for one, other in zip(
+    for first, second in zip(
         torch.autograd.grad(fast, inputs, grad),
         torch.autograd.grad(slow, inputs, grad),
     ):
-        assert_close(one, other, EXACT * 100)
+        assert_close(first, second, EXACT * 100)
 
 
 def test_gradcheck(each_kernels):
@@ -238,6 +241,6 @@ def test_sequential_equals_plain(cls, dtype, monkeypatch):
         )
         results.append((out.float(), *grads))
     tolerance = 1e-5 if dtype is None else 0.06
-    for one, other in zip(*results):
-        scale = max(1.0, other.abs().max().item())
-        assert_close(one / scale, other / scale, tolerance)
+    for first, second in zip(*results):
+        scale = max(1.0, second.abs().max().item())
+        assert_close(first / scale, second / scale, tolerance)

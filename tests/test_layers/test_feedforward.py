@@ -23,11 +23,11 @@ def test_equal_to_the_plain_path(each_kernels, activation):
     out = network(x)
     assert_close(out, expected, 1e-12)
     grad = torch.randn_like(out)
-    for one, other in zip(
+    for first, second in zip(
         torch.autograd.grad(out, inputs, grad),
         torch.autograd.grad(expected, inputs, grad),
     ):
-        assert_close(one, other, 1e-12)
+        assert_close(first, second, 1e-12)
     with torch.no_grad():
         assert_close(network(x), expected, 1e-12)
 

@@ -122,8 +122,8 @@ def test_kernels_agree(name, grid, window, shift):
                 results.append([out, block(x, layout), *grads])
     assert_close(results[0][0], results[0][1], 1e-12)
     for result in results[1:]:
-        for one, other in zip(result, results[0]):
-            assert_close(one, other, 1e-10)
+        for first, second in zip(result, results[0]):
+            assert_close(first, second, 1e-10)
 
 
 @all_mixers

@@ -100,12 +100,12 @@ def test_few_distinct_masks_on_a_large_map():
 
 
 def test_masks_of_a_batch_and_type():
-    one = make_mask((9, 8), (4, 4), (2, 2))
+    first = make_mask((9, 8), (4, 4), (2, 2))
     mask = make_mask((9, 8), (4, 4), (2, 2), batch=3, dtype=torch.float64)
     assert mask.masks.dtype == torch.float64
-    assert torch.equal(mask.mask_index, one.mask_index.repeat(3))
+    assert torch.equal(mask.mask_index, first.mask_index.repeat(3))
     assert torch.equal(
-        mask.for_windows(slice(6, 12)), of_windows(one).double()
+        mask.for_windows(slice(6, 12)), of_windows(first).double()
     )
     assert len(mask.for_windows()) == 18
 

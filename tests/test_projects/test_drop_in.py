@@ -137,27 +137,27 @@ def test_outputs_are_the_hosts_in_full_size(name, tmp_path):
 
 @pytest.mark.parametrize('name', SHRUNK)
 def test_only_the_type_differs(name, tmp_path):
-    ours = read(name, tmp_path, small=False)
+    model = read(name, tmp_path, small=False)
     text = (PROJECT / 'configs' / f'{name}.py').read_text()
     (tmp_path / 'host.py').write_text(text.split('\n')[0])
     host = load_config(tmp_path / 'host.py')
-    assert ours.model.backbone.pop('type').startswith('swin_dense.Swin')
+    assert model.model.backbone.pop('type').startswith('swin_dense.Swin')
     assert host.model.backbone.pop('type').startswith('Swin')
     if name.startswith('glip'):
         for part, key in (
             ('language_model', 'name'),
             ('bbox_head', 'lang_model_name'),
         ):
-            ours.model[part][key] = host.model[part][key]
-    assert ours.model.to_dict() == host.model.to_dict()
+            model.model[part][key] = host.model[part][key]
+    assert model.model.to_dict() == host.model.to_dict()
     for key in ('train_dataloader', 'test_dataloader', 'param_scheduler'):
-        assert ours[key] == host[key]
+        assert model[key] == host[key]
 
 
 @pytest.mark.parametrize('name', SHRUNK)
 def test_optimizer_treats_parameters_as_the_hosts(name, tmp_path):
     """As many numbers for each pair of learning rate and weight decay."""
-    ours = read(name, tmp_path)
+    model = read(name, tmp_path)
 
     def groups(cfg):
         wrapper = copy.deepcopy(cfg.optim_wrapper)
@@ -173,7 +173,7 @@ def test_optimizer_treats_parameters_as_the_hosts(name, tmp_path):
             )
         return numbers
 
-    assert groups(ours) == groups(drop_in.host_config(ours))
+    assert groups(model) == groups(drop_in.host_config(model))
 
 
 def test_a_difference_is_seen(tmp_path, monkeypatch):

@@ -65,12 +65,12 @@ def check(model, host, expected):
     """Build with our backbone; it has as many parameters as the host's."""
     backbone = holder(model).backbone
     backbone.type = f'swin_dense.{backbone.type}'
-    ours = build(model, host)
-    part = ours if hasattr(ours, 'backbone') else ours.detector
+    output = build(model, host)
+    part = output if hasattr(output, 'backbone') else output.detector
     assert isinstance(part.backbone, (SwinTransformer, SwinTransformer3D))
     counts = [
         sum(value.numel() for value in built.parameters())
-        for built in (ours, expected)
+        for built in (output, expected)
     ]
     assert counts[0] == counts[1], counts
 

@@ -191,8 +191,8 @@ def test_costs_add_up(monkeypatch, tmp_path):
         )
         == 0
     )
-    found = json.loads(out.read_text())
-    rows = {row['name']: row for row in found['ingredients']}
+    result = json.loads(out.read_text())
+    rows = {row['name']: row for row in result['ingredients']}
     channels = 128
     assert rows['global attention']['params'] == 12 * channels**2 + (
         13 * channels

@@ -68,8 +68,8 @@ def test_whole_detector_beside_mmdet(name, capsys):
     for line, quantity in zip(lines, ('forward', 'forward + backward')):
         cells = [cell.strip() for cell in line.strip('|').split('|')]
         assert cells[0] == f'{quantity}, time'
-        ours, peer = (float(cell.removesuffix(' ms')) for cell in cells[1:3])
-        assert float(cells[3]) == pytest.approx(ours / peer, abs=0.02)
+        model, peer = (float(cell.removesuffix(' ms')) for cell in cells[1:3])
+        assert float(cells[3]) == pytest.approx(model / peer, abs=0.02)
 
 
 def test_products_are_a_part_of_the_peers_time(capsys):

@@ -52,7 +52,7 @@ def test_four_photographs_are_learnt_by_heart(real_data, tmp_path, method):
         == 0
     )
     truth = json.loads((folder / 'instances.json').read_text())
-    found = json.loads((out / 'predictions.json').read_text())
+    result = json.loads((out / 'predictions.json').read_text())
     for image in truth['images']:
         name = image['file_name']
         people = [
@@ -60,7 +60,7 @@ def test_four_photographs_are_learnt_by_heart(real_data, tmp_path, method):
         ]
         sure = [
             e
-            for e in found
+            for e in result
             if e['file_name'].endswith(name) and e['score'] >= 0.5
         ]
         assert len(sure) == len(people)

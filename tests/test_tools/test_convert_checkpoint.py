@@ -87,8 +87,10 @@ def test_layouts(source, tmp_path):
     for target in IMAGE_TARGETS:
         path = tmp_path / f'{target}.pth'
         assert convert(source, path, '--to', target) == 0
-        found = read_checkpoint(path)
-        tops[target] = sorted(found) if len(found) < 3 else next(iter(found))
+        result = read_checkpoint(path)
+        tops[target] = (
+            sorted(result) if len(result) < 3 else next(iter(result))
+        )
     assert tops == dict(
         official=['meta', 'model'],
         mmdet=['meta', 'state_dict'],
@@ -156,12 +158,14 @@ def test_whole_model_keeps_its_heads(model, tmp_path, target):
     torch.save(content, source)
     assert convert(source, path, '--to', target) == 0
     assert convert(path, back, '--to', 'mmdet') == 0
-    found = read_checkpoint(path)
+    result = read_checkpoint(path)
     stage = 'layers' if target == 'official' else 'stages'
-    assert any(n.startswith(f'backbone.{stage}.') for n in found['state_dict'])
-    assert 'roi_head.bbox_head.fc_cls.bias' in found['state_dict']
-    assert tuple(found['meta']['dataset_meta']['classes']) == CLASSES
-    assert found['meta']['epoch'] == 12
+    assert any(
+        n.startswith(f'backbone.{stage}.') for n in result['state_dict']
+    )
+    assert 'roi_head.bbox_head.fc_cls.bias' in result['state_dict']
+    assert tuple(result['meta']['dataset_meta']['classes']) == CLASSES
+    assert result['meta']['epoch'] == 12
     assert same(read_checkpoint(back)['state_dict'], content['state_dict'])
 
 
@@ -182,23 +186,23 @@ def test_mmdet_takes_the_file(model, source, tmp_path):
     mmdet = pytest.importorskip('mmdet.models.backbones.swin')
     path = tmp_path / 'mmdet.pth'
     assert convert(source, path, '--to', 'mmdet') == 0
-    theirs = mmdet.SwinTransformer(
+    reference = mmdet.SwinTransformer(
         embed_dims=8,
         depths=(2, 2, 2, 1),
         num_heads=(1, 1, 2, 2),
         init_cfg=ConfigDict(type='Pretrained', checkpoint=str(path)),
     )
-    theirs.init_weights()
-    ours = SwinTransformer(
+    reference.init_weights()
+    output = SwinTransformer(
         embed_dims=8, depths=(2, 2, 2, 1), num_heads=(1, 1, 2, 2)
     )
-    load_backbone(ours, source)
+    load_backbone(output, source)
     image = torch.randn(1, 3, 60, 52)
-    ours.eval()
-    theirs.eval()
+    output.eval()
+    reference.eval()
     with torch.no_grad():
-        for own, other in zip(ours(image), theirs(image)):
-            torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
+        for custom, other in zip(output(image), reference(image)):
+            torch.testing.assert_close(custom, other, atol=1e-5, rtol=1e-5)
 
 
 def test_windows_that_only_buffers_tell_are_recorded(tmp_path):
@@ -213,9 +217,9 @@ def test_windows_that_only_buffers_tell_are_recorded(tmp_path):
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
     torch.save(content, source)
     assert convert(source, path, '--to', 'huggingface') == 0
-    found = read_checkpoint(path)
-    assert not any(name.endswith('coords_table') for name in found)
-    assert metadata_of(found)['pretrained_window_sizes'] == [[6, 6], [3, 3]]
+    result = read_checkpoint(path)
+    assert not any(name.endswith('coords_table') for name in result)
+    assert metadata_of(result)['pretrained_window_sizes'] == [[6, 6], [3, 3]]
     # Nor is it lost when the file without buffers is converted again.
     assert convert(path, source, '--to', 'mmpretrain', '--force') == 0
     model = SwinTransformerV2(**sizes, out_indices=(0, 1), window_size=12)
@@ -234,8 +238,8 @@ def test_video(tmp_path, capsys):
     source, path = tmp_path / 'a.pth', tmp_path / 'b.pth'
     torch.save(dict(state_dict=content), source)
     assert convert(source, path, '--to', 'official') == 0
-    found = read_checkpoint(path)['state_dict']
-    assert 'backbone.norm.weight' in found  # official: of the last output
+    result = read_checkpoint(path)['state_dict']
+    assert 'backbone.norm.weight' in result  # official: of the last output
     assert convert(path, source, '--to', 'mmaction', '--force') == 0
     assert same(read_checkpoint(source)['state_dict'], content)
     error = error_of(

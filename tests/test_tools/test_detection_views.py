@@ -75,11 +75,11 @@ def test_one_scale_unflipped_is_plain_testing(workspace, plain):
     )
     assert metrics['metrics'] == plain[0]['metrics']
     assert len(boxes) == len(masks) > 0
-    for found, expected in zip(boxes, plain[1]):
+    for result, expected in zip(boxes, plain[1]):
         for key in ('image_id', 'category_id'):
-            assert found[key] == expected[key]
-        assert found['score'] == pytest.approx(expected['score'], abs=1e-5)
-        assert found['bbox'] == pytest.approx(expected['bbox'], abs=1e-4)
+            assert result[key] == expected[key]
+        assert result['score'] == pytest.approx(expected['score'], abs=1e-5)
+        assert result['bbox'] == pytest.approx(expected['bbox'], abs=1e-4)
     assert (
         masks == plain[2]
         or sum(a != b for a, b in zip(masks, plain[2])) <= len(masks) // 20

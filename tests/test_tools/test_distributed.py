@@ -56,11 +56,11 @@ def test_two_processes_match_one(tmp_path):
     assert 'the processes communicate over gloo' in log
     assert 'Batch of 2 images per update (2 processes x 1 images' in log
 
-    one, two = (
+    first, two = (
         read_checkpoint(tmp_path / name)['state_dict']
         for name in ('one/iter_6.pth', 'two/iter_3.pth')
     )
-    torch.testing.assert_close(two, one, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(two, first, rtol=0, atol=TOLERANCE)
 
     weights = tmp_path / 'one' / 'iter_6.pth'
     metrics = []

@@ -82,13 +82,13 @@ def test_resume_goes_on_as_if_never_interrupted(
         (work / 'last_checkpoint').write_text(str(work / 'iter_2.pth'))
     resume = ['--resume'] if how == 'auto' else ['--resume', checkpoint]
     assert run('train', CONFIG, '--work-dir', work, *resume, *straight) == 0
-    expected, found = (
+    expected, result = (
         read_checkpoint(folder / 'iter_4.pth')['state_dict']
         for folder in (tmp_path / 'a', work)
     )
     assert 'Iter(train) [3/4]' in log_of(work)
     assert 'Iter(train) [1/4]' not in log_of(work)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-6)
 
 
 def test_resume_without_a_checkpoint_starts_afresh(data, tmp_path):
@@ -177,7 +177,7 @@ def test_predict_draws_and_writes_coco_results(
     workspace, checkpoint, data, tmp_path, capsys
 ):
     folder = workspace / 'shapes' / 'val2017'
-    one = sorted(folder.glob('*.jpg'))[0]
+    first = sorted(folder.glob('*.jpg'))[0]
     # The folder and the pattern lead to the same images: each counts once.
     assert (
         run(
@@ -185,7 +185,7 @@ def test_predict_draws_and_writes_coco_results(
             CONFIG,
             checkpoint,
             folder,
-            one,
+            first,
             f'{folder}/*.jpg',
             '--out',
             tmp_path,
@@ -236,11 +236,11 @@ def test_predictions_do_not_depend_on_batch_or_source(
     files = sorted((workspace / 'shapes' / 'val2017').glob('*.jpg'))[:2]
     together = predictor(files)
     for file, expected in zip(files, together):
-        (found,) = predictor([cv2.imread(str(file))])
-        torch.testing.assert_close(found.bboxes, expected.bboxes)
-        torch.testing.assert_close(found.scores, expected.scores)
-        assert torch.equal(found.masks, expected.masks)
-        assert found.masks.shape[1:] == (64, 64)
+        (result,) = predictor([cv2.imread(str(file))])
+        torch.testing.assert_close(result.bboxes, expected.bboxes)
+        torch.testing.assert_close(result.scores, expected.scores)
+        assert torch.equal(result.masks, expected.masks)
+        assert result.masks.shape[1:] == (64, 64)
 
 
 def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):

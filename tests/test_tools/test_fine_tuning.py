@@ -66,10 +66,12 @@ def train(root, work, *flags):
 def test_layers_for_other_classes_start_afresh(root, tmp_path):
     log, path = train(root, tmp_path / 'work')
     assert f're-initialised: 80 -> 3 classes: {LAYERS}' in log
-    theirs = read_checkpoint(root / 'coco.pth')['state_dict']
-    mine = read_checkpoint(path)['state_dict']
+    reference = read_checkpoint(root / 'coco.pth')['state_dict']
+    current = read_checkpoint(path)['state_dict']
     name = 'roi_head.mask_head.convs.0.conv.weight'
-    torch.testing.assert_close(mine[name], theirs[name], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        current[name], reference[name], rtol=0, atol=1e-5
+    )
     # What comes of the run has the names of its own classes.
     assert list(read_checkpoint(path)['meta']['dataset_meta']['classes']) == [
         'circle',
@@ -89,11 +91,14 @@ def test_classes_are_copied_by_name(root, tmp_path):
         '80 -> 3 classes: rows of 2 copied (circle, triangle), 1 '
         f're-initialised (square): {LAYERS}'
     ) in log
-    theirs = read_checkpoint(root / 'coco.pth')['state_dict']
-    mine = read_checkpoint(path)['state_dict']
+    reference = read_checkpoint(root / 'coco.pth')['state_dict']
+    current = read_checkpoint(path)['state_dict']
     name = 'roi_head.bbox_head.fc_cls.weight'
     torch.testing.assert_close(
-        mine[name][[0, 2, 3]], theirs[name][[40, 7, 80]], rtol=0, atol=1e-5
+        current[name][[0, 2, 3]],
+        reference[name][[40, 7, 80]],
+        rtol=0,
+        atol=1e-5,
     )
 
 

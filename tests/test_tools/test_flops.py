@@ -28,20 +28,20 @@ def test_table_and_json(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(out.read_text())
-    assert found['shape'] == [224, 224]
-    assert [part['name'] for part in found['parts']] == [
+    result = json.loads(out.read_text())
+    assert result['shape'] == [224, 224]
+    assert [part['name'] for part in result['parts']] == [
         'backbone',
         'neck',
         'rpn_head',
         'roi_head.bbox_head',
         'roi_head.mask_head',
     ]
-    assert found['params'] == 47_794_602
+    assert result['params'] == 47_794_602
     # Swin-T at 224: 4.49 G in the classification tables, here with four
     # output norms and without a classifier.
-    assert abs(found['parts'][0]['flops'] / 1e9 - 4.49) < 0.02
-    assert f'{found["flops"] / 1e9:.2f}' in done.stdout
+    assert abs(result['parts'][0]['flops'] / 1e9 - 4.49) < 0.02
+    assert f'{result["flops"] / 1e9:.2f}' in done.stdout
 
 
 def test_segmentation_is_counted_at_its_test_scale(capsys):

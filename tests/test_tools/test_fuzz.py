@@ -64,8 +64,8 @@ def test_what_is_neither_read_nor_refused_is_told():
         (RecursionError(), 'RecursionError'),
         (ValueError('a/b is bad'), ''),
     ):
-        found = fuzz.attempt(Wrong(error), 'a/b')
-        assert found.startswith(expected) and bool(found) == bool(expected)
+        result = fuzz.attempt(Wrong(error), 'a/b')
+        assert result.startswith(expected) and bool(result) == bool(expected)
 
 
 def test_the_command_line(tmp_path):

@@ -82,9 +82,9 @@ def predict(trained, out, *options):
     if status:
         return status
     names = json.loads((out / 'images.json').read_text())['categories']
-    found = json.loads((out / 'predictions.json').read_text())
+    result = json.loads((out / 'predictions.json').read_text())
     assert (out / '7.png').exists() or (out / '7.jpg').exists()
-    return [c['name'] for c in names], found
+    return [c['name'] for c in names], result
 
 
 def test_more_classes_than_embeddings():
@@ -115,17 +115,17 @@ def test_tested_on_its_data(trained, tmp_path):
 
 
 def test_asked_for_by_name(trained, tmp_path):
-    names, found = predict(
+    names, result = predict(
         trained, tmp_path, '--texts', 'person . traffic light'
     )
     assert names == ['person', 'traffic light']
-    assert len(found) == 20
-    assert {entry['category_name'] for entry in found} <= set(names)
+    assert len(result) == 20
+    assert {entry['category_name'] for entry in result} <= set(names)
 
 
 def test_its_own_classes_by_default(trained, tmp_path):
-    names, found = predict(trained, tmp_path)
-    assert names == ['cat', 'dog'] and len(found) == 20
+    names, result = predict(trained, tmp_path)
+    assert names == ['cat', 'dog'] and len(result) == 20
 
 
 def test_more_names_than_it_was_trained_on(trained, tmp_path):

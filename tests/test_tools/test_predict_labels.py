@@ -125,8 +125,8 @@ def test_one_tile_is_the_whole(checkpoint, photos, predictor):
         pixels = cv2.imread(str(photo))
         shape = (150, *pixels.shape[:2])
         expected = whole(predictor.logits(photo), shape)
-        found = whole(tiled.logits(photo), shape)
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+        result = whole(tiled.logits(photo), shape)
+        torch.testing.assert_close(result, expected, atol=1e-4, rtol=0)
         (labels,) = predictor([pixels])
         np.testing.assert_array_equal(tiled([photo])[0], labels)
         np.testing.assert_array_equal(labels, expected.argmax(0).numpy())
@@ -139,15 +139,15 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
     tiled = SegmentationPredictor(
         CONFIG, str(checkpoint), tile=(32, 32), on_tile=lambda: steps.append(1)
     )
-    found = whole(tiled.logits(photo), (150, 56, 72))
+    result = whole(tiled.logits(photo), (150, 56, 72))
     assert len(steps) == tiled.count_tiles(56, 72) == 2 * 3
     corner = photo[:32, :32].copy()
     expected = whole(predictor.logits(corner), (150, 32, 32))
     torch.testing.assert_close(
-        found[:, :20, :10], expected[:, :20, :10], atol=1e-4, rtol=0
+        result[:, :20, :10], expected[:, :20, :10], atol=1e-4, rtol=0
     )
     (labels,) = tiled([photo])
-    np.testing.assert_array_equal(labels, found.argmax(0).numpy())
+    np.testing.assert_array_equal(labels, result.argmax(0).numpy())
 
 
 def test_tiles_on_the_command_line(checkpoint, photos, tmp_path, capsys):

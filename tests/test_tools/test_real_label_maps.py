@@ -99,12 +99,12 @@ def test_images_are_learnt_by_heart(real_data, tmp_path, name):
                 sum(a['pixels'] for a in image['areas'].values())
                 == image['width'] * image['height']
             )
-            found = cv2.imread(image['label_map'], cv2.IMREAD_UNCHANGED)
+            result = cv2.imread(image['label_map'], cv2.IMREAD_UNCHANGED)
             path = folder / 'labels' / image['label_map'].rsplit('/', 1)[1]
             truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             # Value 0 of the aerial image is ignored.
             counted = truth >= (name == 'aerial')
-            hit += np.sum(found[counted] == truth[counted])
+            hit += np.sum(result[counted] == truth[counted])
             total += counted.sum()
         # The label maps that are written are those that were measured.
         assert 100 * hit / total == pytest.approx(metrics['aAcc'], abs=0.01)

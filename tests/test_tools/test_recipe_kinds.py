@@ -72,6 +72,6 @@ def test_kind(name, tmp_path):
         )
         == 0
     )
-    found = json.loads(report.read_text())['metrics']
-    assert set(metrics) <= set(found)
-    assert all(math.isfinite(value) for value in found.values()), found
+    result = json.loads(report.read_text())['metrics']
+    assert set(metrics) <= set(result)
+    assert all(math.isfinite(value) for value in result.values()), result

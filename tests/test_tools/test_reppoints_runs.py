@@ -76,8 +76,8 @@ def test_scales_and_flips(workspace):
     """One view is the plain test; more change it."""
     plain = test(workspace, 'plain')
     ratios = ['--tta', '--tta-ratios']
-    one = test(workspace, 'one', *ratios, '1', '--tta-no-flip')
-    assert one == plain
+    first = test(workspace, 'one', *ratios, '1', '--tta-no-flip')
+    assert first == plain
     _, (boxes, masks) = test(workspace, 'views', *ratios, '0.5', '1')
     assert len(boxes) == len(masks) > 4
     assert boxes != plain[1][0]
@@ -98,8 +98,8 @@ def test_predict(workspace):
         f'data_root={workspace}/shapes',
     )
     assert status == 0
-    found = json.loads((out / 'predictions.json').read_text())
-    assert found and all('segmentation' in entry for entry in found)
+    result = json.loads((out / 'predictions.json').read_text())
+    assert result and all('segmentation' in entry for entry in result)
     assert len(list(out.glob('*.[jp][pn]g'))) == 4
 
 
@@ -128,14 +128,14 @@ def test_two_processes_match_one(workspace, tmp_path):
         'train_cfg.max_iters=3',
         'default_hooks.checkpoint.interval=3',
     )
-    one, two = (
+    first, two = (
         read_checkpoint(tmp_path / name)['state_dict']
         for name in ('one/iter_6.pth', 'two/iter_3.pth')
     )
     for name, value in two.items():
         if 'running' not in name and 'tracked' not in name:
             torch.testing.assert_close(
-                value, one[name], rtol=0, atol=TOLERANCE
+                value, first[name], rtol=0, atol=TOLERANCE
             )
 
 

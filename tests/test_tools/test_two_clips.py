@@ -42,9 +42,9 @@ def test_two_clips_are_learnt_by_heart(real_data, tmp_path):
         run('predict', CONFIG, weights, folder, '--out', work / 'out', *data)
         == 0
     )
-    found = json.loads((work / 'out' / 'predictions.json').read_text())
-    assert [entry['top'][0]['name'] for entry in found] == [
+    result = json.loads((work / 'out' / 'predictions.json').read_text())
+    assert [entry['top'][0]['name'] for entry in result] == [
         'arm wrestling',
         'moving',
     ]
-    assert all(len(entry['windows']) > 1 for entry in found)
+    assert all(len(entry['windows']) > 1 for entry in result)

@@ -96,12 +96,12 @@ def test_evaluation_writes_json(checkpoint, data, tmp_path, capsys):
     )
     content = json.loads(out.read_text())
     assert content['views'] == dict(clips=2, crops=3)
-    found = content['metrics']
-    assert set(found) == {'acc/top1', 'acc/mean1'}
-    assert 0 <= found['acc/top1'] <= 1
+    result = content['metrics']
+    assert set(result) == {'acc/top1', 'acc/mean1'}
+    assert 0 <= result['acc/top1'] <= 1
     log = next(tmp_path.glob('work/*/*.log')).read_text()
     assert 'Each video is tested by 2 clips x 3 crops = 6 views' in log
-    assert f'acc/top1: {found["acc/top1"]}' in capsys.readouterr().out
+    assert f'acc/top1: {result["acc/top1"]}' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -288,12 +288,12 @@ def test_features(checkpoint, data, tmp_path, capsys):
     assert run(*args) == 0
     assert '4 files written, 0 kept' in capsys.readouterr().out
     path = tmp_path / '0.mp4.npz'
-    with np.load(path) as found:
-        assert found['stage0'].shape == (5, 8, 8, 11)
-        assert found['stage3'].shape == (5, 64, 1, 2)
-        assert found['frames'].tolist() == [1, 5, 9, 13, 17]
-        np.testing.assert_allclose(found['times'], found['frames'] / 25)
-        assert json.loads(str(found['settings']))['clip_len'] == 4
+    with np.load(path) as result:
+        assert result['stage0'].shape == (5, 8, 8, 11)
+        assert result['stage3'].shape == (5, 64, 1, 2)
+        assert result['frames'].tolist() == [1, 5, 9, 13, 17]
+        np.testing.assert_allclose(result['times'], result['frames'] / 25)
+        assert json.loads(str(result['settings']))['clip_len'] == 4
     assert not [p for p in tmp_path.iterdir() if p.suffix != '.npz']
 
     # A run that was stopped goes on; other settings are not mixed in.
@@ -305,8 +305,8 @@ def test_features(checkpoint, data, tmp_path, capsys):
     error = error_of(capsys, run(*args, '--pool'))
     assert "other settings (there, now): {'pool': (False, True)}" in error
     assert run(*args, '--pool', '--force') == 0
-    with np.load(path) as found:
-        assert found['stage3'].shape == (5, 64)
+    with np.load(path) as result:
+        assert result['stage3'].shape == (5, 64)
 
 
 def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
@@ -393,5 +393,5 @@ def test_features_from_weights_for_images(data, tmp_path, capsys):
         )
         == 0
     )
-    with np.load(tmp_path / 'out' / '0.mp4.npz') as found:
-        assert np.isfinite(found['stage3']).all()
+    with np.load(tmp_path / 'out' / '0.mp4.npz') as result:
+        assert np.isfinite(result['stage3']).all()

@@ -58,8 +58,8 @@ def test_compressed_records(tmp_path, method):
     )
     if method == zipfile.ZIP_DEFLATED:
         for mmap in (False, True):
-            found = read_checkpoint(path, mmap=mmap)
-            assert found['x'].tolist() == [1, 2, 3, 4]
+            result = read_checkpoint(path, mmap=mmap)
+            assert result['x'].tolist() == [1, 2, 3, 4]
     else:
         assert 'unknown method' in refusal(path)
 

@@ -88,8 +88,8 @@ def test_equal_names_are_kept_apart(server):
         (served / name).mkdir()
         save(served / name / 'model.pth', {'name': name})
     for name in ('tiny', 'base'):
-        found = read_checkpoint(f'{address}/{name}/model.pth')
-        assert found == {'name': name}
+        result = read_checkpoint(f'{address}/{name}/model.pth')
+        assert result == {'name': name}
 
 
 @pytest.mark.parametrize(

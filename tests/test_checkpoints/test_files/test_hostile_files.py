@@ -29,8 +29,8 @@ def test_hand_made_files_are_read_right(tmp_path):
         ),
     ):
         for mmap in (False, True):
-            found = read_checkpoint(path, mmap=mmap)['x']
-            assert found.tolist() == [[1, 2], [3, 4]]
+            result = read_checkpoint(path, mmap=mmap)['x']
+            assert result.tolist() == [[1, 2], [3, 4]]
 
 
 def test_tar_archives(tmp_path):

@@ -31,8 +31,8 @@ def test_redirections_to_another_scheme(server, tmp_path, target):
 def test_redirections_within_the_scheme(server, second_server):
     (served, address), (_, other) = server, second_server
     save(served / 'a.pth')
-    found = read_checkpoint(f'{other}/b.pth?to={address}/a.pth')
-    assert found.keys() == CONTENT.keys()
+    result = read_checkpoint(f'{other}/b.pth?to={address}/a.pth')
+    assert result.keys() == CONTENT.keys()
 
 
 @pytest.mark.parametrize('name', ['slow.pth', 'dripping.pth', 'endless.pth'])

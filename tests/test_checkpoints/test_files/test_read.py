@@ -108,15 +108,15 @@ def test_safetensors_by_content(tmp_path, safetensors, name, mmap):
     weights = {'w': torch.arange(6.0).view(2, 3), 'n': torch.tensor(3)}
     weights['half'] = weights['w'].bfloat16()
     safetensors.save_file(weights, path, metadata={'format': 'pt'})
-    found = read_checkpoint(path, mmap=mmap)
-    assert found['meta'] == {'format': 'pt'}
-    assert found['state_dict'].keys() == weights.keys()
+    result = read_checkpoint(path, mmap=mmap)
+    assert result['meta'] == {'format': 'pt'}
+    assert result['state_dict'].keys() == weights.keys()
     for key, value in weights.items():
-        assert found['state_dict'][key].dtype == value.dtype
-        assert torch.equal(found['state_dict'][key], value)
-    del found['state_dict']['w'], path
+        assert result['state_dict'][key].dtype == value.dtype
+        assert torch.equal(result['state_dict'][key], value)
+    del result['state_dict']['w'], path
     (tmp_path / name).unlink()
-    assert found['state_dict']['n'] == 3
+    assert result['state_dict']['n'] == 3
 
 
 def test_copies_do_not_depend_on_the_file(tmp_path, safetensors):
@@ -127,11 +127,11 @@ def test_copies_do_not_depend_on_the_file(tmp_path, safetensors):
             torch.save(weights, path)
         else:
             safetensors.save_file(weights, path)
-        found = read_checkpoint(path, mmap=False)
+        result = read_checkpoint(path, mmap=False)
         with open(path, 'r+b') as file:
             file.write(bytes(path.stat().st_size))
-        found = found.get('state_dict', found)
-        assert torch.equal(found['w'], torch.ones(5000))
+        result = result.get('state_dict', result)
+        assert torch.equal(result['w'], torch.ones(5000))
 
 
 def test_safetensors_named_by_a_torch_file(tmp_path):
@@ -253,11 +253,11 @@ def test_kinds_of_tensors(tmp_path, value, mmap, zipped):
     path = save(
         tmp_path / 'a.pth', {'w': value}, _use_new_zipfile_serialization=zipped
     )
-    found = read_checkpoint(path, mmap=mmap)['w']
-    assert type(found) is torch.Tensor and not found.requires_grad
-    assert found.dtype == value.dtype and found.shape == value.shape
-    assert found.stride() == value.stride()
-    assert found.tolist() == value.tolist()
+    result = read_checkpoint(path, mmap=mmap)['w']
+    assert type(result) is torch.Tensor and not result.requires_grad
+    assert result.dtype == value.dtype and result.shape == value.shape
+    assert result.stride() == value.stride()
+    assert result.tolist() == value.tolist()
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,10 @@ def test_kinds_of_tensors(tmp_path, value, mmap, zipped):
 )
 def test_map_location(tmp_path, place):
     path = save(tmp_path / 'a.pth')
-    found = read_checkpoint(path, map_location=place)['state_dict']['w']
-    assert found.device.type == 'cpu' and found.sum() == 6
-    found = read_checkpoint(path, map_location='meta')['state_dict']['w']
-    assert found.is_meta and found.shape == (4,)
+    result = read_checkpoint(path, map_location=place)['state_dict']['w']
+    assert result.device.type == 'cpu' and result.sum() == 6
+    result = read_checkpoint(path, map_location='meta')['state_dict']['w']
+    assert result.is_meta and result.shape == (4,)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='CUDA is there')
@@ -300,5 +300,5 @@ def test_the_other_byte_order(tmp_path):
                 content = struct.pack('>4f', 0, 1, 2, 3)
             copy.writestr(name, content)
     for mmap in (True, False):
-        found = read_checkpoint(big, mmap=mmap)['w']
-        assert found.tolist() == [0, 1, 2, 3]
+        result = read_checkpoint(big, mmap=mmap)['w']
+        assert result.tolist() == [0, 1, 2, 3]

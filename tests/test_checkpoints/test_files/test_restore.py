@@ -149,12 +149,12 @@ def test_shared_storages_and_views(tmp_path):
         ),
         tmp_path / 'a.pth',
     )
-    found = read_checkpoint(tmp_path / 'a.pth')
-    assert found['part'].tolist() == [2, 3]
-    assert found['turned'].tolist() == [[0, 3], [1, 4], [2, 5]]
-    assert found['wide'].tolist() == [0] * 4
-    found['whole'][2] = 9
-    assert found['part'][0] == 9 and found['turned'][2, 0] == 9
+    result = read_checkpoint(tmp_path / 'a.pth')
+    assert result['part'].tolist() == [2, 3]
+    assert result['turned'].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert result['wide'].tolist() == [0] * 4
+    result['whole'][2] = 9
+    assert result['part'][0] == 9 and result['turned'][2, 0] == 9
 
 
 def test_array_that_says_another_size(tmp_path):

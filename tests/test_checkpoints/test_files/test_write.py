@@ -38,10 +38,10 @@ def path(request, tmp_path):
 def test_there_and_back(path, wrapper):
     weights = contents()
     write_checkpoint(path, {wrapper: weights} if wrapper else weights, ORIGIN)
-    found = read_checkpoint(path)
-    assert metadata_of(found) == ORIGIN
+    result = read_checkpoint(path)
+    assert metadata_of(result) == ORIGIN
     key = 'state_dict' if path.suffix == '.safetensors' else wrapper
-    state_dict = found[key] if key else found
+    state_dict = result[key] if key else result
     assert list(state_dict) and state_dict.keys() == weights.keys()
     for name, value in weights.items():
         assert state_dict[name].dtype == value.dtype
@@ -54,10 +54,10 @@ def test_meta_is_kept(path):
         epoch=3, dataset_meta=dict(classes=('a', 'b')), buffer=torch.ones(2)
     )  # nothing that JSON can hold
     write_checkpoint(path, dict(meta=meta, state_dict=contents()), ORIGIN)
-    found = read_checkpoint(path)['meta']
-    assert found['epoch'] == 3
-    assert list(found['dataset_meta']['classes']) == ['a', 'b']
-    assert found['swin_dense'] == ORIGIN
+    result = read_checkpoint(path)['meta']
+    assert result['epoch'] == 3
+    assert list(result['dataset_meta']['classes']) == ['a', 'b']
+    assert result['swin_dense'] == ORIGIN
 
 
 def test_slices_are_not_stored_whole(path):
@@ -70,11 +70,11 @@ def test_bare_state_dict_stays_bare(tmp_path):
     model = torch.nn.BatchNorm1d(2)
     path = tmp_path / 'a.pth'
     write_checkpoint(path, model.state_dict(), ORIGIN)
-    found = read_checkpoint(path)
-    assert isinstance(found, OrderedDict)
-    assert found._metadata == model.state_dict()._metadata
-    assert metadata_of(found) == ORIGIN
-    model.load_state_dict(found)  # strict: no further entry
+    result = read_checkpoint(path)
+    assert isinstance(result, OrderedDict)
+    assert result._metadata == model.state_dict()._metadata
+    assert metadata_of(result) == ORIGIN
+    model.load_state_dict(result)  # strict: no further entry
 
 
 def test_existing_file(path):

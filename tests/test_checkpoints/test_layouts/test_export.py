@@ -103,5 +103,5 @@ def test_two_final_norms_for_mmpretrain():
 
 def test_buffers_are_not_exported():
     native = weights('Swin V2-T', buffers=True)
-    theirs = export(native, 'timm')
-    assert not any('relative' in name or 'mask' in name for name in theirs)
+    reference = export(native, 'timm')
+    assert not any('relative' in name or 'mask' in name for name in reference)

@@ -60,37 +60,37 @@ def test_there_and_back(target, name):
     without = target == 'huggingface' and kind == 'v2'
     if (target in DENSE or kind == 'video') and not without:
         native = weights(name, norms=last)
-        theirs = export(native, target)
-        back = read_backbone(theirs)
+        reference = export(native, target)
+        back = read_backbone(reference)
         assert_same(back.weights, native)
         assert back.dropped == []
-        assert_same(export(back.weights, target), theirs)
+        assert_same(export(back.weights, target), reference)
         if target != 'mmpretrain' or kind == 'v2':
             assert back.recognised.source.name == REPORTED[target]
         assert back.recognised.kind == 'backbone'
     if target in CLASSIFIERS and kind != 'video':
         native = weights(name, classes=5)
-        theirs = export(native, target)
-        back = read_backbone(theirs, keep=CLASSIFIER)
+        reference = export(native, target)
+        back = read_backbone(reference, keep=CLASSIFIER)
         assert_same(back.weights, native)
-        assert_same(export(back.weights, target), theirs)
+        assert_same(export(back.weights, target), reference)
         assert str(back.recognised) == f'{REPORTED[target]} classifier'
-        bare = read_backbone(theirs)
+        bare = read_backbone(reference)
         assert set(native) - set(bare.weights) == set(CLASSIFIER)
         assert len(bare.dropped) == len(CLASSIFIER)
     plain = weights(name, scale=16)
-    theirs = export(plain, target)
-    assert_same(to_native(theirs)[0], plain)
+    reference = export(plain, target)
+    assert_same(to_native(reference)[0], plain)
     if target in ('official', 'mmaction'):
-        assert_same(theirs, plain)
+        assert_same(reference, plain)
 
 
 def test_video_classifier_of_torchvision():
     native = weights('Video Swin-T', norms=(3,))
     native['head.weight'] = torch.randn(5, len(native['norm3.weight']))
-    theirs = export(native, 'torchvision')
-    assert str(recognise(theirs)) == 'torchvision classifier'
-    assert_same(read_backbone(theirs, keep=CLASSIFIER).weights, native)
+    reference = export(native, 'torchvision')
+    assert str(recognise(reference)) == 'torchvision classifier'
+    assert_same(read_backbone(reference, keep=CLASSIFIER).weights, native)
 
 
 def test_absolute_embedding():
@@ -288,22 +288,22 @@ def test_names(target, name, pairs):
     video = PUBLISHED[name].family == 'video'
     dense = video or target not in CLASSIFIERS
     native = weights(name, norms=(3,)) if dense else weights(name, classes=5)
-    theirs = export(native, target)
-    for ours, expected in pairs:
-        assert expected in theirs, expected
-        if 'downsample' not in ours:  # mmdet reorders their values
-            assert torch.equal(theirs[expected], native[ours])
+    reference = export(native, target)
+    for model, expected in pairs:
+        assert expected in reference, expected
+        if 'downsample' not in model:  # mmdet reorders their values
+            assert torch.equal(reference[expected], native[model])
 
 
 def test_backbone_of_hugging_face():
-    theirs = export(weights('Swin-T', norms=(1, 3)), 'huggingface')
-    assert [k for k in theirs if k.startswith('hidden')] == [
+    reference = export(weights('Swin-T', norms=(1, 3)), 'huggingface')
+    assert [k for k in reference if k.startswith('hidden')] == [
         f'hidden_states_norms.stage{i}.{leaf}'
         for i in (2, 4)
         for leaf in ('weight', 'bias')
     ]
-    assert 'embeddings.norm.weight' in theirs
-    assert not any(name.startswith('swin.') for name in theirs)
+    assert 'embeddings.norm.weight' in reference
+    assert not any(name.startswith('swin.') for name in reference)
 
 
 def test_a_source_is_one_entry(monkeypatch):

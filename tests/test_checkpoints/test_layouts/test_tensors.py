@@ -17,10 +17,10 @@ HF2_BLOCK = 'swinv2.encoder.layers.2.blocks.5.'
 
 def test_queries_keys_and_values_in_their_order():
     native = weights('Swin-T')
-    theirs = export(native, 'huggingface')
+    reference = export(native, 'huggingface')
     for leaf in ('weight', 'bias'):
         parts = [
-            theirs[f'{HF_BLOCK}attention.self.{part}.{leaf}']
+            reference[f'{HF_BLOCK}attention.self.{part}.{leaf}']
             for part in ('query', 'key', 'value')
         ]
         assert torch.equal(torch.cat(parts), native[f'{BLOCK}attn.qkv.{leaf}'])
@@ -34,24 +34,24 @@ def test_queries_keys_and_values_in_their_order():
 
 def test_bias_of_the_key_is_zero_and_goes():
     native = weights('Swin V2-T')
-    theirs = export(native, 'torchvision')
-    bias = theirs['features.5.5.attn.qkv.bias']
+    reference = export(native, 'torchvision')
+    bias = reference['features.5.5.attn.qkv.bias']
     query, key, value = bias.chunk(3)
     assert torch.equal(query, native[f'{BLOCK}attn.q_bias'])
     assert torch.equal(value, native[f'{BLOCK}attn.v_bias'])
     assert not key.any()
     # Training may have changed it, but torchvision does not use it.
     key.fill_(3)
-    assert_same(to_native(theirs)[0], native)
+    assert_same(to_native(reference)[0], native)
 
 
 def test_merging_of_v2_is_reordered_before_its_norm():
     native = weights('Swin V2-T')
-    theirs = export(native, 'mmpretrain')
+    reference = export(native, 'mmpretrain')
     for name, same in (('norm.weight', True), ('reduction.weight', False)):
         assert (
             torch.equal(
-                theirs[f'stages.2.downsample.{name}'],
+                reference[f'stages.2.downsample.{name}'],
                 native[f'{MERGING}{name}'],
             )
             is same

@@ -50,20 +50,24 @@ def test_source_is_not_changed():
 
 
 def test_rename_goes_both_ways():
-    ours = detector(native())['state_dict']
-    theirs = {k: v for k, v in ours.items() if not k.startswith('backbone.')}
-    backbone = {k[9:]: v for k, v in ours.items() if k.startswith('backbone.')}
-    theirs.update(
+    model = detector(native())['state_dict']
+    reference = {
+        k: v for k, v in model.items() if not k.startswith('backbone.')
+    }
+    backbone = {
+        k[9:]: v for k, v in model.items() if k.startswith('backbone.')
+    }
+    reference.update(
         {f'backbone.{k}': v for k, v in export(backbone, 'mmdet').items()}
     )
-    assert rename_backbone(theirs, ours)[1] == 'mmdet/mmseg detector'
+    assert rename_backbone(reference, model)[1] == 'mmdet/mmseg detector'
     back, forth = (
-        rename_backbone(theirs, ours)[0],
-        rename_backbone(ours, theirs)[0],
+        rename_backbone(reference, model)[0],
+        rename_backbone(model, reference)[0],
     )
-    assert back.keys() == ours.keys() and forth.keys() == theirs.keys()
-    assert all(torch.equal(back[k], ours[k]) for k in ours)
-    assert all(torch.equal(forth[k], theirs[k]) for k in theirs)
+    assert back.keys() == model.keys() and forth.keys() == reference.keys()
+    assert all(torch.equal(back[k], model[k]) for k in model)
+    assert all(torch.equal(forth[k], reference[k]) for k in reference)
     resnet = {'backbone.conv1.weight': torch.ones(1)}
-    assert rename_backbone(resnet, ours) == (resnet, 'no Swin')
-    assert rename_backbone(ours, resnet)[0] == ours
+    assert rename_backbone(resnet, model) == (resnet, 'no Swin')
+    assert rename_backbone(model, resnet)[0] == model

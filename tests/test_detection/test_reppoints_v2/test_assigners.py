@@ -43,18 +43,18 @@ def objects(count, seed=0):
     )
 
 
-def with_box_centers(found):
-    centers = (found.bboxes[:, :2] + found.bboxes[:, 2:]) / 2
+def with_box_centers(result):
+    centers = (result.bboxes[:, :2] + result.bboxes[:, 2:]) / 2
     return InstanceData(
-        bboxes=found.bboxes, labels=found.labels, centers=centers
+        bboxes=result.bboxes, labels=result.labels, centers=centers
     )
 
 
-def slow_points(points, found):
+def slow_points(points, result):
     """The nearest point of the object's level; the nearer object wins."""
     owner, record = [0] * len(points), [math.inf] * len(points)
     for number, (box, center) in enumerate(
-        zip(found.bboxes.tolist(), found.centers.tolist())
+        zip(result.bboxes.tolist(), result.centers.tolist())
     ):
         width, height = box[2] - box[0], box[3] - box[1]
         level = int((math.log2(width / 4) + math.log2(height / 4)) / 2)
@@ -72,13 +72,13 @@ def slow_points(points, found):
     return owner
 
 
-def slow_atss(priors, counts, found, k=9):
+def slow_atss(priors, counts, result, k=9):
     """Objects of priors above the mean and deviation of the nearest."""
-    overlaps = bbox_overlaps(priors, found.bboxes).tolist()
+    overlaps = bbox_overlaps(priors, result.bboxes).tolist()
     owner, record = [0] * len(priors), [-1.0] * len(priors)
     centers = [((a + c) / 2, (b + d) / 2) for a, b, c, d in priors.tolist()]
     for number, ((x1, y1, x2, y2), (cx, cy)) in enumerate(
-        zip(found.bboxes.tolist(), found.centers.tolist())
+        zip(result.bboxes.tolist(), result.centers.tolist())
     ):
         candidates, start = [], 0
         for count in counts:
@@ -112,25 +112,25 @@ def priors_of(points, seed=3):
 @pytest.mark.parametrize('at_box_centers', [True, False])
 def test_points(at_box_centers):
     points, _ = grid()
-    found = objects(15)
+    actual = objects(15)
     if at_box_centers:
-        found = with_box_centers(found)
+        actual = with_box_centers(actual)
     assigner = PointAssigner if at_box_centers else CenterPointAssigner
     result = assigner(scale=4, pos_num=1).assign(
-        InstanceData(priors=points), found
+        InstanceData(priors=points), actual
     )
-    assert result.gt_inds.tolist() == slow_points(points, found)
+    assert result.gt_inds.tolist() == slow_points(points, actual)
     assert 5 < (result.gt_inds > 0).sum() <= 15
 
 
 def test_level_by_hand():
     """100 x 50 pixels: (4.644 + 3.644) / 2 = 4.144, that is stride 16."""
     points, _ = grid()
-    found = InstanceData(
+    actual = InstanceData(
         bboxes=torch.tensor([[0.0, 0, 100, 50]]), labels=torch.zeros(1).long()
     )
     result = PointAssigner(scale=4, pos_num=1).assign(
-        InstanceData(priors=points), found
+        InstanceData(priors=points), actual
     )
     (place,) = result.gt_inds.nonzero()
     assert points[place].tolist() == [[48, 32, 16]]
@@ -140,21 +140,21 @@ def test_level_by_hand():
 def test_atss(at_box_centers):
     points, counts = grid()
     torch.manual_seed(0)
-    priors, found = priors_of(points), objects(12, seed=1)
+    priors, actual = priors_of(points), objects(12, seed=1)
     if at_box_centers:
-        found = with_box_centers(found)
+        actual = with_box_centers(actual)
     result = CenterATSSAssigner(topk=9).assign(
-        InstanceData(priors=priors), counts, found
+        InstanceData(priors=priors), counts, actual
     )
-    assert result.gt_inds.tolist() == slow_atss(priors, counts, found)
+    assert result.gt_inds.tolist() == slow_atss(priors, counts, actual)
     positive = result.gt_inds > 0
     assert positive.sum() > 12
     assert torch.equal(
-        result.labels[positive], found.labels[result.gt_inds[positive] - 1]
+        result.labels[positive], actual.labels[result.gt_inds[positive] - 1]
     )
     assert (result.labels[~positive] == -1).all()
     mmdet = ATSSAssigner(topk=9).assign(
-        InstanceData(priors=priors), counts, found
+        InstanceData(priors=priors), counts, actual
     )
     assert torch.equal(mmdet.gt_inds, result.gt_inds) == at_box_centers
 

@@ -108,7 +108,7 @@ def slow_decode(maps, nms_pre, score_thr):
     def clip(x, y):
         return min(max(x, 0), IMAGE[1]), min(max(y, 0), IMAGE[0])
 
-    found = []
+    result = []
     for level, (stride, (height, width)) in enumerate(zip(STRIDES, SIZES)):
         places = sorted(
             ((i, j) for i in range(height) for j in range(width)),
@@ -140,20 +140,20 @@ def slow_decode(maps, nms_pre, score_thr):
             for label, logit in enumerate(maps.cls_scores[level][:, i, j]):
                 score = logit.sigmoid().item()
                 if score > score_thr:
-                    found.append((score, label, level, *sum(corners, ())))
-    return sorted(found)
+                    result.append((score, label, level, *sum(corners, ())))
+    return sorted(result)
 
 
 @pytest.mark.parametrize('nms_pre', [5, 1000])
 def test_decoding_an_image(nms_pre):
     maps = image_maps()
-    found = decode(maps, nms_pre)
+    result = decode(maps, nms_pre)
     rows = torch.cat(
         [
-            found.scores[:, None],
-            found.labels[:, None],
-            found.level,
-            found.bboxes,
+            result.scores[:, None],
+            result.labels[:, None],
+            result.level,
+            result.bboxes,
         ],
         dim=1,
     ).tolist()
@@ -178,6 +178,6 @@ def test_boxes_of_the_finest_level_stay():
 
 
 def test_nothing_above_the_threshold():
-    found = decode(image_maps(), score_thr=1.0)
-    assert found.bboxes.shape == (0, 4)
-    assert len(found.scores) == len(found.labels) == 0
+    result = decode(image_maps(), score_thr=1.0)
+    assert result.bboxes.shape == (0, 4)
+    assert len(result.scores) == len(result.labels) == 0

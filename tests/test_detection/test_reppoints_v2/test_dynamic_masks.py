@@ -77,14 +77,14 @@ def slow_masks(features, params, center, size_of_interest, stride):
 
 
 def test_masks_pixel_by_pixel():
-    convs, found = DynamicConvs(8, 8, STRIDES), objects(4)
+    convs, result = DynamicConvs(8, 8, STRIDES), objects(4)
     features = torch.randn(8, 5, 7)
-    masks = torch.stack(convs(features, found, 8), 1).numpy()
+    masks = torch.stack(convs(features, result, 8), 1).numpy()
     for i in range(4):
         expected = slow_masks(
             features,
-            found.params[i],
-            found.centers[i].tolist(),
+            result.params[i],
+            result.centers[i].tolist(),
             8 * STRIDES[i % 3],
             8,
         )
@@ -147,17 +147,17 @@ def test_centers_are_first_moments():
 
 
 def test_targets_are_every_fourth_pixel():
-    found = mask_targets(bitmaps(), 4)
-    assert found.shape == (3, 4, 6)
+    result = mask_targets(bitmaps(), 4)
+    assert result.shape == (3, 4, 6)
     masks = bitmaps().masks.masks
     for row in range(4):
         for column in range(6):
             for i in range(3):
                 assert (
-                    found[i, row, column]
+                    result[i, row, column]
                     == masks[i, 4 * row + 2, 4 * column + 2]
                 )
-    assert found.sum() == 3  # row 6, columns 10, 14 and 18
+    assert result.sum() == 3  # row 6, columns 10, 14 and 18
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,13 @@ def test_losses_and_gradients_are_finite(kind, images):
         assert torch.isfinite(parameter.grad).all(), key
 
 
-def slow_losses(head, outputs, found, metas):
+def slow_losses(head, outputs, result, metas):
     """All losses of boxes by the formulas, level by level."""
     cls, init, refine, scores, offsets, foreground = outputs
     names = ('init', 'refine', 'cls', 'heatmap', 'offset')
     sums = dict.fromkeys(names, 0.0)
     image_objects = []
-    for image, instances in enumerate(found):
+    for image, instances in enumerate(result):
         priors, points, levels = [], [], []
         for level, stride in enumerate(STRIDES):
             height, width = cls[level].shape[-2:]
@@ -109,7 +109,7 @@ def slow_losses(head, outputs, found, metas):
             for stage, weight in ((0, 1.0), (1, 2.0)):
                 match = int(matches[stage][n])
                 if match:
-                    target = found[image].bboxes[match - 1]
+                    target = result[image].bboxes[match - 1]
                     loss = head.loss_bbox_init(
                         priors[stage, n, None] / scale, target[None] / scale
                     )
@@ -118,10 +118,10 @@ def slow_losses(head, outputs, found, metas):
             for label in range(CLASSES):
                 logit = cls[level][image, label, i, j]
                 target = 0.0
-                if match and found[image].labels[match - 1] == label:
+                if match and result[image].labels[match - 1] == label:
                     target = bbox_overlaps(
                         priors[1, n, None],
-                        found[image].bboxes[match - 1, None],
+                        result[image].bboxes[match - 1, None],
                     ).item()
                 p = logit.sigmoid().item()
                 entropy = -target * math.log(p)
@@ -136,13 +136,13 @@ def slow_losses(head, outputs, found, metas):
                     tuple(level.shape[-2:]),
                     stride,
                 )
-                for instances in found
+                for instances in result
             ]
             for level, stride in zip(cls, STRIDES)
         ]
         count = sum(
             max(sum(int((t[i].heat_map == 1).sum()) for t in targets), 1)
-            for i in range(len(found))
+            for i in range(len(result))
         )
         for level, of_images in enumerate(targets):
             for image, (heat_map, offset) in enumerate(of_images):
@@ -170,11 +170,11 @@ def test_losses_by_the_formulas():
     with torch.no_grad():
         head.reppoints_pts_init_out.bias[:4] = torch.tensor([-1.5, -2, 2, 1])
         outputs = head(model.extract_feat(data['inputs']))
-        found = [sample.gt_instances for sample in data['data_samples']]
+        result = [sample.gt_instances for sample in data['data_samples']]
         losses = head.loss_by_feat(
-            *outputs, found, [s.metainfo for s in data['data_samples']]
+            *outputs, result, [s.metainfo for s in data['data_samples']]
         )
-        expected = slow_losses(head, outputs, found, None)
+        expected = slow_losses(head, outputs, result, None)
     for name, key in (
         ('init', 'loss_pts_init'),
         ('refine', 'loss_pts_refine'),
@@ -188,7 +188,7 @@ def test_losses_by_the_formulas():
     maps, weights = zip(
         *(
             semantic_targets(f.bboxes, f.labels, CLASSES, (64, 96))
-            for f in found
+            for f in result
         )
     )
     rows = []
@@ -213,7 +213,7 @@ def test_padding_of_the_batch_does_not_count():
     model = build('reppoints_v2').train()
     head = model.bbox_head
     generator = torch.Generator().manual_seed(0)
-    found = [full()]
+    result = [full()]
     metas = [dict(pad_shape=(64, 96), batch_input_shape=(64, 96))]
     outputs = [
         [
@@ -222,7 +222,7 @@ def test_padding_of_the_batch_does_not_count():
         ]
         for channels in (CLASSES, 18, 18, 2, 4, CLASSES)
     ]
-    small = head.loss_by_feat(*outputs, found, metas)
+    small = head.loss_by_feat(*outputs, result, metas)
     padded = [
         [
             torch.nn.functional.pad(level, (0, 32 // s, 0, 64 // s), value=3.0)
@@ -231,7 +231,7 @@ def test_padding_of_the_batch_does_not_count():
         for levels in outputs
     ]
     metas = [dict(pad_shape=(64, 96), batch_input_shape=(128, 128))]
-    large = head.loss_by_feat(*padded, found, metas)
+    large = head.loss_by_feat(*padded, result, metas)
     for name in small:
         if name != 'loss_sem':  # it has no such mask in the released code
             torch.testing.assert_close(large[name], small[name])
@@ -248,15 +248,15 @@ def test_detections_are_those_without_masks():
     without.load_state_dict({k: state[k] for k in without.state_dict()})
     data = batch(full(), full())
     with torch.no_grad():
-        found = [model.test_step(data) for model in (with_masks, without)]
-    for ours, plain in zip(*found):
-        ours, plain = ours.pred_instances, plain.pred_instances
-        assert {*ours.keys()} == {*plain.keys(), 'masks'}
+        result = [model.test_step(data) for model in (with_masks, without)]
+    for output, plain in zip(*result):
+        output, plain = output.pred_instances, plain.pred_instances
+        assert {*output.keys()} == {*plain.keys(), 'masks'}
         assert len(plain) == 15
         for key in plain.keys():
-            assert torch.equal(ours[key], plain[key])
-        assert ours.masks.shape == (15, 64, 96)
-        assert ours.masks.dtype == torch.bool
+            assert torch.equal(output[key], plain[key])
+        assert output.masks.shape == (15, 64, 96)
+        assert output.masks.dtype == torch.bool
 
 
 @pytest.mark.parametrize('kind', BASES)

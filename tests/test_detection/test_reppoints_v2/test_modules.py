@@ -62,8 +62,8 @@ def test_pyramid_step_by_step():
         outputs, expected = model(inputs), slow_pyramid(model, inputs)
     sizes = [tuple(level.shape[1:]) for level in outputs]
     assert sizes == [(8, 13, 20), (8, 7, 10), (8, 4, 5), (8, 2, 3)]
-    for found, level in zip(outputs, expected):
-        torch.testing.assert_close(found, level)
+    for result, level in zip(outputs, expected):
+        torch.testing.assert_close(result, level)
 
 
 def test_sizes_at_800_by_1280():

@@ -134,12 +134,12 @@ def expected(name):
 @pytest.mark.parametrize('name', TOTALS)
 def test_names_shapes_and_parameters(name):
     model = build(name)
-    found = {
+    result = {
         key: tuple(value.shape)
         for key, value in model.state_dict().items()
         if not key.startswith('backbone.')
     }
-    assert found == expected(name)
+    assert result == expected(name)
     total = sum(parameter.numel() for parameter in model.parameters())
     assert total == TOTALS[name]
     outputs = {name for name, _ in model.backbone.named_children()}

@@ -72,8 +72,8 @@ def test_one_corner_has_a_positive_on_every_level():
             )
             assert (heat == 1).sum() == 1
             (row,), (column,) = (heat == 1).nonzero(as_tuple=True)
-            found = torch.stack([column, row]) + offsets[:, row, column]
-            assert (found * stride).tolist() == pytest.approx(corner)
+            result = torch.stack([column, row]) + offsets[:, row, column]
+            assert (result * stride).tolist() == pytest.approx(corner)
 
 
 def test_no_corner_is_an_empty_map():
@@ -106,13 +106,13 @@ def test_semantic_targets():
         [0, 8, 15, 16],
     ]
     labels = [1, 1, 0, 1]
-    found = semantic_targets(
+    result = semantic_targets(
         torch.tensor(boxes), torch.tensor(labels), 3, (64, 96)
     )
     expected = slow_semantic(boxes, labels, 3, (64, 96))
-    torch.testing.assert_close(torch.stack(found), expected)
-    assert not found[0][2].any()
-    assert found[1][1, 3, 3] == pytest.approx(1 / (19.5 * 17))
+    torch.testing.assert_close(torch.stack(result), expected)
+    assert not result[0][2].any()
+    assert result[1][1, 3, 3] == pytest.approx(1 / (19.5 * 17))
 
 
 def test_semantic_targets_without_boxes():
