@@ -70,8 +70,8 @@ class Placeholders(MetaPathFinder, Loader):
     def covers(self, name):
         """Return True if a module, or a package above it, is covered."""
         return any(
-            name == current or name.startswith(f'{current}.')
-            for current in self.names
+            name == covered or name.startswith(f'{covered}.')
+            for covered in self.names
         )
 
     def find_spec(self, name, path=None, target=None):

@@ -265,7 +265,7 @@ def test_one_file_for_other_windows(file, logged):
     assert shapes == [49, 225]
 
 
-def test_own_weights_of_each(file, tmp_path):
+def test_each_backbone_has_its_weights(file, tmp_path):
     _, path = file
     other = random_swin(window=4, **SMALL)
     second = tmp_path / 'other.pth'
@@ -363,7 +363,7 @@ def test_classes():
     )
 
 
-def test_v2_of_two_windows_that_are_told():
+def test_v2_of_two_windows_that_the_caller_gives():
     model_with_window = dict(V2, pretrained_window_sizes=[8] * 4)
     make_composite(model_with_window, dict(model_with_window, window_size=16))
 

@@ -12,7 +12,7 @@ from swin_dense.checkpoints.position import resize_bias_table
 FLOAT32 = dict(rtol=1e-4, atol=1e-5)
 
 
-def test_window_that_is_no_square_is_told_by_the_buffer():
+def test_a_buffer_shows_a_window_that_is_not_square():
     file = weights('v1', window_size=(3, 5))
     network = model('v1', window_size=(5, 3))
     report = load_backbone(network, file)
@@ -24,7 +24,7 @@ def test_window_that_is_no_square_is_told_by_the_buffer():
     )
 
 
-def test_window_that_is_no_square_must_be_given_without_buffers():
+def test_a_window_that_is_not_square_must_be_given_without_buffers():
     file = weights('v1', buffers=False, window_size=(3, 5))
     # The rows fit the model's window, so that window is assumed.
     assert load_backbone(model('v1', window_size=(3, 5)), file).notes == []
@@ -179,7 +179,7 @@ def test_v2_takes_the_pretrained_window_of_the_checkpoint():
             assert torch.equal(output, reference)
 
 
-def test_v2_that_was_told_otherwise_is_left_so():
+def test_a_pretrained_window_of_the_caller_is_kept():
     file = weights('v2', window_size=8)
     network = model('v2', window_size=8, pretrained_window_sizes=6)
     report = load_backbone(network, file)

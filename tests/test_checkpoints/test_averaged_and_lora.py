@@ -33,7 +33,7 @@ def averaged(model, key='state_dict_ema', raw='model'):
 
 @pytest.mark.parametrize('key', ['state_dict_ema', 'model_ema'])
 @pytest.mark.parametrize('raw', ['state_dict', 'model'])
-def test_the_choice_is_told(model, key, raw):
+def test_the_choice_is_logged(model, key, raw):
     file = averaged(model, key, raw)
     text = describe_choice(file)
     assert f"the weights under '{raw}' are taken" in text

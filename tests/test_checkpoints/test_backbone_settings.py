@@ -109,5 +109,5 @@ def test_size_of_the_official_dense_embedding():
         },
     ],
 )
-def test_no_backbone_of_ours(native):
+def test_weights_of_another_backbone(native):
     assert backbone_settings(native) == {}

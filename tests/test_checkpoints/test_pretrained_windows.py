@@ -92,7 +92,7 @@ def test_without_the_record_the_outputs_would_differ():
     assert (first - second).abs().max() > 1e-3
 
 
-def test_a_model_that_was_told_keeps_its_own():
+def test_a_model_keeps_the_windows_of_the_caller():
     file = checkpoint(Whole(window_size=6, pretrained_window_sizes=SHRUNK))
     model_with_window = Whole(window_size=6, pretrained_window_sizes=8)
     assert load_model(model_with_window, file).notes == [

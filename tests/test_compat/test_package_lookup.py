@@ -66,7 +66,7 @@ def test_a_fork_is_found_by_its_module(tmp_path, monkeypatch):
     assert shim.get_installed_path('mmtracking') == str(tmp_path / 'mmtrack')
 
 
-def test_mmengine_keeps_its_own_where_they_work(monkeypatch):
+def test_mmengine_keeps_its_functions_where_they_work(monkeypatch):
     monkeypatch.setattr(mmengine.utils, 'is_installed', 'its own')
     monkeypatch.setattr(shim, 'is_importable', lambda name: True)
     shim.install()

@@ -65,7 +65,7 @@ def test_default_of_detection():
     assert scales(cfg) == ([(64, 16), (128, 32), (192, 48)], [0.0, 1.0])
 
 
-def test_detectors_are_told_of_flips():
+def test_samples_of_detectors_record_flips():
     pack = pipeline()[1].transforms[-1][0]
     assert pack.meta_keys == (
         'img_id',
@@ -78,7 +78,7 @@ def test_detectors_are_told_of_flips():
     assert pipeline(LOAD, RESIZE, bare)[1].transforms[-1] == [bare]
 
 
-def test_own_settings_of_a_config():
+def test_settings_of_a_config():
     custom = dict(
         scales=[(60, 40), (90, 60)],
         flip=False,

@@ -29,7 +29,7 @@ def undecided(monkeypatch):
 
 
 @has_cpu
-def test_a_cpu_has_its_own(logged):
+def test_a_cpu_has_separate_kernels(logged):
     assert kernels.choose(X).name == 'cpu'
     assert kernels.choose(X).name == 'cpu'
     lines = [line for line in logged.messages if 'kernels' in line]

@@ -48,7 +48,7 @@ def test_damaged_files(name, tmp_path):
     assert refused > COUNTS[name] // 5
 
 
-def test_what_is_neither_read_nor_refused_is_told():
+def test_files_neither_read_nor_refused_are_reported():
 
     class Wrong(fuzz.Kind):
         def __init__(self, error):

@@ -123,7 +123,7 @@ def test_asked_for_by_name(trained, tmp_path):
     assert {entry['category_name'] for entry in result} <= set(names)
 
 
-def test_its_own_classes_by_default(trained, tmp_path):
+def test_classes_of_the_model_by_default(trained, tmp_path):
     names, result = predict(trained, tmp_path)
     assert names == ['cat', 'dog'] and len(result) == 20
 
