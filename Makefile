@@ -57,7 +57,7 @@ test-newest:
 	$(NEWEST)/bin/pip freeze --exclude-editable
 	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist worksteal
 	$(NEWEST)/bin/python -m pytest -n $(JOBS) --run-slow \
-		tests/test_tools/test_recipe_kinds.py
+		tests/test_commands/test_recipe_kinds.py
 
 lint: setup
 	$(BIN)/ruff check --quiet $(CODE)

@@ -129,3 +129,18 @@ def test_a_comment_gives_the_shape_after_reshaping(path):
         ):
             missing.append(f'{node.lineno}: {statement[0].strip()}')
     assert not missing
+
+
+def test_folders_of_tests_mirror_those_of_the_sources():
+    tests = REPOSITORY / 'tests'
+    folders = [path for path in tests.rglob('test_*') if path.is_dir()]
+    assert len(folders) > 15
+    for folder in folders:
+        parts = [
+            part.removeprefix('test_')
+            for part in folder.relative_to(tests).parts
+        ]
+        assert PACKAGE.joinpath(*parts).is_dir() or parts[0] in (
+            'configs',
+            'projects',
+        ), folder
