@@ -311,3 +311,42 @@ def test_numerical_changes_have_numbers():
     for block in blocks:
         for entry in re.split(r'^- ', block, flags=re.M)[1:]:
             assert re.search(r'\d', entry.removeprefix('Since 20')), entry
+
+
+# Names of other software, of files of users, and placeholders.
+FOREIGN = re.compile(
+    r'_mine|_instances?|ANNOTATIONS|DetInferencer|LD_PRELOAD|NAME|TMPDIR|'
+    r'TORCH_HOME|bert-|contrib|libtcmalloc|proposal_file|stage\d|cb_swin|'
+    r'tokenizer_name|\*|\.pth|\d{3}x'
+)
+# The table of private members has a test of its own, test_private_members.
+TABLE_OF_HOSTS = re.compile(r'^\| \w+ [\d.]+ \| .*$', re.M)
+
+
+@cache
+def _words_of_sources():
+    """Return all words in the sources, and the names of their files."""
+    words = set()
+    for folder in ('swin_dense', 'configs', 'tools', 'tests', 'projects', '.'):
+        deep = (REPOSITORY / folder).rglob('*')
+        flat = REPOSITORY.glob('*')
+        for path in deep if folder != '.' else flat:
+            words.add(path.stem)
+            if path.suffix in ('.py', '.sh', '.cfg', '.txt', '.toml'):
+                words |= set(re.findall(r'\w+', _text(path)))
+    return words | set(re.findall(r'\w+', _text(REPOSITORY / 'Makefile')))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=_name)
+def test_names_exist(page):
+    """What reads like an identifier stands in the sources, too."""
+    text = TABLE_OF_HOSTS.sub('', _text(page))
+    text = re.sub(r'^ *```.*?^ *```', '', text, flags=re.M | re.S)
+    absent = [
+        span
+        for span in re.findall(r'`([^`\n]+)`', text)
+        if not FOREIGN.search(span)
+        for word in re.findall(r'[A-Za-z_]\w{2,}', span)
+        if word not in _words_of_sources()
+    ]
+    assert not absent
