@@ -126,17 +126,20 @@ def run(
     try:
         with _terminable():
             return command(args)
-    except KeyboardInterrupt:
-        print(f'{name}: interrupted', file=sys.stderr)
-        return 130
-    except Terminated:
-        print(f'{name}: terminated', file=sys.stderr)
-        return 143
-    except Exception as error:
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        # Code of hosts may turn a signal into an error of its own.
+        causes = list(_causes(error))
+        if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            print(f'{name}: interrupted', file=sys.stderr)
+            return 130
+        if any(isinstance(cause, Terminated) for cause in causes):
+            print(f'{name}: terminated', file=sys.stderr)
+            return 143
         if args.debug or not _is_expected(error):
             traceback.print_exc()
         print(f'{name}: error: {printable(_message(error))}', file=sys.stderr)
-        hint = explain_error(_with_causes(error))
+        texts = [f'{type(cause).__name__}: {cause}' for cause in causes]
+        hint = explain_error('\n'.join(texts))
         if hint:
             print(hint, file=sys.stderr)
         if not args.debug:
@@ -240,13 +243,11 @@ def _message(error: Exception) -> str:
     return text.strip() or type(error).__name__
 
 
-def _with_causes(error: BaseException | None) -> str:
-    """Return the texts of an error and of all that it was raised from."""
-    texts = []
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that it was raised from."""
     while error is not None:
-        texts.append(f'{type(error).__name__}: {error}')
+        yield error
         error = error.__cause__ or error.__context__
-    return '\n'.join(texts)
 
 
 def finite(content: Any) -> Any:

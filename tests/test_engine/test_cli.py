@@ -66,6 +66,22 @@ def test_status_of_success_and_of_an_interrupt(capsys):
     assert 'interrupted' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'signal, status', [(KeyboardInterrupt, 130), (cli.Terminated, 143)]
+)
+def test_signals_that_a_host_catches(signal, status, monkeypatch, capsys):
+    """mmengine reports any exception while it formats a config as syntax."""
+    from mmengine.config import Config, config
+
+    def stopped(*args, **kwargs):
+        raise signal
+
+    monkeypatch.setattr(config, 'FormatCode', stopped)
+    command = Config(dict(a=1)).dump
+    assert cli.run(lambda args: command(), QUIET) == status
+    assert 'error' not in capsys.readouterr().err
+
+
 def test_json_is_valid_whatever_the_numbers(tmp_path):
     path = tmp_path / 'new' / 'a.json'
     cli.write_json(path, {'a': float('nan'), 'b': [1.5, float('inf')]})
