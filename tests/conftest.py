@@ -25,18 +25,26 @@ def pytest_addoption(parser):
         action='store_true',
         help='also run the tests that take minutes',
     )
+    parser.addoption(
+        '--device',
+        default='cuda',
+        help='device of the tests that need a GPU; cpu to try them without',
+    )
 
 
 def pytest_collection_modifyitems(config, items):
     skip_slow = pytest.mark.skip(reason='slow: run with --run-slow')
     skip_cuda = pytest.mark.skip(reason='no CUDA device')
+    has_device = torch.cuda.is_available() or not config.getoption(
+        '--device'
+    ).startswith('cuda')
     for item in items:
         # Not by `item.keywords`: parameters such as "cuda" are among these.
         if item.get_closest_marker('slow') and not config.getoption(
             '--run-slow'
         ):
             item.add_marker(skip_slow)
-        if item.get_closest_marker('cuda') and not torch.cuda.is_available():
+        if item.get_closest_marker('cuda') and not has_device:
             item.add_marker(skip_cuda)
 
 
@@ -52,6 +60,12 @@ def pytest_configure(config):
 def seed():
     """Every test starts from the same random state."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def device(request) -> str:
+    """The device of the tests that need a GPU, see `--device`."""
+    return request.config.getoption('--device')
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from swin_dense.analysis.benchmark import (
     BenchmarkCase,
     make_tasks,
     synchronize,
+    whole_model,
+    whole_samples,
 )
 from swin_dense.backbones import (
     SwinTransformer,
@@ -37,16 +39,19 @@ from swin_dense.ops.grid import Grid, format_size
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Parts, in order, and the seconds that each may take at most.
 LIMITS = {
-    'versions': 30,
+    'versions': 20,
     'operator_parity': 60,
     'backbone_parity': 45,
-    'operator_times': 75,
-    'backbones': 90,
-    'models': 90,
-    'launches': 40,
-    'sizes': 40,
+    'detector_parity': 40,
+    'operator_times': 70,
+    'backbones': 85,
+    'models': 80,
+    'launches': 35,
+    'sizes': 35,
 }
 NARROW: dict[str, Any] = dict(embed_dims=32, depths=(2, 2), num_heads=(1, 2))
+# Of the losses of a detector. What a head samples may differ by rounding.
+LOSS_TOLERANCES = {'float32': 0.01, 'float16': 0.1, 'bfloat16': 0.2}
 # Largest difference from float64, over the largest value.
 TOLERANCES = {'float32': 1e-4, 'float16': 1e-2, 'bfloat16': 6e-2}
 
@@ -284,6 +289,59 @@ def backbone_parity(setting: Setting) -> Iterator[dict[str, Any]]:
                 )
 
 
+def detector_parity(setting: Setting) -> Iterator[dict[str, Any]]:
+    """Compare a training step of Mask R-CNN with plain kernels in float32."""
+    case = BenchmarkCase(
+        config=str(CONFIGS / 'mask_rcnn_swin_nano_shapes.py'),
+        shape=(64, 96) if setting.small else (416, 608),
+        device=setting.device,
+    )
+    torch.manual_seed(0)
+    model: Any = whole_model(case, 'ours').to(setting.device).train()
+    # All are sampled, so that chance chooses none.
+    for sampler in (model.rpn_head.sampler, model.roi_head.bbox_sampler):
+        sampler.num = 10**6
+    samples = whole_samples(case)
+    x = torch.randn(case.size, device=setting.device)
+
+    def step(name: str, dtype: torch.dtype) -> dict[str, float]:
+        model.zero_grad()
+        cast = torch.autocast(
+            torch.device(setting.device).type,
+            dtype,
+            enabled=dtype != torch.float32,
+        )
+        with kernels.use(name), cast:
+            total, losses = model.parse_losses(model.loss(x, samples))
+        total.backward()
+        norm = torch.nn.utils.get_total_norm(
+            [p.grad for p in model.parameters() if p.grad is not None]
+        )
+        found = {key: x for key, x in losses.items() if 'loss' in key}
+        return {key: x.item() for key, x in {**found, 'norm': norm}.items()}
+
+    exact = step('plain', torch.float32)
+    for dtype in setting.dtypes:
+        kind = str(dtype)[6:]
+        for name in setting.timed_sets:
+            found = step(name, dtype)
+            worst = max(
+                abs(found[key] - value) / max(abs(value), 0.1)
+                for key, value in exact.items()
+                if key != 'norm'
+            )
+            yield dict(
+                dtype=kind,
+                kernels=name,
+                loss=found['loss'],
+                expected=exact['loss'],
+                norm=found['norm'],
+                worst=worst,
+                passed=worst < LOSS_TOLERANCES[kind]
+                and 0 < found['norm'] < float('inf'),
+            )
+
+
 def measure(task: Callable[[], Any], setting: Setting) -> dict[str, float]:
     """Return the median time in milliseconds, and MiB that a run adds."""
     device, on_gpu = setting.device, setting.device.startswith('cuda')
@@ -479,6 +537,7 @@ PARTS: dict[str, Callable[[Setting], Any]] = {
         versions,
         operator_parity,
         backbone_parity,
+        detector_parity,
         operator_times,
         backbones,
         models,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from swin_dense.kernels import Kernels, choose
 from swin_dense.ops import pad_to_multiple
-from swin_dense.ops.grid import Grid
+from swin_dense.ops.grid import Grid, round_up
 
 
 class PatchEmbed(nn.Module):
@@ -50,7 +50,7 @@ class PatchEmbed(nn.Module):
         """
         amounts = []
         for size, patch in zip(x.shape[:1:-1], reversed(self.patch_size)):
-            amounts += [0, -size % patch]
+            amounts += [0, round_up(size, patch) - size]
         if torch.compiler.is_compiling() or any(amounts):
             x = F.pad(x, amounts)  # (B, in_channels, *padded)
         return self.norm(self.proj(x).movedim(1, -1))  # (B, *grid, C)

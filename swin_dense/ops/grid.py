@@ -44,6 +44,14 @@ def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
     return sizes
 
 
+def round_up(size: int, multiple: int) -> int:
+    """Return the smallest multiple that is not below a size.
+
+    Written so that a compiler simplifies it where it is nested.
+    """
+    return (size + multiple - 1) // multiple * multiple
+
+
 def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
     """Append zeros so that every axis is a multiple of the given size.
 
@@ -55,7 +63,9 @@ def pad_to_multiple(x: Tensor, multiple: Grid) -> Tensor:
         The map itself if its axes are multiples already, else a copy that is
         padded at the end of the axes (bottom, right, last frames).
     """
-    missing = [-size % m for size, m in zip(x.shape[1:-1], multiple)]
+    missing = [
+        round_up(size, m) - size for size, m in zip(x.shape[1:-1], multiple)
+    ]
     # No size decides what a compiler traces.
     if not torch.compiler.is_compiling() and not any(missing):
         return x
@@ -126,7 +136,8 @@ def fit_window(
         shift = (0,) * len(shift)
     if not shrink:
         return window, shift
-    fitted = tuple(min(size, w) for size, w in zip(grid, window))
+    # No `min`, of which a compiler would make a window without a size.
+    fitted = tuple(w if w < size else size for size, w in zip(grid, window))
     shifts = tuple(
         0 if size <= w else s for size, w, s in zip(grid, window, shift)
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from swin_dense.ops.size_cache import is_traced
+from swin_dense.ops.size_cache import is_exported, is_traced
 from swin_dense.ops.windows import WindowLayout
 
 # Finite, as in the official code: a query whose keys are all hidden gets their
@@ -83,7 +83,11 @@ def window_mask(
     if layout.mask_shift is not None:
         layout = layout._replace(shift=layout.mask_shift)
     rolls = layout.shifts_by == 'roll' and any(layout.shift)
-    hides_padding = layout.mask_padding and layout.padded != layout.grid
+    # While compiling, sizes that are symbols are not asked.
+    is_compiled = torch.compiler.is_compiling() and not is_exported()
+    hides_padding = layout.mask_padding and (
+        is_compiled or layout.padded != layout.grid
+    )
     if layout.mask_value is None or not (rolls or hides_padding):
         return None
     visible = torch.ones(1, 1, 1, dtype=torch.bool)

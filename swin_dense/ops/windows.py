@@ -4,9 +4,10 @@ from math import prod
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from swin_dense.ops.grid import Grid, crop, cyclic_shift
+from swin_dense.ops.grid import Grid, crop, cyclic_shift, round_up
 
 
 class WindowLayout(NamedTuple):
@@ -48,7 +49,7 @@ class WindowLayout(NamedTuple):
     def padded(self) -> Grid:
         """Return the size of the padded map, a multiple of the window."""
         sizes = [size + b for size, b in zip(self.grid, self.before)]
-        return tuple(-(-size // w) * w for size, w in zip(sizes, self.window))
+        return tuple(map(round_up, sizes, self.window))
 
     @property
     def num_windows(self) -> int:
@@ -125,19 +126,10 @@ def cut_windows(
     Returns:
         Windows `(B * K, N, C)`.
     """
-    before = layout.before
-    for axis, (front, size) in enumerate(zip(before, layout.padded), start=1):
-        back = size - front - layout.grid[axis - 1]
-        # No size decides what is traced.
-        if torch.compiler.is_compiling() or front or back:
-            x = torch.cat(
-                [
-                    _filler(x, axis, front, padding),
-                    x,
-                    _filler(x, axis, back, padding),
-                ],
-                axis,
-            )  # (B, *padded up to this axis, *grid, C)
+    if torch.compiler.is_compiling():
+        x = _pad_symbolically(x, layout, padding)
+    else:
+        x = _pad(x, layout, padding)
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, layout.shift)
     return partition_windows(x, layout.window)
@@ -159,7 +151,50 @@ def join_windows(
     x = merge_windows(windows, layout.window, layout.padded, batch)
     if layout.shifts_by == 'roll':
         x = cyclic_shift(x, tuple(-s for s in layout.shift))
-    return crop(x, layout.grid, layout.before)
+    x = crop(x, layout.grid, layout.before)
+    if torch.compiler.is_compiling():
+        # Contiguous or not would depend on sizes.
+        x = x.clone(memory_format=torch.contiguous_format)
+    return x
+
+
+def _pad(x: Tensor, layout: WindowLayout, padding: Tensor | None) -> Tensor:
+    """Pad maps `(B, *grid, C)` to `(B, *padded, C)`."""
+    for axis, (front, size) in enumerate(
+        zip(layout.before, layout.padded), start=1
+    ):
+        back = size - front - layout.grid[axis - 1]
+        if front or back:
+            x = torch.cat(
+                [
+                    _filler(x, axis, front, padding),
+                    x,
+                    _filler(x, axis, back, padding),
+                ],
+                axis,
+            )  # (B, *padded up to this axis, *grid, C)
+    return x
+
+
+def _pad_symbolically(
+    x: Tensor, layout: WindowLayout, padding: Tensor | None
+) -> Tensor:
+    """Pad maps as `_pad` does, by operations that are the same for all sizes.
+
+    With sizes that are symbols, a compiler then needs one graph only.
+    """
+    rank, amounts = len(layout.grid), [0, 0]  # F.pad counts from C backwards
+    inside = torch.ones((), dtype=torch.bool, device=x.device)
+    for axis in reversed(range(rank)):
+        size, front = layout.grid[axis], layout.before[axis]
+        padded = layout.padded[axis]
+        amounts += [front, padded - front - size]
+        position = torch.arange(padded, device=x.device) - front
+        real = (position >= 0) & (position < size)
+        # (padded, 1 for each later axis, 1)
+        inside = inside & real.view(padded, *[1] * (rank - axis))
+    x = F.pad(x, amounts)  # (B, *padded, C)
+    return x if padding is None else torch.where(inside, x, padding)
 
 
 def _filler(x: Tensor, axis: int, size: int, padding: Tensor | None) -> Tensor:

@@ -35,7 +35,8 @@ class emulated_autocast(TorchFunctionMode):
             return x
         if not (x.is_leaf and x.requires_grad):
             return x.to(self.dtype)
-        return self.casts.setdefault(id(x), x.to(self.dtype))
+        # With the tensor, so that no other gets its id.
+        return self.casts.setdefault(id(x), (x, x.to(self.dtype)))[1]
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -8,9 +8,12 @@ from helpers.models import TWO_STAGES, randomize
 from helpers.reference import assert_close
 from swin_dense import kernels
 from swin_dense.backbones import (
+    MiniSwin,
+    SwinMLP,
     SwinTransformer,
     SwinTransformer3D,
     SwinTransformerV2,
+    SwinTransformerV2_3D,
 )
 
 # Model, and sizes of inputs; the first one is compiled for.
@@ -19,19 +22,45 @@ MODELS = {
         lambda: SwinTransformer(
             **TWO_STAGES, window_size=3, out_indices=(0, 1)
         ),
-        [(3, 26, 30), (3, 24, 24), (3, 41, 35)],
+        [(3, 26, 30), (3, 64, 64), (3, 41, 70), (3, 33, 48)],
     ),
     'V2': (
         lambda: SwinTransformerV2(
             arch=TWO_STAGES, window_size=4, out_indices=(0, 1)
         ),
-        [(3, 38, 45), (3, 48, 48), (3, 70, 50)],
+        [(3, 38, 45), (3, 64, 64), (3, 70, 50), (3, 48, 97)],
     ),
     'video': (
         lambda: SwinTransformer3D(
             arch=TWO_STAGES, window_size=(2, 3, 3), out_indices=(0, 1)
         ),
-        [(3, 7, 26, 30), (3, 8, 24, 24), (3, 6, 41, 35)],
+        [
+            (3, 7, 26, 30),
+            (3, 8, 64, 64),
+            (3, 6, 41, 70),
+            (3, 9, 33, 48),
+        ],
+    ),
+}
+# One graph for one size.
+OTHERS = {
+    'Swin-MLP': (
+        lambda: SwinMLP(arch=TWO_STAGES, window_size=3, out_indices=(0, 1)),
+        [(3, 26, 30)],
+    ),
+    'Mini-Swin': (
+        lambda: MiniSwin(
+            arch=dict(TWO_STAGES, blocks=(1, 1)),
+            window_size=3,
+            out_indices=(0, 1),
+        ),
+        [(3, 26, 30)],
+    ),
+    'video V2': (
+        lambda: SwinTransformerV2_3D(
+            arch=TWO_STAGES, window_size=(2, 3, 3), out_indices=(0, 1)
+        ),
+        [(3, 7, 26, 30)],
     ),
 }
 # Those that a compiler may trace.
@@ -40,7 +69,7 @@ TRACED = [name for name in NAMES if kernels.available()[name].can_be_compiled]
 
 def build(name):
     torch.compiler.reset()
-    make, sizes = MODELS[name]
+    make, sizes = (MODELS | OTHERS)[name]
     return randomize(make()), [torch.randn(1, *size) for size in sizes]
 
 
@@ -81,7 +110,7 @@ def compile_one_graph(model, **options):
 
 
 @pytest.mark.parametrize('train', [False, True])
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', [*MODELS, *OTHERS])
 def test_one_graph_for_one_size(name, train):
     model, inputs = build(name)
     model.train(train)
@@ -115,17 +144,40 @@ def test_the_operator_is_one_node(name):
     assert len(nodes) == 3  # a block each
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('name', MODELS)
-def test_sizes_that_change(name):
-    """Each graph is whole; how much is padded may call for another one."""
+@pytest.mark.parametrize(
+    'name, train',
+    [
+        ('V1', False),
+        *(
+            pytest.param(name, train, marks=pytest.mark.slow)
+            for name in MODELS
+            for train in (False, True)
+            if (name, train) != ('V1', False)
+        ),
+    ],
+)
+def test_one_graph_for_all_sizes(name, train):
+    """Whether maps are padded, and by how much, makes no other graph."""
     model, inputs = build(name)
-    model.eval()
+    model.train(train)
     function, graphs = compile_one_graph(model, dynamic=True)
     with kernels.use('plain'):
         for x in inputs:
+            compare(model, function, x, train)
+    assert len(graphs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MODELS)
+def test_sizes_that_become_symbols(name):
+    """By default the second size makes a graph for all that follow."""
+    model, inputs = build(name)
+    model.eval()
+    function, graphs = compile_one_graph(model)
+    with kernels.use('plain'):
+        for x in inputs:
             compare(model, function, x, False)
-    assert len(graphs) <= len(inputs)
+    assert len(graphs) <= 2
 
 
 @pytest.mark.slow
@@ -140,11 +192,22 @@ def test_inductor(name, kernel_set, train):
         compare(model, function, inputs[0], train, 1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MODELS)
+def test_inductor_with_sizes_that_change(name):
+    model, inputs = build(name)
+    model.eval()
+    with kernels.use('plain'):
+        function = torch.compile(model, fullgraph=True, dynamic=True)
+        for x in inputs:
+            compare(model, function, x, False, 1e-4)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize('train', [False, True])
 @pytest.mark.parametrize('name', MODELS)
-def test_inductor_on_a_gpu(name, train):
+def test_inductor_on_a_gpu(name, train, device):
     model, inputs = build(name)
-    model.cuda().train(train)
+    model.to(device).train(train)
     function = torch.compile(model, fullgraph=True)
-    compare(model, function, inputs[0].cuda(), train, 1e-3)
+    compare(model, function, inputs[0].to(device), train, 1e-3)

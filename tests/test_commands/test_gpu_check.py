@@ -44,6 +44,11 @@ def test_small_on_a_cpu(tmp_path, capsys):
 def test_all_of_it_on_a_cpu(tmp_path):
     rows = check(tmp_path)
     assert all(row['passed'] for row in rows['backbone_parity'])
+    assert {row['dtype'] for row in rows['detector_parity']} == {
+        'float32',
+        'float16',
+    }
+    assert all(row['passed'] for row in rows['detector_parity'])
     measured = {row['model'] for row in rows['models']}
     assert measured == {
         'mask_rcnn_swin_nano_shapes',
@@ -89,9 +94,18 @@ def test_a_cpu_needs_small(capsys):
 
 
 @pytest.mark.cuda
-def test_on_a_gpu(tmp_path):
+def test_on_a_gpu(tmp_path, device):
     out = tmp_path / 'gpu.json'
-    parts = ['versions', 'operator_parity', 'backbone_parity', 'launches']
-    assert run('gpu_check', '--parts', *parts, '--out', out) == 0
+    parts = [
+        'versions',
+        'operator_parity',
+        'backbone_parity',
+        'detector_parity',
+        'launches',
+    ]
+    options = ['--device', device, '--out', out]
+    if not device.startswith('cuda'):
+        options.append('--small')
+    assert run('gpu_check', *options, '--parts', *parts) == 0
     rows = json.loads(out.read_text())['parts']['launches']['rows']
     assert all(row['waits'] <= 1 for row in rows)

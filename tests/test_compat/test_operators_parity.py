@@ -56,9 +56,9 @@ def test_parity(operator, case, server):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize('operator', CALLS)
-def test_parity_on_cuda(operator, server):
+def test_parity_on_cuda(operator, server, device):
     for case in load(operator).values():
-        check(operator, case, 'cuda')
+        check(operator, case, device)
 
 
 def test_every_operator_has_cases():

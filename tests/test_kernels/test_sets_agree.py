@@ -81,6 +81,8 @@ def test_equal_to_the_plain_ones(
 ):
     if case == 'triton' and dtype == torch.float64:
         pytest.skip('the operator in Triton has no float64')
+    if case == 'triton' and (dropout or member not in ('V1', 'V2')):
+        pytest.skip('the set in Triton does here what that for CUDA does')
     grid, nominal, window, shift = LAYOUTS[name]
     mixer, post_norm = MIXERS[member], member == 'V2'
     # Windows that are mixed in another order draw other numbers.

@@ -109,6 +109,8 @@ def _refuses_sizes(
         return f'it has no {qkv.dtype}'
     if layout.shifts_by != 'roll' or len(layout.grid) > 3:
         return 'windows do not shift by rolling along three axes or fewer'
+    if layout.mask_shift not in (None, layout.shift):
+        return 'masks are those of another shift'
     if tokens > MAX_TOKENS:
         return f'windows of {tokens} tokens are above {MAX_TOKENS}'
     if head_dim > MAX_HEAD_DIM:

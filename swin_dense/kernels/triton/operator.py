@@ -4,6 +4,7 @@ It has a fake for compilers and its gradients, so it works under
 `torch.compile`, autocast and activation checkpointing.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
@@ -60,8 +61,17 @@ def copy(x: Tensor) -> Tensor:
     With NumPy 2.4 and newer, the interpreter of Triton 3.6 and older fails.
     """
     out = torch.empty_like(x)
-    programs.copy[(1,)](x, out, len(x))
+    with _current_device(x):
+        programs.copy[(1,)](x, out, len(x))
     return out
+
+
+def _current_device(x: Tensor) -> AbstractContextManager:
+    """Launch programs on the GPU of a tensor, which Triton does not look at.
+
+    Triton launches on the current GPU.
+    """
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 def _block(size: int) -> int:
@@ -73,6 +83,14 @@ def _blocks(tokens: int) -> tuple[int, int]:
     """Return the slots of a block, and of all tokens of a window."""
     whole = _block(tokens)
     return min(whole, max(16, TILE // whole)), whole
+
+
+def _allows_tf32() -> bool:
+    """Return True if products of float32 may be rounded to TF32."""
+    matmul = torch.backends.cuda.matmul
+    # Where the newer switch was set, reading the older one is an error.
+    precision = getattr(matmul, 'fp32_precision', None)
+    return matmul.allow_tf32 if precision is None else precision == 'tf32'
 
 
 @lru_cache(maxsize=8)
@@ -114,12 +132,17 @@ def choose_num_stages(
     device: torch.device, tokens: int, head_dim: int, element_size: int
 ) -> int:
     """Return the number of stages, 0 if the programs do not fit."""
-    _, limit = _device_limits(device)
+    limit = _device_limits(device)[1]
     # Two stages of larger windows would spill.
     for stages in (2, 1) if tokens <= 256 else (1,):
         if shared_memory(tokens, head_dim, element_size, stages) <= limit:
             return stages
     return 0
+
+
+# A compiler takes the number as it is, since it cannot trace the driver; as
+# `torch.compiler.assume_constant_result` does, which imports the compiler.
+choose_num_stages._dynamo_marked_constant = True  # type: ignore
 
 
 def make_plan(
@@ -146,9 +169,7 @@ def make_plan(
     blocks = -(-tokens // small)
     programs_wanted = PROGRAMS * _device_limits(qkv.device)[0]
     groups = max(1, min(windows, -(-programs_wanted // (heads * blocks))))
-    exact = qkv.dtype == torch.float32 and not (
-        torch.backends.cuda.matmul.allow_tf32
-    )
+    exact = qkv.dtype == torch.float32 and not _allows_tf32()
     constants = dict(
         D=head_dim,
         WT=window[0],
@@ -185,9 +206,8 @@ def window_attention(
     """Attend within the windows of maps.
 
     Args:
-        qkv: Queries, keys and values `(B, *grid, 3 * C)` of up to three axes,
-            contiguous.
-        bias: Position bias `(heads, N, N)`, contiguous.
+        qkv: Queries, keys and values `(B, *grid, 3 * C)` of up to three axes.
+        bias: Position bias `(heads, N, N)`.
         padding: Queries, keys and values of a token of padding, `(3 * C, )`;
             None for zeros.
         cosine: Factor of the cosines, `(heads, )`; None for dot products.
@@ -200,6 +220,7 @@ def window_attention(
     Returns:
         Maps `(B, *grid, C)`.
     """
+    qkv, bias, padding, cosine = _contiguous(qkv, bias, padding, cosine)
     plan = make_plan(
         qkv,
         bias,
@@ -212,18 +233,24 @@ def window_attention(
         mask_padding,
     )
     out = qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
-    programs.forward[plan.heads, plan.blocks, plan.groups](
-        qkv,
-        padding,
-        bias,
-        cosine,
-        out,
-        *plan.arguments,
-        **plan.constants,
-        BLOCK_Q=plan.small_block,
-        BLOCK_K=plan.whole_block,
-    )
+    with _current_device(qkv):
+        programs.forward[plan.heads, plan.blocks, plan.groups](
+            qkv,
+            padding,
+            bias,
+            cosine,
+            out,
+            *plan.arguments,
+            **plan.constants,
+            BLOCK_Q=plan.small_block,
+            BLOCK_K=plan.whole_block,
+        )
     return out
+
+
+def _contiguous(*tensors: Any) -> tuple:
+    """Return tensors as programs read them: a compiler may choose strides."""
+    return tuple(x if x is None else x.contiguous() for x in tensors)
 
 
 @window_attention.register_fake
@@ -250,6 +277,9 @@ def window_attention_backward(
 
     The last two are float32, and are zeros where the input is None.
     """
+    grad, qkv, bias, padding, cosine = _contiguous(
+        grad, qkv, bias, padding, cosine
+    )
     plan = make_plan(
         qkv,
         bias,
@@ -295,9 +325,10 @@ def window_attention_backward(
             KEYS=keys,
         )
 
-    launch(plan.small_block, plan.whole_block, True, blocks == 1)
-    if blocks > 1:
-        launch(plan.whole_block, plan.small_block, False, True)
+    with _current_device(qkv):
+        launch(plan.small_block, plan.whole_block, True, blocks == 1)
+        if blocks > 1:
+            launch(plan.whole_block, plan.small_block, False, True)
     return (
         dqkv,
         dbias.sum(0).to(bias.dtype),
@@ -311,8 +342,8 @@ def _(
     grad: Tensor, qkv: Tensor, bias: Tensor, *others: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
-        torch.empty_like(qkv),
-        torch.empty_like(bias),
+        qkv.new_empty(qkv.shape),
+        bias.new_empty(bias.shape),
         qkv.new_empty(qkv.shape[-1], dtype=torch.float32),
         qkv.new_empty(len(bias), dtype=torch.float32),
     )
@@ -326,7 +357,7 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _gradients(ctx: Any, grad: Tensor) -> tuple:
     qkv, bias, padding, cosine = ctx.saved_tensors
     dqkv, dbias, dpadding, dcosine = window_attention_backward(
-        grad.contiguous(), qkv, bias, padding, cosine, *ctx.settings
+        grad, qkv, bias, padding, cosine, *ctx.settings
     )
     return (
         dqkv,
