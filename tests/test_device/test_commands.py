@@ -25,6 +25,12 @@ TASKS = {
 }
 
 
+@pytest.fixture
+def amp(device):
+    """The option for mixed precision, which needs a GPU."""
+    return ['--amp'] * device.startswith('cuda')
+
+
 def prepare(name, root):
     """Write data, and return the config, its data root and an input."""
     config, host, checkpoint = TASKS[name]
@@ -44,11 +50,11 @@ def prepare(name, root):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize('name', TASKS)
-def test_train_test_predict(name, tmp_path, device):
+def test_train_test_predict(name, tmp_path, device, amp):
     config, data, source, checkpoint = prepare(name, tmp_path)
     options = ['--cfg-options', f'data_root={data}']
     work = tmp_path / 'work'
-    arguments = ['--work-dir', work, '--seed', 0, '--amp', *options]
+    arguments = ['--work-dir', work, '--seed', 0, *amp, *options]
     assert run('train', config, *arguments) == 0
     stored = read_checkpoint(work / checkpoint)
     weights = stored['state_dict']
@@ -59,7 +65,7 @@ def test_train_test_predict(name, tmp_path, device):
     if device.startswith('cuda'):
         assert torch.cuda.max_memory_allocated() > 0
     resumed = ['--work-dir', tmp_path / 'again', '--resume', work / checkpoint]
-    assert run('train', config, *resumed, '--amp', *options) == 0
+    assert run('train', config, *resumed, *amp, *options) == 0
 
     out = tmp_path / 'metrics.json'
     folder = ['--work-dir', tmp_path / 'test', '--out', out]
@@ -73,12 +79,12 @@ def test_train_test_predict(name, tmp_path, device):
 
 
 @pytest.mark.cuda
-def test_train_and_predict_compiled(tmp_path, device):
+def test_train_and_predict_compiled(tmp_path, device, amp):
     torch.compiler.reset()
     config, data, source, checkpoint = prepare('detection', tmp_path)
     work = tmp_path / 'work'
     options = ['--compile', 'eager', '--cfg-options', f'data_root={data}']
-    assert run('train', config, '--work-dir', work, '--amp', *options) == 0
+    assert run('train', config, '--work-dir', work, *amp, *options) == 0
     results = tmp_path / 'results'
     arguments = [config, work / checkpoint, source, '--out', results]
     compiled = ['--compile', 'eager', '--device', device]
