@@ -209,7 +209,7 @@ def write_image(path: str | Path, pixels: np.ndarray) -> None:
     write_bytes(path, encoded.tobytes())
 
 
-def _is_expected(error: Exception) -> bool:
+def _is_expected(error: BaseException) -> bool:
     # A registry raises KeyError for an unknown type, and a constructor
     # TypeError for an unknown argument, as a defect may, too.
     text = str(error)
@@ -233,7 +233,7 @@ def describe(error: BaseException) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """Return an error's text without the traceback of a loader process."""
     text = str(error.args[0] if isinstance(error, KeyError) else error)
     if 'Original Traceback' in text:
