@@ -49,7 +49,7 @@ def find_obstacle() -> str:
 SHIM = Shim(
     name='back_port',
     reason='mmaction2 1.2 and mmpretrain 1.2 import importlib_metadata, which '
-    'they do not require.',
+    'they do not declare as a requirement.',
     removal='Install importlib_metadata, or releases of both that import '
     "Python's own importlib.metadata.",
     symptom=rf"No module named '{BACK_PORT}'",

@@ -4,7 +4,7 @@
   `mmaction.models` imports. The stand-in registers a DRN that says so when it
   is built.
 - VindLU, its multimodal models. mmaction2 imports them whenever
-  `transformers` is installed, which fails with a `transformers` of today. Then
+  `transformers` is installed, which fails with its recent releases. Then
   they are replaced by what mmaction2 itself registers without `transformers`:
   entries of the registry that raise when they are built.
 
@@ -112,8 +112,8 @@ def find_obstacle() -> str:
 SHIM = Shim(
     name='mmaction_imports',
     reason='The wheel of mmaction2 1.2 lacks a package that its models '
-    'import (DRN), and its VindLU cannot be imported with a transformers of '
-    'today.',
+    'import (DRN), and its VindLU cannot be imported with recent releases of '
+    'transformers.',
     removal='Install an mmaction2 whose wheel has mmaction.models.localizers.'
     'drn and whose VindLU imports with the installed transformers.',
     symptom=r'mmaction\.models\.localizers\.drn|apply_chunking_to_forward',

@@ -1,8 +1,8 @@
 """Recomputes activations in mmdet's transformers without fairscale.
 
-mmdet 3.3 takes `checkpoint_wrapper` from fairscale, which is no longer kept
-up, wherever a config says `num_cp` (Grounding DINO, DINO and others). Where
-fairscale is absent, PyTorch's own checkpointing stands in.
+If a config sets `num_cp` (Grounding DINO, DINO and others), mmdet 3.3 uses
+`checkpoint_wrapper` of fairscale, which is no longer maintained. If fairscale is
+not installed, PyTorch's own checkpointing replaces it.
 
 Remove this file once mmdet calls PyTorch itself.
 """
@@ -74,7 +74,7 @@ def find_obstacle() -> str:
 SHIM = Shim(
     name='mmdet_checkpointing',
     reason='mmdet 3.3 takes activation checkpointing of its transformers '
-    '(num_cp) from fairscale, which is no longer kept up.',
+    '(num_cp) from fairscale, which is no longer maintained.',
     removal="Install fairscale, or an mmdet that calls PyTorch's "
     'checkpointing.',
     symptom='fairscale',

@@ -233,8 +233,8 @@ def find_obstacle() -> str:
 SHIM = Shim(
     name='mmdet_language',
     reason='GLIP, Grounding DINO and MM-Grounding-DINO of mmdet 3.3 were '
-    'written for transformers 4; nltk is asked for although class names need '
-    'none.',
+    'written for transformers 4, and require nltk, which class names do not '
+    'need.',
     removal='Install an mmdet that supports transformers 5.',
     symptom=r'apply_chunking_to_forward|get_extended_attention_mask|'
     r'batch_encode_plus|\bnltk\b',
