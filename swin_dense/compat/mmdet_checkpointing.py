@@ -1,8 +1,8 @@
 """Recomputes activations in mmdet's transformers without fairscale.
 
 If a config sets `num_cp` (Grounding DINO, DINO and others), mmdet 3.3 uses
-`checkpoint_wrapper` of fairscale, which is no longer maintained. If fairscale is
-not installed, PyTorch's own checkpointing replaces it.
+`checkpoint_wrapper` of fairscale, which is no longer maintained. If fairscale
+is not installed, PyTorch's own checkpointing replaces it.
 
 Remove this file once mmdet calls PyTorch itself.
 """
