@@ -16,7 +16,7 @@ from swin_dense.kernels.window_index import slices
 CHUNK_BYTES = 2 * 2**20
 # Without gradients a chunk has fewer intermediate results. There the chunks of
 # all workers together may have this size: the larger, the faster the products.
-CACHE_BYTES = 16 * 2**20
+CACHE_BYTES = 8 * 2**20
 # Below this size, the result is ready before another thread has started.
 SHARED_BYTES = 2**18
 # In a training step, products with results up to this size run faster in one

@@ -25,7 +25,7 @@ def test_small_batches_are_one_chunk():
 
 @pytest.mark.parametrize('rows', [1001, 10_000, 66_800])
 @pytest.mark.parametrize(
-    'training, mebibytes', [(False, 8), (True, 2)], ids=['test', 'train']
+    'training, mebibytes', [(False, 4), (True, 2)], ids=['test', 'train']
 )
 def test_chunks_fit_and_their_number_is_even(rows, training, mebibytes):
     chunks = cut_chunks(rows, 384, torch.float32, training)
