@@ -457,8 +457,8 @@ def measure(
             tasks = {name: make_tasks(case, name) for name in names}
         except ImportError as error:
             raise ImportError(
-                f'{case.peer} cannot be imported: {error}; install what is '
-                'missing, or leave it out with --no-peer'
+                f'{case.peer} cannot be imported: {error}; install it, or '
+                'measure only swin_dense with --no-peer'
             ) from error
         if products:
             tasks['products'] = {

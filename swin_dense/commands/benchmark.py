@@ -160,6 +160,7 @@ def benchmark(args: argparse.Namespace) -> int:
         raise ValueError('--with-cp and --sequential need --v2')
     if args.parts and not args.config:
         raise ValueError('--parts needs a config')
+    cli.check_device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
     case = BenchmarkCase(

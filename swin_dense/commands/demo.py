@@ -129,7 +129,7 @@ def train(cfg: Config, processes: int) -> None:
     """Train in this process, or in several processes that share the batch.
 
     Raises:
-        RuntimeError: If a process failed.
+        ChildProcessError: If a process failed.
     """
     if processes == 1:
         build_runner(cfg).train()
@@ -162,7 +162,7 @@ def train(cfg: Config, processes: int) -> None:
         env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
     )
     if done.returncode:
-        raise RuntimeError(
+        raise ChildProcessError(
             f'the training failed with status {done.returncode}; its message '
             'is above'
         )

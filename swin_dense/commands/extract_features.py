@@ -124,6 +124,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def extract(args: argparse.Namespace) -> int:
     """Write the features of all videos; list unreadable videos at the end."""
+    cli.check_device(args.device)
     config = load_config(args.config, args.cfg_options)
     settings = read_settings(args, config)
     videos = find_videos(args.inputs)

@@ -55,6 +55,7 @@ def gpu_check(args: argparse.Namespace) -> int:
     """
     if args.seconds <= 0:
         raise ValueError(f'--seconds must be positive, got {args.seconds}')
+    cli.check_device(args.device)
     if torch.device(args.device).type == 'cpu' and not args.small:
         raise ValueError(
             f'this command needs a GPU, and the device is {args.device}; add '

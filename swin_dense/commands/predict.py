@@ -72,6 +72,7 @@ def predict(args: argparse.Namespace) -> int:
         raise ValueError(
             f'--batch-size must be 1 or more, got {args.batch_size}'
         )
+    cli.check_device(args.device)
     config = load_config(args.config, args.cfg_options)
     if args.compile:
         config.compile_backbone = args.compile

@@ -43,11 +43,12 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If a name leads into a value that holds no settings, looks
             like a misspelling of an existing name, or sets a variable without
-            effect.
+            effect; or if text replaces a number.
     """
     options = dict(options)
-    for name in options:
+    for name, value in options.items():
         _check(cfg, name)
+        _check_number(cfg, name, value)
     if 'data_root' in options and 'data_root' in cfg:
         new = str(options.pop('data_root')).rstrip('/')
         old = str(cfg.data_root).rstrip('/')
@@ -90,19 +91,45 @@ def _check(cfg: Config, name: str) -> None:
         path.append(key)
 
 
+def _check_number(cfg: Config, name: str, value: Any) -> None:
+    """Check that a number is not replaced by text.
+
+    Raises:
+        ValueError: If the config has a number there and `value` is text.
+    """
+    node: Any = cfg
+    for key in name.split('.'):
+        if isinstance(node, (list, tuple)):
+            node = node[int(key)]
+        else:
+            node = (
+                node.get(key) if isinstance(node, Mapping | Config) else None
+            )
+    is_number = isinstance(node, (int, float))
+    # mmengine's mixed precision takes a number or 'dynamic'.
+    if is_number and isinstance(value, str) and value != 'dynamic':
+        raise ValueError(
+            f'--cfg-options {name}={value}: expected a value such as '
+            f'{node!r}, got text'
+        )
+
+
 def _refuse_variable(cfg: Config, name: str, first: str) -> None:
     """Raise an error that says what to set in place of a variable.
 
     Raises:
         ValueError: Always.
     """
-    if first not in cfg:
-        known = sorted(_READ | set(cfg))
-        raise ValueError(
-            f'--cfg-options {name}: a config has no {first!r}; '
-            f'{suggest_name(first, known)}'
-        )
     places = list(_places(cfg, first))[:4]
+    if first not in cfg:
+        hint = (
+            f'did you mean {" or ".join(places)}?'
+            if places and '.' not in name
+            else suggest_name(first, sorted(_READ | set(cfg)))
+        )
+        raise ValueError(
+            f'--cfg-options {name}: a config has no {first!r}; {hint}'
+        )
     instead = f': {" and ".join(places)}' if places else ''
     raise ValueError(
         f'--cfg-options {name}: {first} is a variable of the config file, '

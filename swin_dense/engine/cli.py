@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -21,15 +21,70 @@ from mmengine.config import DictAction
 
 from swin_dense.compat import explain_error
 from swin_dense.files import replacing
+from swin_dense.wording import counted, did_you_mean
 
 # Errors that a user's input can cause. Any other error is a defect and is
 # shown with its traceback.
 _EXPECTED = (ValueError, OSError, ImportError, SyntaxError)
+# First words of warnings of hosts about code that no user of this package can
+# change.
+_HARMLESS_WARNINGS = (
+    'To copy construct from a tensor',
+    '``build_loss`` would be deprecated',
+    'Default ``avg_non_ignore`` is False',
+    'Setting (OMP|MKL)_NUM_THREADS environment variable',
+    'torch.meshgrid: in an upcoming release',
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest the option for a mistyped option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and error, and exit with status 2."""
+        if message.startswith('unrecognized arguments: '):
+            options = re.findall(r'--[\w-]+', self.format_usage())
+            for word in message.split():
+                name = word.partition('=')[0]
+                close = name.startswith('--') and did_you_mean(name, options)
+                if close:
+                    message += f'; did you mean {close}?'
+        super().error(message)
+
+
+class ConfigOptions(DictAction):
+    """Read KEY=VALUE arguments; a malformed argument ends the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the settings as a dict.
+
+        Raises:
+            argparse.ArgumentError: If an argument is not KEY=VALUE, or its
+                value has brackets that are not closed.
+        """
+        for text in values:
+            key, sign, _ = text.partition('=')
+            if not key or not sign:
+                raise argparse.ArgumentError(
+                    self,
+                    'expected KEY=VALUE, such as '
+                    f'train_dataloader.batch_size=4, got {text!r}',
+                )
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:  # brackets that are not closed
+            raise argparse.ArgumentError(self, str(error)) from error
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
     """Return a parser whose help ends with an example to copy."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=Path(sys.argv[0]).name,
         description=description,
         epilog=f'example:\n  {example}',
@@ -50,7 +105,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='replace settings of the config, such as '
         'train_dataloader.batch_size=4; data_root=DIR moves every path below '
@@ -90,6 +145,36 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
 
 
+def check_device(name: str | None) -> None:
+    """Check that PyTorch has a device, before a model is built for it.
+
+    Args:
+        name: Device as torch names it, such as cpu or cuda:1; None passes.
+
+    Raises:
+        ValueError: If torch knows no device of this name, or this machine
+            does not have it.
+    """
+    if name is None:
+        return
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(
+            f'--device {name} is not a device; expected cpu, cuda or a GPU '
+            'by its number, such as cuda:1'
+        ) from None
+    if device.type != 'cuda':
+        return
+    count = torch.cuda.device_count()
+    if (device.index or 0) >= count:
+        raise ValueError(
+            f'--device {name}: PyTorch finds {counted(count, "CUDA device")} '
+            'on this machine; use --device '
+            + (f'cuda:{count - 1}' if count else 'cpu')
+        )
+
+
 def add_compile_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--compile`, which writes `compile_backbone` into the config."""
     parser.add_argument(
@@ -121,8 +206,8 @@ def run(
         if hasattr(stream, 'reconfigure'):
             # A file name may hold bytes that are not text.
             stream.reconfigure(errors='backslashreplace')
-    # mmengine copies tensors in a way that PyTorch warns of.
-    warnings.filterwarnings('ignore', 'To copy construct from a tensor')
+    for text in _HARMLESS_WARNINGS:
+        warnings.filterwarnings('ignore', text)
     try:
         with _terminable():
             return command(args)

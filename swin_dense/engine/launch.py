@@ -19,7 +19,7 @@ from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import find_task
 from swin_dense.engine.work_dir_lock import check_not_training
-from swin_dense.wording import suggest_name
+from swin_dense.wording import counted, suggest_name
 
 # Devices with mixed precision; on others, training runs in float32.
 _AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
@@ -201,7 +201,7 @@ def enable_result_files(
 
 
 def find_checkpoint(source: str) -> str:
-    """Check that a checkpoint exists, before anything is built.
+    """Check that a checkpoint exists, before anynoun is built.
 
     Args:
         source: Path, or address starting with http://, https:// or file://.
@@ -323,16 +323,17 @@ def _batch_note(cfg: Config, world_size: int) -> str:
     """Compare the batch per update with the one of the learning rate."""
     per_step = cfg.train_dataloader.get('batch_size', 1)
     task = find_task(cfg)
-    unit = task.unit if task else 'images'
+    noun = task.unit.removesuffix('s') if task else 'image'
     steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     batch, base = (
         world_size * per_step * steps,
         cfg.auto_scale_lr.get('base_batch_size'),
     )
     note = (
-        f'Batch of {batch} {unit} per update ({world_size} processes x '
-        f'{per_step} {unit} x {steps} steps); the learning rate is meant '
-        f'for {base}'
+        f'Batch of {counted(batch, noun)} per update '
+        f'({counted(world_size, "process", "processes")} x '
+        f'{counted(per_step, noun)} x {counted(steps, "step")}); the '
+        f'learning rate is meant for {base}'
     )
     if batch == base or base is None:
         return note

@@ -116,7 +116,7 @@ def foreign_warnings_to_file() -> Iterator[None]:
             (write if logger else show)(*warning)
         if count and logger is not None:
             logger.info(
-                f'{count} warnings of installed packages are in '
+                f'Warnings of installed packages: {count}, in '
                 f'{logger.log_file}'
             )
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.command_line import CONFIG, REPOSITORY, error_of, run
+from swin_dense.commands import COMMANDS
 from swin_dense.engine.input_files import name_outputs
 
 
@@ -264,3 +265,84 @@ def test_pictures_never_overwrite_each_other_or_an_image(tmp_path):
     ]
     with pytest.raises(ValueError, match='would overwrite the input'):
         name_outputs(paths[:1], tmp_path / 'a')
+
+
+PREDICT = ['c', 'w', 'i', '--out', 'o']
+# The arguments that each command needs.
+COMMAND_LINES = {
+    'train': ['c'],
+    'test': ['c', 'w'],
+    'predict': PREDICT,
+    'extract_features': PREDICT,
+    'demo': [],
+    'check': ['c'],
+    'check_label_maps': ['c'],
+    'check_videos': ['c'],
+    'inspect_checkpoint': ['s'],
+    'convert_checkpoint': ['s', 'd', '--to', 'timm'],
+    'interpolate_position_bias': ['s', 'd', '--window', '7'],
+    'compare_interpolation': [],
+    'flops': ['c'],
+    'benchmark': [],
+    'gpu_check': [],
+    'model_zoo': [],
+    'fuzz': [],
+}
+WITHOUT_CONFIG = {
+    'inspect_checkpoint',
+    'convert_checkpoint',
+    'interpolate_position_bias',
+    'compare_interpolation',
+    'benchmark',
+    'gpu_check',
+    'model_zoo',
+    'fuzz',
+}
+
+
+def test_all_commands_are_listed_here():
+    modules = {module for module, _ in COMMANDS.values()}
+    assert modules == set(COMMAND_LINES)
+
+
+def usage_error(capsys, name, *args):
+    """Return the error of a command line that cannot be parsed."""
+    with pytest.raises(SystemExit) as stop:
+        run(name, *COMMAND_LINES[name], *args)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert 'Traceback' not in error
+    return error.rstrip().split('error: ')[1]
+
+
+@pytest.mark.parametrize('name', COMMAND_LINES)
+def test_mistyped_options(name, capsys):
+    assert usage_error(capsys, name, '--debgu') == (
+        'unrecognized arguments: --debgu; did you mean --debug?'
+    )
+
+
+@pytest.mark.parametrize('name', sorted({*COMMAND_LINES} - WITHOUT_CONFIG))
+def test_settings_without_a_value(name, capsys):
+    error = usage_error(capsys, name, '--cfg-options', 'lr')
+    assert error.startswith('argument --cfg-options: expected KEY=VALUE')
+
+
+@pytest.mark.parametrize(
+    'name', ['predict', 'extract_features', 'benchmark', 'gpu_check']
+)
+def test_a_gpu_that_is_not_there(name, monkeypatch, capsys):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 0)
+    status = run(name, *COMMAND_LINES[name], '--device', 'cuda:0')
+    error = error_of(capsys, status)
+    assert error.startswith('--device cuda:0: PyTorch finds no CUDA devices')
+
+
+@pytest.mark.parametrize('name', ['train', 'test', 'predict', 'flops'])
+def test_settings_of_a_wrong_type_or_place(name, capsys):
+    args = [CONFIG, *COMMAND_LINES[name][1:], '--cfg-options']
+    error = error_of(capsys, run(name, *args, 'lr=abc'))
+    assert "a config has no 'lr'; did you mean optim_wrapper" in error
+    setting = 'optim_wrapper.optimizer.lr=abc'
+    error = error_of(capsys, run(name, *args, setting))
+    assert f'{setting}: expected a value such as 0.01, got text' in error

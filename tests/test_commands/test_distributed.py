@@ -54,7 +54,9 @@ def test_two_processes_match_one(tmp_path):
         'default_hooks.checkpoint.interval=3',
     )
     assert 'the processes communicate over gloo' in log
-    assert 'Batch of 2 images per update (2 processes x 1 images' in log
+    assert (
+        'Batch of 2 images per update (2 processes x 1 image x 1 step)' in log
+    )
 
     first, two = (
         read_checkpoint(tmp_path / name)['state_dict']

@@ -94,3 +94,27 @@ def test_refuses_what_would_have_no_effect(cfg, name, message):
     with pytest.raises(ValueError, match=message):
         apply_options(cfg, {name: 1})
     assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    'name, value, message',
+    [
+        (
+            'train_dataloader.batch_size',
+            'abc',
+            'train_dataloader.batch_size=abc: expected a value such as 2, got',
+        ),
+        ('model.roi_head.bbox_head.0.num_classes', 'x', 'such as 3, got text'),
+    ],
+)
+def test_text_does_not_replace_a_number(cfg, name, value, message):
+    with pytest.raises(ValueError, match=message):
+        apply_options(cfg, {name: value})
+
+
+def test_a_name_without_its_path_is_completed(cfg):
+    with pytest.raises(
+        ValueError,
+        match="has no 'batch_size'; did you mean train_dataloader.batch_size?",
+    ):
+        apply_options(cfg, {'batch_size': 4})

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import warnings
 
 import pytest
 
@@ -91,3 +92,86 @@ def test_json_is_valid_whatever_the_numbers(tmp_path):
     cli.write_json(path, [])
     assert json.loads(path.read_text()) == []
     assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def parsed(*argv):
+    """Return the settings of `--cfg-options` on a command line."""
+    parser = cli.make_parser('', 'x')
+    cli.add_config_arguments(parser)
+    return parser.parse_args(argv).cfg_options
+
+
+def test_settings_are_parsed_together():
+    assert parsed('--cfg-options', 'a.b=1', 'c=x=y', 'd=[1,2]') == {
+        'a.b': 1,
+        'c': 'x=y',
+        'd': [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    'argv, message',
+    [
+        (
+            ['--cfg-options', 'a=1', 'lr'],
+            'argument --cfg-options: expected KEY=VALUE, such as '
+            "train_dataloader.batch_size=4, got 'lr'",
+        ),
+        (['--cfg-options', '=3'], "got '=3'"),
+        (['--cfg-options', 'a=[1,2'], 'Imbalanced brackets exist in [1,2'),
+        (
+            ['--cfg-optoins', 'a=1'],
+            'unrecognized arguments: --cfg-optoins a=1; did you mean '
+            '--cfg-options?',
+        ),
+        (['--degug'], 'unrecognized arguments: --degug; did you mean --debug'),
+        (['--zzz'], 'unrecognized arguments: --zzz\n'),
+    ],
+)
+def test_wrong_options_are_answered(argv, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parsed(*argv)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and 'Traceback' not in error
+
+
+@pytest.mark.parametrize(
+    'count, name, message',
+    [
+        (
+            0,
+            'cuda:0',
+            '--device cuda:0: PyTorch finds no CUDA devices on this machine; '
+            'use --device cpu',
+        ),
+        (0, 'cuda', 'finds no CUDA devices'),
+        (2, 'cuda:2', 'finds 2 CUDA devices .* use --device cuda:1'),
+        (2, 'gpu', '--device gpu is not a device; expected cpu, cuda or'),
+    ],
+)
+def test_absent_devices(count, name, message, monkeypatch):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: count)
+    with pytest.raises(ValueError, match=message):
+        cli.check_device(name)
+
+
+def test_devices_of_the_machine(monkeypatch):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
+    for name in (None, 'cpu', 'cuda', 'cuda:1'):
+        cli.check_device(name)
+
+
+def test_harmless_warnings_of_hosts_are_not_shown(recwarn):
+    def command(args):
+        for text in (
+            '``build_loss`` would be deprecated soon, please use X',
+            'Default ``avg_non_ignore`` is False, if you would like to',
+            'Setting MKL_NUM_THREADS environment variable for each process',
+            'Your labels are wrong',
+        ):
+            warnings.warn(text)
+        return 0
+
+    assert cli.run(command, QUIET) == 0
+    assert [str(w.message) for w in recwarn] == ['Your labels are wrong']

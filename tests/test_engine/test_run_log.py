@@ -84,7 +84,7 @@ def test_foreign_warnings_go_to_the_file(tmp_path, capsys, monkeypatch):
     for file in (numpy.__file__, io.__file__):
         assert f'{file}:7: UserWarning: odd use' in text
     console = capsys.readouterr().out
-    assert f'2 warnings of installed packages are in {log}' in console
+    assert f'Warnings of installed packages: 2, in {log}' in console
     assert 'odd use' not in console
 
 
