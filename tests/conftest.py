@@ -58,19 +58,19 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def seed():
-    """Every test starts from the same random state."""
+    """Start every test from the same random state."""
     torch.manual_seed(0)
 
 
 @pytest.fixture
 def device(request) -> str:
-    """The device of the tests that need a GPU, see `--device`."""
+    """Return the device of the tests that need a GPU, see `--device`."""
     return request.config.getoption('--device')
 
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real images, or a skip that says it is absent."""
+    """Return the folder of real images, or skip the test."""
     if not REAL_DATA.is_dir():
         pytest.skip(f'no real images: {REAL_DATA} does not exist')
     return REAL_DATA
@@ -78,7 +78,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def logged(caplog):
-    """Text that was logged; mmengine keeps its records to itself."""
+    """Capture text that was logged, which mmengine does not propagate."""
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO)

@@ -172,7 +172,7 @@ def test_links(page):
 
 @pytest.mark.parametrize('page', PAGES, ids=_name)
 def test_paths(page):
-    """What reads like a path of the repository is one."""
+    """Paths of the repository exist."""
     folders = r'(?:tools|configs|docs|projects|tests|swin_dense)'
     for span in re.findall(r'`([^`\n]+)`', _text(page)):
         path = span.split()[0]
@@ -225,7 +225,7 @@ def test_names_of_python(page):
 
 @pytest.mark.parametrize('page', PAGES, ids=_name)
 def test_programs(page):
-    """What Python on a page imports, and names of classes, exist."""
+    """Modules and classes that Python code on a page imports exist."""
     text = _text(page)
     for block in re.findall(r'^```python\n(.*?)^```', text, re.M | re.S):
         ast.parse(re.sub(r'(?<=, )\.\.\.(?=\))', '**{}', block))
@@ -339,7 +339,7 @@ def _words_of_sources():
 
 @pytest.mark.parametrize('page', PAGES, ids=_name)
 def test_names_exist(page):
-    """What reads like an identifier stands in the sources, too."""
+    """Identifiers on a page also stand in the sources."""
     text = TABLE_OF_HOSTS.sub('', _text(page))
     text = re.sub(r'^ *```.*?^ *```', '', text, flags=re.M | re.S)
     absent = [

@@ -28,14 +28,14 @@ def tool(name: str) -> ModuleType:
 
 
 def run(name: str, *args) -> int:
-    """The exit status of a tool."""
+    """Return the exit status of a tool."""
     # Loggers of earlier runs write to streams that pytest has closed.
     MMLogger._instance_dict.clear()
     return tool(name).main([str(arg) for arg in args])
 
 
 def launch(script: str, *args) -> str:
-    """Run a script of `tools/` on CPU processes; returns what it wrote."""
+    """Run a script of `tools/` on CPU processes; return its output."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -56,7 +56,7 @@ def launch(script: str, *args) -> str:
 
 
 def error_of(capsys, status: int) -> str:
-    """Return the message of a tool that failed, and not by a traceback."""
+    """Return the message of a tool that failed, which is no traceback."""
     error = capsys.readouterr().err
     assert status == 1
     assert 'Traceback' not in error and 'error: ' in error

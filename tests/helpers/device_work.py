@@ -1,4 +1,4 @@
-"""What a GPU would have to do, counted on tensors without memory.
+"""Count the work of a GPU on tensors without memory.
 
 `emulated_autocast` does to tensors on `meta` what CUDA's autocast does to
 those on a GPU, and calls its memory-efficient attention; `DeviceWork` counts.
@@ -61,7 +61,7 @@ class emulated_autocast(TorchFunctionMode):
 
 
 def _bytes(x):
-    """Bytes of the elements that are in memory, each once."""
+    """Return the bytes of the elements in memory, each counted once."""
     elements = 1
     for size, stride in zip(x.shape, x.stride()):
         elements *= size if stride or size == 1 else 1

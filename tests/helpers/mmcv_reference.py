@@ -55,7 +55,7 @@ def save(operator: str, cases: dict[str, dict]) -> None:
 
 
 def load(operator: str) -> dict[str, dict]:
-    """Read what `save` wrote."""
+    """Read a file that `save` wrote."""
     with np.load(FOLDER / f'{operator}.npz') as file:
         cases = json.loads(file['layout'].item())
         values = {

@@ -63,3 +63,22 @@ def count_tables(monkeypatch) -> list:
 
     monkeypatch.setattr(LogPositionBias, '_compute', counted)
     return computed
+
+
+def official_classifier(model) -> dict:
+    """Return the state_dict of an official classifier with this backbone.
+
+    Args:
+        model: Backbone of this package.
+    """
+    weights = {
+        name: value.clone()
+        for name, value in model.state_dict().items()
+        if not name.startswith('norm')
+    }
+    channels = model.channels[-1]
+    weights['norm.weight'] = torch.randn(channels)
+    weights['norm.bias'] = torch.randn(channels)
+    weights['head.weight'] = torch.randn(10, channels)
+    weights['head.bias'] = torch.randn(10)
+    return weights

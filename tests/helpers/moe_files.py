@@ -5,7 +5,7 @@ import zipfile
 
 import torch
 
-from helpers.models import randomize
+from helpers.models import official_classifier, randomize
 from swin_dense.backbones import SwinMoE
 from swin_dense.ops import log_coordinates
 
@@ -14,7 +14,7 @@ STEM = 'swin_moe_small_patch4_window12_192_8expert_4gpu_22k'
 
 
 def make(experts=4, **kwargs):
-    """A backbone with random weights, and no bias that was never trained."""
+    """Build a backbone with random weights; frozen biases stay 0."""
     model = randomize(
         SwinMoE(SIZES, num_experts=experts, window_size=3, **kwargs)
     ).eval()
@@ -25,12 +25,8 @@ def make(experts=4, **kwargs):
 
 
 def classifier(model, buffers=True):
-    """The state_dict of the official classifier with this backbone."""
-    weights = {
-        name: value.clone()
-        for name, value in model.state_dict().items()
-        if not name.startswith('norm')
-    }
+    """Return the state_dict of an official classifier with this backbone."""
+    weights = official_classifier(model)
     if buffers:
         for name in list(weights):
             if name.endswith('.cpb_mlp.0.weight'):
@@ -40,16 +36,11 @@ def classifier(model, buffers=True):
                 weights[f'{path}.relative_coords_table'] = log_coordinates(
                     (side, side), (side, side)
                 ).view(1, 2 * side - 1, 2 * side - 1, 2)
-    channels = model.channels[-1]
-    weights['norm.weight'] = torch.randn(channels)
-    weights['norm.bias'] = torch.randn(channels)
-    weights['head.weight'] = torch.randn(10, channels)
-    weights['head.bias'] = torch.randn(10)
     return weights
 
 
 def split(weights, ranks, legacy=True):
-    """The content of the file of each process, and of the master.
+    """Return the content of the file of each process, and of the master.
 
     Args:
         weights: State_dict of the classifier.
@@ -85,7 +76,7 @@ def split(weights, ranks, legacy=True):
 
 
 def contents(weights, ranks, legacy=True, stem=STEM):
-    """Names and bytes of all files."""
+    """Return the names and bytes of all files."""
     parts, master = split(weights, ranks, legacy)
     files = {
         f'{stem}/{stem}.pth.rank{rank}': dict(model=part)
@@ -96,7 +87,7 @@ def contents(weights, ranks, legacy=True, stem=STEM):
 
 
 def to_bytes(content):
-    """The bytes that torch.save writes."""
+    """Return the bytes that torch.save writes."""
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()

@@ -23,7 +23,7 @@ _REST = dict(
 
 
 def partly(module):
-    """A module of timm or mmpretrain, or a skip.
+    """Return a module of timm or mmpretrain, or skip the test.
 
     Both want torchvision, and mmpretrain more, for parts other than their
     backbones. These are replaced while they are imported; torchvision only

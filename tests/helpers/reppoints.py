@@ -20,7 +20,7 @@ BASES = dict(
 
 
 def settings(kind):
-    """The config of a narrow model, strides 8 to 32: a key of BASES."""
+    """Return the config of a narrow model with strides 8 to 32."""
     init_default_scope('mmdet')
     model = Config.fromfile(MODEL_CONFIGS / f'{BASES[kind]}.py').model
     model.backbone = dict(
@@ -50,7 +50,7 @@ def settings(kind):
 
 
 def build(kind, **test_cfg):
-    """The model with its initial weights, the same in every call."""
+    """Build the model with its initial weights, the same in every call."""
     model = settings(kind)
     model.test_cfg.update(test_cfg)
     torch.manual_seed(0)
@@ -62,7 +62,7 @@ def build(kind, **test_cfg):
 
 
 def objects(boxes, labels, size=(64, 96)):
-    """Ground truth of an image: boxes, and masks that fill them."""
+    """Return the ground truth of an image: boxes, and masks that fill them."""
     masks = np.zeros((len(boxes), *size), np.uint8)
     for mask, (x1, y1, x2, y2) in zip(masks, np.round(boxes).astype(int)):
         mask[y1:y2, x1:x2] = 1
@@ -74,7 +74,7 @@ def objects(boxes, labels, size=(64, 96)):
 
 
 def batch(*instances, size=(64, 96)):
-    """A batch of noise with the objects of each image."""
+    """Return a batch of noise with the objects of each image."""
     generator = torch.Generator().manual_seed(0)
     meta = dict(
         img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0), img_id=0

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def router_logits(state, x):
-    """The logits `(T, E)` of tokens `(T, C)`, by the layer that is there."""
+    """Return the logits `(T, E)` of tokens `(T, C)`."""
     if 'wg.weight' in state:
         return x @ state['wg.weight'].t()
     x = x @ state['cosine_projector.weight'].t()
@@ -20,7 +20,7 @@ def router_logits(state, x):
 
 
 def choose(scores, k, normalize):
-    """Experts and gates `(T, k)` as lists, the best expert first."""
+    """Return experts and gates `(T, k)` as lists, the best expert first."""
     experts, gates = [], []
     for row in scores.tolist():
         order = sorted(range(len(row)), key=lambda e: -row[e])[:k]
@@ -32,7 +32,7 @@ def choose(scores, k, normalize):
 
 
 def queue(scores, experts, num_experts, by_score):
-    """The place of each token in the queue of each of its experts."""
+    """Return the place of each token in the queue of each of its experts."""
     tokens = list(range(len(experts)))
     if by_score:
         best = scores.max(1).values.tolist()
@@ -48,20 +48,20 @@ def queue(scores, experts, num_experts, by_score):
 
 
 def limit(tokens, num_experts, k, factor):
-    """The number of tokens that an expert takes."""
+    """Return the number of tokens that an expert takes."""
     share = (tokens + num_experts - 1) // num_experts
     return k * floor(factor * share)
 
 
 def squared_variation(values):
-    """Variance (of a sample) over the squared mean."""
+    """Return the variance (of a sample) over the squared mean."""
     mean = sum(values) / len(values)
     variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
     return variance / (mean**2 + 1e-10)
 
 
 def load_importance_loss(logits, noisy, experts, noise):
-    """The mean of the losses of importance and load."""
+    """Return the mean of the losses of importance and load."""
     scores = logits.softmax(1).tolist()
     num_experts = len(scores[0])
     importance = [sum(row[e] for row in scores) for e in range(num_experts)]
@@ -75,7 +75,7 @@ def load_importance_loss(logits, noisy, experts, noise):
 
 
 def gshard_loss(noisy, experts):
-    """E times the sum of mean score and share of first choices."""
+    """Return E times the sum of mean score and share of first choices."""
     scores = noisy.softmax(1)
     tokens, num_experts = scores.shape
     first = [row[0] for row in experts]
@@ -86,7 +86,7 @@ def gshard_loss(noisy, experts):
 
 
 def run_expert(state, number, x):
-    """One expert for one token `(C, )`."""
+    """Run one expert on one token `(C, )`."""
     hidden = state['batched_fc1_w'][number] @ x
     hidden = F.gelu(hidden + state['batched_fc1_bias'][number])
     out = state['batched_fc2_w'][number].t() @ hidden
@@ -94,7 +94,7 @@ def run_expert(state, number, x):
 
 
 def expert_layer(gate, experts_state, x, k, factor, normalize, by_score):
-    """The outputs `(T, C)`, and the expert of each choice, -1 if dropped."""
+    """Return outputs `(T, C)` and the expert of each choice, -1 if dropped."""
     scores = router_logits(gate, x).softmax(1)
     num_experts = scores.shape[1]
     experts, gates = choose(scores, k, normalize)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def below(state, prefix):
-    """The entries of a state_dict that start with a prefix, without it."""
+    """Return entries of a state_dict with a prefix, under names without it."""
     return {
         name[len(prefix) :]: value
         for name, value in state.items()
@@ -14,35 +14,35 @@ def below(state, prefix):
 
 
 def norm(state, name, x):
-    """A layer norm over the channels."""
+    """Apply a layer norm over the channels."""
     weight, bias = state[f'{name}.weight'], state[f'{name}.bias']
     return F.layer_norm(x, weight.shape, weight, bias)
 
 
 def linear(state, name, x):
-    """A linear layer, with its bias if there is one."""
+    """Apply a linear layer, with its bias if there is one."""
     return F.linear(x, state[f'{name}.weight'], state.get(f'{name}.bias'))
 
 
 def mlp(state, x):
-    """The feed-forward network of a block."""
+    """Apply the feed-forward network of a block."""
     return linear(state, 'mlp.fc2', F.gelu(linear(state, 'mlp.fc1', x)))
 
 
 def merge(state, x):
-    """Patch merging of V1, with the neighbours in the official order."""
+    """Apply patch merging of V1, with the neighbours in the official order."""
     x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
     x = [x[:, i::2, j::2] for i, j in ((0, 0), (1, 0), (0, 1), (1, 1))]
     return linear(state, 'reduction', norm(state, 'norm', cat_channels(x)))
 
 
 def cat_channels(maps):
-    """Maps `(B, H, W, C)` as one of all their channels."""
+    """Join maps `(B, H, W, C)` to one of all their channels."""
     return torch.cat(maps, -1)
 
 
 def pyramid(state, image, depths, run_block):
-    """The outputs of all stages, each after its norm, `(B, C, H, W)`.
+    """Return the outputs of all stages, each after its norm, `(B, C, H, W)`.
 
     Args:
         state: State_dict under official names.

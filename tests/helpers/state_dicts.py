@@ -35,7 +35,7 @@ def native(arch: str = 'tiny', **kwargs) -> dict:
 
 
 def to_native(checkpoint: dict) -> tuple[dict, str]:
-    """Return the backbone in native names, and what it was recognised as."""
+    """Return the backbone in native names, and its source and kind."""
     file = read_backbone(checkpoint)
     return file.weights, str(file.recognised)
 

@@ -59,7 +59,7 @@ class Line(BaseModel):
 
 
 def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
-    """A runner on the CPU that saves every 5 steps and keeps one file."""
+    """Return a CPU runner that saves every 5 steps and keeps one file."""
     checkpoint = dict(
         type='CheckpointHook', by_epoch=False, interval=5, max_keep_ckpts=1
     )
@@ -92,7 +92,7 @@ def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
 
 
 def stop_in(work_dir, number):
-    """Make the given write of a checkpoint never come to its end."""
+    """Interrupt the given write of a checkpoint."""
     put = LocalBackend.put
     writes = []
 

@@ -157,7 +157,7 @@ def test_the_operator_is_one_node(name):
     ],
 )
 def test_one_graph_for_all_sizes(name, train):
-    """Whether maps are padded, and by how much, makes no other graph."""
+    """Padding of maps, by any amount, makes no other graph."""
     model, inputs = build(name)
     model.train(train)
     function, graphs = compile_one_graph(model, dynamic=True)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.kernel_sets import CASES, using
-from helpers.models import randomize
+from helpers.models import official_classifier, randomize
 from helpers.reference import assert_close
 from helpers.slow_pyramid import linear, mlp, norm, pyramid
 from swin_dense.backbones import MiniSwin
@@ -39,7 +39,7 @@ def regions(height, width, window, shift):
 
 
 def slow_run(state, x, heads, window, shift, shift_of_mask, run):
-    """One run of a block, window by window."""
+    """Compute a run of a block, window by window."""
     height, width, channels = x.shape[1:]
     h = norm(state, f'norm1_list.{run}', x)
     h = F.pad(h, (0, 0, 0, -width % window, 0, -height % window))
@@ -141,7 +141,7 @@ def test_masks_of_unshifted_windows_make_a_difference():
 
 
 def test_gradients_of_shared_weights_add_up():
-    """As if each run had a copy of the weights of its own."""
+    """Gradients add up over the runs, as over copies of the weights."""
     model = make(arch=dict(SIZES, depths=(3, 2), blocks=(1, 1)))
     block = model.layers[0].blocks[0]
     x = torch.randn(1, 6, 6, 12, dtype=torch.float64)
@@ -211,23 +211,14 @@ def test_every_parameter_gets_a_gradient_and_checkpointing_changes_nothing():
 
 
 def official(model):
-    """The file of the official classification code."""
-    weights = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not name.startswith('norm')
-    }
+    """Return a checkpoint as the official code writes it."""
+    weights = official_classifier(model)
     for name in [n for n in weights if n.endswith('bias_table')]:
         side = model.layers[0].blocks[0].attn.window_size[0]
         weights[name.replace('bias_table', 'index')] = relative_index(
             (side, side)
         )
     weights['layers.0.blocks.0.attn_mask'] = torch.zeros(4, 9, 9)
-    channels = model.channels[-1]
-    weights['norm.weight'] = torch.randn(channels)
-    weights['norm.bias'] = torch.randn(channels)
-    weights['head.weight'] = torch.randn(10, channels)
-    weights['head.bias'] = torch.randn(10)
     return dict(model=weights, epoch=299)
 
 

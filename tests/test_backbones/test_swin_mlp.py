@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 
 from helpers.kernel_sets import CASES, using
-from helpers.models import randomize
+from helpers.models import official_classifier, randomize
 from helpers.reference import assert_close
 from helpers.slow_pyramid import mlp, norm, pyramid
 from swin_dense import kernels
@@ -175,18 +175,8 @@ def test_initialisation():
 
 
 def official(model):
-    """The file of the official classification code."""
-    weights = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not name.startswith('norm')
-    }
-    channels = model.channels[-1]
-    weights['norm.weight'] = torch.randn(channels)
-    weights['norm.bias'] = torch.randn(channels)
-    weights['head.weight'] = torch.randn(10, channels)
-    weights['head.bias'] = torch.randn(10)
-    return dict(model=weights, epoch=299)
+    """Return a checkpoint as the official code writes it."""
+    return dict(model=official_classifier(model), epoch=299)
 
 
 def test_official_file(tmp_path):

@@ -1,4 +1,4 @@
-"""What a user can get wrong ends early, with a message and a status."""
+"""Mistakes of a user end early, with a message and a status."""
 
 import json
 import subprocess

@@ -37,7 +37,7 @@ def workspace(tmp_path_factory) -> Path:
 
 
 def metrics_of(workspace, name, *args, options=()):
-    """What swin-dense test reports with some options."""
+    """Return the report of swin-dense test with some options."""
     out = workspace / f'{name}.json'
     assert (
         run(

@@ -1,4 +1,4 @@
-"""What a command line names, and what its results are called."""
+"""Inputs of a command line are found, and its results named."""
 
 import os
 from pathlib import Path

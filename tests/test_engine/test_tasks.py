@@ -1,4 +1,4 @@
-"""Which task a config is of, and what is known of each."""
+"""The task of a config is found, and its functions exist."""
 
 from argparse import ArgumentParser
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which kernels are chosen, and how to overrule that."""
+"""Kernels are chosen by device, and the choice can be overruled."""
 
 import pytest
 import torch

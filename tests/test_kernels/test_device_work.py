@@ -1,4 +1,4 @@
-"""What a block asks of a GPU, counted without one: launches, bytes, waits.
+"""Launches, bytes and waits of a block on a GPU, counted without one.
 
 The block is the first of Swin-T, in mixed precision, on two maps of 800 x 1344
 pixels, or a clip of 16 frames; its windows are shifted and padded.
