@@ -105,7 +105,7 @@ def test_on_a_gpu(tmp_path, device):
     ]
     options = ['--device', device, '--out', out]
     if not device.startswith('cuda'):
-        options.append('--small')
+        options += ['--small', '--seconds', 3000]
     assert run('gpu_check', *options, '--parts', *parts) == 0
     rows = json.loads(out.read_text())['parts']['launches']['rows']
     assert all(row['waits'] <= 1 for row in rows)
