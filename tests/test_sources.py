@@ -21,6 +21,8 @@ DESCRIBING = re.compile(
 RESHAPING = re.compile(
     r'\.(flatten|movedim|permute|reshape|transpose|unflatten|view)\(|F\.pad\('
 )
+# Folders of tests without a folder of that name in the package.
+BY_SUBJECT = ('configs', 'device', 'projects')
 WITH_SHAPES = ('backbones', 'kernels', 'layers', 'ops')
 
 
@@ -140,7 +142,6 @@ def test_folders_of_tests_mirror_those_of_the_sources():
             part.removeprefix('test_')
             for part in folder.relative_to(tests).parts
         ]
-        assert PACKAGE.joinpath(*parts).is_dir() or parts[0] in (
-            'configs',
-            'projects',
-        ), folder
+        assert PACKAGE.joinpath(*parts).is_dir() or parts[0] in BY_SUBJECT, (
+            folder
+        )
