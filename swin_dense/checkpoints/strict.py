@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from mmengine.logging import MMLogger
 from torch import nn
@@ -45,6 +46,7 @@ def load_strictly(
         CheckpointError: If names or shapes differ that are not forgiven, or
             if weights are not floating-point or not finite.
     """
+    weights = _local_experts(model, weights)
     model_state = model.state_dict()
     shapes = {
         name: (tuple(value.shape), tuple(model_state[name].shape))
@@ -84,3 +86,20 @@ def load_strictly(
     report.unexpected = in_checkpoint([*unexpected, *shapes])
     model.load_state_dict(fitting, strict=False)
     MMLogger.get_current_instance().info(report.summary())
+
+
+def _local_experts(model: nn.Module, weights: StateDict) -> StateDict:
+    """Return weights with those experts alone that this process holds.
+
+    The experts of a `SwinMoE` may be spread over processes, see
+    `split_experts`.
+    """
+    result = dict(weights)
+    modules: dict[str, Any] = dict(model.named_modules())
+    for path, module in modules.items():
+        exchange = getattr(module, 'exchange', None)
+        for name, _ in module.named_parameters(recurse=False):
+            key = f'{path}.{name}'
+            if exchange and len(weights.get(key, ())) == module.num_experts:
+                result[key] = weights[key][exchange.rows]
+    return result

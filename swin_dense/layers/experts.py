@@ -10,6 +10,20 @@ from swin_dense.kernels import Kernels
 from swin_dense.layers.routing import Router, Routing
 
 
+class Exchange:
+    """How experts in other processes are reached, see `expert_parallel`."""
+
+    rows: slice
+
+    def run(self, experts: 'Experts', x: Tensor, counts: list[int]) -> Tensor:
+        """Run tokens `(n, C)`, in the order of their experts."""
+        raise NotImplementedError
+
+    def gather(self, value: Tensor) -> Tensor | None:
+        """Return the values of all processes in the first one, else None."""
+        raise NotImplementedError
+
+
 class Experts(nn.Module):
     """E feed-forward networks: linear, GELU, dropout, linear.
 
@@ -24,6 +38,12 @@ class Experts(nn.Module):
         fc2_bias: If false, the bias of the second layer is a frozen zero,
             as in all published weights.
         init_std: Standard deviation of the initial weights.
+
+    Attributes:
+        exchange: The way to experts in other processes, see `split_experts`;
+            None if all are here.
+        gathered: Parameters of the experts of all processes, which take the
+            place of those of this process in a state_dict.
     """
 
     def __init__(
@@ -38,6 +58,8 @@ class Experts(nn.Module):
         super().__init__()
         self.num_experts = num_experts
         self.init_std = init_std
+        self.exchange: Exchange | None = None
+        self.gathered: dict[str, Tensor] = {}
         self.drop = nn.Dropout(drop)
         weight = torch.empty(num_experts, hidden_dim, dim)
         self.batched_fc1_w = nn.Parameter(weight)
@@ -52,8 +74,15 @@ class Experts(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights, and set the biases to 0."""
-        nn.init.trunc_normal_(self.batched_fc1_w, std=self.init_std)
-        nn.init.trunc_normal_(self.batched_fc2_w, std=self.init_std)
+        rows = slice(None) if self.exchange is None else self.exchange.rows
+        for weight in (self.batched_fc1_w, self.batched_fc2_w):
+            # All processes draw all experts, so that no two are equal.
+            drawn = weight.detach().new_empty(
+                self.num_experts, *weight.shape[1:]
+            )
+            nn.init.trunc_normal_(drawn, std=self.init_std)
+            with torch.no_grad():
+                weight.copy_(drawn[rows])
         nn.init.zeros_(self.batched_fc1_bias)
         nn.init.zeros_(self.batched_fc2_bias)
 
@@ -69,16 +98,20 @@ class Experts(nn.Module):
             Tokens `(T, C)`.
         """
         tokens, gates, counts = _sorted_by_expert(routing, self.num_experts)
-        mixed = self._run(x.index_select(0, tokens), counts)  # (n, C)
+        rows = x.index_select(0, tokens)  # (n, C)
+        if self.exchange is None:
+            mixed = self.run(rows, counts)  # (n, C)
+        else:
+            mixed = self.exchange.run(self, rows, counts)  # (n, C)
         mixed = mixed * gates[:, None]
         out = mixed.new_zeros(x.shape).index_add(0, tokens, mixed)
         return out.to(x.dtype)
 
-    def _run(self, x: Tensor, counts: list[int]) -> Tensor:
-        """Run tokens `(n, C)`, in the order of their experts.
+    def run(self, x: Tensor, counts: list[int]) -> Tensor:
+        """Run tokens `(n, C)` by the experts of this process.
 
         Args:
-            x: Tokens.
+            x: Tokens, in the order of their experts.
             counts: Number of tokens of each expert.
         """
         # `unbind` has one gradient for all experts. Selecting each of them
@@ -96,6 +129,14 @@ class Experts(nn.Module):
             hidden = self.drop(F.gelu(F.linear(part, fc1_w, fc1_bias)))
             parts.append(F.linear(hidden, fc2_w.t(), fc2_bias))
         return torch.cat(parts)  # (n, C)
+
+    def _save_to_state_dict(
+        self, destination: Any, prefix: str, keep_vars: bool
+    ) -> None:
+        """Put the parameters into a state_dict, the gathered ones if any."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, value in self.gathered.items():
+            destination[prefix + name] = value
 
     def extra_repr(self) -> str:
         """Return the sizes, for `print(model)`."""
