@@ -35,11 +35,13 @@ SWIN_V2: dict[str, dict] = {
         num_heads=(16, 32, 64, 128),
         extra_norm_every_n_blocks=6,
     ),
+    # The "giant" of the official model hub, 1.06 billion parameters: smaller
+    # than the giant of the paper. Its number of heads was not published: with
+    # these, a head has 32 channels, as in most sizes.
+    'giant_hub': dict(
+        embed_dims=448, depths=(2, 2, 18, 2), num_heads=(14, 28, 56, 112)
+    ),
 }
-
-# The "giant" of the official model hub, 1.06 billion parameters: smaller than
-# the giant of the paper, and published without its number of heads.
-SWIN_V2_HUB_GIANT: dict = dict(embed_dims=448, depths=(2, 2, 18, 2))
 
 # Mini-Swin (MiniViT paper): `blocks`, the blocks of each stage that have
 # weights; each is run `depths / blocks` times.

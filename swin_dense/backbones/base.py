@@ -43,8 +43,8 @@ class SwinPyramid(BaseModule):
         config: Sizes and settings.
         init_cfg: One of these, a list of them, or None:
             `dict(type='Pretrained', checkpoint=...)` loads a file or address
-            in any known layout. It may also have `method`, `source_window`
-            and `allow_nonfinite`, see `load_backbone`.
+            in any known layout. It may also have `method`, `source_window`,
+            `prefix` and `allow_nonfinite`, see `load_backbone`.
             An initialisation of mmengine with `layer`, such as
             `dict(type='Xavier', layer='Linear')`, is applied after the usual
             initialisation: narrow models start faster with larger weights.
@@ -225,7 +225,12 @@ class SwinPyramid(BaseModule):
         if pretrained is not None:
             transfer = {
                 key: pretrained[key]
-                for key in ('method', 'source_window', 'allow_nonfinite')
+                for key in (
+                    'method',
+                    'source_window',
+                    'prefix',
+                    'allow_nonfinite',
+                )
                 if key in pretrained
             }
             # Kept for the runner, which writes what was loaded.

@@ -14,9 +14,8 @@ from swin_dense.wording import did_you_mean
 Arch = str | dict[str, Any]
 # One or several initialisations, see `SwinPyramid`.
 InitCfg = dict | Sequence[dict] | None
-# Arguments of `dict(type='Pretrained')`. Two that mmengine takes change
-# nothing here: the backbone is found under any prefix, and tensors are copied
-# to the device of the model.
+# Arguments of `dict(type='Pretrained')`. `map_location`, which mmengine takes,
+# changes nothing here: tensors are copied to the device of the model.
 _PRETRAINED_KEYS = (
     'type',
     'checkpoint',

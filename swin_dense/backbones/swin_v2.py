@@ -60,7 +60,8 @@ class SwinTransformerV2(SwinPyramid):
     output, padding is not hidden, and all axes are shifted or none.
 
     Args:
-        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant`, the first
+        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant`, `giant_hub`
+            (of the official model hub, 1.06 billion parameters), the first
             letter of one, or a dictionary of `embed_dims`, `depths`,
             `num_heads` and optionally `extra_norm_every_n_blocks`.
         img_size: Image size in pixels that the absolute position embedding

@@ -47,9 +47,9 @@ class SwinTransformerV2_3D(SwinPyramid):
     gives at every time step what the image gives.
 
     Args:
-        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant` or their first
-            letter, or a dictionary of `embed_dims`, `depths`, `num_heads` and
-            optionally `extra_norm_every_n_blocks`.
+        arch: `tiny`, `small`, `base`, `large`, `huge`, `giant`, `giant_hub`
+            or their first letter, or a dictionary of `embed_dims`, `depths`,
+            `num_heads` and optionally `extra_norm_every_n_blocks`.
         pretrained: File or address of pretrained weights; the same as
             `init_cfg=dict(type='Pretrained', checkpoint=...)`.
         pretrained2d: If true, the weights may be those of a Swin V2 for

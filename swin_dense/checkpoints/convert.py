@@ -62,6 +62,7 @@ def convert_checkpoint(
     forgive: Sequence[str] = (),
     allow_nonfinite: Sequence[str] = (),
     weights: str | None = None,
+    prefix: str | None = None,
 ) -> Conversion:
     """Give a checkpoint the names and layout of another source.
 
@@ -80,6 +81,8 @@ def convert_checkpoint(
             infinite values.
         weights: Key of the weights in the checkpoint, see
             `extract_state_dict`.
+        prefix: Prefix of the names of the backbone to convert, for a
+            checkpoint that holds several.
 
     Raises:
         CheckpointError: If the source is unknown; if the target has no such
@@ -88,7 +91,7 @@ def convert_checkpoint(
             a `report` with the five lists.
     """
     try:
-        file = read_backbone(checkpoint, keep=CLASSIFIER, weights=weights)
+        file = read_backbone(checkpoint, CLASSIFIER, prefix, weights)
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
     recognised, windows = file.recognised, known_windows(file)

@@ -11,18 +11,17 @@ from swin_dense.checkpoints.native import FAMILIES, family
 from swin_dense.checkpoints.position import PATCH
 from swin_dense.checkpoints.windows import find_window
 from swin_dense.ops.grid import Grid, format_size
-from swin_dense.sizes import SWIN, SWIN_V2, SWIN_V2_HUB_GIANT
+from swin_dense.sizes import SWIN, SWIN_V2
 
 _LETTERS = {
     (sizes['embed_dims'], sizes['depths']): name[0].upper()
     for name, sizes in SWIN.items()
 }
 _V2_LETTERS = {
-    (sizes['embed_dims'], sizes['depths']): letter
-    for letter, sizes in [
-        (name[0].upper(), sizes) for name, sizes in SWIN_V2.items()
-    ]
-    + [('g', SWIN_V2_HUB_GIANT)]
+    (sizes['embed_dims'], sizes['depths']): (
+        'g' if name == 'giant_hub' else name[0].upper()
+    )
+    for name, sizes in SWIN_V2.items()
 }
 _LARGEST = ('H', 'g', 'G')  # their numbers of heads are not published
 _HEAD_CHANNELS = 32

@@ -47,11 +47,15 @@ _WINDOW_IN_NAME = re.compile(r'(?:window|[_-]w)(?:\d+to)?(\d+)')
 _SIZE_IN_NAME = re.compile(r'(?:_|-|img|to)(\d{3})(?:px)?(?=[_.-])')
 
 
-def inspect_checkpoint(source: str | os.PathLike) -> Info:
+def inspect_checkpoint(
+    source: str | os.PathLike, prefix: str | None = None
+) -> Info:
     """Describe a checkpoint file. No code in the file is executed.
 
     Args:
         source: Path or address.
+        prefix: Prefix of the names of the backbone to describe, for a
+            checkpoint that holds several.
 
     Returns:
         Plain values, ready for JSON; see `format_info`. Unknown values are
@@ -64,7 +68,7 @@ def inspect_checkpoint(source: str | os.PathLike) -> Info:
     path = local_file(source)
     checkpoint = read_checkpoint(path, mmap=True)
     try:
-        file = read_backbone(checkpoint)
+        file = read_backbone(checkpoint, prefix=prefix)
     except ValueError as error:
         raise CheckpointError(f'{path} is {error}') from error
     native, state_dict = file.weights, file.stored

@@ -62,6 +62,7 @@ def load_backbone(
     inflate: bool | None = None,
     method: str = 'bicubic',
     source_window: tuple[int, ...] | None = None,
+    prefix: str | None = None,
     allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
@@ -85,6 +86,8 @@ def load_backbone(
         source_window: Window of the bias tables in the checkpoint, in tokens
             per axis. Required if it is not square and the checkpoint has no
             buffers.
+        prefix: Prefix of the names of the backbone to load, such as
+            `backbone.`, for a checkpoint that holds several.
         allow_nonfinite: Patterns of `fnmatch` for native names that may hold
             NaN or infinite values.
 
@@ -106,7 +109,7 @@ def load_backbone(
     if inflate:  # the norm of a classifier becomes that of the last output
         keep += ['norm.weight', 'norm.bias']
     try:
-        file = read_backbone(checkpoint, keep=frozenset(keep))
+        file = read_backbone(checkpoint, frozenset(keep), prefix)
     except ValueError as error:
         raise CheckpointError(f'{label} is {error}') from error
     try:

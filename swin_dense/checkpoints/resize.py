@@ -94,6 +94,7 @@ def resize_checkpoint(
     method: str = 'bicubic',
     source_window: Sequence[int] | None = None,
     image_size: Sequence[int] | None = None,
+    prefix: str | None = None,
     label: str = 'the checkpoint',
     allow_nonfinite: Sequence[str] = (),
 ) -> Resized:
@@ -114,6 +115,8 @@ def resize_checkpoint(
         image_size: Image size in pixels for the new checkpoint: one number,
             or height and width. An absolute embedding is resized to it, and a
             window larger than the last map is refused.
+        prefix: Prefix of the names of the backbone to resize, for a
+            checkpoint that holds several.
         label: Name of the checkpoint in errors.
         allow_nonfinite: Patterns of `fnmatch` for native names that may hold
             NaN or infinite values.
@@ -127,7 +130,7 @@ def resize_checkpoint(
         ValueError: If the source is unknown, the new window is impossible, or
             the window of the checkpoint is unknown.
     """
-    file = read_backbone(checkpoint)
+    file = read_backbone(checkpoint, prefix=prefix)
     weights = file.weights
     check_numbers(
         weights, label, allow_nonfinite=allow_nonfinite, origin=file.origin

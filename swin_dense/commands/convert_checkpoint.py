@@ -64,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
         help='key of the weights in SRC, such as state_dict_ema for averaged '
         'weights (default: state_dict, or model)',
     )
+    cli.add_prefix_argument(parser)
     parser.add_argument('--dry-run', action='store_true', help='write nothing')
     parser.add_argument(
         '--force', action='store_true', help='replace DST if it exists'
@@ -95,6 +96,7 @@ def convert(args: argparse.Namespace) -> int:
             forgive=args.forgive,
             allow_nonfinite=args.allow_nonfinite,
             weights=args.weights,
+            prefix=args.prefix,
         )
     except CheckpointError as error:
         if error.report:

@@ -23,13 +23,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', metavar='FILE.json', help='also write the properties as JSON'
     )
+    cli.add_prefix_argument(parser)
     cli.add_debug_argument(parser)
     return parser
 
 
 def inspect(args: argparse.Namespace) -> int:
     """Print the properties; write them if `--out` is set."""
-    info = inspect_checkpoint(args.src)
+    info = inspect_checkpoint(args.src, args.prefix)
     print(format_info(info))
     if args.out:
         cli.write_json(args.out, info)

@@ -79,6 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
         'position embedding is resized to it, and a window that is larger '
         'than the last feature map is an error',
     )
+    cli.add_prefix_argument(parser)
     parser.add_argument(
         '--plot',
         metavar='FILE.png',
@@ -115,6 +116,7 @@ def interpolate(args: argparse.Namespace) -> int:
             method=args.method,
             source_window=args.from_window,
             image_size=args.image_size,
+            prefix=args.prefix,
             label=args.src,
         )
         maps = head_maps(resized, args.heads) if args.plot else []

@@ -121,6 +121,15 @@ def add_debug_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prefix_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--prefix`, for files that hold several backbones."""
+    parser.add_argument(
+        '--prefix',
+        metavar='NAME.',
+        help='how the names of the backbone start, if SRC holds several',
+    )
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of training and testing, named as in the hosts."""
     parser.add_argument(

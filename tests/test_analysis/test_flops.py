@@ -258,3 +258,25 @@ def test_unknown_part_is_named():
     model.semantic_branch = nn.Linear(3, 5)
     with pytest.raises(ValueError, match='20 parameters .*semantic_branch'):
         count_flops(model, (8, 8))
+
+
+def test_experts_count_by_the_tokens_that_they_get():
+    """Cost of a token: `top_value` experts, whatever their number is."""
+    from swin_dense.backbones import SwinMoE
+
+    sizes = dict(embed_dims=8, depths=(1, 2), num_heads=(1, 2))
+
+    def flops(**kwargs):
+        return count_flops(SwinMoE(sizes, **kwargs), (64, 64)).flops
+
+    dense = flops(num_experts=0)
+    # One block of the second stage has experts: 8 x 8 tokens, 16 channels.
+    tokens, dim = 8 * 8, 16
+    network = tokens * 2 * 4 * dim**2
+    for experts in (4, 8):
+        router = tokens * dim * experts
+        assert flops(num_experts=experts) == dense + router
+        two = flops(num_experts=experts, top_value=2)
+        assert two == dense + router + network
+        half = flops(num_experts=experts, eval_capacity_factor=0.5)
+        assert half == dense + router - network / 2

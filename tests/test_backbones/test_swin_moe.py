@@ -341,3 +341,21 @@ def test_bad_arguments():
     model = SwinMoE(SIZES, moe_blocks=[[-1], [0], [-1]])
     assert model.layers[1].blocks[0].mlp in model.expert_layers
     assert len(model.expert_layers) == 1
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_compilation_breaks_at_experts_and_changes_nothing(training):
+    """Dynamo alone: the graph breaks, and the rest is traced."""
+    torch.compiler.reset()
+    model = make().train(training)
+    image = torch.randn(1, 3, 24, 24, dtype=torch.float64)
+    torch.manual_seed(6)
+    expected = model(image)
+    loss = take_auxiliary_loss(model)
+    model.compile(backend='eager')
+    torch.manual_seed(6)
+    for out, other in zip(model(image), expected):
+        assert_close(out, other, 1e-10)
+    if training:
+        assert_close(take_auxiliary_loss(model), loss, 1e-12)
+    torch.compiler.reset()

@@ -55,6 +55,7 @@ def test_outputs_are_as_declared(size, window):
         ('large', 195_205_620),
         ('huge', 655_079_632),
         ('giant', 2_997_850_848),
+        ('giant_hub', 1_060_983_268),
     ],
 )
 def test_parameter_count(arch, params):
@@ -443,7 +444,11 @@ def test_found_by_scope_without_custom_imports():
     'kwargs, error, message',
     [
         (dict(window=7), TypeError, "Did you mean 'window_size'"),
-        (dict(arch='gigantic'), ValueError, 'huge, giant, or a dictionary of'),
+        (
+            dict(arch='gigantic'),
+            ValueError,
+            'giant, giant_hub, or a dictionary of',
+        ),
         (
             dict(arch=dict(depths=(2, 2))),
             ValueError,

@@ -180,6 +180,19 @@ TIMM = Source(
     targets=('timm',),
 )
 
+# Models made with `features_only=True`, which timm flattens.
+_TIMM_FEATURES = replace(
+    _TIMM, block='layers_{}.blocks.{}.', merging='layers_{}.downsample.'
+)
+TIMM_FEATURES = Source(
+    'timm features_only',
+    marker=(
+        r'layers_\d+\.blocks\.\d+\.attn\.'
+        r'(?:relative_position_bias_table|logit_scale)'
+    ),
+    layouts=dict(v1=_TIMM_FEATURES, v2=_TIMM_FEATURES),
+)
+
 # -------------------------------------------------------------- torchvision
 
 _TORCHVISION_VIDEO = Layout(
@@ -295,6 +308,7 @@ KNOWN: tuple[Source, ...] = (
     MMACTION,
     MMPRETRAIN,
     TIMM,
+    TIMM_FEATURES,
     TORCHVISION,
     TRANSFORMERS,
 )

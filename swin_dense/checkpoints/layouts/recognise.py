@@ -91,6 +91,8 @@ def _choose_prefix(state_dict: Mapping[str, Any], prefix: str | None) -> str:
             f'are the names of: {sources}; with or without a prefix such as '
             '"backbone.", bare or under "state_dict" or "model"'
         )
+    if prefix and prefix not in prefixes:  # the dot may be left out
+        prefix = f'{prefix}.' if f'{prefix}.' in prefixes else prefix
     if prefix is None and len(prefixes) > 1:
         is_encoder = set(prefixes) - _COMPANIONS == {'encoder.'}
         prefix = 'encoder.' if is_encoder else None
@@ -104,9 +106,9 @@ def _choose_prefix(state_dict: Mapping[str, Any], prefix: str | None) -> str:
         )
         raise ValueError(
             f'{problem}, their names start with '
-            f'{", ".join(map(repr, prefixes))}. Give the one '
-            'you want alone: {k[len(prefix):]: v for k, v in '
-            'state_dict.items() if k.startswith(prefix)}'
+            f'{", ".join(map(repr, prefixes))}. Name the one '
+            f'you want, in init_cfg as prefix={prefixes[0]!r}, on the command '
+            f'line as --prefix {prefixes[0]}'
         )
     return prefix
 

@@ -414,9 +414,11 @@ def test_several_backbones(first, second):
         to_native(both)
     assert str(error.value) == (
         'not a checkpoint with one Swin: it holds several, their names start '
-        f"with '{first}', '{second}'. Give the one you want alone: "
-        '{k[len(prefix):]: v for k, v in state_dict.items() if '
-        'k.startswith(prefix)}'
+        f"with '{first}', '{second}'. Name the one you want, in init_cfg as "
+        f"prefix='{first}', on the command line as --prefix {first}"
+    )
+    assert list(read_backbone(both, prefix=second[:-1]).weights) == list(
+        V1_DENSE
     )
     assert list(read_backbone(both, prefix=second).weights) == list(V1_DENSE)
     with pytest.raises(
