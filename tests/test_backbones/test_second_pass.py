@@ -12,6 +12,7 @@ from swin_dense import kernels
 from swin_dense.backbones import (
     MiniSwin,
     SwinMLP,
+    SwinMoE,
     SwinTransformer,
     SwinTransformer3D,
     SwinTransformerV2,
@@ -28,6 +29,12 @@ MODELS = {
         (3, 50, 66),
     ),
     'Swin-MLP': (SwinMLP, dict(arch=TWO_STAGES, window_size=7), (3, 50, 66)),
+    # Without experts: which tokens they get is new in each pass.
+    'Swin-MoE': (
+        SwinMoE,
+        dict(arch=TWO_STAGES, num_experts=0, window_size=7),
+        (3, 50, 66),
+    ),
     'video V2': (
         SwinTransformerV2_3D,
         dict(arch=TWO_STAGES, window_size=(2, 7, 7)),

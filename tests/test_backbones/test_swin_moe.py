@@ -359,3 +359,9 @@ def test_compilation_breaks_at_experts_and_changes_nothing(training):
     if training:
         assert_close(take_auxiliary_loss(model), loss, 1e-12)
     torch.compiler.reset()
+
+
+def test_experts_have_the_depth_of_their_block():
+    model = make()
+    name = 'backbone.layers.1.blocks.1.mlp._moe_layer.experts.batched_fc1_w'
+    assert model.get_layer_depth(name, 'backbone.') == (3, 8)

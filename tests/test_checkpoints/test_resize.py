@@ -5,7 +5,10 @@ from collections import OrderedDict
 import pytest
 import torch
 
+from helpers import moe_files
 from helpers.window_files import TABLE, model, weights
+from swin_dense.backbones import SwinMoE
+from swin_dense.checkpoints.files.write import write_checkpoint
 from swin_dense.checkpoints.layouts.export import TARGETS, export
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.checkpoints.position import (
@@ -215,3 +218,24 @@ def test_swin_mlp_has_no_transfer():
     }
     with pytest.raises(ValueError, match='is a Swin-MLP'):
         resize_checkpoint(file, [12])
+
+
+def test_swin_moe_records_its_pretrained_windows(tmp_path):
+    source = moe_files.make()
+    file = dict(model=moe_files.classifier(source))
+    result = resize_checkpoint(file, [4])
+    assert result.metadata['method'] == 'log-MLP'
+    windows = [[3, 3], [3, 3], [2, 2]]
+    assert result.metadata['pretrained_window_sizes'] == windows
+    path = tmp_path / 'resized.pth'
+    write_checkpoint(path, result.checkpoint, result.metadata)
+    model = SwinMoE(moe_files.SIZES, num_experts=4, window_size=4)
+    load_backbone(model, path)
+    attention = model.layers[2].blocks[0].attn
+    assert attention.pretrained_window_size == (2, 2)
+    # The offset of one token is that of the smaller window.
+    before = source.layers[0].blocks[0].attn
+    after = model.layers[0].blocks[0].attn
+    before.cpb_mlp.pretrained_window_size = (3, 3)
+    expected = before.position_bias((3, 3))[:, 0, 1]
+    assert torch.allclose(after.position_bias((4, 4))[:, 0, 1], expected)
