@@ -9,6 +9,7 @@ from torch import nn
 
 from swin_dense.backbones import CompositeBackbone
 from swin_dense.backbones.base import SwinPyramid
+from swin_dense.layers import ExpertFeedForward
 
 
 def compile_backbone(model: nn.Module, options: Any) -> None:
@@ -44,6 +45,12 @@ def compile_backbone(model: nn.Module, options: Any) -> None:
     if any(isinstance(module, CompositeBackbone) for module in modules):
         raise ValueError(
             'a CompositeBackbone cannot be compiled: leave out --compile and '
+            'compile_backbone'
+        )
+    if any(isinstance(module, ExpertFeedForward) for module in modules):
+        raise ValueError(
+            'a SwinMoE with experts cannot be compiled, since the tokens of '
+            'an expert depend on the image: leave out --compile and '
             'compile_backbone'
         )
     backbones = [m for m in modules if isinstance(m, SwinPyramid)]
