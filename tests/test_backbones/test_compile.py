@@ -109,8 +109,11 @@ def compile_one_graph(model, **options):
     return function, graphs
 
 
-@pytest.mark.parametrize('train', [False, True])
-@pytest.mark.parametrize('name', [*MODELS, *OTHERS])
+@pytest.mark.parametrize(
+    'name, train',
+    [(name, train) for name in MODELS for train in (False, True)]
+    + [(name, True) for name in OTHERS],
+)
 def test_one_graph_for_one_size(name, train):
     model, inputs = build(name)
     model.train(train)
