@@ -19,11 +19,19 @@ DESCRIBING = re.compile(
 )
 # A call that changes the shape of a tensor.
 RESHAPING = re.compile(
-    r'\.(flatten|movedim|permute|reshape|transpose|unflatten|view)\(|F\.pad\('
+    r'\.(flatten|movedim|permute|reshape|transpose|unflatten|view(?!\(np))\(|F\.pad\('
 )
 # Folders of tests without a folder of that name in the package.
 BY_SUBJECT = ('configs', 'device', 'projects')
-WITH_SHAPES = ('backbones', 'kernels', 'layers', 'ops')
+WITH_SHAPES = (
+    'backbones',
+    'detection',
+    'kernels',
+    'layers',
+    'ops',
+    'segmentation',
+    'video',
+)
 
 
 def name_of(path):

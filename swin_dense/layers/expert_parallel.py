@@ -54,9 +54,9 @@ class ProcessExchange(Exchange):
         sent = torch.tensor(counts, device=x.device)  # (E, )
         received = torch.empty_like(sent)  # (E, )
         dist.all_to_all_single(received, sent, group=self.group)
-        # (processes, experts of this process)
-        received = received.view(self.size, self.count)
-        sizes_out = sent.view(self.size, self.count).sum(1).tolist()
+        sent = sent.view(self.size, self.count)  # (processes, experts)
+        received = received.view_as(sent)  # (processes, experts of this one)
+        sizes_out = sent.sum(1).tolist()
         sizes_in = received.sum(1).tolist()
         x = _Exchange.apply(x, sizes_out, sizes_in, self.group)
         # Sorted by process, then by expert. Each expert runs once.

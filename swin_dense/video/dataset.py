@@ -111,7 +111,7 @@ class CheckedVideoDataset(VideoDataset):
     @property
     def bad_clips(self) -> list[str]:
         """Clips that could not be read so far, in training."""
-        bad = torch.nonzero(self._states == BAD).flatten().tolist()
+        bad = torch.nonzero(self._states == BAD)[:, 0].tolist()
         return [self.get_data_info(index)['filename'] for index in bad]
 
     @property

@@ -188,9 +188,8 @@ def extract_video(
             out = out[: len(frames)] if per_frame else out
             out = out.mean((2, 3)) if pool else out
             maps[stage].append(out.cpu().numpy().astype(dtype))
-        places.append(
-            frames if per_frame else filled.reshape(-1, patch).mean(1)
-        )
+        patches = filled.reshape(-1, patch)  # (T', patch)
+        places.append(frames if per_frame else patches.mean(1))
     features = {
         f'stage{stage}': np.concatenate(parts) for stage, parts in maps.items()
     }

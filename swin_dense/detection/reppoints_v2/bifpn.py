@@ -32,7 +32,7 @@ class WeightedFusion(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         """Fuse maps (B, C, H, W) of one shape into a map of that shape."""
-        weights = self.weights.flatten().relu()
+        weights = self.weights.flatten().relu()  # (inputs, )
         weights = weights / (weights.sum() + EPS)
         return F.silu(sum(map_ * w for map_, w in zip(maps, weights)))
 

@@ -65,8 +65,9 @@ def decode_image(
         scores = maps.cls_scores[level].flatten(1).sigmoid().T  # (h * w, C)
         count = len(scores) if nms_pre < 0 else min(nms_pre, len(scores))
         place = scores.amax(1).topk(count)[1]
+        offsets = maps.offsets[level].flatten(1).T  # (h * w, 2 * points)
         boxes = decode_boxes(
-            maps.offsets[level].flatten(1).T[place],
+            offsets[place],
             priors[level][place],
             scores.new_full((count,), stride),
         )
@@ -84,7 +85,7 @@ def decode_image(
         extra = {
             name: values.flatten(1).T[place[row]]
             for name, values in maps.extra[level].items()
-        }
+        }  # (n, K) each
         by_level.append(
             InstanceData(
                 bboxes=boxes[row],

@@ -140,6 +140,7 @@ class DynamicConvs(nn.Module):
         parts = iter(params.split(self._sizes(), 1))
         layers: list[tuple[Tensor, Tensor]] = []
         for shapes in (self.layer_shapes, self.auxiliary_shapes):
+            # (N, outputs, inputs) each
             weights = [next(parts).unflatten(1, shape) for shape in shapes]
             biases = [next(parts)[..., None] for _ in shapes]
             layers += zip(weights, biases)
@@ -184,7 +185,7 @@ class DynamicConvs(nn.Module):
                 hidden_mask(hidden),
                 last(second(hidden).relu()),
             ]
-        return [mask.view(-1, *size) for mask in logits]
+        return [mask.view(-1, *size) for mask in logits]  # (N, h, w) each
 
     def _coordinates(
         self, objects: Objects, size: Sequence[int], stride: int

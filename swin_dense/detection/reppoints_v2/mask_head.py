@@ -222,7 +222,8 @@ class MaskRepPointsV2Head(RepPointsV2Head):
             zip(points_init, self.point_strides)
         ):
             height, width = offsets.shape[-2:]
-            mean = offsets.unflatten(1, (-1, 2)).mean(1).flip(1)  # x, y
+            points = offsets.unflatten(1, (-1, 2))  # (B, points, 2, h, w)
+            mean = points.mean(1).flip(1)  # (B, 2, h, w), x and y
             row = torch.arange(height, device=offsets.device)
             column = torch.arange(width, device=offsets.device)
             place = torch.stack(torch.meshgrid(column, row, indexing='xy'))

@@ -59,6 +59,6 @@ def dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:
         probabilities: (N, h, w).
         target: 0 and 1, in the shape of `probabilities`.
     """
-    p, g = probabilities.flatten(1), target.flatten(1)
+    p, g = probabilities.flatten(1), target.flatten(1)  # (N, h * w) each
     overlap = (p * g).sum(1)
     return 1 - 2 * overlap / (p.square() + g.square()).sum(1).add(DICE_EPS)

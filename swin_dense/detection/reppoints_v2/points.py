@@ -61,7 +61,8 @@ def make_grid(
 
 def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
     """Concatenate maps (B, C, h, w) of all levels to (B, N, C)."""
-    return torch.cat([level.flatten(2) for level in levels], 2).mT
+    maps = [level.flatten(2) for level in levels]  # (B, C, h * w) each
+    return torch.cat(maps, 2).mT  # (B, N, C)
 
 
 def decode_boxes(offsets: Tensor, points: Tensor, strides: Tensor) -> Tensor:
@@ -142,4 +143,5 @@ def matched_boxes(
 
 def count_per_image(flags: Tensor) -> int:
     """Count the true flags (B, ...), at least one for each image."""
-    return int(flags.flatten(1).sum(1).clamp(min=1).sum())
+    counts = flags.flatten(1).sum(1)  # (B, )
+    return int(counts.clamp(min=1).sum())

@@ -59,4 +59,5 @@ def _snap(
     hottest = scores.flatten()[cells].argmax(1, keepdim=True)
     cell = cells.gather(1, hottest)[:, 0]
     point = torch.stack([cell % width, cell // width], 1)
-    return (point + offsets.flatten(1)[:, cell].T) * stride
+    offset = offsets.flatten(1)[:, cell].T  # (N, 2)
+    return (point + offset) * stride

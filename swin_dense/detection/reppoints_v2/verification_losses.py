@@ -72,6 +72,7 @@ def corner_losses(
                 )
             ]
             targets.append(torch.stack(padded))  # (B, 3, h, w)
+        # (B, 3, locations)
         flat = torch.cat([level.flatten(2) for level in targets], 2)
         factor = count_per_image(flat[:, 0] == 1)
         for i in range(num_levels):
