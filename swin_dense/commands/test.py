@@ -109,7 +109,8 @@ def test(args: argparse.Namespace) -> int:
         )
     elif args.tta_ratios or args.tta_scales or args.tta_no_flip:
         raise ValueError(
-            '--tta-ratios, --tta-scales and --tta-no-flip need --tta'
+            '--tta-ratios, --tta-scales and --tta-no-flip need --tta: '
+            'add --tta, or leave them out'
         )
     with foreign_warnings_to_file():
         runner = build_runner(cfg)

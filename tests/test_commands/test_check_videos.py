@@ -61,7 +61,7 @@ def test_a_list(data, capsys):
     assert 'clips     4, usable 3' in printed
     assert 'note: 3 clips have less than the 9 frames' in printed
     assert f'line 3: {data}/videos/run/d.mp4 cannot be read' in printed
-    assert printed.endswith('1 problems\n')
+    assert printed.endswith('1 problem\n')
     # What is clean is found clean.
     assert (
         run(
