@@ -53,9 +53,10 @@ def test_table_file_and_picture(source, tmp_path):
         '5x5',
     ]
     assert lines[10:12] == [
-        '8 of 8 change, bicubic',
-        '4 that no longer fit are left out (layers.0.blocks.1.attn_mask, '
-        'layers.1.blocks.1.attn_mask, layers.2.blocks.1.attn_mask, ...)',
+        '8 of 8 tensors change, bicubic',
+        '4 tensors that no longer fit are left out '
+        '(layers.0.blocks.1.attn_mask, layers.1.blocks.1.attn_mask, '
+        'layers.2.blocks.1.attn_mask, ...)',
     ]
     digest = sha256(target.read_bytes()).hexdigest()
     assert lines[12].endswith(f'sha256 {digest}')

@@ -303,7 +303,9 @@ def test_features(checkpoint, data, tmp_path, capsys):
     assert '1 files written, 3 kept' in capsys.readouterr().out
     assert path.stat().st_mtime_ns == written
     error = error_of(capsys, run(*args, '--pool'))
-    assert "other settings (there, now): {'pool': (False, True)}" in error
+    assert (
+        "other settings (in the file, now): {'pool': (False, True)}" in error
+    )
     assert run(*args, '--pool', '--force') == 0
     with np.load(path) as result:
         assert result['stage3'].shape == (5, 64)
@@ -348,7 +350,7 @@ def test_features_of_bad_files(checkpoint, data, tmp_path, capsys):
         (CONFIG, ['--stages', 4], 'must be chosen from 0 to 3, got [4]'),
         (CONFIG, ['--clip-len', 0], '--clip-len must be 1 or more, got 0'),
         (CONFIG, ['--short-side', -1], '--short-side must be 0 or more'),
-        (DETECTOR, [], 'is not a config for videos'),
+        (DETECTOR, [], 'expected a config for recognizers of videos'),
     ],
 )
 def test_bad_command_lines_of_features(
