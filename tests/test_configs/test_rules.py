@@ -30,7 +30,6 @@ NOT_MEASURED = (
     'mask_rcnn_swin_mlp_nano_shapes',
     'mask_rcnn_swin_moe_nano_shapes',
     'mask_reppoints_v2_swin_nano_shapes',
-    'reppoints_v2_swin_nano_shapes',
 )
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
