@@ -10,7 +10,7 @@ from helpers.command_line import REPOSITORY, run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('method', ['mask_rcnn', 'htcpp'])
+@pytest.mark.parametrize('method', ['mask_rcnn', 'htcpp', 'mask_reppoints_v2'])
 def test_four_photographs_are_learnt_by_heart(real_data, tmp_path, method):
     config = REPOSITORY / 'configs' / f'{method}_swin_nano_coco_people.py'
     folder = real_data / 'coco_people'
