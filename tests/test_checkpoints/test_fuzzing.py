@@ -21,6 +21,8 @@ from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
 
 COUNT = int(os.environ.get('FUZZ_COUNT', 100))
+# Seconds of one file: far above what any takes, far below an endless loop.
+LIMIT = 20
 SEED = int(os.environ.get('FUZZ_SEED', 7))
 KINDS = ['zip', 'legacy', 'safetensors']
 
@@ -147,7 +149,7 @@ def test_mutated_checkpoints(tmp_path, kind, mmap):
         else:
             outcomes['read'] += 1
             use(result)
-        assert time.process_time() - start < 1
+        assert time.process_time() - start < LIMIT
         path.unlink()
     assert outcomes['refused'] > COUNT // 4
 

@@ -66,8 +66,11 @@ def trained(tmp_path_factory):
     path.write_text(
         CONFIG.format(bert=make_bert(folder / 'bert'), root=str(folder))
     )
+    torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(load_config(path).model)
+        # Some parameters of mmdet are uninitialised memory until then.
+        model.init_weights()
     meta = dict(dataset_meta=dict(classes=('cat', 'dog')))
     torch.save(
         dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth'
