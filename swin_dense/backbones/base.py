@@ -9,7 +9,13 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, initialize
 from torch import Tensor, nn
 
-from swin_dense.backbones.host_arguments import InitCfg, split_init_cfg
+from swin_dense.backbones.host_arguments import (
+    InitCfg,
+    Pretrained,
+    is_built_by_registry,
+    pretrained_cfg,
+    split_init_cfg,
+)
 from swin_dense.backbones.pyramid_config import PyramidConfig
 from swin_dense.checkpoints.load import load_backbone
 from swin_dense.kernels import choose
@@ -49,16 +55,29 @@ class SwinPyramid(BaseModule):
             `dict(type='Xavier', layer='Linear')`, is applied after the usual
             initialisation: narrow models start faster with larger weights.
             Pretrained weights replace all initialisations.
+        pretrained: File or address of weights in any known layout, in place
+            of `init_cfg`. They are loaded at once. If a config builds the
+            model, they are loaded by `init_weights()`, as those of
+            `init_cfg` are: a host calls it before a training, and not if it
+            is going to load a checkpoint of the whole model.
 
     Raises:
-        ValueError: If `init_cfg` is incomplete.
+        CheckpointError: If `pretrained` cannot be read or does not fit.
+        TypeError: If `pretrained` is not a file or address.
+        ValueError: If `init_cfg` is incomplete, or is given besides
+            `pretrained`.
     """
 
     def __init__(
-        self, config: PyramidConfig, init_cfg: InitCfg = None
+        self,
+        config: PyramidConfig,
+        init_cfg: InitCfg = None,
+        pretrained: Pretrained = None,
     ) -> None:
+        init_cfg = pretrained_cfg(pretrained, init_cfg)
         split_init_cfg(init_cfg)  # raises if it is incomplete
         super().__init__(init_cfg)
+        self._loads_at_once = pretrained is not None
         self._size_cache = SizeCache()
         norm, num_stages = config.norm, len(config.stages)
         patch_size, embed_dims = config.patch_size, config.embed_dims
@@ -146,6 +165,8 @@ class SwinPyramid(BaseModule):
                 f'norm{index}', output_norm(self.num_features[index])
             )
         self._freeze()
+        if pretrained is not None and not is_built_by_registry(self):
+            self.init_weights()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the pyramid.
@@ -215,12 +236,16 @@ class SwinPyramid(BaseModule):
     def init_weights(self) -> None:
         """Load the pretrained weights, or initialise all weights.
 
+        Weights that were loaded at once, see `pretrained`, are kept.
+
         Linear layers and bias tables are drawn from a normal distribution of
         standard deviation 0.02, cut off at +-2, as in the official code;
         Swin-MoE has another standard deviation for linear layers. The
         weights of norms that end a branch (Swin V2) start at
         `branch_norm_init`: with 0 the branch adds nothing at first.
         """
+        if self._loads_at_once and self.is_init:
+            return
         pretrained, others = split_init_cfg(self.init_cfg)
         if pretrained is not None:
             transfer = {

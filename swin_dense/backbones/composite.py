@@ -8,6 +8,11 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from swin_dense.backbones.base import SwinPyramid
+from swin_dense.backbones.host_arguments import (
+    Pretrained,
+    is_built_by_registry,
+    pretrained_cfg,
+)
 from swin_dense.registry import MODELS
 
 
@@ -41,14 +46,21 @@ class CompositeBackbone(BaseModule):
             `out_indices` of the lead hold for both pyramids.
         init_cfg: Initialisation of each backbone whose config has none, see
             `SwinPyramid`.
+        pretrained: File or address of weights for each backbone whose config
+            has none, see `SwinPyramid`: loaded at once, as are those that
+            the configs of backbones call `pretrained`.
 
     Raises:
+        CheckpointError: If `pretrained` cannot be read or does not fit.
         ValueError: If there are not two backbones, or they do not fit each
             other.
     """
 
     def __init__(
-        self, backbones: Sequence[dict], init_cfg: dict | None = None
+        self,
+        backbones: Sequence[dict],
+        init_cfg: dict | None = None,
+        pretrained: Pretrained = None,
     ) -> None:
         super().__init__()
         if len(backbones) != 2:
@@ -56,8 +68,14 @@ class CompositeBackbone(BaseModule):
                 'backbones must be the configs of an assistant '
                 f'and a lead, got {len(backbones)}'
             )
+        common = pretrained_cfg(pretrained, init_cfg)
+        self._loads_at_once = pretrained is not None or any(
+            cfg.get('pretrained') for cfg in backbones
+        )
         assistant_cfg, lead_cfg = (
-            dict(cfg, init_cfg=cfg.get('init_cfg') or init_cfg)
+            dict(cfg)
+            if cfg.get('init_cfg') or cfg.get('pretrained')
+            else dict(cfg, init_cfg=common)
             for cfg in backbones
         )
         lead = _build(lead_cfg)
@@ -89,6 +107,8 @@ class CompositeBackbone(BaseModule):
         )
         self.out_indices = lead.out_indices
         self.channels, self.strides = lead.channels, lead.strides
+        if self._loads_at_once and not is_built_by_registry(self):
+            self.init_weights()
 
     @property
     def assistant(self) -> SwinPyramid:
@@ -160,7 +180,12 @@ class CompositeBackbone(BaseModule):
         return sum(maps[1:], maps[0]).movedim(1, -1)  # (B, *grid, C)
 
     def init_weights(self) -> None:
-        """Load or initialise both backbones; set the convolutions to 0."""
+        """Load or initialise both backbones; set the convolutions to 0.
+
+        Weights that were loaded at once are kept.
+        """
+        if self._loads_at_once and self.is_init:
+            return
         for parameter in self.cb_linears.parameters():
             nn.init.zeros_(parameter)
         assistant, lead = self.assistant, self.lead

@@ -1,17 +1,21 @@
 """Arguments that the hosts' configs give to a backbone."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
 
+from mmengine.registry import build_from_cfg
 from torch import nn
 
 from swin_dense.wording import did_you_mean
 
 # Name of a size, or the sizes themselves.
 Arch = str | dict[str, Any]
+# File or address of weights, see `SwinPyramid`.
+Pretrained = str | os.PathLike | None
 # One or several initialisations, see `SwinPyramid`.
 InitCfg = dict | Sequence[dict] | None
 # Arguments of `dict(type='Pretrained')`. `map_location`, which mmengine takes,
@@ -76,11 +80,11 @@ def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:
     )
 
 
-def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
+def pretrained_cfg(pretrained: Pretrained, init_cfg: InitCfg) -> InitCfg:
     """Return `init_cfg`, or the equivalent of the argument `pretrained`.
 
     Args:
-        pretrained: Old spelling of `init_cfg`: a file or address, or None.
+        pretrained: File or address of weights, or None.
         init_cfg: Initialisation, or None.
 
     Raises:
@@ -97,6 +101,22 @@ def pretrained_cfg(pretrained: str | None, init_cfg: InitCfg) -> InitCfg:
     if init_cfg is not None:
         raise ValueError('give init_cfg or pretrained, not both')
     return dict(type='Pretrained', checkpoint=pretrained)
+
+
+def is_built_by_registry(module: nn.Module) -> bool:
+    """Return True if a registry makes a module of a config.
+
+    Args:
+        module: The module whose `__init__` calls this function.
+    """
+    frame = sys._getframe(1)
+    while (
+        frame.f_back is not None
+        and frame.f_code.co_name == '__init__'
+        and frame.f_locals.get('self') is module
+    ):
+        frame = frame.f_back
+    return frame.f_code is build_from_cfg.__code__
 
 
 def split_init_cfg(

@@ -8,10 +8,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.pyramid_config import (
@@ -58,7 +58,7 @@ class MiniSwin(SwinPyramid):
         norm_cfg: Norm, `LN` with its arguments.
         with_cp: If true, the backward pass recomputes activations (less
             memory, more time).
-        pretrained: Old spelling of `init_cfg`: the file or address.
+        pretrained: File or address of weights, see `SwinPyramid`.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
         mask_unshifted: If true, the masks of shifted windows are added in
@@ -90,7 +90,7 @@ class MiniSwin(SwinPyramid):
         act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
         norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
         with_cp: bool = False,
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         frozen_stages: int = -1,
         mask_unshifted: bool = True,
         init_cfg: InitCfg = None,
@@ -144,7 +144,8 @@ class MiniSwin(SwinPyramid):
                 drop_path_rate=drop_path_rate,
                 frozen_stages=frozen_stages,
             ),
-            pretrained_cfg(pretrained, init_cfg),
+            init_cfg,
+            pretrained,
         )
 
 

@@ -8,10 +8,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.mmpretrain_arguments import (
@@ -82,7 +82,7 @@ class SwinTransformer(SwinPyramid):
             memory, more time).
         sequential_attention: If true, attention computes a few windows at a
             time, in training too (less memory, more time).
-        pretrained: Old spelling of `init_cfg`: the file or address.
+        pretrained: File or address of weights, see `SwinPyramid`.
         convert_weights: Kept for the hosts' configs; the layout of a
             checkpoint is always recognised.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
@@ -134,7 +134,7 @@ class SwinTransformer(SwinPyramid):
         norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
         with_cp: bool = False,
         sequential_attention: bool = False,
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         convert_weights: bool = False,
         frozen_stages: int = -1,
         mask_padding: bool = False,
@@ -180,7 +180,6 @@ class SwinTransformer(SwinPyramid):
                 f'strides must be the patch size and 2 for each merging, '
                 f'{(patch[0], *merging)}, got {tuple(strides)}'
             )
-        init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         attention = partial(
             WindowAttention,
@@ -241,4 +240,5 @@ class SwinTransformer(SwinPyramid):
                 frozen_offset=int(of_mmpretrain),
             ),
             init_cfg,
+            pretrained,
         )

@@ -8,10 +8,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.pyramid_config import (
@@ -63,7 +63,7 @@ class SwinMLP(SwinPyramid):
         norm_cfg: Norm, `LN` with its arguments.
         with_cp: If true, the backward pass recomputes activations (less
             memory, more time).
-        pretrained: Old spelling of `init_cfg`: the file or address.
+        pretrained: File or address of weights, see `SwinPyramid`.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
         init_cfg: `dict(type='Pretrained', checkpoint=...)`, mmengine's
@@ -91,7 +91,7 @@ class SwinMLP(SwinPyramid):
         act_cfg: dict = dict(type='GELU'),  # noqa: B006, B008
         norm_cfg: dict = dict(type='LN'),  # noqa: B006, B008
         with_cp: bool = False,
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         frozen_stages: int = -1,
         init_cfg: InitCfg = None,
         **unknown: Any,
@@ -142,5 +142,6 @@ class SwinMLP(SwinPyramid):
                 else None,
                 frozen_stages=frozen_stages,
             ),
-            pretrained_cfg(pretrained, init_cfg),
+            init_cfg,
+            pretrained,
         )

@@ -12,10 +12,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.pyramid_config import (
@@ -108,7 +108,7 @@ class SwinMoE(SwinPyramid):
             memory, more time).
         mask_padding: If true, padding is hidden from real tokens.
         pretrained_window_sizes: See `SwinTransformerV2`.
-        pretrained: Old spelling of `init_cfg`: the file or address.
+        pretrained: File or address of weights, see `SwinPyramid`.
         frozen_stages: -1 for none; 0 freezes the embedding, k also the first
             k stages.
         init_std: Standard deviation of the initial weights of linear layers
@@ -157,7 +157,7 @@ class SwinMoE(SwinPyramid):
         with_cp: bool = False,
         mask_padding: bool = True,
         pretrained_window_sizes: Windows = 0,
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         frozen_stages: int = -1,
         init_std: float | None = None,
         init_cfg: InitCfg = None,
@@ -258,7 +258,8 @@ class SwinMoE(SwinPyramid):
                 frozen_stages=frozen_stages,
                 init_std=init_std,
             ),
-            pretrained_cfg(pretrained, init_cfg),
+            init_cfg,
+            pretrained,
         )
         self.aux_loss_weight = aux_loss_weight
         self._losses: list[Tensor] = []

@@ -10,6 +10,7 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
@@ -117,6 +118,7 @@ class SwinTransformerV2(SwinPyramid):
         logit_scale_init: Initial factor of the cosines, for training from
             scratch; 10 in the official code. With a small factor a token at
             first takes the average of its window, as in V1.
+        pretrained: File or address of weights, see `SwinPyramid`.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -152,6 +154,7 @@ class SwinTransformerV2(SwinPyramid):
         init_cfg: InitCfg = None,
         branch_norm_init: float = 0.0,
         logit_scale_init: float = 10.0,
+        pretrained: Pretrained = None,
         **unknown: Any,
     ) -> None:
         reject_unknown(type(self), unknown)
@@ -169,14 +172,14 @@ class SwinTransformerV2(SwinPyramid):
             )
         settings = stage_settings(stage_cfgs, count, STAGE_SETTINGS)
         windows = windows_per_stage(window_size, count, 'window_size')
-        pretrained = windows_per_stage(
+        trained = windows_per_stage(
             pretrained_window_sizes, count, 'pretrained_window_sizes'
         )
         for index, setting in enumerate(settings):
             if 'window_size' in setting:
                 windows[index] = _window(setting['window_size'], 'window_size')
             if 'pretrained_window_size' in setting:
-                pretrained[index] = _window(
+                trained[index] = _window(
                     setting['pretrained_window_size'], 'pretrained_window_size'
                 )
         patch = to_tuple(patch_size, 2, 'patch_size')
@@ -193,7 +196,7 @@ class SwinTransformerV2(SwinPyramid):
                 qkv_bias=qkv_bias,
                 attn_drop=attn_drop_rate,
                 sequential=sequential_attention,
-                pretrained_window_size=pretrained[index],
+                pretrained_window_size=trained[index],
                 logit_scale_init=logit_scale_init,
             )
             setting = settings[index]
@@ -233,6 +236,7 @@ class SwinTransformerV2(SwinPyramid):
                 frozen_offset=1,
             ),
             init_cfg,
+            pretrained,
         )
 
     def _frozen(self) -> list[nn.Module | nn.Parameter]:

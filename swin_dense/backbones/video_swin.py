@@ -10,10 +10,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.pyramid_config import (
@@ -52,8 +52,7 @@ class SwinTransformer3D(SwinPyramid):
     Args:
         arch: `tiny`, `small`, `base`, `large`, the first letter of one, or a
             dictionary of `embed_dims`, `depths` and `num_heads`.
-        pretrained: File or address of pretrained weights; the same as
-            `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+        pretrained: File or address of weights, see `SwinPyramid`.
         pretrained2d: If true, weights of a model for images are accepted and
             inflated. The layout of a checkpoint is recognised; one of a model
             for clips is loaded as it is.
@@ -92,7 +91,7 @@ class SwinTransformer3D(SwinPyramid):
     def __init__(
         self,
         arch: Arch,
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         pretrained2d: bool = True,
         patch_size: IntOrGrid = (2, 4, 4),
         in_channels: int = 3,
@@ -117,7 +116,6 @@ class SwinTransformer3D(SwinPyramid):
         reject_unknown(type(self), unknown)
         if init_cfg == _FROM_SCRATCH:
             init_cfg = None
-        init_cfg = pretrained_cfg(pretrained, init_cfg)
         norm = layer_from_cfg(norm_cfg, 'norm_cfg')
         sizes = arch_sizes(arch, SWIN)
         attention = partial(
@@ -134,6 +132,7 @@ class SwinTransformer3D(SwinPyramid):
             drop=drop_rate,
             activation=layer_from_cfg(act_cfg, 'act_cfg'),
         )
+        self.pretrained2d = pretrained2d  # read when weights are loaded
         super().__init__(
             PyramidConfig(
                 patch_size=to_tuple(patch_size, 3, 'patch_size'),
@@ -159,8 +158,8 @@ class SwinTransformer3D(SwinPyramid):
                 frozen_stages=frozen_stages,
             ),
             init_cfg,
+            pretrained,
         )
-        self.pretrained2d = pretrained2d
 
     def forward(  # type: ignore[override]
         self, x: Tensor

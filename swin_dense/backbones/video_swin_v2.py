@@ -10,10 +10,10 @@ from swin_dense.backbones.base import SwinPyramid
 from swin_dense.backbones.host_arguments import (
     Arch,
     InitCfg,
+    Pretrained,
     arch_sizes,
     depths_and_heads,
     layer_from_cfg,
-    pretrained_cfg,
     reject_unknown,
 )
 from swin_dense.backbones.pyramid_config import (
@@ -50,8 +50,7 @@ class SwinTransformerV2_3D(SwinPyramid):
         arch: `tiny`, `small`, `base`, `large`, `huge`, `giant`, `giant_hub`
             or their first letter, or a dictionary of `embed_dims`, `depths`,
             `num_heads` and optionally `extra_norm_every_n_blocks`.
-        pretrained: File or address of pretrained weights; the same as
-            `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+        pretrained: File or address of weights, see `SwinPyramid`.
         pretrained2d: If true, the weights may be those of a Swin V2 for
             images, which are inflated.
         patch_size: Patch (frames, height, width) in frames and pixels. The
@@ -95,7 +94,7 @@ class SwinTransformerV2_3D(SwinPyramid):
     def __init__(
         self,
         arch: Arch = 'tiny',
-        pretrained: str | None = None,
+        pretrained: Pretrained = None,
         pretrained2d: bool = True,
         patch_size: IntOrGrid = (2, 4, 4),
         in_channels: int = 3,
@@ -151,6 +150,7 @@ class SwinTransformerV2_3D(SwinPyramid):
                     with_cp=with_cp,
                 )
             )
+        self.pretrained2d = pretrained2d  # read when weights are loaded
         super().__init__(
             PyramidConfig(
                 patch_size=to_tuple(patch_size, 3, 'patch_size'),
@@ -171,9 +171,9 @@ class SwinTransformerV2_3D(SwinPyramid):
                 drop_path_rate=drop_path_rate,
                 frozen_stages=frozen_stages,
             ),
-            pretrained_cfg(pretrained, init_cfg),
+            init_cfg,
+            pretrained,
         )
-        self.pretrained2d = pretrained2d
 
     def forward(  # type: ignore[override]
         self, x: Tensor
