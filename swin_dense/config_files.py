@@ -9,6 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 PREFIX = 'swin_dense::'
+# Data sets that complete a name without one, first match first.
+DATA_SETS = ('coco', 'ade20k', 'k400', 'own')
 
 
 def config_folder() -> Path:
@@ -28,14 +30,18 @@ def find_config(name: str) -> Path | None:
     Args:
         name: Path below the folder of configs, such as `cascade_swin_b_coco`
             or `_base_/datasets/ade20k.py`, with or without `.py`, and with or
-            without `swin_dense::` in front.
+            without `swin_dense::` in front. The data set may be left out:
+            `cascade_swin_b` is `cascade_swin_b_coco`.
 
     Returns:
         The file, or None if there is no such config.
     """
     folder = config_folder()
     path = folder / name.removeprefix(PREFIX)
-    if path.suffix != '.py':
-        path = path.with_name(f'{path.name}.py')
-    is_inside = folder in path.parents and '..' not in path.parts
-    return path if is_inside and path.is_file() else None
+    stem = path.name.removesuffix('.py')
+    names = [stem, *(f'{stem}_{data_set}' for data_set in DATA_SETS)]
+    for path in (path.with_name(f'{name}.py') for name in names):
+        is_inside = folder in path.parents and '..' not in path.parts
+        if is_inside and path.is_file():
+            return path
+    return None

@@ -23,6 +23,20 @@ def test_names_of_a_checkout():
 
 
 @pytest.mark.parametrize(
+    'name, data',
+    [
+        ('mask_rcnn_swin_t', 'coco'),
+        ('upernet_swin_t.py', 'ade20k'),
+        ('swin_dense::video_swin_b', 'k400'),
+        ('mask_rcnn_swin_nano', 'own'),
+    ],
+)
+def test_the_data_set_may_be_left_out(name, data):
+    stem = name.removeprefix('swin_dense::').removesuffix('.py')
+    assert config_files.find_config(name) == CONFIGS / f'{stem}_{data}.py'
+
+
+@pytest.mark.parametrize(
     'name',
     [
         'mask_rcnn',

@@ -1,7 +1,16 @@
-"""Train the model of a config."""
+"""Train the model of a config, or a recipe on your own data.
+
+With --data, the classes are those of the data, and a config for them is
+written into the work folder, to be changed and used again:
+
+  swin-dense train mask_rcnn_swin_t --data train.json --val val.json
+"""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
@@ -9,6 +18,7 @@ from swin_dense.engine.launch import (
     build_runner,
     load_config,
 )
+from swin_dense.engine.own_data import VAL_SHARE, Sources, write_own_config
 from swin_dense.engine.run_log import foreign_warnings_to_file
 from swin_dense.engine.work_dir_lock import check_not_training
 
@@ -49,12 +59,138 @@ def make_parser() -> argparse.ArgumentParser:
     )
     cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
+    add_data_arguments(parser)
     return parser
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe a user's own data."""
+    group = parser.add_argument_group('your own data')
+    group.add_argument(
+        '--data',
+        type=Path,
+        metavar='TRAIN',
+        help='data to train on: a COCO JSON file, a folder of label maps, or '
+        'a folder or list of clips',
+    )
+    group.add_argument(
+        '--val',
+        type=Path,
+        help='data of the same kind to validate with (default: a tenth of '
+        'TRAIN is held out)',
+    )
+    group.add_argument(
+        '--images',
+        type=Path,
+        metavar='DIR',
+        help='folder of the images, or of the clips of a list (default: it '
+        'is searched near TRAIN)',
+    )
+    group.add_argument(
+        '--val-images', type=Path, metavar='DIR', help='the same for --val'
+    )
+    group.add_argument(
+        '--classes',
+        metavar='NAMES',
+        help='class names in label order, separated by commas, or a text file '
+        'with one per line (default: those of the data)',
+    )
+    group.add_argument(
+        '--no-masks',
+        action='store_true',
+        help='train boxes alone, even if there are masks',
+    )
+    group.add_argument(
+        '--val-share',
+        type=float,
+        metavar='SHARE',
+        help='share of TRAIN that is held out without --val (default: 0.1)',
+    )
+    group.add_argument(
+        '--epochs',
+        type=int,
+        help='passes over the data (default: those of the recipe, or more if '
+        'there are few data)',
+    )
+    group.add_argument(
+        '--batch-size',
+        type=int,
+        metavar='N',
+        help="images or clips of a process in a step (default: the recipe's)",
+    )
+
+
+def own_config(args: argparse.Namespace) -> str:
+    """Return the config of a run; write it first if there are own data.
+
+    Raises:
+        ValueError: If an option for own data is given without --data, or a
+            number is too small.
+    """
+    if args.data is None:
+        for name in (
+            'val',
+            'images',
+            'val_images',
+            'classes',
+            'val_share',
+            'epochs',
+            'batch_size',
+            'no_masks',
+        ):
+            if getattr(args, name):
+                option = f'--{name.replace("_", "-")}'
+                raise ValueError(
+                    f'{option} belongs to --data: name the training data, or '
+                    f'leave {option} out and change the config'
+                )
+        return args.config
+    for name in ('epochs', 'batch_size'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(
+                f'--{name.replace("_", "-")} {value} must be at least 1'
+            )
+    if args.val and args.val_share:
+        raise ValueError('--val-share is for a training without --val')
+    sources = Sources(
+        data=args.data,
+        val=args.val,
+        images=args.images,
+        val_images=args.val_images,
+        classes=read_class_names(args.classes),
+        val_share=args.val_share or VAL_SHARE,
+        uses_masks=not args.no_masks,
+    )
+    config, notes = write_own_config(
+        args.config,
+        sources,
+        work_dir=args.work_dir,
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        num_processes=int(os.environ.get('WORLD_SIZE', 1)),
+        command=args.command,
+    )
+    if os.environ.get('RANK', '0') == '0':
+        print('\n'.join(notes))
+    return str(config)
+
+
+def read_class_names(text: str | None) -> tuple[str, ...] | None:
+    """Return class names that are separated by commas or in a text file."""
+    if text is None:
+        return None
+    path = Path(text)
+    if path.suffix == '.txt':
+        names = path.read_text('utf-8-sig').splitlines()
+    else:
+        names = text.split(',')
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def train(args: argparse.Namespace) -> int:
     """Train, then print the folder of logs and checkpoints."""
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(own_config(args), args.cfg_options)
     # Fail early: the lock itself is taken when the training starts.
     check_not_training(args.work_dir or cfg.work_dir)
     apply_command_line(
@@ -80,4 +216,7 @@ def train(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the command; return its status."""
-    return cli.run(train, make_parser().parse_args(argv))
+    words = [*(sys.argv[1:] if argv is None else argv)]
+    args = make_parser().parse_args(words)
+    args.command = ['swin-dense', 'train', *words]
+    return cli.run(train, args)

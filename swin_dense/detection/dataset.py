@@ -40,6 +40,16 @@ def _loads(pipeline: Sequence[Any], what: str) -> bool:
     )
 
 
+def _without_masks(pipeline: Sequence[Any]) -> list[Any]:
+    """Return a pipeline whose steps load no masks."""
+    return [
+        {**step, 'with_mask': False}
+        if isinstance(step, dict) and 'with_mask' in step
+        else step
+        for step in pipeline
+    ]
+
+
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
     """mmdet's CocoDataset with labels by class name and checked data.
@@ -58,8 +68,9 @@ class CheckedCocoDataset(CocoDataset):
     Args:
         allow_subset: If True, annotations of categories that are not in
             `classes` may be left out. Otherwise they are an error.
-        with_mask: If True, every annotation must have a mask. By default
-            taken from the pipeline.
+        with_mask: If True, every annotation must have a mask. If False, the
+            pipeline loads no masks, whatever its steps say. By default taken
+            from the pipeline.
         num_stuff_classes: Number of classes, stuff and things together, in
             the label maps in the folder `data_prefix['seg']`. The maps are
             checked if the pipeline loads them. If the folder is None, there
@@ -85,6 +96,8 @@ class CheckedCocoDataset(CocoDataset):
     ) -> None:
         check_one_list(args[0] if args else kwargs.get('ann_file'))
         self.allow_subset = allow_subset
+        if with_mask is False:
+            pipeline = _without_masks(pipeline)
         self.with_mask = (
             _loads(pipeline, 'with_mask') if with_mask is None else with_mask
         )

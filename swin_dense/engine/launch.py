@@ -201,7 +201,7 @@ def enable_result_files(
 
 
 def find_checkpoint(source: str) -> str:
-    """Check that a checkpoint exists, before anynoun is built.
+    """Check that a checkpoint exists, before a model is built.
 
     Args:
         source: Path, or address starting with http://, https:// or file://.

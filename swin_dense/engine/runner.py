@@ -156,11 +156,15 @@ class DenseRunner(Runner):
         """Do nothing yet: another run may be training in the folder."""
 
     def _write_config(self) -> None:
-        """Write the config into the work folder."""
+        """Write the config into the work folder, unless its file is there."""
         if not is_main_process():
             return
-        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
-        with replacing(Path(self.work_dir, name)) as partial:
+        source = Path(self.cfg.filename or f'{self.timestamp}.py')
+        name = source.name
+        target = Path(self.work_dir, name)
+        if target.exists() and source.exists() and target.samefile(source):
+            return
+        with replacing(target) as partial:
             # The suffix decides the format.
             draft = partial.with_suffix(Path(name).suffix)
             self.cfg.dump(str(draft))

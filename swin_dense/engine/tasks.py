@@ -33,6 +33,7 @@ class Task:
         tta_ratios: Scales tested by default, as factors of the test scale.
         views: Function that counts the views that a test pipeline makes of
             an item; '' if it makes one.
+        own_data: Function that describes a user's data for a recipe's config.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Task:
     tta_heads: tuple[str, ...] = ()
     tta_ratios: tuple[float, ...] = ()
     views: str = ''
+    own_data: str = ''
 
     def load(self, field: str) -> Any:
         """Import the function or class whose dotted path is in a field."""
@@ -65,6 +67,7 @@ DETECTION = Task(
     writer='swin_dense.detection.write_predictions.CocoResults',
     add_options='swin_dense.detection.predict_files.add_options',
     predict_files='swin_dense.detection.predict_files.predict_files',
+    own_data='swin_dense.detection.own_data.describe',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # mmdet's default, since none were published for tests at 1333 x 800.
