@@ -16,6 +16,7 @@ GROUND = {
     'config_files',
     'files',
     'limits',
+    'model_list',
     'registry',
     'sizes',
     'version',

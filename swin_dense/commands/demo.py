@@ -206,7 +206,7 @@ def draw_sheet(predictor: DetectionPredictor, dataset: Any) -> np.ndarray:
     for sample in spread_samples(dataset):
         truth = sample['data_samples']
         image = read_image(truth.img_path)
-        pairs.append((image, truth.gt_instances, *predictor([image])))
+        pairs.append((image, truth.gt_instances, predictor(image).instances))
     return contact_sheet(pairs, predictor.classes)
 
 

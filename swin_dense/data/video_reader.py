@@ -1,4 +1,4 @@
-"""Read frames of a video file or of a folder of images."""
+"""Read frames of a video file, a folder of images or an array."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from swin_dense.data.decoders import DECODERS
+from swin_dense.data.decoders.array import FrameArray
 from swin_dense.data.decoders.base import Decoder, VideoError
 from swin_dense.data.decoders.folder import FrameFolder
 from swin_dense.files import UnreadableFileError, open_regular
@@ -63,17 +64,17 @@ def check_decoders(decoders: Sequence[str] | None = None) -> list[str]:
 
 
 class Video:
-    """The frames of a video file, or of a folder of images.
+    """The frames of a video file, of a folder of images, or of an array.
 
     If a decoder fails, the next one is tried.
 
     Args:
-        path: The file or folder.
+        path: The file or folder; or frames `(T, H, W, 3)` in RGB, uint8.
         decoders: Names in the order to be tried; see `check_decoders`.
         num_threads: Threads of a decoder; 0 lets the decoder choose.
 
     Attributes:
-        path: The file or folder.
+        path: The file or folder; 'the array' for frames.
 
     Raises:
         VideoError: If no decoder can read the clip. The message gives the
@@ -82,16 +83,21 @@ class Video:
 
     def __init__(
         self,
-        path: str,
+        path: str | np.ndarray,
         decoders: Sequence[str] | None = None,
         num_threads: int = 1,
     ) -> None:
-        self.path = str(path)
         self.num_threads = num_threads
         self._reasons: list[str] = []
+        self._left: list[str] = []
+        self._decoder: Decoder
+        if isinstance(path, np.ndarray):
+            self._decoder = FrameArray(path)
+            self.path = self._decoder.path
+            return
+        self.path = str(path)
         if os.path.isdir(self.path):
-            self._left: list[str] = []
-            self._decoder: Decoder = FrameFolder(self.path)
+            self._decoder = FrameFolder(self.path)
             return
         try:
             with open_regular(self.path) as file:

@@ -3,22 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.structures import InstanceData
 from torch import nn
 
 from swin_dense.checkpoints.class_names import reads_text, stored_classes
-from swin_dense.detection.masks import BoxMasks, keep_in_boxes
+from swin_dense.detection.masks import keep_in_boxes
+from swin_dense.detection.result import DetectionResult
 from swin_dense.engine.base_predictor import (
     BasePredictor,
-    ImageLike,
     configured_classes,
 )
+from swin_dense.engine.inputs import ImageLike
 
 
 class DetectionPredictor(BasePredictor):
-    """A trained detector for files or arrays; see `BasePredictor`.
+    """A trained detector; see `BasePredictor`.
 
     Args:
         texts: Class names to detect, for a model that reads text (GLIP,
@@ -39,38 +40,18 @@ class DetectionPredictor(BasePredictor):
         super().__init__(*args, **kwargs)
         keep_in_boxes(self.model)
 
-    def __call__(self, images: Sequence[ImageLike]) -> list[InstanceData]:
-        """Predict for one batch.
-
-        Args:
-            images: Paths, or arrays (H, W, 3) in BGR, uint8.
-
-        Returns:
-            The instances of each image, on the CPU, in pixels of the image:
-            `bboxes` (N, 4), `labels` (N,), `scores` (N,), and `masks`
-            (N, H, W) bool if the model predicts them.
-
-        Raises:
-            ValueError: If a file cannot be read as an image.
-        """
-        predictions = self.predict(images)
-        for instances in predictions:
-            if isinstance(instances.get('masks'), BoxMasks):
-                instances.masks = torch.from_numpy(
-                    instances.masks.to_ndarray()
-                )
-        return predictions
-
-    def predict(self, images: Sequence[ImageLike]) -> list[InstanceData]:
-        """Predict for one batch, with masks that need little memory.
-
-        The result is as in `__call__`, but `masks` are `BoxMasks` if the
-        model's mask head is an `FCNMaskHead` of mmdet.
-        """
+    def predict_batch(
+        self, inputs: Sequence[ImageLike]
+    ) -> list[DetectionResult]:
+        """Predict for one batch; see `BasePredictor.__call__`."""
+        images, arguments = self._read(inputs)
         batch = pseudo_collate(self._prepare(images))
         with torch.no_grad():
             samples = self.model.test_step(batch)
-        return [sample.pred_instances.cpu() for sample in samples]
+        return [
+            DetectionResult(instances=sample.pred_instances.cpu(), **common)
+            for sample, common in zip(samples, arguments)
+        ]
 
     def _find_classes(
         self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any
@@ -96,7 +77,7 @@ class DetectionPredictor(BasePredictor):
             )
         return list(classes)
 
-    def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
+    def _prepare(self, images: Sequence[np.ndarray]) -> list[dict]:
         prepared = super()._prepare(images)
         if reads_text(self.model):
             for data in prepared:

@@ -1,7 +1,8 @@
 """Open a trained model of any task for prediction."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from copy import deepcopy
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,37 @@ from torch import nn
 from swin_dense.checkpoints.class_names import check_names, stored_classes
 from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
 from swin_dense.checkpoints.load import load_model
-from swin_dense.data.image_files import read_image
+from swin_dense.engine import cli
+from swin_dense.engine.cfg_options import apply_options
 from swin_dense.engine.class_check_hook import check_classes
 from swin_dense.engine.compile import compile_backbone
+from swin_dense.engine.inputs import (
+    ImageLike,
+    check_channel_order,
+    name_of,
+    read_image_input,
+)
 from swin_dense.engine.launch import find_checkpoint, load_config
+from swin_dense.engine.results import Result
 from swin_dense.files import read_text
-
-ImageLike = str | Path | np.ndarray
 
 
 class BasePredictor:
-    """A trained model that predicts on files or arrays.
+    """A trained model, called with an image or video.
 
-    The subclass of a task defines how to predict, and may override
+    The subclass of a task defines `predict_batch`, and may override
     `_find_classes`, `_open_data` and `_open_pipeline`.
 
     Args:
-        config: A config, or the path of its file.
+        config: A config, the path of its file, or the name of a config of
+            this package.
         checkpoint: Path or address of the weights; every tensor must fit.
-        cfg_options: Settings to replace in a config given by its path.
+        cfg_options: Settings to replace in the config, by dotted name.
         device: A device such as 'cpu' or 'cuda:1'; by default the fastest
             that PyTorch finds.
+        channel_order: Order of the channels of arrays that are given and
+            returned: 'bgr', as OpenCV reads images, or 'rgb'. PIL images and
+            tensors are RGB in any case.
 
     Attributes:
         classes: Class names in label order: the names that the checkpoint
@@ -46,7 +57,8 @@ class BasePredictor:
         FileNotFoundError: If the config does not exist.
         CheckpointError: If the checkpoint cannot be read or does not fit.
         ValueError: If checkpoint, config and heads disagree on the classes,
-            or neither checkpoint nor config names any.
+            neither checkpoint nor config names any, or the machine has no
+            such device.
     """
 
     # Scope of the host, as in its registries.
@@ -54,13 +66,16 @@ class BasePredictor:
 
     def __init__(
         self,
-        config: str | Path | Config,
-        checkpoint: str,
+        config: str | PathLike | Config,
+        checkpoint: str | PathLike,
         cfg_options: Mapping[str, Any] | None = None,
         device: str | None = None,
+        channel_order: str = 'bgr',
     ) -> None:
-        if not isinstance(config, Config):
-            config = load_config(config, cfg_options)
+        check_channel_order(channel_order)
+        cli.check_device(device, 'device ')
+        self.channel_order = channel_order
+        config = read_config(config, cfg_options)
         checkpoint = find_checkpoint(str(checkpoint))
         init_default_scope(config.get('default_scope', self.scope))
         model = revert_sync_batchnorm(MODELS.build(config.model))
@@ -73,6 +88,41 @@ class BasePredictor:
         self.model = model.to(device or get_device()).eval()
         compile_backbone(self.model, config.get('compile_backbone'))
         self._open_pipeline(dataset.pipeline)
+
+    def __call__(self, inputs: Any, batch_size: int = 1) -> Any:
+        """Predict for an image or video, or for a list of them.
+
+        Args:
+            inputs: An image: a path or address; an array (H, W, 3) or (H, W),
+                uint8; a PIL image; or a tensor (3, H, W) in RGB, uint8 from 0
+                to 255 or floating-point from 0 to 1. A video, for
+                recognizers: a path or address, an array (T, H, W, 3), or a
+                tensor (T, 3, H, W). Or a list or tuple of these.
+            batch_size: Images per forward pass.
+
+        Returns:
+            The result, see `Result`; a list of results for a list.
+
+        Raises:
+            FileNotFoundError: If a file does not exist.
+            TypeError: If an input is nothing of these.
+            ValueError: If a file or address cannot be read, an array or
+                tensor has another shape or other values, or `batch_size` is
+                below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be 1 or more, got {batch_size}')
+        if not isinstance(inputs, (list, tuple)):
+            (result,) = self.predict_batch([inputs])
+            return result
+        results: list[Result] = []
+        for start in range(0, len(inputs), batch_size):
+            results += self.predict_batch(inputs[start : start + batch_size])
+        return results
+
+    def predict_batch(self, inputs: Sequence[Any]) -> list[Any]:
+        """Predict for a batch; see `__call__`."""
+        raise NotImplementedError
 
     def _find_classes(
         self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any
@@ -109,24 +159,62 @@ class BasePredictor:
         """Build the pipeline that prepares an input from the test set's."""
         self._pipeline = Compose(_array_pipeline(pipeline, self.scope))
 
-    def _prepare(self, images: Sequence[ImageLike]) -> list[dict]:
-        """Put images through the test pipeline.
+    def _read(
+        self, images: Sequence[ImageLike]
+    ) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        """Read images; return their pixels, and what their results need.
 
         Args:
-            images: Paths, or arrays (H, W, 3), BGR, uint8.
+            images: See `read_image_input`.
 
-        Raises:
-            ValueError: If a file cannot be read as an image.
+        Returns:
+            The pixels (H, W, 3) of each image in BGR, uint8; and for each the
+            arguments of its result.
         """
+        pixels = [read_image_input(x, self.channel_order) for x in images]
+        arguments = [
+            dict(
+                image=image,
+                classes=self.classes,
+                path=name_of(source),
+                channel_order=self.channel_order,
+            )
+            for image, source in zip(pixels, images)
+        ]
+        return pixels, arguments
+
+    def _prepare(self, images: Sequence[np.ndarray]) -> list[dict]:
+        """Put images (H, W, 3), BGR, uint8, through the test pipeline."""
         return [
-            self._pipeline({'img': load_image(image), 'img_id': index})
+            self._pipeline({'img': image, 'img_id': index})
             for index, image in enumerate(images)
         ]
 
 
-def load_image(image: ImageLike) -> np.ndarray:
-    """Return an image as an array; read it if it is a path."""
-    return image if isinstance(image, np.ndarray) else read_image(image)
+def read_config(
+    config: str | PathLike | Config, cfg_options: Mapping[str, Any] | None
+) -> Config:
+    """Return a config that may be changed, with settings replaced.
+
+    Args:
+        config: A config, which is copied, or the path or name of its file.
+        cfg_options: Dotted names and values; see `apply_options`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If `config` is nothing of these.
+        ValueError: See `load_config`.
+    """
+    if isinstance(config, Config):
+        config = deepcopy(config)
+        apply_options(config, cfg_options or {})
+        return config
+    if not isinstance(config, (str, PathLike)):
+        raise TypeError(
+            'config must be a name, a path or a Config, got a '
+            f'{type(config).__name__}'
+        )
+    return load_config(str(config), cfg_options)
 
 
 def _innermost(dataset: Any) -> Any:

@@ -154,11 +154,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
 
 
-def check_device(name: str | None) -> None:
+def check_device(name: str | None, option: str = '--device ') -> None:
     """Check that PyTorch has a device, before a model is built for it.
 
     Args:
         name: Device as torch names it, such as cpu or cuda:1; None passes.
+        option: How the device was given, for the error.
 
     Raises:
         ValueError: If torch knows no device of this name, or this machine
@@ -170,7 +171,7 @@ def check_device(name: str | None) -> None:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(
-            f'--device {name} is not a device; expected cpu, cuda or a GPU '
+            f'{option}{name} is not a device; expected cpu, cuda or a GPU '
             'by its number, such as cuda:1'
         ) from None
     if device.type != 'cuda':
@@ -178,8 +179,8 @@ def check_device(name: str | None) -> None:
     count = torch.cuda.device_count()
     if (device.index or 0) >= count:
         raise ValueError(
-            f'--device {name}: PyTorch finds {counted(count, "CUDA device")} '
-            'on this machine; use --device '
+            f'{option}{name}: PyTorch finds {counted(count, "CUDA device")} '
+            f'on this machine; use {option}'
             + (f'cuda:{count - 1}' if count else 'cpu')
         )
 
@@ -299,8 +300,12 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_image(path: str | Path, pixels: np.ndarray) -> None:
     """Write an image atomically, in the format of its suffix."""
-    encoded = cv2.imencode(Path(path).suffix, pixels)[1]
-    write_bytes(path, encoded.tobytes())
+    write_bytes(path, encode_image(Path(path).suffix, pixels))
+
+
+def encode_image(suffix: str, pixels: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) in BGR, in the format of a suffix."""
+    return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
 def _is_expected(error: BaseException) -> bool:

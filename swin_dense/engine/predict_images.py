@@ -60,7 +60,8 @@ def predict_images(
             for index, prediction in _predict_batch(
                 predictor, images, batch, bad
             ):
-                writer.add(index, images[index], batch[index], prediction)
+                prediction.path = str(images[index])
+                writer.add(index, prediction)
             if not in_tiles:
                 progress.update(len(batch))
     print(file=sys.stderr)
@@ -113,7 +114,7 @@ def _predict_batch(
     images of the batch are predicted one by one.
     """
     try:
-        predictions = predictor.predict(list(batch.values()))
+        predictions = predictor.predict_batch(list(batch.values()))
     except FAILURES as error:
         if len(batch) > 1:
             for index, pixels in batch.items():

@@ -69,7 +69,7 @@ def predict_files(
             on_tile=on_tile,
         )
         return predictor, LabelResults(
-            Path(args.out), pictures, predictor, args.areas
+            Path(args.out), pictures, predictor.classes, args.areas
         )
 
     predict_images(open_model, args, in_tiles=bool(args.tile))

@@ -11,11 +11,9 @@ from mmengine.registry import DATASETS
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
-from swin_dense.engine.base_predictor import (
-    BasePredictor,
-    ImageLike,
-    load_image,
-)
+from swin_dense.engine.base_predictor import BasePredictor
+from swin_dense.engine.inputs import ImageLike, read_image_input
+from swin_dense.segmentation.result import SegmentationResult
 from swin_dense.segmentation.tiles import (
     blend,
     check_tiling,
@@ -29,7 +27,7 @@ AT_ONCE = 2**26
 
 
 class SegmentationPredictor(BasePredictor):
-    """A trained segmentor for files or arrays.
+    """A trained segmentor; see `BasePredictor`.
 
     Args:
         tile: Height and width of tiles, in pixels of the image. The test
@@ -98,25 +96,29 @@ class SegmentationPredictor(BasePredictor):
         )
         return names
 
-    def __call__(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
-        """Predict for some images; see `predict`."""
-        return self.predict(images)
-
-    def predict(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
+    def predict_batch(
+        self, inputs: Sequence[ImageLike]
+    ) -> list[SegmentationResult]:
         """Predict for some images; neighbours of one size form a batch.
 
-        Args:
-            images: Paths, or arrays (H, W, 3) in BGR, uint8.
-
-        Returns:
-            The labels (H, W) of each image, uint8, or uint16 if there are
-            more than 256 classes.
-
-        Raises:
-            ValueError: If a file cannot be read as an image.
+        See `BasePredictor.__call__`. Label maps are uint8, or uint16 if there
+        are more than 256 classes.
         """
+        images, arguments = self._read(inputs)
+        return [
+            SegmentationResult(
+                label_map=labels,
+                palette=self.palette,
+                file_values=self.file_values,
+                **common,
+            )
+            for labels, common in zip(self._label_maps(images), arguments)
+        ]
+
+    def _label_maps(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Predict the labels (H, W) of images (H, W, 3), BGR, uint8."""
         if self.tile:
-            return [self._predict_tiled(load_image(image)) for image in images]
+            return [self._predict_tiled(image) for image in images]
         labels: list[np.ndarray] = []
         for _, batch in groupby(
             self._prepare(images), lambda data: data['inputs'].shape
@@ -130,7 +132,7 @@ class SegmentationPredictor(BasePredictor):
         """Predict the logits of an image, part by part, each pixel once.
 
         Args:
-            image: A path, or an array (H, W, 3) in BGR, uint8.
+            image: See `BasePredictor.__call__`.
 
         Yields:
             Rows and columns of the image as slices, and their logits
@@ -139,7 +141,7 @@ class SegmentationPredictor(BasePredictor):
         Raises:
             ValueError: If the file cannot be read as an image.
         """
-        pixels = load_image(image)
+        pixels = read_image_input(image, self.channel_order)
         shape = pixels.shape[:2]
 
         def predict(rows: slice, columns: slice) -> Tensor:

@@ -4,15 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-
-from swin_dense.engine import cli
 from swin_dense.engine.input_files import distinct_paths
 from swin_dense.engine.json_stream import JsonStream
-from swin_dense.visualization import draw_labels
+from swin_dense.segmentation.result import SegmentationResult
 
 # Longest side of a picture in pixels; larger images are reduced.
 LARGEST = 4096
@@ -27,22 +22,25 @@ class LabelResults:
     Args:
         out: Folder for all files.
         pictures: Path of the picture of each image, below `out`.
-        predictor: A `swin_dense.segmentation.predictor.SegmentationPredictor`.
+        classes: Class names in label order.
         areas: If True, write `areas.json`.
     """
 
     def __init__(
-        self, out: Path, pictures: Sequence[Path], predictor: Any, areas: bool
+        self,
+        out: Path,
+        pictures: Sequence[Path],
+        classes: Sequence[str],
+        areas: bool,
     ) -> None:
         self.out = out
         self.pictures = pictures
         self.maps = label_paths(pictures, out)
-        self.predictor = predictor
-        classes = json.dumps(list(predictor.classes))
+        names = json.dumps(list(classes))
         self.images = (
             JsonStream(
                 out / 'areas.json',
-                f'{{"classes": {classes}, "images": [\n',
+                f'{{"classes": {names}, "images": [\n',
                 '\n]}\n',
             )
             if areas
@@ -55,45 +53,29 @@ class LabelResults:
         """Paths of all files that `add` may write."""
         return [*self.pictures, *self.maps]
 
-    def add(
-        self, index: int, image: Path, pixels: np.ndarray, labels: np.ndarray
-    ) -> None:
+    def add(self, index: int, result: SegmentationResult) -> None:
         """Write the prediction of an image.
 
         Args:
             index: Index of the image in `pictures`.
-            image: Path of the image, for the JSON file.
-            pixels: The image (H, W, 3), BGR, uint8.
-            labels: Predicted labels (H, W).
+            result: The prediction.
         """
-        classes = self.predictor.classes
-        values = self.predictor.file_values
-        # PNG files have 8 or 16 bits.
-        values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
-        cli.write_image(self.maps[index], values[labels])
+        result.save_label_map(self.maps[index])
         if self.images is not None:
-            height, width = labels.shape
+            height, width = result.label_map.shape
             self.images.add(
                 [
                     {
-                        'file_name': str(image),
+                        'file_name': result.path,
                         'label_map': str(self.maps[index]),
                         'width': width,
                         'height': height,
-                        'areas': class_areas(labels, classes),
+                        'areas': result.areas(),
                     }
                 ]
             )
             self.images.publish()
-        small = min(1, LARGEST / max(labels.shape))
-        if small < 1:
-            size = tuple(max(1, round(n * small)) for n in labels.shape[::-1])
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        cli.write_image(
-            self.pictures[index],
-            draw_labels(pixels, labels, classes, self.predictor.palette),
-        )
+        result.save(self.pictures[index], largest=LARGEST)
         self.count += 1
 
     def close(self) -> None:
@@ -107,29 +89,6 @@ class LabelResults:
             f'{self.count} images, pictures and label maps: {self.out}, '
             f'{self.out / "labels"}'
         )
-
-
-def class_areas(
-    labels: np.ndarray, classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Return pixels and share of each class that occurs, largest first.
-
-    Args:
-        labels: Labels (H, W), indices into `classes`.
-        classes: Class names; classes with the same name are added up.
-    """
-    # Row by row: bincount of a whole map would take eight bytes per pixel.
-    counts = np.zeros(len(classes), np.int64)
-    for row in labels:
-        counts += np.bincount(row, minlength=len(classes))
-    pixels: Counter = Counter()
-    for name, count in zip(classes, counts):
-        pixels[name] += int(count)
-    return {
-        name: {'pixels': count, 'share': round(count / labels.size, 6)}
-        for name, count in pixels.most_common()
-        if count
-    }
 
 
 def label_paths(pictures: Sequence[Path], out: Path) -> list[Path]:

@@ -87,7 +87,7 @@ def predict_files(
         window=args.window,
         fps=args.fps,
     )
-    writer = VideoResults(paths, Path(args.out), predictor.classes, topk)
+    writer = VideoResults(paths, Path(args.out), topk)
     bad: list[str] = []
     with closing(writer):
         for index, video in enumerate(videos):
@@ -103,7 +103,7 @@ def predict_files(
                     f'{video} cannot be predicted: {cli.describe(error)}'
                 )
                 continue
-            print(time_table(prediction, predictor.classes, topk))
+            print(time_table(prediction, topk))
     print(writer.summary())
     report_unreadable(bad, len(videos), 'videos', args.skip_bad)
 

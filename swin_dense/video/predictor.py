@@ -1,8 +1,7 @@
 """Predict classes along a video from a config and a checkpoint."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -12,98 +11,14 @@ from mmengine.logging import print_log
 
 from swin_dense.data.video_reader import Video
 from swin_dense.engine.base_predictor import BasePredictor
+from swin_dense.engine.inputs import (
+    VideoLike,
+    download_video,
+    is_address,
+    read_frames,
+)
+from swin_dense.video.result import Scores, VideoResult
 from swin_dense.video.sampling import Sampling, Window
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a window in time.
-
-    Attributes:
-        first: First frame of the window, counted from 0.
-        last: Last frame of the window.
-        start: Start of the first frame in seconds from the start of the
-            video; None if the file has no times.
-        end: End of the last frame in seconds; None if the file has no times.
-        values: A probability for each class `(C,)`.
-    """
-
-    first: int
-    last: int
-    start: float | None
-    end: float | None
-    values: np.ndarray
-
-    def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
-        """Return the k most probable classes; see `top_classes`."""
-        return top_classes(self.values, classes, k)
-
-
-@dataclass(frozen=True)
-class VideoPrediction:
-    """The scores of a video.
-
-    Attributes:
-        path: The file or folder.
-        num_frames: Number of frames.
-        fps: Mean frames per second; None if the file does not say.
-        windows: Scores of all windows in the order of time.
-    """
-
-    path: str
-    num_frames: int
-    fps: float | None
-    windows: list[Scores]
-
-    @property
-    def values(self) -> np.ndarray:
-        """Probabilities `(C,)`, the mean over all windows."""
-        return np.mean([window.values for window in self.windows], 0)
-
-    def top(self, classes: Sequence[str], k: int) -> list[dict[str, Any]]:
-        """Return the k most probable classes of the video."""
-        return top_classes(self.values, classes, k)
-
-    def to_dict(self, classes: Sequence[str], k: int) -> dict[str, Any]:
-        """Return the k most probable classes of all windows for JSON."""
-        return {
-            'file_name': self.path,
-            'frames': self.num_frames,
-            'fps': self.fps,
-            'seconds': self.windows[-1].end,
-            'top': self.top(classes, k),
-            'windows': [
-                {
-                    'start': window.start,
-                    'end': window.end,
-                    'first_frame': window.first,
-                    'last_frame': window.last,
-                    'top': window.top(classes, k),
-                }
-                for window in self.windows
-            ],
-        }
-
-
-def top_classes(
-    values: np.ndarray, classes: Sequence[str], k: int
-) -> list[dict[str, Any]]:
-    """Return label, name and score of the k highest scores, descending.
-
-    Args:
-        values: Scores `(C,)`.
-        classes: Class names in label order.
-        k: Number of classes to return.
-    """
-    order = np.argsort(-values, kind='stable')[:k]
-    return [
-        {
-            'label': int(label),
-            'name': classes[label],
-            'score': float(values[label]),
-        }
-        for label in order
-    ]
 
 
 class VideoPredictor(BasePredictor):
@@ -190,23 +105,45 @@ class VideoPredictor(BasePredictor):
             )
         self._pipeline = Compose(pipeline[decoding[-1] + 1 :])
 
-    def __call__(self, videos: Sequence[str | Path]) -> list:
-        """Predict for some videos; see `predict`."""
-        return [self.predict(video) for video in videos]
+    def predict_batch(self, inputs: Sequence[VideoLike]) -> list[VideoResult]:
+        """Predict for some videos, one by one."""
+        return [self.predict(video) for video in inputs]
 
-    def predict(self, path: str | Path) -> VideoPrediction:
+    def predict(self, video: VideoLike) -> VideoResult:
         """Predict for a video.
 
         Args:
-            path: A video file, or a folder of frames.
+            video: A video file, a folder of frames, an address; an array
+                (T, H, W, 3), uint8; or a tensor (T, 3, H, W) in RGB, uint8
+                from 0 to 255 or floating-point from 0 to 1.
 
         Raises:
+            TypeError: If the input is nothing of these.
+            ValueError: If an array or tensor has another shape or other
+                values.
             VideoError: If the video cannot be read, or has no frames.
         """
-        with Video(str(path), self.decoders) as video:
-            scores = list(self.scores(video))
-            return VideoPrediction(
-                str(path), video.num_frames, video.fps, scores
+        path, file = None, None
+        source: str | np.ndarray
+        if is_address(video):
+            path = str(video)
+            file = download_video(path)
+            source = file.name
+        elif isinstance(video, (str, PathLike)):
+            source = path = fspath(video)
+        else:
+            source = read_frames(video, self.channel_order)
+        with Video(source, self.decoders) as opened:
+            windows = list(self.scores(opened))
+            return VideoResult(
+                source,
+                opened.num_frames,
+                opened.fps,
+                windows,
+                self.classes,
+                path=path,
+                channel_order=self.channel_order,
+                file=file,
             )
 
     def windows(self, video: Video) -> list[Window]:

@@ -1,24 +1,11 @@
 """Write scores along time, labelled clips and strips of frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from swin_dense.data.video_reader import Video
-from swin_dense.data.video_writer import write_video
-from swin_dense.engine import cli
 from swin_dense.engine.json_stream import JsonStream
-from swin_dense.video.predictor import Scores, VideoPrediction
-from swin_dense.visualization.labels import PAGE_COLOUR, TEXT_COLOUR
-from swin_dense.visualization.palette import class_colour
-from swin_dense.visualization.text import put_text, text_size
-
-LARGEST = 320  # longer side of a labelled clip, in pixels
-CHUNK = 32  # frames that are decoded at a time
-TILE = 240  # longer side of a frame in a strip, in pixels
-COLUMNS = 8  # frames in a strip
+from swin_dense.video.drawing import span
+from swin_dense.video.result import VideoResult
 
 
 class VideoResults:
@@ -28,64 +15,30 @@ class VideoResults:
         paths: Output path of each video: a labelled clip if it ends in
             `.mp4`, otherwise a strip with a frame of each window.
         out: Folder for the JSON file.
-        classes: Class names in label order.
         topk: Number of classes in the JSON file.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        out: Path,
-        classes: Sequence[str],
-        topk: int,
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], out: Path, topk: int) -> None:
         self.paths = list(paths)
         self.out = out
-        self.classes = classes
-        self.topk = min(topk, len(classes))
+        self.topk = topk
         self.windows = 0
         self.entries = JsonStream(out / 'predictions.json')
 
-    def add(self, index: int, prediction: VideoPrediction) -> None:
+    def add(self, index: int, result: VideoResult) -> None:
         """Write the clip or strip of a video, and its scores.
 
         Args:
             index: Index of the video in `paths`.
-            prediction: Scores of the video.
+            result: Scores of the video.
 
         Raises:
             VideoError: If a frame cannot be decoded.
         """
-        path = self.paths[index]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with Video(prediction.path) as video:
-            if path.suffix == '.mp4':
-                write_video(
-                    path,
-                    self._labelled(video, prediction),
-                    prediction.fps or 25.0,
-                )
-            else:
-                strip = draw_strip(video, prediction, self.classes)
-                cli.write_image(path, strip[..., ::-1])
-        self.windows += len(prediction.windows)
-        self.entries.add([prediction.to_dict(self.classes, self.topk)])
+        result.save(self.paths[index])
+        self.windows += len(result.windows)
+        self.entries.add([result.to_dict(self.topk)])
         self.entries.publish()
-
-    def _labelled(
-        self, video: Video, prediction: VideoPrediction
-    ) -> Iterator[np.ndarray]:
-        """Yield all frames, each with the scores of the nearest window."""
-        middles = np.array(
-            [(w.first + w.last) / 2 for w in prediction.windows]
-        )
-        for start in range(0, video.num_frames, CHUNK):
-            indices = range(start, min(start + CHUNK, video.num_frames))
-            for index, frame in zip(indices, video.frames(indices)):
-                nearest = int(np.abs(middles - index).argmin())
-                yield draw_scores(
-                    frame, prediction.windows[nearest], self.classes
-                )
 
     def close(self) -> None:
         """Close the JSON file."""
@@ -99,103 +52,23 @@ class VideoResults:
         )
 
 
-def time_table(
-    prediction: VideoPrediction, classes: Sequence[str], topk: int
-) -> str:
+def time_table(result: VideoResult, topk: int) -> str:
     """Return a table with a line per window and a line for the video.
 
     Args:
-        prediction: Scores of the video.
-        classes: Class names in label order.
+        result: Scores of the video.
         topk: Number of classes per line.
     """
     rows = [
-        (span(window), window.top(classes, topk))
-        for window in prediction.windows
+        (span(window), window.top(result.classes, topk))
+        for window in result.windows
     ]
-    rows.append(('all', prediction.top(classes, topk)))
+    rows.append(('all', result.top(topk)))
     width = max(len(when) for when, _ in rows)
-    lines = [f'{prediction.path}: {prediction.num_frames} frames']
+    lines = [f'{result.path}: {result.num_frames} frames']
     for when, top in rows:
         scores = ', '.join(
             f'{entry["name"]} {entry["score"]:.3f}' for entry in top
         )
         lines.append(f'  {when:>{width}}  {scores}')
     return '\n'.join(lines)
-
-
-def span(window: Scores) -> str:
-    """Return the time of a window in seconds; in frames without times."""
-    if window.start is None:
-        return f'{window.first}-{window.last}'
-    return f'{window.start:.2f}-{window.end:.2f} s'
-
-
-def draw_scores(
-    frame: np.ndarray,
-    window: Scores,
-    classes: Sequence[str],
-    topk: int = 3,
-    largest: int = LARGEST,
-) -> np.ndarray:
-    """Draw a reduced frame above the most probable classes and their bars.
-
-    Args:
-        frame: The frame `(H, W, 3)` in RGB, uint8.
-        window: Scores to draw.
-        classes: Class names in label order.
-        topk: Number of classes to draw.
-        largest: Largest side of the frame in pixels.
-
-    Returns:
-        The picture `(height, width, 3)` in RGB, uint8.
-    """
-    factor = min(1, largest / max(frame.shape[:2]))
-    size = tuple(max(1, round(n * factor)) for n in frame.shape[1::-1])
-    frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    width = size[0]
-    font = int(np.clip(width / 26, 9, 18))
-    pad = font // 2
-    line = text_size('X', font)[1] + pad
-    top = window.top(classes, topk)
-    band = np.full((pad + line * len(top), width, 3), PAGE_COLOUR, np.uint8)
-    for row, entry in enumerate(top):
-        y = pad + row * line
-        # `class_colour` is BGR, frames are RGB.
-        colour = class_colour(entry['label'])[::-1]
-        end = round((width - 1) * entry['score'])
-        cv2.rectangle(band, (0, y), (end, y + line - pad), colour, cv2.FILLED)
-        text = f'{entry["score"]:.2f}  {entry["name"]}'
-        put_text(band, text, (pad, y - pad // 3), font, TEXT_COLOUR)
-    return np.vstack([frame, band])
-
-
-def draw_strip(
-    video: Video,
-    prediction: VideoPrediction,
-    classes: Sequence[str],
-    columns: int = COLUMNS,
-) -> np.ndarray:
-    """Draw the middle frames of windows side by side, above their scores.
-
-    Args:
-        video: The video.
-        prediction: Scores of the video.
-        classes: Class names in label order.
-        columns: Largest number of windows, which are chosen evenly.
-
-    Returns:
-        The picture `(height, width, 3)` in RGB, uint8.
-    """
-    windows = prediction.windows
-    count = min(columns, len(windows))
-    places = np.linspace(0, len(windows) - 1, count).round().astype(int)
-    chosen = [windows[place] for place in places]
-    middles = [(window.first + window.last) // 2 for window in chosen]
-    tiles = []
-    for frame, window in zip(video.frames(middles), chosen):
-        tile = draw_scores(frame, window, classes, largest=TILE)
-        head = np.full((20, tile.shape[1], 3), PAGE_COLOUR, np.uint8)
-        put_text(head, span(window), (4, 1), 13, TEXT_COLOUR)
-        tiles.append(np.vstack([head, tile]))
-    return np.hstack(tiles)

@@ -23,6 +23,7 @@ from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 from swin_dense.segmentation import write_predictions  # noqa: E402
 from swin_dense.segmentation.predictor import SegmentationPredictor  # noqa: E402
+from swin_dense.segmentation.result import class_areas  # noqa: E402
 
 CONFIG = str(Path(__file__).parents[1] / 'helpers' / 'tiny_upernet.py')
 CLASSES = ADE20KDataset.METAINFO['classes']
@@ -100,7 +101,7 @@ def test_pictures_label_maps_and_areas(
     assert areas['classes'] == list(CLASSES)
     for name, entry in zip('01', areas['images']):
         photo = cv2.imread(str(photos / f'{name}.jpg'))
-        (labels,) = predictor([photo])
+        labels = predictor(photo).label_map
         assert labels.shape == photo.shape[:2] and labels.dtype == np.uint8
         assert len(np.unique(labels)) > 1
         path = tmp_path / 'labels' / f'{name}.png'
@@ -113,7 +114,7 @@ def test_pictures_label_maps_and_areas(
         np.testing.assert_array_equal(loaded['gt_seg_map'], labels)
         assert entry['file_name'] == str(photos / f'{name}.jpg')
         assert entry['label_map'] == str(path)
-        assert entry['areas'] == write_predictions.class_areas(labels, CLASSES)
+        assert entry['areas'] == class_areas(labels, CLASSES)
         drawn = cv2.imread(str(tmp_path / f'{name}.jpg'))
         assert drawn.shape[0] > photo.shape[0]  # the legend
         assert drawn.shape[1] >= photo.shape[1]
@@ -127,8 +128,8 @@ def test_one_tile_is_the_whole(checkpoint, photos, predictor):
         expected = whole(predictor.logits(photo), shape)
         result = whole(tiled.logits(photo), shape)
         torch.testing.assert_close(result, expected, atol=1e-4, rtol=0)
-        (labels,) = predictor([pixels])
-        np.testing.assert_array_equal(tiled([photo])[0], labels)
+        labels = predictor(pixels).label_map
+        np.testing.assert_array_equal(tiled(photo).label_map, labels)
         np.testing.assert_array_equal(labels, expected.argmax(0).numpy())
 
 
@@ -146,7 +147,7 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
     torch.testing.assert_close(
         result[:, :20, :10], expected[:, :20, :10], atol=1e-4, rtol=0
     )
-    (labels,) = tiled([photo])
+    labels = tiled(photo).label_map
     np.testing.assert_array_equal(labels, result.argmax(0).numpy())
 
 

@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 from swin_dense.detection import masks as module
+from swin_dense.detection.coco_entries import coco_entries
 from swin_dense.detection.masks import BoxMasks, keep_in_boxes
-from swin_dense.detection.write_predictions import coco_results
 from swin_dense.visualization import draw_instances
 
 SIZE = 37, 53
@@ -76,7 +76,7 @@ def test_results_and_pictures_are_the_same():
         instances.scores = torch.linspace(0.9, 0.2, len(BOXES))
     classes = ['a', 'b', 'c']
     image = dict(id=1, file_name='x')
-    assert coco_results(actual, image, classes) == coco_results(
+    assert coco_entries(actual, image, classes) == coco_entries(
         expected, image, classes
     )
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
@@ -90,7 +90,7 @@ def test_an_image_without_instances():
     actual = kept(BOXES[:0])
     assert len(actual.masks) == 0
     assert (
-        coco_results(
+        coco_entries(
             InstanceData(
                 bboxes=actual.bboxes,
                 labels=actual.labels,

@@ -6,7 +6,7 @@ import torch
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
-from swin_dense.detection.write_predictions import coco_results, coco_summary
+from swin_dense.detection.coco_entries import coco_entries, coco_summary
 
 IMAGE = dict(id=7, file_name='a/b.jpg', width=6, height=4)
 
@@ -20,7 +20,7 @@ def test_entries_by_hand():
         scores=torch.tensor([0.25, 0.75]),
         masks=masks,
     )
-    first, second = coco_results(entries, IMAGE, ['cat', 'dog'])
+    first, second = coco_entries(entries, IMAGE, ['cat', 'dog'])
     rle = first.pop('segmentation')
     assert first == dict(
         image_id=7,
@@ -42,7 +42,7 @@ def test_boxes_alone_have_no_segmentation():
         labels=torch.tensor([0]),
         scores=torch.tensor([0.5]),
     )
-    (entry,) = coco_results(entries, IMAGE, ['cat'])
+    (entry,) = coco_entries(entries, IMAGE, ['cat'])
     assert 'segmentation' not in entry
 
 

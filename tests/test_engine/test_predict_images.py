@@ -1,6 +1,8 @@
 """Images are predicted in batches, and bad ones are reported at the end."""
 
 from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,11 +19,11 @@ class Predictor:
     def __init__(self):
         self.batches = []
 
-    def predict(self, images):
+    def predict_batch(self, images):
         self.batches.append(len(images))
         if any(image.shape[1] == 1 for image in images):
             raise ValueError('too narrow')
-        return [image.mean() for image in images]
+        return [SimpleNamespace(mean=image.mean()) for image in images]
 
     def count_tiles(self, height, width):
         return height * width
@@ -33,9 +35,8 @@ class Writer:
     def __init__(self, paths):
         self.paths, self.results, self.is_closed = paths, {}, False
 
-    def add(self, index, path, pixels, prediction):
-        assert prediction == pixels.mean()
-        self.results[path.name] = prediction
+    def add(self, index, result):
+        self.results[Path(result.path).name] = result.mean
 
     def summary(self):
         return f'{len(self.results)} results'

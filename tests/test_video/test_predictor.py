@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_test(predictor, checkpoint, video):
 def test_as_plain_types_and_as_a_table(predictor, video):
     path = video()
     prediction = predictor.predict(path)
-    entry = prediction.to_dict(CLASSES, 2)
+    entry = prediction.to_dict(2)
     assert entry['file_name'] == str(path)
     assert (entry['frames'], entry['seconds']) == (20, 2.0)
     assert len(entry['windows']) == 3 and len(entry['top']) == 2
@@ -75,7 +75,7 @@ def test_as_plain_types_and_as_a_table(predictor, video):
     assert first['score'] >= second['score']
     assert {first['name'], second['name']} == {*CLASSES}
     assert CLASSES[first['label']] == first['name']
-    lines = write_predictions.time_table(prediction, CLASSES, 1).splitlines()
+    lines = write_predictions.time_table(prediction, 1).splitlines()
     assert lines[0] == f'{path}: 20 frames'
     assert lines[2].split()[:2] == ['0.80-1.60', 's']
     assert lines[-1].split()[0] == 'all' and len(lines) == 5
@@ -127,7 +127,7 @@ def test_folders_of_frames(predictor, tmp_path):
     prediction = predictor.predict(tmp_path)
     assert [(w.first, w.last) for w in prediction.windows] == [(0, 7), (1, 8)]
     assert prediction.fps is None and prediction.windows[0].start is None
-    assert '0-7' in write_predictions.time_table(prediction, CLASSES, 1)
+    assert '0-7' in write_predictions.time_table(prediction, 1)
 
 
 def test_files_that_are_no_videos(predictor, tmp_path):

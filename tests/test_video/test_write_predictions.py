@@ -9,6 +9,7 @@ from swin_dense.files import read_json
 pytest.importorskip('mmaction', reason='the models are of mmaction2')
 
 from swin_dense.video import write_predictions  # noqa: E402
+from swin_dense.video.drawing import draw_strip  # noqa: E402
 
 
 def test_clip_and_strip(predictor, video, tmp_path):
@@ -16,9 +17,7 @@ def test_clip_and_strip(predictor, video, tmp_path):
 
     prediction = predictor.predict(video())
     paths = [tmp_path / 'out' / name for name in ('a.mp4', 'a.jpg')]
-    written = write_predictions.VideoResults(
-        paths, tmp_path / 'out', CLASSES, 5
-    )
+    written = write_predictions.VideoResults(paths, tmp_path / 'out', 5)
     for index in range(2):
         written.add(index, prediction)
     written.close()
@@ -32,7 +31,7 @@ def test_clip_and_strip(predictor, video, tmp_path):
         gap = first[:48].astype(int) - frame
         assert np.abs(gap).mean() < 12
         assert first[48:].mean() > first[:48].mean()
-        strip = write_predictions.draw_strip(source, prediction, CLASSES)
+        strip = draw_strip(source, prediction.windows, CLASSES)
     assert strip.shape[1] == 3 * 64
     first, _ = read_json(tmp_path / 'out' / 'predictions.json')
     assert len(first['top']) == 2  # there are only two classes
