@@ -3,15 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-CODE := swin_dense tools tests $(wildcard projects/*/*.py)
+CODE := swin_dense tools tests $(wildcard docs/*.py projects/*/*.py)
 
-.PHONY: help setup demo demo-seg demo-video test test-newest lint format \
-	audit clean
+.PHONY: help setup demo demo-seg demo-video docs test test-newest lint \
+	format audit clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
 	@echo 'make demo-seg  the same for semantic segmentation, a small UPerNet'
 	@echo 'make demo-video  the same for clips, a small Video Swin'
+	@echo 'make docs    build the documentation site'
 	@echo 'make test    lint, then the test suite'
 	@echo 'make test-newest  the suite with the newest of everything'
 	@echo 'make lint    style, types, spelling, docstrings'
@@ -23,7 +24,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet \
-		-c constraints.txt -e '.[all,dev]'
+		-c constraints.txt -e '.[all,dev,docs]'
 	$(BIN)/pip install --disable-pip-version-check --quiet \
 		-c constraints.txt --no-deps mmaction2 mmpretrain timm
 	touch $@
@@ -38,6 +39,10 @@ demo-seg: setup
 demo-video: setup
 	$(BIN)/python tools/demo.py --config configs/video_swin_nano_shapes.py \
 		--work-dir work_dirs/demo_video
+
+# Python 3.11 or newer.
+docs: setup
+	$(BIN)/python docs/build.py
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -19,8 +19,8 @@ from swin_dense.engine.launch import config_path
 from swin_dense.ops.grid import format_size
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the parsed command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.make_parser(
         __doc__, 'swin-dense benchmark --arch tiny --shape 800 1333'
     )
@@ -137,7 +137,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--out', type=Path, help='also write the figures to this JSON file'
     )
     cli.add_debug_argument(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 def benchmark(args: argparse.Namespace) -> int:
@@ -224,4 +224,4 @@ def benchmark(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the command; return its status."""
-    return cli.run(benchmark, parse_args(argv))
+    return cli.run(benchmark, make_parser().parse_args(argv))

@@ -27,6 +27,13 @@ WINDOWS = ((7, 8), (7, 12), (7, 16), (12, 7))
 Surface = Callable[[Tensor, Tensor], Tensor]
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = cli.make_parser(__doc__, 'swin-dense compare-interpolation')
+    cli.add_debug_argument(parser)
+    return parser
+
+
 def smooth(y: Tensor, x: Tensor) -> Tensor:
     """Return a Gaussian with a standard deviation of three tokens."""
     return torch.exp(-(y**2 + x**2) / (2 * 3**2))
@@ -133,6 +140,4 @@ def compare(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the command; return its status."""
-    parser = cli.make_parser(__doc__, 'swin-dense compare-interpolation')
-    cli.add_debug_argument(parser)
-    return cli.run(compare, parser.parse_args(argv))
+    return cli.run(compare, make_parser().parse_args(argv))

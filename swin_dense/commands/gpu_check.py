@@ -11,8 +11,8 @@ from swin_dense.analysis.gpu_check import LIMITS, Setting, check, failures
 from swin_dense.engine import cli
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the parsed command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.make_parser(__doc__, 'swin-dense gpu-check --out gpu.json')
     parser.add_argument(
         '--device',
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--out', type=Path, help='also write the figures to this JSON file'
     )
     cli.add_debug_argument(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 def gpu_check(args: argparse.Namespace) -> int:
@@ -76,4 +76,4 @@ def gpu_check(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the command; return its status."""
-    return cli.run(gpu_check, parse_args(argv))
+    return cli.run(gpu_check, make_parser().parse_args(argv))
