@@ -174,7 +174,10 @@ _HOSTS = {
 
 
 def whole_model(case: BenchmarkCase, name: str) -> nn.Module:
-    """Build the model of a config, with its own or the host's backbone."""
+    """Build the model of a config, with its own or the host's backbone.
+
+    Both have the same weights, so they predict the same objects.
+    """
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import MODELS, init_default_scope
 
@@ -194,7 +197,28 @@ def whole_model(case: BenchmarkCase, name: str) -> nn.Module:
             arch = backbone.pop('arch', None)
             backbone.update({**SWIN.get(arch, {}), **backbone})
     model.data_preprocessor = None
-    return revert_sync_batchnorm(MODELS.build(model))
+    torch.manual_seed(0)
+    network = revert_sync_batchnorm(MODELS.build(model))
+    if name != 'ours':
+        _copy_weights(whole_model(case, 'ours'), network, scope)
+    return network
+
+
+def _copy_weights(ours: nn.Module, peer: nn.Module, scope: str) -> None:
+    """Give the host's model the weights of ours."""
+    from swin_dense.checkpoints.layouts.export import export
+
+    prefix = 'backbone.'
+    weights = ours.state_dict()
+    native = {
+        name.removeprefix(prefix): weights.pop(name)
+        for name in list(weights)
+        if name.startswith(prefix)
+    }
+    target = 'mmaction' if scope == 'mmaction' else 'mmdet'
+    for name, value in export(native, target).items():
+        weights[prefix + name] = value
+    peer.load_state_dict(weights, strict=False)
 
 
 def whole_samples(case: BenchmarkCase) -> list:
