@@ -119,6 +119,8 @@ HOOKS = _child(
     ROOT_HOOKS,
     'engine.class_check_hook',
     AuxiliaryLossHook='engine.auxiliary_losses',
+    DeadTrainingHook='engine.dead_training',
+    NonFiniteGuard='engine.nonfinite_guard',
 )
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

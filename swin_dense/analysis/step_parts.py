@@ -3,9 +3,12 @@
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from swin_dense.analysis.benchmark import (
@@ -13,6 +16,7 @@ from swin_dense.analysis.benchmark import (
     whole_model,
     whole_samples,
 )
+from swin_dense.engine.nonfinite_guard import NonFiniteGuard
 
 DEFORMABLE = ('DeformConv2d', 'ModulatedDeformConv2d')  # of mmcv
 LOSSES = 'losses and the rest'
@@ -38,11 +42,13 @@ class StepTime(NamedTuple):
         parts: Times of the parts, which add up to the whole step.
         deformable: Share of deformable convolutions, which are inside of
             other parts.
+        guard: Seconds that the guard against NaN and infinity adds to it.
     """
 
     seconds: float
     parts: list[PartTime]
     deformable: float
+    guard: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain types, ready for JSON."""
@@ -58,7 +64,11 @@ class StepTime(NamedTuple):
             f'  {row.seconds / self.seconds:6.1%}'
             for row in rows
         ]
-        lines.append(f'deformable convolutions: {self.deformable:.1%}')
+        lines += [
+            f'deformable convolutions: {self.deformable:.1%}',
+            'guard against NaN and infinity, besides: '
+            f'{self.guard * 1000:.1f} ms, {self.guard / self.seconds:.2%}',
+        ]
         return '\n'.join(lines)
 
 
@@ -89,6 +99,7 @@ def time_step(case: BenchmarkCase) -> StepTime:
     for hook in hooks:
         hook.remove()
     whole = _median(case.repeats, step)
+    guard = time_guard(model, max(case.repeats, 10))
     modules = dict(model.named_modules())
     seconds = {
         name: sum(_replay(modules[name], args, case.repeats) for args in each)
@@ -102,8 +113,39 @@ def time_step(case: BenchmarkCase) -> StepTime:
     rest = whole - sum(part.seconds for part in top)
     deformable = sum(v for name, v in seconds.items() if '.' in name)
     return StepTime(
-        whole, [*top, PartTime(LOSSES, max(rest, 0.0))], deformable / whole
+        whole,
+        [*top, PartTime(LOSSES, max(rest, 0.0))],
+        deformable / whole,
+        guard,
     )
+
+
+def time_guard(model: nn.Module, repeats: int) -> float:
+    """Return the seconds that `NonFiniteGuard` needs in a training step.
+
+    Args:
+        model: A model with gradients.
+        repeats: Number of measurements, of which the median counts.
+    """
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
+    run: Any = SimpleNamespace(
+        model=model,
+        optim_wrapper=wrapper,
+        iter=0,
+        message_hub=MessageHub('time_guard'),
+    )
+    guard = NonFiniteGuard()
+    guard.before_train(run)
+    (part,) = guard.guarded
+    loss = next(model.parameters()).detach().sum()
+
+    def step() -> None:
+        guard.before_train_iter(run, 0)
+        part.see_loss(loss)
+        part.end()
+        guard.after_train_iter(run, 0, outputs=dict(loss=loss))
+
+    return _median(repeats, step)
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

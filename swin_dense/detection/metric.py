@@ -34,6 +34,7 @@ from swin_dense.detection.coco_summary import (
 )
 from swin_dense.detection.mask_checks import check_masks
 from swin_dense.engine.cli import write_json
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.registry import METRICS
 from swin_dense.wording import first_few
 
@@ -110,6 +111,9 @@ class CheckedCocoMetric(CocoMetric):
             data_batch: Unused.
             data_samples: One dict per image, with `img_id` and
                 `pred_instances`.
+
+        Raises:
+            ValueError: If boxes or scores are NaN or infinite.
         """
         for sample in data_samples:
             instances = sample['pred_instances']
@@ -117,6 +121,7 @@ class CheckedCocoMetric(CocoMetric):
             for key in ('bboxes', 'scores', 'labels', 'mask_scores'):
                 if key in instances:
                     result[key] = instances[key].cpu().numpy()
+                    check_scores(result[key], key, f'image {result["img_id"]}')
             if 'masks' in instances:
                 masks = instances['masks']
                 if isinstance(masks, torch.Tensor):

@@ -15,6 +15,7 @@ from swin_dense.engine.base_predictor import (
     BasePredictor,
     configured_classes,
 )
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.inputs import ImageLike
 
 
@@ -48,9 +49,13 @@ class DetectionPredictor(BasePredictor):
         batch = pseudo_collate(self._prepare(images))
         with torch.no_grad():
             samples = self.model.test_step(batch)
+        predictions = [sample.pred_instances.cpu() for sample in samples]
+        for instances in predictions:
+            for name in ('bboxes', 'scores'):
+                check_scores(instances[name], name)
         return [
-            DetectionResult(instances=sample.pred_instances.cpu(), **common)
-            for sample, common in zip(samples, arguments)
+            DetectionResult(instances=instances, **common)
+            for instances, common in zip(predictions, arguments)
         ]
 
     def _find_classes(

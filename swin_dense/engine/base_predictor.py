@@ -20,6 +20,7 @@ from swin_dense.engine import cli
 from swin_dense.engine.cfg_options import apply_options
 from swin_dense.engine.class_check_hook import check_classes
 from swin_dense.engine.compile import compile_backbone
+from swin_dense.engine.finite_scores import refuse_nonfinite_features
 from swin_dense.engine.inputs import (
     ImageLike,
     check_channel_order,
@@ -86,7 +87,10 @@ class BasePredictor:
         check_classes(model, self.classes, checkpoint)
         load_model(model, content, classes=self.classes, label=checkpoint)
         self.model = model.to(device or get_device()).eval()
-        compile_backbone(self.model, config.get('compile_backbone'))
+        compiled = config.get('compile_backbone')
+        compile_backbone(self.model, compiled)
+        if not compiled:
+            refuse_nonfinite_features(self.model)
         self._open_pipeline(dataset.pipeline)
 
     def __call__(self, inputs: Any, batch_size: int = 1) -> Any:

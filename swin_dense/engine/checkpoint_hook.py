@@ -1,11 +1,13 @@
 """Save checkpoints so that one is intact at any moment."""
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
+from swin_dense.engine.nonfinite_guard import last_step_is_finite
 from swin_dense.files import remove_leftovers, replacing
 from swin_dense.registry import HOOKS
 
@@ -39,17 +41,29 @@ class SafeCheckpointHook(CheckpointHook):
 
     mmengine removes a checkpoint beyond `max_keep_ckpts`, or the best so far,
     before it writes the next; a run that is killed in between has no
-    checkpoint left. Here, `last_checkpoint` is replaced atomically, too. A
-    resumed checkpoint may name a best checkpoint in another folder: only the
-    file of this name in this run's folder is ever removed. The arguments are
-    mmengine's.
+    checkpoint left. Here, a checkpoint beyond `max_keep_ckpts` is removed
+    after the next training step that is finite, since an update that ruins a
+    model shows in the step that follows. `last_checkpoint` is replaced
+    atomically, too. A resumed checkpoint may name a best checkpoint in another
+    folder: only the file of this name in this run's folder is ever removed.
+    The arguments are mmengine's.
     """
 
-    file_backend: Any  # set by mmengine
+    # Set by mmengine.
+    file_backend: Any
+    max_keep_ckpts: int
 
     def before_train(self, runner: Any) -> None:
         """Prepare the folder, and clean up after a killed run."""
-        super().before_train(runner)
+        limit = self.max_keep_ckpts
+        self.max_keep_ckpts = -1  # nothing is removed yet
+        try:
+            super().before_train(runner)
+        finally:
+            self.max_keep_ckpts = limit
+        self.keep_ckpt_ids = deque(
+            runner.message_hub.runtime_info.get('keep_ckpt_ids', [])
+        )
         # A resumed checkpoint names files that are removed later on.
         best = getattr(self, 'best_ckpt_path', None)
         if best:
@@ -63,15 +77,35 @@ class SafeCheckpointHook(CheckpointHook):
                     'was killed'
                 )
 
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Remove outdated checkpoints, then save if it is time."""
+        if last_step_is_finite(runner):
+            self._remove_outdated(runner)
+        super().after_train_iter(runner, *args, **kwargs)
+
+    def after_train(self, runner: Any) -> None:
+        """Remove outdated checkpoints and publish, at the end."""
+        if last_step_is_finite(runner):
+            self._remove_outdated(runner)
+        super().after_train(runner)
+
+    def _remove_outdated(self, runner: Any) -> None:
+        """Remove checkpoints beyond `max_keep_ckpts`, the oldest first."""
+        if self.max_keep_ckpts <= 0:
+            return
+        while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
+            path = self._path(self.keep_ckpt_ids.popleft())
+            if not is_main_process():
+                continue
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+            elif self.file_backend.isdir(path):  # saved by DeepSpeed
+                self.file_backend.rmtree(path)
+
     def _save_checkpoint_with_step(
         self, runner: Any, step: int, meta: dict
     ) -> None:
-        outdated = None
-        if self.max_keep_ckpts > 0 and (
-            not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step
-        ):
-            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                outdated = self._path(self.keep_ckpt_ids.popleft())
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info(
                 'keep_ckpt_ids', list(self.keep_ckpt_ids)
@@ -93,8 +127,6 @@ class SafeCheckpointHook(CheckpointHook):
             return
         with replacing(Path(runner.work_dir, 'last_checkpoint')) as path:
             path.write_text(self.last_ckpt)
-        if outdated and self.file_backend.isfile(outdated):
-            self.file_backend.remove(outdated)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         backend: Any = self.file_backend

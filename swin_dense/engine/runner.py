@@ -37,6 +37,7 @@ from swin_dense.data.wrappers import class_names_of
 from swin_dense.engine.auxiliary_losses import add_auxiliary_losses
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
 from swin_dense.engine.compile import compile_backbone
+from swin_dense.engine.dead_training import DeadTrainingHook
 from swin_dense.engine.load_reports import (
     LOAD_REPORT,
     backbone_reports,
@@ -48,6 +49,7 @@ from swin_dense.engine.loading import (
     explain_time_limit,
     with_time_limit,
 )
+from swin_dense.engine.nonfinite_guard import NonFiniteGuard, check_saved
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.run_log import quieten_console
 from swin_dense.engine.training_state import check_state, trim
@@ -134,6 +136,13 @@ class DenseRunner(Runner):
         ):
             hook = {**hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, *args, **kwargs)
+
+    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """Register hooks, and those that every run has."""
+        super().register_hooks(*args, **kwargs)
+        for kind in (NonFiniteGuard, DeadTrainingHook):
+            if not any(isinstance(hook, kind) for hook in self.hooks):
+                self.register_hook(kind())
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the processes; give the run a log folder of its own."""
@@ -455,10 +464,12 @@ class DenseRunner(Runner):
     def _write_checkpoint(
         self, out_dir: str, filename: str, rest: tuple
     ) -> None:
-        """Write a file, and keep it only if it can be read back.
+        """Write a file; keep it only if it can be read back and is finite.
 
         Raises:
             CheckpointError: If it cannot be read back.
+            NonFiniteError: If weights or state of the optimizer in it are NaN
+                or infinite.
         """
         if '://' in str(out_dir):  # other storage has its own guarantees
             super().save_checkpoint(out_dir, filename, *rest)
@@ -466,12 +477,13 @@ class DenseRunner(Runner):
         with replacing(Path(out_dir, filename)) as partial:
             super().save_checkpoint(out_dir, partial.name, *rest)
             try:
-                read_checkpoint(partial, mmap=True, check=False)
+                saved = read_checkpoint(partial, mmap=True, check=False)
             except CheckpointError as error:
                 raise CheckpointError(
                     f'checkpoint {filename} was not kept, since it could not '
                     f'be resumed from: {error}'
                 ) from error
+            check_saved(saved, filename, self.cfg.get('allow_nonfinite', ()))
 
     def _bare_model(self) -> nn.Module:
         """Return the model without wrappers for processes or views."""

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.registry import METRICS
 
 VALUES = {
@@ -97,11 +98,16 @@ class CheckedIoUMetric(IoUMetric):
 
         Raises:
             ValueError: If there is no label map, its size differs from that
-                of the prediction, or a label is neither a class nor ignored.
+                of the prediction, a label is neither a class nor ignored, or
+                the scores of the classes are NaN or infinite.
         """
         if not self.format_only:
             for sample in data_samples:
                 self._check(sample)
+                if 'seg_logits' in sample:
+                    name = sample.get('img_path', '')
+                    logits = sample['seg_logits']['data']
+                    check_scores(logits, 'scores', name)
         super().process(data_batch, data_samples)
         self._images += len(data_samples)
         for counts in self.results:

@@ -12,6 +12,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
 from swin_dense.engine.base_predictor import BasePredictor
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.inputs import ImageLike, read_image_input
 from swin_dense.segmentation.result import SegmentationResult
 from swin_dense.segmentation.tiles import (
@@ -217,6 +218,7 @@ class SegmentationPredictor(BasePredictor):
 
     def _labels(self, logits: Tensor) -> np.ndarray:
         """Return the labels (H, W) of logits (C, H, W), as mmseg does."""
+        check_scores(logits, 'scores')
         if len(logits) > 1:
             labels = logits.argmax(0)
         else:

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.registry import METRICS
 
 CONFUSIONS = 5  # number of confusions that are logged
@@ -106,12 +107,7 @@ class CheckedAccMetric(BaseMetric):
                     f'label {label} is out of range: the model has '
                     f'num_classes={len(scores)} (valid 0..{len(scores) - 1})'
                 )
-            if not np.isfinite(scores).all():
-                raise ValueError(
-                    'the model returned NaN or infinite scores: training has '
-                    'diverged. Start again from an earlier checkpoint with a '
-                    'lower learning rate'
-                )
+            check_scores(scores, 'scores')
             before = scores > scores[label]
             before[:label] |= scores[:label] == scores[label]
             self.results.append(

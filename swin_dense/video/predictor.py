@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from swin_dense.data.video_reader import Video
 from swin_dense.engine.base_predictor import BasePredictor
+from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.inputs import (
     VideoLike,
     download_video,
@@ -208,6 +209,7 @@ class VideoPredictor(BasePredictor):
         )
         with torch.no_grad():
             (sample,) = self.model.test_step(pseudo_collate([data]))
+        check_scores(sample.pred_score, 'scores')
         return sample.pred_score.cpu().numpy()
 
     def _log_short(self, video: Video, windows: Sequence[Window]) -> None:
