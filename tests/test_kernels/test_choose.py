@@ -1,5 +1,6 @@
 """Kernels are chosen by device, and the choice can be overruled."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +151,25 @@ def test_triton_says_why_it_cannot_work(monkeypatch):
     triton_kernels.why_unusable.cache_clear()
     assert triton.refuses(X.to('meta')) == (
         'Triton is not installed (pip install triton)'
+    )
+    triton_kernels.why_unusable.cache_clear()
+
+
+def test_a_program_that_fails_names_the_versions(monkeypatch):
+    triton = pytest.importorskip('triton')
+    from swin_dense.kernels.triton import operator
+
+    if operator.IS_COMPILED:
+        pytest.skip('programs are compiled, not interpreted')
+
+    def fail(x):
+        raise TypeError('no scalar')
+
+    monkeypatch.setattr(operator, 'copy', fail)
+    triton_kernels.why_unusable.cache_clear()
+    assert kernels.available()['triton'].refuses(X) == (
+        f'Triton {triton.__version__} cannot run a program in its interpreter '
+        f"with NumPy {np.__version__} (TypeError('no scalar'))"
     )
     triton_kernels.why_unusable.cache_clear()
 

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from helpers.kernel_sets import NAMES
 from helpers.models import randomize
 from helpers.reference import assert_close
 from swin_dense.backbones.base import SwinPyramid
@@ -212,7 +213,7 @@ def test_the_mean_of_a_window_by_hand():
     x = torch.tensor([1.0, 3, 5, 9]).view(1, 4, 1)
     for shift, expected in (0, [2, 2, 7, 7]), (1, [1, 4, 4, 9]):
         layout = lay_out(mixer, (4,), (2,), (shift,))
-        for name in available():
+        for name in NAMES:
             with use(name):
                 assert (
                     mixer(x, layout, choose(x)).flatten().tolist() == expected

@@ -91,7 +91,15 @@ def why_unusable(device: str, index: int | None) -> str | None:
     try:
         copy(torch.zeros(2, device=f'{device}:{index or 0}'))
     except Exception as error:  # of a compiler, a driver, or of Triton
-        return f'Triton cannot run a program ({error!r})'
+        import numpy
+        import triton
+
+        where = f' in its interpreter with NumPy {numpy.__version__}'
+        where *= not IS_COMPILED
+        return (
+            f'Triton {triton.__version__} cannot run a program{where} '
+            f'({error!r})'
+        )
     return None
 
 
