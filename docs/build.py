@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -32,8 +33,9 @@ SHOWN = (
     'SECURITY.md',
     'CITATION.cff',
 )
-# The part of a page that the command reference replaces.
-COMMANDS = re.compile('<!-- commands -->.*<!-- end of commands -->', re.S)
+COMMANDS = '<!-- commands -->'
+# What a page says only in the repository.
+IN_REPOSITORY = re.compile('<!-- repository -->.*?<!-- site -->\n*', re.S)
 LINK = re.compile(r'(?<=\]\()[^)\s]+(?=\))')
 # The groups of argparse itself.
 OWN_GROUPS = ('positional arguments', 'options')
@@ -88,6 +90,11 @@ def escape(text: str) -> str:
     return re.sub(r'([*_`|\\])', r'\\\1', text).replace('<', '&lt;')
 
 
+def fence(text: str) -> str:
+    """Return the command lines of a help text as Markdown."""
+    return f'```sh\n{textwrap.dedent(text).strip()}\n```'
+
+
 def describe_commands() -> Iterator[str]:
     """Yield the paragraphs of the command reference, in Markdown."""
     from swin_dense import commands
@@ -112,13 +119,13 @@ def describe(parser: argparse.ArgumentParser) -> Iterator[str]:
     Args:
         parser: Parser of `engine/cli.py`, whose epilog is an example.
     """
-    yield escape(parser.description)
-    example = parser.epilog.removeprefix('example:').strip()
-    yield f'```sh\n{example}\n```'
+    for paragraph in parser.description.split('\n\n'):
+        is_code = paragraph.startswith(' ')
+        yield fence(paragraph) if is_code else escape(paragraph)
+    yield fence(parser.epilog.removeprefix('example:'))
     tables: dict[str, list[str]] = {}
     for group in parser._action_groups:
-        is_own = group.title in OWN_GROUPS
-        head = 'argument' if is_own else f'argument {group.title}'
+        head = 'argument' if group.title in OWN_GROUPS else group.title
         for action in group._group_actions:
             if action.help != argparse.SUPPRESS and action.dest != 'help':
                 row = f'| {_name(parser, action)} | {_help(parser, action)} |'
@@ -151,9 +158,9 @@ def collect(folder: Path) -> None:
             shutil.copy(path, target)
             continue
         text = move_links(path.read_text(encoding='utf-8'), path)
-        if COMMANDS.search(text):
-            before, after = COMMANDS.split(text)
-            text = '\n\n'.join([before, *describe_commands(), after])
+        text = IN_REPOSITORY.sub('', text)
+        if COMMANDS in text:
+            text = text.replace(COMMANDS, '\n\n'.join(describe_commands()))
         target.write_text(text, encoding='utf-8')
 
 

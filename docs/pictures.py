@@ -58,15 +58,18 @@ def main() -> None:
     """Draw all pictures into `docs/assets`."""
     FOLDER.mkdir(exist_ok=True)
     image, instances, _ = scene(4)
-    write('instances', draw_instances(image, instances, SHAPES))
+    boxes = draw_instances(image, instances, SHAPES)
     image, _, label_map = scene(3)
-    classes = [*SHAPES, *TEXTURES]
-    write('labels', draw_labels(image, label_map, classes, legend=False))
-    frames = list(
-        draw_motion(item_rng('pictures', 4, 0), 'right', 32, SIDE // 2)
-    )
+    regions = draw_labels(image, label_map, [*SHAPES, *TEXTURES], legend=False)
+    clip = draw_motion(item_rng('pictures', 4, 0), 'right', 32, SIDE // 2)
+    frames = [frame[..., ::-1] for frame in clip]
     rows = [np.hstack(frames[start::9][:2]) for start in (0, 18)]
-    write('motion', np.vstack(rows)[..., ::-1])
+    motion = np.vstack(rows)
+    write('instances', boxes)
+    write('labels', regions)
+    write('motion', motion)
+    gap = np.full((SIDE, 12, 3), 255, np.uint8)
+    write('tasks', np.hstack([boxes, gap, regions, gap, motion]))
 
 
 if __name__ == '__main__':

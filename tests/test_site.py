@@ -65,7 +65,7 @@ def test_the_site_is_built(tmp_path):
     assert '--auto-scale-lr' in text
     assert 'images per forward pass (default: 1)' in text
     assert '(default: work_dirs/<config>)' in text
-    assert 'argument for detectors' in text
+    assert 'for detectors' in text
 
 
 @needs_zensical
