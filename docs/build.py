@@ -7,6 +7,7 @@ link or a page that no menu names ends the build.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ SETTINGS = ROOT / 'docs' / 'zensical.toml'
 SHOWN = (
     'docs/**/*.md',
     'docs/assets/*',
+    'docs/notebooks/*.ipynb',
     'configs/*.md',
     'configs/*.py',
     'tools/*.md',
@@ -145,6 +147,20 @@ def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     return escape(parser._get_formatter()._expand_help(action))
 
 
+def notebook_page(path: Path) -> str:
+    """Return a page with the text and the code of a notebook."""
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    parts = []
+    for cell in cells:
+        text = ''.join(cell['source'])
+        if cell['cell_type'] == 'code':
+            language = 'sh' if text.startswith('!') else 'python'
+            text = f'```{language}\n{text}\n```'
+        parts.append(text)
+    title, download = parts[0], f'[Download this notebook]({path.name})'
+    return '\n\n'.join([title, download, *parts[1:]])
+
+
 def collect(folder: Path) -> None:
     """Write all pages and pictures of the site into an empty folder.
 
@@ -156,6 +172,10 @@ def collect(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix != '.md':
             shutil.copy(path, target)
+        if path.suffix == '.ipynb':
+            page = target.with_suffix('.md')
+            page.write_text(notebook_page(path), encoding='utf-8')
+        if path.suffix != '.md':
             continue
         text = move_links(path.read_text(encoding='utf-8'), path)
         text = IN_REPOSITORY.sub('', text)
@@ -168,9 +188,9 @@ def pages_without_menu() -> list[str]:
     """Return the pages that the menu in `docs/zensical.toml` leaves out."""
     named = re.findall(r'"([\w/]+\.md)"', SETTINGS.read_text(encoding='utf-8'))
     pages = {
-        place(path).as_posix()
+        place(path).with_suffix('.md').as_posix()
         for path in shown_files()
-        if path.suffix == '.md'
+        if path.suffix in ('.md', '.ipynb')
     }
     return sorted(pages - {*named})
 
