@@ -19,6 +19,11 @@ GROUPS = {
             'Evaluate a checkpoint on the test split of a config.',
         ),
         'predict': ('predict', 'Predict on images or videos.'),
+        'explain': (
+            'explain',
+            'Show what a model looks at: class activation, or attention of a '
+            'block.',
+        ),
         'extract-features': (
             'extract_features',
             'Write the feature maps of videos, with their times, as .npz '

@@ -18,7 +18,11 @@ from torch import Tensor
 
 from swin_dense.kernels.interface import AttentionTerms, Kernels
 from swin_dense.kernels.log import log_once
-from swin_dense.kernels.plain import PlainKernels, attend
+from swin_dense.kernels.plain import (
+    PlainKernels,
+    attend,
+    attention_weights,
+)
 from swin_dense.ops import SizeCache, is_exported, is_traced
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     'Kernels',
     'PlainKernels',
     'attend',
+    'attention_weights',
     'available',
     'choose',
     'use',

@@ -94,19 +94,11 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
     """
     windows, tokens, channels = qkv.shape
     heads = len(terms.bias)
-    # (n, N, 3 * h, D)
-    qkv = qkv.view(windows, tokens, 3 * heads, channels // (3 * heads))
-    qk, v = qkv.transpose(1, 2).split([2 * heads, heads], 1)  # (n, h, N, D)
-    if terms.cosine is not None:
-        qk = _scaled_directions(qk, terms.cosine)
-    q, k = qk.chunk(2, 1)  # (n, h, N, D)
-    bias = terms.bias[None]  # (1, h, N, N)
-    if mask is not None:
-        bias = bias + mask[:, None]  # (n or 1, h, N, N)
+    q, k, v = _split_heads(qkv, terms)  # (n, h, N, D)
+    bias = _logit_bias(mask, terms)  # (n or 1, h, N, N)
     if terms.dropout or torch.is_grad_enabled() and bias.requires_grad:
         # No fused kernel of a CPU returns the gradient of a bias.
-        logits = (q * terms.scale) @ k.mT + bias  # (n, h, N, N)
-        weights = F.dropout(logits.softmax(-1), terms.dropout)
+        weights = F.dropout(_softmax(q, k, bias, terms), terms.dropout)
         x = weights.to(v.dtype) @ v  # (n, h, N, D)
     else:
         # (n, h, N, N)
@@ -114,6 +106,55 @@ def attend(qkv: Tensor, mask: Tensor | None, terms: AttentionTerms) -> Tensor:
         x = F.scaled_dot_product_attention(q, k, v, bias, scale=terms.scale)
     x = x.transpose(1, 2)  # (n, N, h, D)
     return x.reshape(windows, tokens, channels // 3)  # (n, N, C)
+
+
+def attention_weights(
+    qkv: Tensor, mask: Tensor | None, terms: AttentionTerms
+) -> Tensor:
+    """Return the weights with which `attend` mixes values, without dropout.
+
+    Args:
+        qkv: Queries, keys and values `(n, N, 3 * C)`.
+        mask: Added to the logits, `(n or 1, N, N)` or None.
+        terms: Tensors and settings that all windows share.
+
+    Returns:
+        Weights `(n, heads, N, N)`; the weights of a query (row) add up to 1.
+    """
+    q, k, _ = _split_heads(qkv, terms)  # (n, h, N, D)
+    return _softmax(q, k, _logit_bias(mask, terms), terms)
+
+
+def _split_heads(
+    qkv: Tensor, terms: AttentionTerms
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values of each head, `(n, h, N, D)` each.
+
+    For cosine attention, queries and keys are normalised and scaled.
+    """
+    windows, tokens, channels = qkv.shape
+    heads = len(terms.bias)
+    # (n, N, 3 * h, D)
+    qkv = qkv.view(windows, tokens, 3 * heads, channels // (3 * heads))
+    qk, v = qkv.transpose(1, 2).split([2 * heads, heads], 1)  # (n, h, N, D)
+    if terms.cosine is not None:
+        qk = _scaled_directions(qk, terms.cosine)
+    q, k = qk.chunk(2, 1)  # (n, h, N, D)
+    return q, k, v
+
+
+def _logit_bias(mask: Tensor | None, terms: AttentionTerms) -> Tensor:
+    """Return position bias plus mask, `(n or 1, h, N, N)`."""
+    bias = terms.bias[None]  # (1, h, N, N)
+    return bias if mask is None else bias + mask[:, None]
+
+
+def _softmax(
+    q: Tensor, k: Tensor, bias: Tensor, terms: AttentionTerms
+) -> Tensor:
+    """Return the attention weights `(n, h, N, N)`."""
+    logits = (q * terms.scale) @ k.mT + bias  # (n, h, N, N)
+    return logits.softmax(-1)
 
 
 def _scaled_directions(qk: Tensor, cosine: Tensor) -> Tensor:

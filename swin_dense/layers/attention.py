@@ -5,7 +5,12 @@ from math import log, prod
 import torch
 from torch import Tensor, nn
 
-from swin_dense.kernels import AttentionTerms, Kernels, attend
+from swin_dense.kernels import (
+    AttentionTerms,
+    Kernels,
+    attend,
+    attention_weights,
+)
 from swin_dense.layers.log_position_bias import LogPositionBias
 from swin_dense.layers.mixer import WindowMixer
 from swin_dense.ops import (
@@ -136,6 +141,28 @@ class WindowAttentionBase(WindowMixer):
         # (n, N, 3 * C)
         qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
         return self._project(attend(qkv, mask, shared), kernels)
+
+    def weights(
+        self,
+        windows: Tensor,
+        shared: AttentionTerms,
+        mask: Tensor | None,
+        kernels: Kernels,
+    ) -> Tensor:
+        """Return the weights with which `mix` mixes values, without dropout.
+
+        Args:
+            windows: Tokens `(n, N, C)`.
+            shared: What `prepare` returned.
+            mask: Mask `(n or 1, N, N)` to add to the logits, or None.
+            kernels: Set of kernels that computes linear layers.
+
+        Returns:
+            Weights `(n, heads, N, N)`, a row for each query.
+        """
+        # (n, N, 3 * C)
+        qkv = kernels.linear(windows, self.qkv.weight, shared.padding)
+        return attention_weights(qkv, mask, shared)
 
     def _project(self, x: Tensor, kernels: Kernels) -> Tensor:
         """Return the output projection of tokens `(..., C)`."""

@@ -69,18 +69,63 @@ class HeadMixingAttention(WindowAttention):
         if head_mixers is None:
             return super().mix(windows, terms, mask, kernels)
         n, tokens, channels = windows.shape
-        qkv = kernels.linear(windows, self.qkv.weight, terms.padding)
-        qkv = qkv.view(n, tokens, 3, self.num_heads, -1)  # (n, N, 3, h, D)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (n, h, N, D)
-        logits = (q * terms.scale) @ k.mT  # (n, h, N, N)
-        logits = _mix_heads(logits + terms.bias, head_mixers.logits)
-        if mask is not None:
-            logits = logits + mask[:, None]  # (n, h, N, N)
-        weights = _mix_heads(logits.softmax(-1), head_mixers.weights)
+        q, k, v = self._split(windows, terms, kernels)  # (n, h, N, D)
+        weights = self._weights(q, k, terms, head_mixers, mask)
         weights = F.dropout(weights, terms.dropout)
         x = (weights.to(v.dtype) @ v).transpose(1, 2)  # (n, N, h, D)
         x = x.reshape(n, tokens, channels)  # (n, N, C)
         return self._project(x, kernels)
+
+    def weights(
+        self,
+        windows: Tensor,
+        shared: Any,
+        mask: Tensor | None,
+        kernels: Kernels,
+    ) -> Tensor:
+        """Return the weights with which `mix` mixes values, without dropout.
+
+        Heads are mixed after the softmax, so weights may be negative, and
+        those of a query need not add up to 1.
+
+        Args:
+            windows: Tokens `(n, N, C)`.
+            shared: What `prepare` returned, alone or with `HeadMixers`.
+            mask: Mask `(n or 1, N, N)`, or None.
+            kernels: Set of kernels that computes linear layers.
+
+        Returns:
+            Weights `(n, heads, N, N)`, a row for each query.
+        """
+        terms, head_mixers = _terms(shared)
+        if head_mixers is None:
+            return super().weights(windows, terms, mask, kernels)
+        q, k, _ = self._split(windows, terms, kernels)  # (n, h, N, D)
+        return self._weights(q, k, terms, head_mixers, mask)
+
+    def _split(
+        self, windows: Tensor, terms: AttentionTerms, kernels: Kernels
+    ) -> Tensor:
+        """Return queries, keys and values `(3, n, h, N, D)` of windows."""
+        n, tokens, _ = windows.shape
+        qkv = kernels.linear(windows, self.qkv.weight, terms.padding)
+        qkv = qkv.view(n, tokens, 3, self.num_heads, -1)  # (n, N, 3, h, D)
+        return qkv.permute(2, 0, 3, 1, 4)  # (3, n, h, N, D)
+
+    @staticmethod
+    def _weights(
+        q: Tensor,
+        k: Tensor,
+        terms: AttentionTerms,
+        head_mixers: HeadMixers,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Return the attention weights `(n, h, N, N)` of mixed heads."""
+        logits = (q * terms.scale) @ k.mT  # (n, h, N, N)
+        logits = _mix_heads(logits + terms.bias, head_mixers.logits)
+        if mask is not None:
+            logits = logits + mask[:, None]  # (n, h, N, N)
+        return _mix_heads(logits.softmax(-1), head_mixers.weights)
 
 
 def _terms(shared: Any) -> tuple[AttentionTerms, HeadMixers | None]:

@@ -191,13 +191,31 @@ class VideoPredictor(BasePredictor):
         Raises:
             ValueError: If there are more or fewer frames.
         """
+        data = self.prepare(frames)
+        with torch.no_grad():
+            (sample,) = self.model.test_step(pseudo_collate([data]))
+        check_scores(sample.pred_score, 'scores')
+        return sample.pred_score.cpu().numpy()
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> dict[str, Any]:
+        """Put a clip through the test pipeline.
+
+        Args:
+            frames: Frames `(H, W, 3)` in RGB, as many as the model sees.
+
+        Returns:
+            `inputs` `(views, 3, T, H, W)`, and `data_samples`.
+
+        Raises:
+            ValueError: If there are more or fewer frames.
+        """
         if len(frames) != self.sampling.clip_len:
             raise ValueError(
                 f'the model sees {self.sampling.clip_len} frames,'
                 f' got {len(frames)}'
             )
         shape = frames[0].shape[:2]
-        data = self._pipeline(
+        return self._pipeline(
             dict(
                 imgs=list(frames),
                 modality='RGB',
@@ -207,10 +225,6 @@ class VideoPredictor(BasePredictor):
                 img_shape=shape,
             )
         )
-        with torch.no_grad():
-            (sample,) = self.model.test_step(pseudo_collate([data]))
-        check_scores(sample.pred_score, 'scores')
-        return sample.pred_score.cpu().numpy()
 
     def _log_short(self, video: Video, windows: Sequence[Window]) -> None:
         """Log a video that is shorter than a window."""
