@@ -20,6 +20,26 @@ def add_options(parser: Any) -> list[argparse.Action]:
             'JSON holds all',
         ),
         parser.add_argument(
+            '--classes',
+            nargs='+',
+            metavar='NAME',
+            help='draw and write these classes alone',
+        ),
+        parser.add_argument(
+            '--no-labels',
+            action='store_true',
+            help='draw no class names and scores',
+        ),
+        parser.add_argument(
+            '--no-masks', action='store_true', help='draw no masks'
+        ),
+        parser.add_argument(
+            '--colour-by',
+            choices=('instance', 'class'),
+            help='a colour for each instance (default), or for each class, '
+            "the data set's",
+        ),
+        parser.add_argument(
             '--texts',
             metavar='NAMES',
             help='names of the objects to detect, for models that read text '
@@ -58,7 +78,15 @@ def predict_files(
         )
         threshold = 0.3 if args.score_thr is None else args.score_thr
         return predictor, CocoResults(
-            Path(args.out), pictures, predictor.classes, threshold
+            Path(args.out),
+            pictures,
+            predictor.classes,
+            threshold,
+            predictor.ids,
+            args.classes,
+            labels=not args.no_labels,
+            masks=not args.no_masks,
+            colour_by=args.colour_by or 'instance',
         )
 
     predict_images(open_model, args)

@@ -9,6 +9,7 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from swin_dense.checkpoints.class_names import reads_text, stored_classes
+from swin_dense.detection.dataset_ids import find_ids, find_palette
 from swin_dense.detection.masks import keep_in_boxes
 from swin_dense.detection.result import DetectionResult
 from swin_dense.engine.base_predictor import (
@@ -26,6 +27,10 @@ class DetectionPredictor(BasePredictor):
         texts: Class names to detect, for a model that reads text (GLIP,
             Grounding DINO); by default the classes of the config's test set,
             or those in the checkpoint.
+
+    Attributes:
+        palette: Colours of the classes as (red, green, blue), or None.
+        ids: Ids of the classes and images of the config's test set.
 
     Raises:
         ValueError: If `texts` are passed to a model that does not read text,
@@ -54,9 +59,21 @@ class DetectionPredictor(BasePredictor):
             for name in ('bboxes', 'scores'):
                 check_scores(instances[name], name)
         return [
-            DetectionResult(instances=instances, **common)
+            DetectionResult(
+                instances=instances,
+                palette=self.palette,
+                category_ids=self.ids.categories,
+                **common,
+            )
             for instances, common in zip(predictions, arguments)
         ]
+
+    def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
+        """Find class names, palette and ids; see `BasePredictor`."""
+        names = super()._open_data(dataset, classes)
+        self.palette = find_palette(dataset, names)
+        self.ids = find_ids(dataset, names)
+        return names
 
     def _find_classes(
         self, model: nn.Module, checkpoint: Mapping[str, Any], dataset: Any

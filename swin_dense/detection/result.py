@@ -37,6 +37,8 @@ class DetectionResult(Result):
         classes: Class names in label order.
         path: Path or address of the image; None if it had none.
         channel_order: See `Result`.
+        palette: Colours of the classes as (red, green, blue), or None.
+        category_ids: Id of each class in the data set; 1, 2, ... by default.
     """
 
     def __init__(
@@ -46,9 +48,13 @@ class DetectionResult(Result):
         classes: Sequence[str],
         path: str | None = None,
         channel_order: str = 'bgr',
+        palette: Sequence[Sequence[int]] | None = None,
+        category_ids: Sequence[int] | None = None,
     ) -> None:
         super().__init__(classes, path, channel_order)
         self._image = image
+        self.palette = palette
+        self.category_ids = category_ids
         found = InstanceArrays.read(instances)
         scores = np.ones(len(found.labels))
         if found.scores is not None:
@@ -110,15 +116,27 @@ class DetectionResult(Result):
             self.classes,
             self.path,
             self.channel_order,
+            self.palette,
+            self.category_ids,
         )
 
     def picture(
-        self, score_thr: float = SCORE_THR, largest: int | None = None
+        self,
+        score_thr: float = SCORE_THR,
+        *,
+        labels: bool = True,
+        masks: bool = True,
+        colour_by: str = 'instance',
+        largest: int | None = None,
     ) -> np.ndarray:
         """Draw masks, boxes, class names and scores into the image.
 
         Args:
             score_thr: Least score of an instance that is drawn.
+            labels: If False, class names and scores are left out.
+            masks: If False, masks are left out.
+            colour_by: 'instance' for a colour for each instance; 'class' for
+                the colours of the data set's palette.
             largest: Longest side of the picture in pixels; a larger image is
                 reduced. None draws it as it is.
 
@@ -133,7 +151,16 @@ class DetectionResult(Result):
             )
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
             shown = shown.resized(size, factor)
-        return draw_instances(pixels, shown, self.classes, score_thr)
+        return draw_instances(
+            pixels,
+            shown,
+            self.classes,
+            score_thr,
+            labels=labels,
+            masks=masks,
+            colour_by=colour_by,
+            palette=self.palette,
+        )
 
     def for_json(self) -> list[dict[str, Any]]:
         """Return the content of a JSON file; see `to_coco`."""
@@ -146,7 +173,8 @@ class DetectionResult(Result):
 
         Args:
             image_id: Id of the image.
-            category_ids: Id of each class; 1, 2, ... by default.
+            category_ids: Id of each class; by default those of the data set,
+                if it is known, else 1, 2, ...
 
         Returns:
             Entries that `pycocotools.COCO.loadRes` reads, with boxes as
@@ -154,7 +182,8 @@ class DetectionResult(Result):
             `category_name` are added for readers.
         """
         image = dict(id=image_id, file_name=self.path or '')
-        return coco_entries(self.instances, image, self.classes, category_ids)
+        ids = category_ids or self.category_ids
+        return coco_entries(self.instances, image, self.classes, ids)
 
 
 def labels_of(names: Sequence[str], classes: Sequence[str]) -> list[int]:

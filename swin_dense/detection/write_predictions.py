@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from swin_dense.detection.coco_entries import coco_summary
-from swin_dense.detection.result import DetectionResult
+from swin_dense.detection.dataset_ids import DatasetIds
+from swin_dense.detection.result import DetectionResult, labels_of
 from swin_dense.engine.json_stream import JsonStream
 
 # Longest side of a picture in pixels; larger images are reduced.
@@ -20,6 +23,10 @@ class CocoResults:
         pictures: Path of the picture of each image.
         classes: Class names in label order.
         score_thr: Least score of drawn predictions; the JSON has all.
+        ids: Ids of classes and images. An image that is not of the data set
+            has a number that no other image has.
+        only: Names of classes to write and draw; None for all.
+        drawing: Options of `DetectionResult.picture`.
     """
 
     def __init__(
@@ -28,13 +35,25 @@ class CocoResults:
         pictures: Sequence[Path],
         classes: Sequence[str],
         score_thr: float,
+        ids: DatasetIds,
+        only: Sequence[str] | None = None,
+        **drawing: Any,
     ) -> None:
         self.out = out
         self.paths = list(pictures)
         self.classes = classes
         self.score_thr = score_thr
+        self.ids = ids
+        self.only = only
+        self.drawing = drawing
+        if only is not None:
+            labels_of(only, classes)  # raises if a class is unknown
+        known = {*ids.images.values()}
+        self.fresh_ids = (n for n in count(1) if n not in known)
         self.shown = 0
-        head, tail = json.dumps(coco_summary([], classes)).split('[]', 1)
+        head, tail = json.dumps(
+            coco_summary([], classes, ids.categories)
+        ).split('[]', 1)
         self.images = JsonStream(
             out / 'images.json', f'{head}[\n', f'\n]{tail}\n'
         )
@@ -47,16 +66,22 @@ class CocoResults:
             index: Index of the image in `pictures`.
             result: The predictions.
         """
+        if self.only is not None:
+            result = result.keep(classes=self.only)
         height, width = result.image.shape[:2]
+        known = self.ids.images.get(Path(result.path or '').name)
         entry = {
-            'id': index + 1,
+            'id': next(self.fresh_ids) if known is None else known,
             'file_name': result.path,
             'width': width,
             'height': height,
         }
         entries = result.to_coco(entry['id'])
         result.save(
-            self.paths[index], score_thr=self.score_thr, largest=LARGEST
+            self.paths[index],
+            score_thr=self.score_thr,
+            largest=LARGEST,
+            **self.drawing,
         )
         self.shown += sum(e['score'] >= self.score_thr for e in entries)
         self.images.add([entry])

@@ -17,6 +17,11 @@ def add_options(parser: Any) -> list[argparse.Action]:
             '--areas', action='store_true', help='also write areas.json'
         ),
         parser.add_argument(
+            '--colours',
+            action='store_true',
+            help='also write label maps in colours, in a folder "colours"',
+        ),
+        parser.add_argument(
             '--tile',
             nargs='+',
             type=int,
@@ -69,7 +74,11 @@ def predict_files(
             on_tile=on_tile,
         )
         return predictor, LabelResults(
-            Path(args.out), pictures, predictor.classes, args.areas
+            Path(args.out),
+            pictures,
+            predictor.classes,
+            args.areas,
+            args.colours,
         )
 
     predict_images(open_model, args, in_tiles=bool(args.tile))

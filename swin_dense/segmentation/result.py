@@ -12,7 +12,7 @@ import numpy as np
 
 from swin_dense.engine import cli
 from swin_dense.engine.results import Result
-from swin_dense.visualization import draw_labels
+from swin_dense.visualization import colour_map, draw_labels
 
 
 class SegmentationResult(Result):
@@ -167,16 +167,42 @@ class SegmentationResult(Result):
         Raises:
             ValueError: If the name has another suffix.
         """
-        path = Path(path)
-        if path.suffix.lower() != '.png':
-            raise ValueError(
-                f'a label map is stored as .png, without loss; got {path}'
-            )
+        path = _png(path)
         values = self.file_values
         # PNG files have 8 or 16 bits.
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
         cli.write_image(path, values[self.label_map])
         return path
+
+    def save_colour_map(self, path: str | PathLike) -> Path:
+        """Write the label map as PNG, in the colours of the classes.
+
+        Args:
+            path: The file; its name ends in `.png`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: If the name has another suffix.
+        """
+        path = _png(path)
+        pixels = colour_map(self.label_map, len(self.classes), self.palette)
+        cli.write_image(path, pixels)
+        return path
+
+
+def _png(path: str | PathLike) -> Path:
+    """Return the path of a PNG file.
+
+    Raises:
+        ValueError: If the name has another suffix.
+    """
+    if Path(path).suffix.lower() != '.png':
+        raise ValueError(
+            f'a label map is stored as .png, without loss; got {path}'
+        )
+    return Path(path)
 
 
 def class_areas(

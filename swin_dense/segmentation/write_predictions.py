@@ -24,6 +24,8 @@ class LabelResults:
         pictures: Path of the picture of each image, below `out`.
         classes: Class names in label order.
         areas: If True, write `areas.json`.
+        colours: If True, also write each label map in colours, in a folder
+            `colours`.
     """
 
     def __init__(
@@ -32,10 +34,16 @@ class LabelResults:
         pictures: Sequence[Path],
         classes: Sequence[str],
         areas: bool,
+        colours: bool = False,
     ) -> None:
         self.out = out
         self.pictures = pictures
         self.maps = label_paths(pictures, out)
+        self.colours = [
+            out / 'colours' / path.relative_to(out / 'labels')
+            for path in self.maps
+            if colours
+        ]
         names = json.dumps(list(classes))
         self.images = (
             JsonStream(
@@ -51,7 +59,7 @@ class LabelResults:
     @property
     def paths(self) -> list[Path]:
         """Paths of all files that `add` may write."""
-        return [*self.pictures, *self.maps]
+        return [*self.pictures, *self.maps, *self.colours]
 
     def add(self, index: int, result: SegmentationResult) -> None:
         """Write the prediction of an image.
@@ -61,6 +69,8 @@ class LabelResults:
             result: The prediction.
         """
         result.save_label_map(self.maps[index])
+        if self.colours:
+            result.save_colour_map(self.colours[index])
         if self.images is not None:
             height, width = result.label_map.shape
             self.images.add(

@@ -20,6 +20,7 @@ def contact_sheet(
     pairs: Sequence[tuple[np.ndarray, Any, Any]],
     classes: Sequence[str],
     *,
+    palette: Sequence[Sequence[int]] | None = None,
     score_thr: float = 0.3,
     titles: Sequence[str] = ('ground truth', 'prediction'),
     columns: int = 2,
@@ -34,6 +35,8 @@ def contact_sheet(
         pairs: For each image the image (H, W, 3), BGR, uint8, its ground
             truth and its prediction, both as `draw_instances` takes them.
         classes: Class names in label order.
+        palette: Colours of the classes as (red, green, blue); those of
+            `class_colour` if None.
         score_thr: Predictions with a lower score are left out.
         titles: Titles of the left and the right picture of a pair.
         columns: Number of pairs beside each other.
@@ -56,6 +59,9 @@ def contact_sheet(
                     InstanceArrays.read(instances).resized(size, factor),
                     classes,
                     score_thr,
+                    # The truth and its prediction have one colour.
+                    colour_by='class' if len(classes) > 1 else 'instance',
+                    palette=palette,
                 )
                 for instances in contents
             ]

@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from swin_dense.visualization.palette import class_colour, readable_on
-from swin_dense.visualization.text import put_text, text_size
+from swin_dense.visualization.chips import SMALLEST, draw_chip, place_chips
+from swin_dense.visualization.palette import (
+    Colour,
+    colours,
+    instance_colour,
+)
 
 _MASK_OPACITY = 0.42
-_CHIP_OPACITY = 0.88
 _ROWS = 256  # rows of a mask that are tinted at a time, to save memory
 # Grey level and its share in the tints of a class, which neighbours take in
 # turn.
@@ -84,12 +87,18 @@ def draw_instances(
     instances: Any,
     classes: Sequence[str],
     score_thr: float = 0.3,
+    *,
+    labels: bool = True,
+    masks: bool = True,
+    colour_by: str = 'instance',
+    palette: Sequence[Sequence[int]] | None = None,
 ) -> np.ndarray:
     """Draw instances: translucent masks with outlines, boxes and labels.
 
     Line widths and text size follow the size of the image. Labels stay inside
-    the image. Instances with higher scores get their place first, and others
-    avoid them.
+    the image. Instances with higher scores get their place first; the others
+    avoid their labels, with smaller letters if needed, and have none where
+    there is no room.
 
     Args:
         image: (H, W, 3) uint8, BGR. It is not changed.
@@ -98,34 +107,93 @@ def draw_instances(
             (N, H, W).
         classes: Class names in label order.
         score_thr: Predictions with a lower score are left out.
+        labels: If False, class names and scores are left out.
+        masks: If False, masks are left out.
+        colour_by: 'instance' for a colour for each instance; 'class' for a
+            colour for each class, in tints that take turns.
+        palette: Colours of the classes as (red, green, blue), for 'class';
+            those of `class_colour` if None.
 
     Returns:
         A new picture of the image's shape.
 
     Raises:
         ValueError: If the image is not (H, W, 3) uint8, the masks have
-            another size than the image, or a label has no name.
+            another size than the image, a label has no name, or `colour_by`
+            has another value.
     """
     shown = InstanceArrays.read(instances)
     _check(image, shown, classes)
     if shown.scores is not None:
-        shown = shown.keep(shown.scores >= score_thr)
+        order = np.argsort(-shown.scores, kind='stable')
+        shown = shown.keep(order[shown.scores[order] >= score_thr])
+    tints, lines = _choose_colours(shown.labels, colour_by, palette)
     # Small instances are drawn over large ones, so that all can be seen.
     extent = (shown.bboxes[:, 2:] - shown.bboxes[:, :2]).prod(axis=1)
-    shown = shown.keep(np.argsort(-extent, kind='stable'))
+    order = np.argsort(-extent, kind='stable')
 
     picture = image.copy()
     unit = np.sqrt(image.shape[0] * image.shape[1])
     width = max(1, round(unit / 320))
-    if shown.masks is not None:
-        _draw_masks(picture, shown, max(1, round(unit / 400)))
-    for box, label in zip(shown.bboxes, shown.labels):
-        x0, y0, x1, y1 = (int(np.round(edge)) for edge in box)
+    if masks and shown.masks is not None:
+        _draw_masks(
+            picture,
+            shown.masks,
+            order,
+            tints,
+            lines,
+            max(1, round(unit / 400)),
+        )
         # Beside an outlined mask, a thick box would only hide the object.
-        line = width if shown.masks is None else max(1, width // 2)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), class_colour(label), line)
-    _draw_labels(picture, shown, classes, int(np.clip(unit / 38, 9, 40)))
+        width = max(1, width // 2)
+    for index in order:
+        x0, y0, x1, y1 = (int(np.round(e)) for e in shown.bboxes[index])
+        cv2.rectangle(picture, (x0, y0), (x1, y1), lines[index], width)
+    if labels:
+        size = int(np.clip(unit / 36, SMALLEST, 40))
+        texts = [str(classes[label]) for label in shown.labels]
+        if shown.scores is not None:
+            texts = [f'{a} {b:.2f}' for a, b in zip(texts, shown.scores)]
+        chips = place_chips(shown.bboxes, texts, image.shape[:2], size)
+        for chip, colour in zip(chips, lines):
+            if chip is not None:
+                draw_chip(picture, chip, colour)
     return picture
+
+
+def _choose_colours(
+    labels: np.ndarray,
+    colour_by: str,
+    palette: Sequence[Sequence[int]] | None,
+) -> tuple[list[Colour], list[Colour]]:
+    """Return the colour of each mask, and of each outline and label.
+
+    Args:
+        labels: Indices into the classes (N,).
+        colour_by: See `draw_instances`.
+        palette: See `draw_instances`.
+
+    Raises:
+        ValueError: If `colour_by` has another value.
+    """
+    if colour_by == 'instance':
+        lines = [instance_colour(index) for index in range(len(labels))]
+        return lines, lines
+    if colour_by != 'class':
+        raise ValueError(
+            f"colour_by must be 'instance' or 'class', got {colour_by!r}"
+        )
+    table = colours(labels.max(initial=-1) + 1, palette)
+    lines = [table[label] for label in labels]
+    tints, turns = [], [0] * len(table)
+    for label, line in zip(labels, lines):
+        grey, share = _SHADES[turns[label] % len(_SHADES)]
+        turns[label] += 1
+        blue, green, red = (
+            round(channel * (1 - share) + grey * share) for channel in line
+        )
+        tints.append((blue, green, red))
+    return tints, lines
 
 
 def _array(value: Any) -> np.ndarray:
@@ -161,31 +229,39 @@ def _check(
 
 
 def _draw_masks(
-    picture: np.ndarray, instances: InstanceArrays, width: int
+    picture: np.ndarray,
+    masks: Any,
+    order: np.ndarray,
+    tints: Sequence[Colour],
+    lines: Sequence[Colour],
+    width: int,
 ) -> None:
     """Tint the pixels of all masks, then draw the outlines.
 
-    Instances of a class take turns in plain, light and dark tints.
+    Args:
+        picture: The image, in which is drawn.
+        masks: Masks of N instances.
+        order: Order of drawing (N,).
+        tints: Colours of the masks.
+        lines: Colours of the outlines.
+        width: Width of the outlines in pixels.
     """
-    turns = np.zeros(instances.labels.max(initial=0) + 1, int)
-    for index, label in enumerate(instances.labels):
-        grey, share = _SHADES[turns[label] % len(_SHADES)]
-        turns[label] += 1
-        colour = np.multiply(class_colour(label), 1 - share) + grey * share
-        for place, mask in _parts(instances.masks, index):
+    for index in order:
+        colour = np.array(tints[index])
+        for place, mask in _parts(masks, index):
             region = picture[place]
             tint = region[mask] * (1 - _MASK_OPACITY) + colour * _MASK_OPACITY
             region[mask] = (tint + 0.5).astype(np.uint8)
     whole = np.zeros(picture.shape[:2], np.uint8)
-    for index, label in enumerate(instances.labels):
+    for index in order:
         whole[:] = 0
-        for place, mask in _parts(instances.masks, index):
+        for place, mask in _parts(masks, index):
             whole[place] = mask
         outline, _ = cv2.findContours(
             whole, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )
         cv2.drawContours(
-            picture, outline, -1, class_colour(label), width, cv2.LINE_AA
+            picture, outline, -1, lines[index], width, cv2.LINE_AA
         )
 
 
@@ -201,93 +277,3 @@ def _parts(masks: Any, index: int) -> Iterator[tuple[Any, np.ndarray]]:
     for top in range(0, masks.shape[1], _ROWS):
         place = slice(top, top + _ROWS), slice(None)
         yield place, masks[index][place]
-
-
-def _draw_labels(
-    picture: np.ndarray,
-    instances: InstanceArrays,
-    classes: Sequence[str],
-    size: int,
-) -> None:
-    """Write class and score on a coloured rectangle, a chip, at each box."""
-    scores = instances.scores
-    order = np.arange(len(instances.labels))
-    if scores is not None:
-        order = np.argsort(-scores, kind='stable')
-    taken: list[tuple[int, int, int, int]] = []
-    pad = max(2, size // 4)
-    for i in order:
-        text = str(classes[instances.labels[i]])
-        if scores is not None:
-            text += f' {scores[i]:.2f}'
-        width, height = text_size(text, size)
-        chip = _place(
-            instances.bboxes[i],
-            (width + 2 * pad, height + pad),
-            picture.shape,
-            taken,
-        )
-        taken.append(chip)
-        colour = class_colour(instances.labels[i])
-        x0, y0, x1, y1 = chip
-        region = picture[y0:y1, x0:x1]
-        region[:] = cv2.addWeighted(
-            region,
-            1 - _CHIP_OPACITY,
-            np.full_like(region, colour),
-            _CHIP_OPACITY,
-            0,
-        )
-        put_text(
-            picture, text, (x0 + pad, y0 + pad // 2), size, readable_on(colour)
-        )
-
-
-def _place(
-    box: np.ndarray,
-    chip: tuple[int, int],
-    shape: tuple[int, ...],
-    taken: Sequence[tuple[int, ...]],
-) -> tuple[int, int, int, int]:
-    """Choose the place for a chip at a box that overlaps other chips least.
-
-    A place above the box is preferred to places inside and below it. The chip
-    is always inside the image.
-
-    Args:
-        box: x0 y0 x1 y1 in pixels.
-        chip: Width and height of the chip in pixels.
-        shape: Shape of the image, (H, W, 3).
-        taken: Chips that are placed already, x0 y0 x1 y1.
-
-    Returns:
-        The chip as x0 y0 x1 y1 in pixels.
-    """
-    width, height = chip
-    left, top, right, bottom = (int(round(edge)) for edge in box)
-    best, least = (0, 0, 0, 0), np.inf
-    for x, y in (
-        (left, top - height),
-        (left, top),
-        (right - width, top),
-        (right - width, top - height),
-        (left, bottom),
-        (left, bottom - height),
-        (right - width, bottom - height),
-    ):
-        moved = y
-        x = max(0, min(x, shape[1] - width))
-        y = max(0, min(y, shape[0] - height))
-        place = (x, y, min(x + width, shape[1]), min(y + height, shape[0]))
-        # A chip that must be moved into the image covers part of the box.
-        cost = sum(_overlap(place, other) for other in taken) + abs(moved - y)
-        if cost < least:
-            best, least = place, cost
-    return best
-
-
-def _overlap(first: Sequence[int], second: Sequence[int]) -> int:
-    """Return the common area of two rectangles in square pixels."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0) * max(height, 0)

@@ -5,38 +5,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from swin_dense.visualization.palette import Colour, class_colour
+from swin_dense.visualization.palette import colours
 from swin_dense.visualization.text import put_text, text_size
 
 PAGE_COLOUR = (250, 250, 250)
 TEXT_COLOUR = (40, 40, 40)
+# Names of the class that is no object: its pixels are not tinted.
+BACKGROUND = ('background', '_background_', 'bg')
 ROWS = 256  # rows of a picture that are tinted at a time, to save memory
-
-
-def colours(
-    count: int, palette: Sequence[Sequence[int]] | None = None
-) -> list[Colour]:
-    """Return the colours of labels as (blue, green, red).
-
-    Args:
-        count: Number of labels.
-        palette: Colours as (red, green, blue), as mmseg's data sets have
-            them; those of `class_colour` if None.
-
-    Raises:
-        ValueError: If the palette has fewer colours than labels.
-    """
-    if palette is None:
-        return [class_colour(label) for label in range(count)]
-    if len(palette) < count:
-        raise ValueError(
-            f'{len(palette)} colours for {count} classes: add colours to the '
-            'palette, or leave it out'
-        )
-    return [
-        (int(blue), int(green), int(red))
-        for red, green, blue in palette[:count]
-    ]
 
 
 def draw_labels(
@@ -53,7 +29,8 @@ def draw_labels(
     Args:
         image: (H, W, 3) uint8, BGR. It is not changed.
         labels: Label map (H, W) of integers. Pixels whose label is not an
-            index into `classes`, such as 255, are not tinted.
+            index into `classes`, such as 255, are not tinted, nor are those
+            of a class named 'background'.
         classes: Class names in label order.
         palette: Colours as (red, green, blue); those of `class_colour` if
             None.
@@ -81,6 +58,7 @@ def draw_labels(
             '(height, width); resize them to the image first'
         )
     table = np.array(colours(len(classes), palette), np.float32)
+    is_tinted = np.array([not is_background(name) for name in classes])
     edges = _edges(labels, max(1, round(np.sqrt(labels.size) / 400)))
     picture = image.copy()
     # A few rows at a time: float64 needs eight times the memory of uint8.
@@ -88,6 +66,7 @@ def draw_labels(
         rows = slice(top, top + ROWS)
         known = (labels[rows] >= 0) & (labels[rows] < len(classes))
         shown = table[np.where(known, labels[rows], 0)]
+        known &= is_tinted[np.where(known, labels[rows], 0)]
         mixed = image[rows] * (1 - opacity) + shown * opacity
         mixed[edges[rows]] = shown[edges[rows]]
         picture[rows][known] = (mixed[known] + 0.5).astype(np.uint8)
@@ -99,6 +78,30 @@ def draw_labels(
         picture, 0, 0, 0, margin, cv2.BORDER_CONSTANT, value=PAGE_COLOUR
     )  # (H, W + margin, 3)
     return np.vstack([picture, strip])
+
+
+def is_background(name: str) -> bool:
+    """Return True if a class has one of the names of `BACKGROUND`."""
+    return name.strip().lower() in BACKGROUND
+
+
+def colour_map(
+    labels: np.ndarray,
+    count: int,
+    palette: Sequence[Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Return a label map in the colours of the labels.
+
+    Args:
+        labels: Labels (H, W), indices into the classes; others are black.
+        count: Number of classes.
+        palette: See `draw_labels`.
+
+    Returns:
+        The picture (H, W, 3) uint8, BGR.
+    """
+    table = np.array([*colours(count, palette), (0, 0, 0)], np.uint8)
+    return table[np.where((labels >= 0) & (labels < count), labels, count)]
 
 
 def _edges(labels: np.ndarray, width: int) -> np.ndarray:
@@ -150,7 +153,8 @@ def draw_legend(
     table = colours(len(classes), palette)
     for (label, text), (x, y) in zip(entries, places):
         corner = (x + size, y + size)
-        cv2.rectangle(strip, (x, y), corner, table[label], cv2.FILLED)
+        if not is_background(classes[label]):
+            cv2.rectangle(strip, (x, y), corner, table[label], cv2.FILLED)
         cv2.rectangle(strip, (x, y), corner, TEXT_COLOUR)
         put_text(
             strip, text, (x + size + pad, y - size // 8), size, TEXT_COLOUR

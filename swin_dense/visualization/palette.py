@@ -1,6 +1,7 @@
 """Choose a colour for each class, the same in every picture."""
 
 import colorsys
+from collections.abc import Sequence
 
 Colour = tuple[int, int, int]
 
@@ -32,6 +33,7 @@ _FIRST = (
     '006996',
     '96b45a',
 )
+_NUM_BRIGHT = 12
 _GOLDEN = 0.6180339887
 
 
@@ -52,6 +54,40 @@ def class_colour(label: int) -> Colour:
         for channel in colorsys.hsv_to_rgb(hue, saturation, value)
     )
     return blue, green, red
+
+
+def instance_colour(index: int) -> Colour:
+    """Return the colour of an instance as (blue, green, red), 0 to 255.
+
+    The twelve colours that differ most take turns.
+    """
+    return class_colour(index % _NUM_BRIGHT)
+
+
+def colours(
+    count: int, palette: Sequence[Sequence[int]] | None = None
+) -> list[Colour]:
+    """Return the colours of labels as (blue, green, red).
+
+    Args:
+        count: Number of labels.
+        palette: Colours as (red, green, blue), as mmseg's data sets have
+            them; those of `class_colour` if None.
+
+    Raises:
+        ValueError: If the palette has fewer colours than labels.
+    """
+    if palette is None:
+        return [class_colour(label) for label in range(count)]
+    if len(palette) < count:
+        raise ValueError(
+            f'{len(palette)} colours for {count} classes: add colours to the '
+            'palette, or leave it out'
+        )
+    return [
+        (int(blue), int(green), int(red))
+        for red, green, blue in palette[:count]
+    ]
 
 
 def readable_on(colour: Colour) -> Colour:

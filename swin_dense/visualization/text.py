@@ -12,6 +12,15 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
+try:
+    from anyascii import anyascii as transliterate
+except ImportError:
+
+    def transliterate(string: str) -> str:
+        """Return no letters; the package anyascii is not installed."""
+        return ''
+
+
 from swin_dense.visualization.palette import Colour
 
 # The font Last Resort draws a box with a code for any letter.
@@ -50,25 +59,32 @@ def installed_fonts() -> list[str]:
 def _report_missing(letters: str) -> None:
     """Log letters that no font has; `cache` does so once for each text."""
     print_log(
-        f'no installed font has the letters {letters!r}: pictures show their '
-        'numbers in Unicode. Install a font that has them, such as Noto Sans '
-        'or Noto Sans CJK',
+        f'no installed font has the letters {letters!r}: pictures show them '
+        'in Latin letters, or their numbers in Unicode. Install a font that '
+        'has them, such as Noto Sans or Noto Sans CJK',
         'current',
         logging.WARNING,
     )
 
 
-def _spell(letter: str) -> str:
-    """Replace a letter that no font has by ASCII letters.
-
-    A letter without a decomposition into ASCII becomes its code, as in
-    'U+6C7D '.
-    """
+def _decompose(letter: str) -> str:
+    """Return the ASCII letters that a letter consists of; '' if of others."""
     plain = unicodedata.normalize('NFKD', letter)
     if plain.isascii() and plain.isprintable():
         return plain
-    if unicodedata.category(letter).startswith('Z'):
-        return ' '
+    return ' ' if unicodedata.category(letter).startswith('Z') else ''
+
+
+def _spell(letter: str) -> str:
+    """Replace a letter that no font has by ASCII letters.
+
+    A letter without a decomposition into ASCII is transliterated by the
+    package anyascii: 'Qi' for U+6C7D. Without the package, or a
+    transliteration, it becomes its code, as in 'U+6C7D '.
+    """
+    for plain in (_decompose(letter), transliterate(letter)):
+        if plain and plain.isprintable():
+            return plain
     return f'U+{ord(letter):04X} '
 
 
@@ -78,7 +94,7 @@ def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
 
     DejaVu Sans is preferred, then the first installed font with all letters.
     If there is none, the letters that DejaVu Sans lacks are replaced by ASCII
-    letters or by their codes in Unicode, which is logged once.
+    letters or by their codes in Unicode, see `_spell`, which is logged once.
 
     Returns:
         Path of the font, and the text to draw.
@@ -93,7 +109,7 @@ def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
     spelled = ''.join(
         _spell(letter) if letter in missing else letter for letter in text
     )
-    if 'U+' in spelled:
+    if not all(map(_decompose, missing)):
         _report_missing(''.join(sorted({*missing})))
     return path, spelled.rstrip()
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from swin_dense.visualization import class_colour, draw_instances
-from swin_dense.visualization.instances import _overlap, _place
+from swin_dense.visualization.chips import overlaps, place_chips
+from swin_dense.visualization.palette import instance_colour
+from swin_dense.visualization.text import text_size
 
 CLASSES = ['circle', 'square']
 
@@ -27,7 +29,7 @@ def grey(height=120, width=160):
 def test_box_has_the_colour_of_its_class():
     image = grey()
     picture = draw_instances(
-        image, instances([[30, 40, 90, 100]], [1]), CLASSES
+        image, instances([[30, 40, 90, 100]], [1]), CLASSES, colour_by='class'
     )
     for y, x in ((100, 60), (70, 30), (70, 90)):
         assert tuple(picture[y, x]) == class_colour(1)
@@ -86,17 +88,62 @@ def test_masks_of_hosts_are_read():
     ],
 )
 def test_labels_stay_inside_the_image(box):
-    x0, y0, x1, y1 = _place(np.array(box), (70, 16), (120, 160, 3), [])
-    assert (x1 - x0, y1 - y0) == (70, 16)
+    (chip,) = place_chips(np.array([box], float), ['circle'], (120, 160), 12)
+    x0, y0, x1, y1 = chip.box
+    assert x1 - x0 >= text_size('circle', chip.size)[0]
     assert 0 <= x0 and 0 <= y0 and x1 <= 160 and y1 <= 120
 
 
 def test_labels_avoid_each_other():
-    box, taken = np.array([40, 40, 120, 100]), []
-    for _ in range(4):
-        place = _place(box, (50, 14), (120, 160, 3), taken)
-        assert not any(_overlap(place, other) for other in taken)
-        taken.append(place)
+    boxes = np.array([[40, 40, 120, 100]] * 4, float)
+    chips = place_chips(boxes, ['circle'] * 4, (120, 160), 12)
+    places = np.array([chip.box for chip in chips if chip])
+    assert len(places) > 2
+    for number, place in enumerate(places):
+        assert not overlaps(place, np.delete(places, number, 0)).any()
+
+
+def test_labels_shrink_and_drop_out_in_a_crowd():
+    x, y = np.meshgrid(np.arange(0, 400, 12.0), np.arange(0, 300, 12.0))
+    corner = np.stack([x.ravel(), y.ravel()], 1)  # (N, 2)
+    boxes = np.hstack([corner, corner + 14])
+    chips = place_chips(boxes, ['circle 0.50'] * len(boxes), (320, 420), 16)
+    assert chips[0] is not None and None in chips
+    large = np.array([[100, 100, 300, 300.0]])
+    (alone,) = place_chips(large, ['circle'], (320, 420), 16)
+    assert alone.size == 16
+    assert {chip.size for chip in chips if chip} <= {9, 10}
+    # Its corner is the corner of the box.
+    assert alone.box[0] == 100 and alone.box[3] == 100
+
+
+def test_each_instance_has_its_colour():
+    boxes = [[10, 40, 40, 100], [60, 40, 90, 100], [110, 40, 140, 100]]
+    found = instances(boxes, [0, 0, 0], scores=torch.tensor([0.5, 0.9, 0.7]))
+    picture = draw_instances(grey(), found, CLASSES, labels=False)
+    for rank, x in ((0, 60), (1, 110), (2, 10)):  # by score
+        assert tuple(picture[70, x]) == instance_colour(rank)
+    assert len({instance_colour(number) for number in range(12)}) == 12
+    assert instance_colour(12) == instance_colour(0)
+    palette = [(1, 2, 3), (4, 5, 6)]
+    picture = draw_instances(
+        grey(), found, CLASSES, colour_by='class', palette=palette
+    )
+    for x in (10, 60, 110):
+        assert tuple(picture[70, x]) == (3, 2, 1)  # BGR
+    with pytest.raises(ValueError, match="'instance' or 'class', got 'score'"):
+        draw_instances(grey(), found, CLASSES, colour_by='score')
+
+
+def test_labels_and_masks_can_be_left_out():
+    mask = torch.zeros(1, 120, 160, dtype=torch.bool)
+    mask[0, 50:90, 40:80] = True
+    one = instances([[30, 40, 90, 100]], [0], masks=mask)
+    picture = draw_instances(grey(), one, CLASSES, masks=False)
+    assert (picture[50:90, 40:80] == 128).all()
+    assert (picture[:39] != 128).any()
+    picture = draw_instances(grey(), one, CLASSES, labels=False)
+    assert (picture[:39] == 128).all() and (picture[70, 60] != 128).any()
 
 
 def test_labels_wider_than_the_image_are_cut():

@@ -5,13 +5,14 @@ import pytest
 
 from swin_dense.visualization import (
     class_colour,
+    colour_map,
     draw_labels,
     draw_legend,
     label_sheet,
 )
 from swin_dense.visualization.text import text_size
 
-CLASSES = ['background', 'circle', 'square']
+CLASSES = ['wall', 'circle', 'square']
 PALETTE = [[10, 20, 30], [200, 0, 0], [0, 0, 250]]
 
 
@@ -54,9 +55,9 @@ def test_legend_names_what_occurs_by_size():
     strip = drawn[200:]
     assert drawn.shape[1] == 300 and 20 < len(strip) < 60
     circle = (strip == [0, 0, 200]).all(2)
-    background = (strip == [30, 20, 10]).all(2)
-    assert circle.sum() > 60 and background.sum() > 60
-    assert np.nonzero(circle)[1].max() < np.nonzero(background)[1].min()
+    wall = (strip == [30, 20, 10]).all(2)
+    assert circle.sum() > 60 and wall.sum() > 60
+    assert np.nonzero(circle)[1].max() < np.nonzero(wall)[1].min()
     assert not (strip == [250, 0, 0]).all(2).any()
 
 
@@ -102,3 +103,19 @@ def test_sheet():
 def test_bad_images_and_labels_are_refused(image, labels, palette, message):
     with pytest.raises(ValueError, match=message):
         draw_labels(image, labels, CLASSES, palette)
+
+
+def test_background_is_not_tinted():
+    image, labels = grey(60, 80), halves(60, 80)
+    names = ['Background', 'b']
+    drawn = draw_labels(image, labels, names, PALETTE, legend=False)
+    np.testing.assert_array_equal(drawn[:, :39], image[:, :39])
+    assert (drawn[:, 45:] != image[:, 45:]).any(2).all()
+
+
+def test_label_map_in_colours():
+    labels = np.array([[0, 1], [1, 255]])
+    first, second = (colour[::-1] for colour in PALETTE[:2])
+    expected = [[first, second], [second, (0, 0, 0)]]
+    drawn = colour_map(labels, 2, PALETTE)
+    np.testing.assert_array_equal(drawn, np.array(expected, np.uint8))

@@ -56,10 +56,17 @@ def test_letters_of_another_installed_font():
         ('a\u3000b', 'a b'),
     ],
 )
-def test_letters_of_no_font(without_fonts, logged, text, spelled):
+def test_letters_of_no_font(without_fonts, logged, monkeypatch, text, spelled):
+    monkeypatch.setattr(module, 'transliterate', lambda letter: '')
     assert choose_font(text) == (default_font(), spelled)
     assert (drawn(text) == drawn(spelled)).all()
     assert text_size(text, 16) == text_size(spelled, 16)
     if 'U+' in spelled:
         choose_font(text + '!')
         assert logged.text.count('no installed font has the letters') == 1
+
+
+def test_letters_of_no_font_are_transliterated(without_fonts, logged):
+    pytest.importorskip('anyascii')
+    assert choose_font('汽车 2') == (default_font(), 'QiChe 2')
+    assert 'no installed font has the letters' in logged.text
