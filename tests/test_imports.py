@@ -32,7 +32,8 @@ BELOW = {
     'data': '',
     'synthetic': 'data',
     'visualization': '',
-    'engine': 'ops kernels layers checkpoints backbones data compat',
+    'engine': 'ops kernels layers checkpoints backbones data visualization '
+    'compat',
     'compat': '',
 }
 TASKS = ('detection', 'segmentation', 'video')

@@ -13,7 +13,10 @@ from swin_dense.wording import did_you_mean
 # Group: command: its module in this folder, and the first line of its help.
 GROUPS = {
     'train and use a model': {
-        'train': ('train', 'Train the model of a config.'),
+        'train': (
+            'train',
+            'Train the model of a config, or a recipe on your own data.',
+        ),
         'test': (
             'test',
             'Evaluate a checkpoint on the test split of a config.',
@@ -34,8 +37,12 @@ GROUPS = {
             'Generate data, train a small Swin model, evaluate and draw it.',
         ),
     },
-    'check data': {
+    'check and convert data': {
         'check': ('check', 'Check the data sets of a config.'),
+        'browse': (
+            'browse',
+            'Draw samples of a data set as the model gets them.',
+        ),
         'check-label-maps': (
             'check_label_maps',
             'Show the labels in label maps, and list errors.',
@@ -43,6 +50,11 @@ GROUPS = {
         'check-videos': (
             'check_videos',
             'Read all clips of a list, and list those that cannot be used.',
+        ),
+        'convert-data': (
+            'convert_data',
+            'Convert annotations of YOLO, Pascal VOC, labelme or CSV to '
+            "COCO's JSON.",
         ),
     },
     'work with checkpoints': {

@@ -11,6 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
@@ -18,8 +22,14 @@ from swin_dense.engine.launch import (
     build_runner,
     load_config,
 )
-from swin_dense.engine.own_data import VAL_SHARE, Sources, write_own_config
+from swin_dense.engine.own_data import (
+    VAL_SHARE,
+    Sources,
+    Written,
+    write_own_config,
+)
 from swin_dense.engine.run_log import foreign_warnings_to_file
+from swin_dense.engine.trackers import TRACKERS, add_tracker
 from swin_dense.engine.work_dir_lock import check_not_training
 
 
@@ -56,6 +66,16 @@ def make_parser() -> argparse.ArgumentParser:
         '--deterministic',
         action='store_true',
         help='restrict cuDNN to deterministic algorithms',
+    )
+    parser.add_argument(
+        '--tensorboard',
+        action='store_true',
+        help='also log for TensorBoard, into the log folder of the run',
+    )
+    parser.add_argument(
+        '--wandb',
+        action='store_true',
+        help='also log to Weights & Biases, in the project swin_dense',
     )
     cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
@@ -118,10 +138,16 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help="images or clips of a process in a step (default: the recipe's)",
     )
+    group.add_argument(
+        '--write-config',
+        action='store_true',
+        help='write the config and do not train, to look at the data first '
+        '(swin-dense check, swin-dense browse) or to change it',
+    )
 
 
-def own_config(args: argparse.Namespace) -> str:
-    """Return the config of a run; write it first if there are own data.
+def write_config(args: argparse.Namespace) -> Written | None:
+    """Write the config for own data; return None if there are none.
 
     Raises:
         ValueError: If an option for own data is given without --data, or a
@@ -137,6 +163,7 @@ def own_config(args: argparse.Namespace) -> str:
             'epochs',
             'batch_size',
             'no_masks',
+            'write_config',
         ):
             if getattr(args, name):
                 option = f'--{name.replace("_", "-")}'
@@ -144,7 +171,7 @@ def own_config(args: argparse.Namespace) -> str:
                     f'{option} belongs to --data: name the training data, or '
                     f'leave {option} out and change the config'
                 )
-        return args.config
+        return None
     for name in ('epochs', 'batch_size'):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -162,18 +189,24 @@ def own_config(args: argparse.Namespace) -> str:
         val_share=args.val_share or VAL_SHARE,
         uses_masks=not args.no_masks,
     )
-    config, notes = write_own_config(
+    written = write_own_config(
         args.config,
         sources,
         work_dir=args.work_dir,
         batch_size=args.batch_size,
         epochs=args.epochs,
-        num_processes=int(os.environ.get('WORLD_SIZE', 1)),
+        num_processes=_num_processes(args.launcher),
         command=args.command,
     )
     if os.environ.get('RANK', '0') == '0':
-        print('\n'.join(notes))
-    return str(config)
+        print('\n'.join(written.notes))
+    return written
+
+
+def _num_processes(launcher: str) -> int:
+    """Return the number of processes that a launcher has started."""
+    name = 'SLURM_NTASKS' if launcher == 'slurm' else 'WORLD_SIZE'
+    return int(os.environ.get(name, 1)) if launcher != 'none' else 1
 
 
 def read_class_names(text: str | None) -> tuple[str, ...] | None:
@@ -190,7 +223,27 @@ def read_class_names(text: str | None) -> tuple[str, ...] | None:
 
 def train(args: argparse.Namespace) -> int:
     """Train, then print the folder of logs and checkpoints."""
-    cfg = load_config(own_config(args), args.cfg_options)
+    written = write_config(args)
+    if args.write_config:
+        return 0
+    runner: Any = None
+    try:
+        config = written.path if written else args.config
+        cfg = load_config(config, args.cfg_options)
+        with foreign_warnings_to_file():
+            runner = _build(cfg, args)
+            runner.train()
+    except BaseException:
+        if written and not getattr(runner, 'has_started', False):
+            written.folder.remove()
+        raise
+    if runner.rank == 0:
+        print(f'logs and checkpoints: {runner.work_dir}')
+    return 0
+
+
+def _build(cfg: Config, args: argparse.Namespace) -> Runner:
+    """Return the runner of a config with the options of a command line."""
     # Fail early: the lock itself is taken when the training starts.
     check_not_training(args.work_dir or cfg.work_dir)
     apply_command_line(
@@ -205,13 +258,12 @@ def train(args: argparse.Namespace) -> int:
         deterministic=args.deterministic,
         compile_backbone=args.compile,
     )
-    with foreign_warnings_to_file():
-        runner = build_runner(cfg)
-        runner.logs_load_lists = args.verbose
-        runner.train()
-    if runner.rank == 0:
-        print(f'logs and checkpoints: {runner.work_dir}')
-    return 0
+    for name in TRACKERS:
+        if getattr(args, name):
+            add_tracker(cfg, name)
+    runner = build_runner(cfg)
+    runner.logs_load_lists = args.verbose
+    return runner
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -69,6 +69,8 @@ def describe(sources: Sources, cfg: Config) -> OwnData:
         'data_root': '',
         'metainfo': {'classes': Code('classes')},
     }
+    if sources.classes:
+        data['allow_subset'] = True
     model: dict[str, Any] = {}
     if not has_masks:
         data['with_mask'] = False

@@ -121,7 +121,8 @@ def apply_command_line(
     """
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
-    cfg.launcher = launcher
+    if launcher != cfg.get('launcher', 'none'):
+        cfg.launcher = launcher
     if load_from is not None:
         cfg.load_from = find_checkpoint(load_from)
     if compile_backbone is not None:

@@ -19,6 +19,7 @@ from mmengine.config import Config
 from swin_dense.config_files import PREFIX, config_folder
 from swin_dense.engine.config_text import Code, assignments
 from swin_dense.engine.launch import config_path, load_config
+from swin_dense.engine.new_folder import NewFolder
 from swin_dense.engine.schedule import fit_schedule
 from swin_dense.engine.tasks import task_of
 from swin_dense.files import replacing
@@ -26,6 +27,9 @@ from swin_dense.wording import counted
 
 # Share of the data that is held out for validation if there is no other.
 VAL_SHARE = 0.1
+# Usual names of the folders of training and validation.
+TRAIN = ('train', 'training')
+VAL = ('val', 'validation', 'valid')
 # Heads with an output for each class.
 HEADS = ('bbox_head', 'mask_head', 'decode_head', 'auxiliary_head', 'cls_head')
 
@@ -81,6 +85,21 @@ class OwnData:
     files: dict[Path, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Written:
+    """A config that has been written.
+
+    Attributes:
+        path: The file.
+        notes: Sentences on what was decided.
+        folder: The work folder that it is in.
+    """
+
+    path: Path
+    notes: list[str]
+    folder: NewFolder
+
+
 def write_own_config(
     recipe: str,
     sources: Sources,
@@ -90,7 +109,7 @@ def write_own_config(
     epochs: int | None = None,
     num_processes: int = 1,
     command: Sequence[str] = (),
-) -> tuple[Path, list[str]]:
+) -> Written:
     """Write the config of a recipe for own data into the work folder.
 
     The work folder is `work_dirs/<recipe>`, or the next free one of
@@ -108,7 +127,7 @@ def write_own_config(
         command: Words of the command line, for the first line of the config.
 
     Returns:
-        The config file, and sentences on what was decided.
+        The config file, and what was decided.
 
     Raises:
         FileNotFoundError: If data do not exist.
@@ -120,8 +139,6 @@ def write_own_config(
     task = task_of(cfg)
     _check_recipe(cfg, recipe)
     name = Path(recipe).stem
-    if not task.own_data:
-        raise ValueError(f'--data is not for {task.models} yet')
     describe = task.load('own_data')
     for folder in _folders(work_dir, name):
         target = folder / f'{folder.name}.py'
@@ -138,15 +155,21 @@ def write_own_config(
             epochs=epochs,
         )
         text = _text(path, cfg, target, found, batch, schedule, note, command)
-        if not target.exists() or target.read_text('utf-8') == text:
+        if not target.exists() or _body(target.read_text('utf-8')) == _body(
+            text
+        ):
             break
         if work_dir:
             raise ValueError(
                 f'{target} exists and is another config: train it with '
                 f'`swin-dense train {target}`, or choose another --work-dir'
             )
+    new_folder = NewFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for file, content in {**found.files, target: text}.items():
+    contents = dict(found.files)
+    if not target.exists():
+        contents[target] = text
+    for file, content in contents.items():
         with replacing(file) as partial:
             partial.write_text(content, 'utf-8')
     unit = task.unit
@@ -155,12 +178,13 @@ def write_own_config(
         f'{found.num_val} to validate with, '
         f'{counted(len(found.classes), "class", "classes")}'
     )
-    return target, [
+    notes = [
         f'data: {counts}',
         *found.notes,
         f'schedule: {note}',
         f'config: {target}',
     ]
+    return Written(target, notes, new_folder)
 
 
 def _check_recipe(cfg: Config, recipe: str) -> None:
@@ -192,6 +216,37 @@ def _folders(work_dir: str | None, name: str) -> Iterator[Path]:
     yield Path('work_dirs', name)
     for number in count(2):
         yield Path('work_dirs', f'{name}_{number}')
+
+
+def existing(path: Path | None) -> Path | None:
+    """Return a path that exists, or None.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+    """
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f'{path} does not exist')
+    return path
+
+
+def split_folder(data: Path, val: Path | None) -> tuple[Path, Path | None]:
+    """Return the sources of training and validation.
+
+    Args:
+        data: A folder; if it has folders such as `train` and `val`, these
+            are meant.
+        val: The source of validation, if there is another one.
+    """
+    train = child_folder(data, TRAIN)
+    if train is None:
+        return data, val
+    return train, val or child_folder(data, VAL)
+
+
+def child_folder(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the first of several folders in a folder, None without."""
+    paths = (folder / name for name in names)
+    return next((path for path in paths if path.is_dir()), None)
 
 
 def size_heads(model: Mapping[str, Any], num_classes: int) -> dict[str, Any]:
@@ -270,6 +325,15 @@ def _text(
         _comment(f'{note[0].upper()}{note[1:]}.') + assignments(schedule),
     ]
     return '\n'.join(parts)
+
+
+def _body(text: str) -> str:
+    """Return a config without the command line above it.
+
+    The same command may have options that do not concern the config, such as
+    --resume.
+    """
+    return text[text.find('_base_ =') :]
 
 
 def _comment(text: str) -> str:

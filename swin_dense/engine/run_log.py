@@ -21,6 +21,10 @@ _NOISE = (
     'Distributed training is not used',
     '"FileClient"',
     '"HardDiskBackend"',
+    'Exp name',
+    'Saving checkpoint at',
+    'Checkpoints will be saved to',
+    'Hooks will be executed',
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = tuple(
@@ -122,8 +126,12 @@ def foreign_warnings_to_file() -> Iterator[None]:
 
 
 def _logger_with_file() -> MMLogger | None:
-    """Return the logger of the run, or None before there is one."""
+    """Return the logger of the run, or None before there is one.
+
+    A run that could not start has removed its log file.
+    """
     if not MMLogger._instance_dict:
         return None
     logger = MMLogger.get_current_instance()
-    return logger if logger.log_file else None
+    file = logger.log_file
+    return logger if file and Path(file).exists() else None

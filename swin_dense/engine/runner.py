@@ -1,7 +1,9 @@
 """Run a config: strict loading, checkpoints that survive a kill."""
 
+import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count
@@ -10,14 +12,14 @@ from typing import Any
 
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, LoggerHook
 from mmengine.logging import MMLogger
 from mmengine.model import (
     BaseTTAModel,
     is_model_wrapper,
     revert_sync_batchnorm,
 )
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
@@ -49,9 +51,12 @@ from swin_dense.engine.loading import (
     explain_time_limit,
     with_time_limit,
 )
+from swin_dense.engine.logger_hook import FollowableLoggerHook
+from swin_dense.engine.new_folder import NewFolder
 from swin_dense.engine.nonfinite_guard import NonFiniteGuard, check_saved
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.run_log import quieten_console
+from swin_dense.engine.training_curves import write_results
 from swin_dense.engine.training_state import check_state, trim
 from swin_dense.engine.work_dir_lock import (
     WorkDirInUseError,
@@ -62,6 +67,10 @@ from swin_dense.engine.work_dir_lock import (
 from swin_dense.files import replacing
 from swin_dense.registry import RUNNERS
 
+_HOOKS = {
+    CheckpointHook: SafeCheckpointHook,
+    LoggerHook: FollowableLoggerHook,
+}
 _Renaming = Sequence[tuple[str, str]]
 _WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''),)
 
@@ -97,9 +106,13 @@ class DenseRunner(Runner):
     - A checkpoint gets its name when it is complete and can be read back; the
       previous checkpoint is removed afterwards. `CheckpointHook` in a config
       means `SafeCheckpointHook`.
+    - Validations are logged at their iteration, and `results.csv` and
+      `curves.png` show the training. `LoggerHook` in a config means
+      `FollowableLoggerHook`.
+    - A run that fails before its first iteration leaves no folder.
     - Automatic resuming takes the newest intact checkpoint.
-    - One run at a time trains in a work folder. Tests beside it have their own
-      log folders and do not replace its config.
+    - One run at a time trains in a work folder. Tests have their own log
+      folders, and do not replace the config of the training.
     - Data loaders wait at most ten minutes for a batch, unless their config
       sets `timeout`.
     - `compile_backbone` in the config names a backend of `torch.compile` for
@@ -120,6 +133,44 @@ class DenseRunner(Runner):
     _resumed: dict[str, Any] | None = None
     _other_classes = 'refuse'
     _lock: WorkDirLock | None = None
+    # True after the first iteration of a training, or the first batch of a
+    # test.
+    has_started = False
+    _new_folder: NewFolder | None = None
+
+    def __init__(
+        self, model: Any, work_dir: str, *args: Any, **kwargs: Any
+    ) -> None:
+        self._new_folder = NewFolder(work_dir)
+        with self._removing_failed_start():
+            super().__init__(model, work_dir, *args, **kwargs)
+
+    @contextmanager
+    def _removing_failed_start(self) -> Iterator[None]:
+        """Remove the folder of a run that ends before its first iteration.
+
+        Files that were there before stay.
+        """
+        try:
+            yield
+        except BaseException:
+            if is_main_process() and not self.has_started:
+                self._remove_folder()
+            raise
+
+    def _remove_folder(self) -> None:
+        """Remove the log folder, and the work folder if it is of this run."""
+        folder = getattr(self, '_log_dir', None)
+        if folder is None:
+            return  # the run has not made it
+        logger: Any = getattr(self, 'logger', None)
+        for handler in [*getattr(logger, 'handlers', ())]:
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+                logger.removeHandler(handler)
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._new_folder is not None:
+            self._new_folder.remove()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, whose console leaves out lines for the file."""
@@ -128,13 +179,14 @@ class DenseRunner(Runner):
         return logger
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
-        """Register a hook; checkpoint hooks become safe ones."""
-        if isinstance(hook, dict) and hook.get('type') in (
-            'CheckpointHook',
-            'mmengine.CheckpointHook',
-            CheckpointHook,
-        ):
-            hook = {**hook, 'type': SafeCheckpointHook}
+        """Register a hook; those that are ours replace mmengine's."""
+        for theirs, ours in _HOOKS.items():
+            if isinstance(hook, dict) and hook.get('type') in (
+                theirs.__name__,
+                f'mmengine.{theirs.__name__}',
+                theirs,
+            ):
+                hook = {**hook, 'type': ours}
         super().register_hook(hook, *args, **kwargs)
 
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
@@ -164,13 +216,13 @@ class DenseRunner(Runner):
     def dump_config(self) -> None:
         """Do nothing yet: another run may be training in the folder."""
 
-    def _write_config(self) -> None:
-        """Write the config into the work folder, unless its file is there."""
+    def _write_config(self, folder: str) -> None:
+        """Write the config into a folder, unless its file is there."""
         if not is_main_process():
             return
         source = Path(self.cfg.filename or f'{self.timestamp}.py')
         name = source.name
-        target = Path(self.work_dir, name)
+        target = Path(folder, name)
         if target.exists() and source.exists() and target.samefile(source):
             return
         with replacing(target) as partial:
@@ -178,11 +230,6 @@ class DenseRunner(Runner):
             draft = partial.with_suffix(Path(name).suffix)
             self.cfg.dump(str(draft))
             os.replace(draft, partial)
-
-    def _write_config_beside(self) -> None:
-        """Write the config, unless it would replace that of a training."""
-        if not self._is_beside_training():
-            self._write_config()
 
     def _is_beside_training(self) -> bool:
         """Return True if another run trains in the work folder."""
@@ -219,7 +266,16 @@ class DenseRunner(Runner):
         """Call hooks; update the lock's time stamp for other hosts."""
         if self._lock is not None:
             self._lock.give_sign_of_life()
+        if fn_name in (
+            'after_train_iter',
+            'after_val_iter',
+            'after_test_iter',
+        ):
+            self.has_started = True
         super().call_hook(fn_name, **kwargs)
+        if fn_name == 'before_train':
+            # All is built, checked and loaded: the run replaces an older one.
+            self._write_config(self.work_dir)
 
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module
@@ -249,24 +305,35 @@ class DenseRunner(Runner):
             )
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
-            with hold_work_dir(self.work_dir) as self._lock:
-                self._write_config()
+            with (
+                self._removing_failed_start(),
+                hold_work_dir(self.work_dir) as self._lock,
+            ):
                 with explain_time_limit():
                     return super().train()
         finally:
             self._lock = None
             self._other_classes = 'refuse'
+            if is_main_process() and self.has_started:
+                self._write_results()
+
+    def _write_results(self) -> None:
+        """Write the table and the curves of the training; log where."""
+        files = write_results(self.work_dir)
+        if files:
+            names = ' and '.join(map(str, files))
+            self.logger.info(f'Results and curves: {names}')
 
     def val(self) -> dict:
         """Validate."""
-        self._write_config_beside()
-        with explain_time_limit():
+        self._write_config(self.log_dir)
+        with self._removing_failed_start(), explain_time_limit():
             return super().val()
 
     def test(self) -> dict:
         """Test."""
-        self._write_config_beside()
-        with explain_time_limit():
+        self._write_config(self.log_dir)
+        with self._removing_failed_start(), explain_time_limit():
             return super().test()
 
     @staticmethod
@@ -396,6 +463,30 @@ class DenseRunner(Runner):
             )
         finally:
             self._resumed = None
+        self._say_if_over(filename)
+
+    def _say_if_over(self, filename: str) -> None:
+        """Warn if a resumed training is already at its end."""
+        loop = self._train_loop
+        if not isinstance(loop, BaseLoop):
+            return
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        done, end = (
+            (self.epoch, self.max_epochs)
+            if by_epoch
+            else (self.iter, self.max_iters)
+        )
+        if done >= end:
+            unit, key = (
+                ('epochs', 'max_epochs')
+                if by_epoch
+                else ('iterations', 'max_iters')
+            )
+            self.logger.warning(
+                f'{filename} is the end of this training, {done} of {end} '
+                f'{unit}: nothing is left to train. A larger '
+                f'train_cfg.{key} would go on'
+            )
 
     def _check_resumable(self, checkpoint: dict, filename: str) -> None:
         """Raise unless training can resume from a checkpoint.

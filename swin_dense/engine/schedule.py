@@ -125,7 +125,8 @@ def _fit(
         factor = new / old
         begin = part.get('begin', 0)
         if begin:
-            begin = changes['begin'] = min(begin, max(1, round(WARM_UP * new)))
+            begin = min(begin, max(1, round(WARM_UP * new)), new - 1)
+            changes['begin'] = begin
         if 'end' in part:
             changes['end'] = new
         if 'T_max' in part:

@@ -28,12 +28,13 @@ class Task:
         add_options: Function that adds the task's own options to the parser
             of `swin-dense predict` and returns them.
         predict_files: Function that predicts the files of that command line.
+        own_data: Function that describes a user's data for a recipe's config.
+        draw_sample: Function that draws a sample of a data set.
         tta_model: Type that tests several views; '' if there is none.
         tta_heads: Keys of `cfg.model`; test-time augmentation needs one.
         tta_ratios: Scales tested by default, as factors of the test scale.
         views: Function that counts the views that a test pipeline makes of
             an item; '' if it makes one.
-        own_data: Function that describes a user's data for a recipe's config.
     """
 
     name: str
@@ -45,11 +46,12 @@ class Task:
     writer: str
     add_options: str
     predict_files: str
+    own_data: str
+    draw_sample: str
     tta_model: str = ''
     tta_heads: tuple[str, ...] = ()
     tta_ratios: tuple[float, ...] = ()
     views: str = ''
-    own_data: str = ''
 
     def load(self, field: str) -> Any:
         """Import the function or class whose dotted path is in a field."""
@@ -68,6 +70,7 @@ DETECTION = Task(
     add_options='swin_dense.detection.predict_files.add_options',
     predict_files='swin_dense.detection.predict_files.predict_files',
     own_data='swin_dense.detection.own_data.describe',
+    draw_sample='swin_dense.detection.draw_samples.draw_sample',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # mmdet's default, since none were published for tests at 1333 x 800.
@@ -85,6 +88,8 @@ SEGMENTATION = Task(
     predict_files='swin_dense.segmentation.predict_files.predict_files',
     tta_model='swin_dense.SegTTAModel',
     tta_heads=('decode_head',),
+    own_data='swin_dense.segmentation.own_data.describe',
+    draw_sample='swin_dense.segmentation.draw_samples.draw_sample',
     # The scales of Swin V1 (appendix A2.3), each also flipped.
     tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
 )
@@ -99,6 +104,8 @@ VIDEO = Task(
     add_options='swin_dense.video.predict_files.add_options',
     predict_files='swin_dense.video.predict_files.predict_files',
     views='swin_dense.video.sampling.count_views',
+    own_data='swin_dense.video.own_data.describe',
+    draw_sample='swin_dense.video.draw_samples.draw_sample',
 )
 TASKS = (SEGMENTATION, VIDEO, DETECTION)
 

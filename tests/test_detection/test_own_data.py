@@ -32,10 +32,10 @@ def own(recipe=NANO, data='data/annotations/train.json', **kwargs):
     for name in ('val', 'images', 'val_images'):
         if sources.get(name):
             sources[name] = Path(sources[name])
-    path, notes = write_own_config(
+    written = write_own_config(
         recipe, Sources(Path(data), **sources), **kwargs
     )
-    return Config.fromfile(str(path)), '\n'.join(notes)
+    return Config.fromfile(str(written.path)), '\n'.join(written.notes)
 
 
 def change(name, edit):
@@ -84,7 +84,7 @@ def test_the_config_is_short_and_can_be_changed(place):
     assert len(text.splitlines()) < 50
     assert max(map(len, text.splitlines())) < 80
     # The same command finds its config again; another one takes a new folder.
-    again, _ = own(**VAL, command=['swin-dense', 'train', 'a b'])
+    again, _ = own(**VAL, command=['swin-dense', 'train', 'a b', '--resume'])
     assert again.filename == cfg.filename
     other, _ = own(**VAL, epochs=3)
     assert other.work_dir == f'work_dirs/{NANO}_2'
@@ -171,6 +171,15 @@ def test_a_share_is_held_out(place):
     assert cfg.val_evaluator.ann_file == f'{folder}/val.json'
     with DefaultScope.overwrite_default_scope('mmdet'):
         assert len(DATASETS.build(cfg.train_dataloader.dataset)) == 2
+
+
+def test_some_of_the_classes(place):
+    cfg, _ = own(**VAL, classes=('dog',))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        train = DATASETS.build(cfg.train_dataloader.dataset)
+    assert train.metainfo['classes'] == ('dog',)
+    infos = [train.get_data_info(i) for i in range(len(train))]
+    assert sum(len(info['instances']) for info in infos) == 2
 
 
 def test_roboflow(place):

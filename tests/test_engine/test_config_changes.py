@@ -80,5 +80,5 @@ def test_a_run_logs_what_the_command_line_changed(
     assert line == (
         'Changed in the config: randomness.seed: 1 -> 7, '
         'randomness.deterministic: not set -> False, model.depth: 2 -> 4, '
-        "work_dir: 'work_dirs/recipe' -> 'here', launcher: not set -> 'none'"
+        "work_dir: 'work_dirs/recipe' -> 'here'"
     )

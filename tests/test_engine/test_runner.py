@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from torch import nn
 
@@ -13,6 +14,40 @@ from helpers.saved_runs import assert_same_state, copy_checkpoint, names
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.runner import DenseRunner
+from swin_dense.engine.training_curves import read_scalars
+
+
+class Count(BaseMetric):
+    """The number of batches, whatever is in them."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        return dict(count=len(results))
+
+
+class Predicting(training.Line):
+    """Returns something to evaluate."""
+
+    def forward(self, points, targets, mode='loss'):
+        if mode == 'predict':
+            return [dict()]
+        return super().forward(points, targets, mode)
+
+
+VALIDATED = dict(
+    train_cfg=dict(type='IterBasedTrainLoop', max_iters=20, val_interval=8),
+    val_cfg=dict(type='ValLoop'),
+    val_evaluator=[Count()],
+    val_dataloader=dict(
+        dataset=training.Points(),
+        batch_size=8,
+        num_workers=0,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    ),
+)
 
 
 def test_resumed_training_equals_training_in_one_go(reference, tmp_path):
@@ -211,3 +246,86 @@ def test_cpu_processes_have_no_sync_bn(monkeypatch, device, reverted):
     (norm,) = runner.wrap_model(None, nn.Sequential(nn.SyncBatchNorm(4)))
     assert isinstance(norm, nn.SyncBatchNorm) is not reverted
     assert norm.num_features == 4
+
+
+def test_validations_are_logged_at_their_iteration(tmp_path):
+    run = training.runner(tmp_path, model=Predicting(), **VALIDATED)
+    run.train()
+    rows = read_scalars(tmp_path)
+    steps = [row['step'] for row in rows if 'lr' not in row]
+    assert steps == [8, 16, 20]
+    table = (tmp_path / 'results.csv').read_text().splitlines()
+    assert table[0].startswith('step,') and 'count' in table[0]
+    assert (tmp_path / 'curves.png').is_file()
+
+
+def test_curves_after_an_interruption(tmp_path):
+    class Stop(Hook):
+        def after_train_iter(self, runner, batch_idx, *args, **kwargs):
+            if batch_idx == 11:
+                raise KeyboardInterrupt
+
+    run = training.runner(tmp_path, custom_hooks=[Stop()])
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert (tmp_path / 'results.csv').read_text().count('\n') == 3
+    assert (tmp_path / 'curves.png').is_file()
+
+
+def test_a_failed_start_leaves_no_folder(tmp_path):
+    work_dir = tmp_path / 'runs' / 'first'
+    run = training.runner(work_dir, load_from=str(tmp_path / 'absent.pth'))
+    assert Path(run.log_dir).is_dir()
+    with pytest.raises(CheckpointError):
+        run.train()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyError):
+        training.runner(work_dir, model=dict(type='Absent'))
+    assert list(tmp_path.iterdir()) == []
+    # What was there before stays.
+    work_dir.mkdir(parents=True)
+    (work_dir / 'notes.txt').touch()
+    run = training.runner(work_dir, load_from=str(tmp_path / 'absent.pth'))
+    with pytest.raises(CheckpointError):
+        run.train()
+    assert [path.name for path in work_dir.iterdir()] == ['notes.txt']
+
+
+def test_a_test_does_not_replace_the_config(tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text('answer = 1')
+    cfg = Config.fromfile(str(config))
+    work_dir = tmp_path / 'work'
+    training.runner(work_dir, cfg=cfg).train()
+    assert Config.fromfile(str(work_dir / 'mine.py')).answer == 1
+    cfg.answer = 2
+    run = training.runner(
+        work_dir,
+        cfg=cfg,
+        model=Predicting(),
+        test_cfg=dict(type='TestLoop'),
+        test_evaluator=VALIDATED['val_evaluator'],
+        test_dataloader=VALIDATED['val_dataloader'],
+    )
+    run.test()
+    assert Config.fromfile(str(work_dir / 'mine.py')).answer == 1
+    assert Config.fromfile(str(Path(run.log_dir, 'mine.py'))).answer == 2
+
+
+def test_a_config_in_the_work_folder_stays_as_it_is(tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text('answer = 1  # by hand')
+    training.runner(tmp_path, cfg=Config.fromfile(str(config))).train()
+    assert config.read_text() == 'answer = 1  # by hand'
+
+
+def test_resuming_past_the_end_says_so(reference, tmp_path, caplog):
+    path = str(reference / 'iter_20.pth')
+    run = training.runner(tmp_path, load_from=path, resume=True)
+    run.logger.addHandler(caplog.handler)
+    run.train()
+    assert run.iter == 20
+    assert (
+        f'{path} is the end of this training, 20 of 20 iterations: nothing '
+        'is left to train. A larger train_cfg.max_iters would go on'
+    ) in caplog.text

@@ -82,3 +82,9 @@ def test_epochs_of_the_user(tmp_path):
     warm_up, cosine = cfg.param_scheduler
     assert warm_up.end == cosine.begin == 30
     assert (cosine.end, cosine.T_max) == (300, 270)
+    # A single step.
+    cfg, _ = fitted(
+        tmp_path, 'mask_rcnn_swin_nano_own', 3, batch_size=4, epochs=1
+    )
+    warm_up, cosine = cfg.param_scheduler
+    assert (warm_up.end, cosine.begin, cosine.end) == (1, 0, 1)

@@ -1,0 +1,1 @@
+"""Annotations of other formats, converted to COCO's JSON."""
