@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
@@ -119,6 +120,11 @@ def test(args: argparse.Namespace) -> int:
     if runner.rank == 0:
         for name, value in metrics.items():
             print(f'{name}: {value}')
+        for metric in runner.test_evaluator.metrics:
+            write = getattr(metric, 'write_pictures', None)
+            if write:
+                for path in write(Path(runner.log_dir)):
+                    print(f'picture: {path}')
         if args.out:
             content = {
                 'config': args.config,

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ from swin_dense.detection.box_checks import (
     check_boxes,
     fill_in_optional_fields,
 )
+from swin_dense.detection.class_report import (
+    class_table,
+    confusion,
+    precision_recall,
+)
 from swin_dense.detection.coco_summary import (
     DEFAULT_ITEMS,
     format_summary,
@@ -33,7 +39,7 @@ from swin_dense.detection.coco_summary import (
     summarize,
 )
 from swin_dense.detection.mask_checks import check_masks
-from swin_dense.engine.cli import write_json
+from swin_dense.engine.cli import write_image, write_json
 from swin_dense.engine.finite_scores import check_scores
 from swin_dense.registry import METRICS
 from swin_dense.wording import first_few
@@ -103,6 +109,7 @@ class CheckedCocoMetric(CocoMetric):
         self.ann_file = ann_file
         self.empty = empty
         self.size = 0
+        self._scorers: dict[str, COCOeval] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store the detections of a batch, with masks as RLE.
@@ -178,6 +185,7 @@ class CheckedCocoMetric(CocoMetric):
             return self._nothing_detected(len(results))
         self._note_limit(results)
         values: dict[str, float] = {}
+        self._scorers = {}
         for metric in self.metrics:
             values.update(self._score(metric, results))
         if not any(values.values()):
@@ -342,13 +350,9 @@ class CheckedCocoMetric(CocoMetric):
 
     def _nothing_detected(self, images: int) -> dict[str, float]:
         """Raise a ValueError, or report zeros; see `empty`."""
-        hub = MessageHub.get_current_instance()
-        training = (
-            'max_iters' in hub.runtime_info
-            and hub.get_info('loop_stage') == 'val'
-        )
         message = f'nothing was detected in any of the {images} images'
-        if (self.empty or ('zero' if training else 'error')) == 'zero':
+        kind = 'zero' if _is_training() else 'error'
+        if (self.empty or kind) == 'zero':
             self._say(
                 f'{message}; all values are reported as 0', logging.WARNING
             )
@@ -423,6 +427,10 @@ class CheckedCocoMetric(CocoMetric):
             scorer.accumulate()
         summary = summarize(scorer)
         self._say(f'{metric}\n{format_summary(scorer, summary)}')
+        if not _is_training():
+            self._scorers[metric] = scorer
+            table = class_table(scorer, self._names(scorer))
+            self._say(f'{metric} by class\n{table}')
         values = {
             f'{metric}_{item}': summary[item]
             for item in self.metric_items or DEFAULT_ITEMS
@@ -451,10 +459,45 @@ class CheckedCocoMetric(CocoMetric):
         self._say(f'{metric} AP by class\n' + '\n'.join(lines))
         return values
 
+    def _names(self, scorer: COCOeval) -> list[str]:
+        """Return the class names in the order of the scorer's categories."""
+        names = dict(zip(self.cat_ids, self.dataset_meta['classes']))
+        return [names[category] for category in scorer.params.catIds]
+
+    def write_pictures(self, folder: Path) -> list[Path]:
+        """Write curves and confusion matrices of the last test.
+
+        Args:
+            folder: Folder for `bbox_pr.png`, `bbox_confusion.png` and, if
+                masks are scored, the same for `segm`.
+
+        Returns:
+            Paths of the pictures; none if nothing was scored.
+        """
+        paths = []
+        for metric, scorer in self._scorers.items():
+            names = self._names(scorer)
+            for draw, name in (
+                (precision_recall, 'pr'),
+                (confusion, 'confusion'),
+            ):
+                path = folder / f'{metric}_{name}.png'
+                write_image(path, draw(scorer, names))
+                paths.append(path)
+        return paths
+
     @staticmethod
     def _say(message: str, level: int = logging.INFO) -> None:
         """Log a message."""
         print_log(message, 'current', level)
+
+
+def _is_training() -> bool:
+    """Return True during the validation of a training."""
+    hub = MessageHub.get_current_instance()
+    return (
+        'max_iters' in hub.runtime_info and hub.get_info('loop_stage') == 'val'
+    )
 
 
 def _readable(rle: dict) -> dict:

@@ -149,6 +149,12 @@ def test_test_writes_metrics(checkpoint, data, tmp_path, capsys):
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(metrics)
     assert all(0 <= value <= 1 for value in metrics.values())
     shown = capsys.readouterr().out
+    for name in ('bbox_pr', 'bbox_confusion', 'segm_pr', 'segm_confusion'):
+        (path,) = tmp_path.rglob(f'{name}.png')
+        assert f'picture: {path}' in shown
+        assert cv2.imread(str(path)).shape[0] > 300
+    (log,) = tmp_path.rglob('*.log')
+    assert 'class     objects     AP   AP50     AR' in log.read_text()
     assert f'coco/bbox_mAP: {metrics["coco/bbox_mAP"]}' in shown
 
 
