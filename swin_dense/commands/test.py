@@ -12,6 +12,7 @@ from swin_dense.engine.launch import (
     load_config,
 )
 from swin_dense.engine.run_log import foreign_warnings_to_file
+from swin_dense.engine.show_hook import ShowHook
 from swin_dense.engine.tasks import DETECTION, SEGMENTATION, find_task
 from swin_dense.engine.tta_config import add_tta
 
@@ -51,6 +52,12 @@ def make_parser() -> argparse.ArgumentParser:
         '--format-only',
         action='store_true',
         help='with --results: do not evaluate, for images without annotations',
+    )
+    parser.add_argument(
+        '--show-dir',
+        metavar='DIR',
+        help='detection and segmentation: write a picture of each image, '
+        'truth beside prediction',
     )
     parser.add_argument(
         '--tta',
@@ -113,8 +120,16 @@ def test(args: argparse.Namespace) -> int:
             '--tta-ratios, --tta-scales and --tta-no-flip need --tta: '
             'add --tta, or leave them out'
         )
+    task = find_task(cfg)
+    if args.show_dir and not (task and task.draw_pair):
+        raise ValueError(
+            '--show-dir is for detectors and segmentors; leave it out'
+        )
     with foreign_warnings_to_file():
         runner = build_runner(cfg)
+        if args.show_dir and task:
+            draw = task.load('draw_pair')
+            runner.register_hook(ShowHook(Path(args.show_dir), draw))
         runner.logs_load_lists = args.verbose
         metrics = runner.test()
     if runner.rank == 0:
@@ -131,7 +146,6 @@ def test(args: argparse.Namespace) -> int:
                 'checkpoint': args.checkpoint,
                 'metrics': metrics,
             }
-            task = find_task(cfg)
             if task and task.views:
                 count_views = task.load('views')
                 pipeline = cfg.test_dataloader.dataset.pipeline

@@ -30,6 +30,8 @@ class Task:
         predict_files: Function that predicts the files of that command line.
         own_data: Function that describes a user's data for a recipe's config.
         draw_sample: Function that draws a sample of a data set.
+        draw_pair: Function that draws truth and prediction of a data sample;
+            '' if there is none.
         tta_model: Type that tests several views; '' if there is none.
         tta_heads: Keys of `cfg.model`; test-time augmentation needs one.
         tta_ratios: Scales tested by default, as factors of the test scale.
@@ -48,6 +50,7 @@ class Task:
     predict_files: str
     own_data: str
     draw_sample: str
+    draw_pair: str = ''
     tta_model: str = ''
     tta_heads: tuple[str, ...] = ()
     tta_ratios: tuple[float, ...] = ()
@@ -69,6 +72,7 @@ DETECTION = Task(
     writer='swin_dense.detection.write_predictions.CocoResults',
     add_options='swin_dense.detection.predict_files.add_options',
     predict_files='swin_dense.detection.predict_files.predict_files',
+    draw_pair='swin_dense.detection.show_pair.draw_pair',
     own_data='swin_dense.detection.own_data.describe',
     draw_sample='swin_dense.detection.draw_samples.draw_sample',
     tta_model='swin_dense.DetTTAModel',
@@ -86,6 +90,7 @@ SEGMENTATION = Task(
     writer='swin_dense.segmentation.write_predictions.LabelResults',
     add_options='swin_dense.segmentation.predict_files.add_options',
     predict_files='swin_dense.segmentation.predict_files.predict_files',
+    draw_pair='swin_dense.segmentation.show_pair.draw_pair',
     tta_model='swin_dense.SegTTAModel',
     tta_heads=('decode_head',),
     own_data='swin_dense.segmentation.own_data.describe',

@@ -59,7 +59,7 @@ def contact_sheet(
                     InstanceArrays.read(instances).resized(size, factor),
                     classes,
                     score_thr,
-                    # The truth and its prediction have one colour.
+                    # Of several classes, an object has one colour in both.
                     colour_by='class' if len(classes) > 1 else 'instance',
                     palette=palette,
                 )

@@ -138,11 +138,16 @@ def test_test_writes_metrics(checkpoint, data, tmp_path, capsys):
             tmp_path,
             '--out',
             out,
+            '--show-dir',
+            tmp_path / 'shown',
             '--cfg-options',
             data,
         )
         == 0
     )
+    pictures = sorted((tmp_path / 'shown').iterdir())
+    assert len(pictures) == 4
+    assert cv2.imread(str(pictures[0])).shape[1] > 2 * 640  # a pair
     report = json.loads(out.read_text())
     assert report['checkpoint'] == str(checkpoint)
     metrics = report['metrics']
