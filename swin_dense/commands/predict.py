@@ -8,6 +8,9 @@ A segmentor writes a picture with a legend of each image, and its label map as
 labels/NAME.png, with the pixel values of the data set. With --areas, it also
 writes areas.json, the area of each class.
 
+Both predict videos, addresses of videos and cameras (camera:0) frame by frame:
+NAME.mp4 shows the predictions, NAME.jsonl has a line of JSON for each frame.
+
 A recognizer prints the actions in each video with their times. It writes them
 as predictions.json, and a small labelled clip of each video.
 """
@@ -17,7 +20,7 @@ from collections.abc import Sequence
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import find_checkpoint, load_config
-from swin_dense.engine.tasks import TASKS, Task, task_of
+from swin_dense.engine.tasks import TASKS, VIDEO, Task, task_of
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -34,7 +37,8 @@ def make_parser() -> argparse.ArgumentParser:
         nargs='+',
         metavar='INPUT',
         help='images or videos, folders of them, or patterns such as '
-        '"in/**/*.jpg"',
+        '"in/**/*.jpg"; for detectors and segmentors also the address of a '
+        'video, or camera:0',
     )
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for the results'
@@ -48,6 +52,13 @@ def make_parser() -> argparse.ArgumentParser:
         default=1,
         metavar='N',
         help='images per forward pass (default: 1)',
+    )
+    parser.add_argument(
+        '--max-frames',
+        type=int,
+        metavar='N',
+        help='predict the first N frames of a video or camera; for detectors '
+        'and segmentors',
     )
     parser.add_argument(
         '--skip-bad',
@@ -72,6 +83,10 @@ def predict(args: argparse.Namespace) -> int:
         raise ValueError(
             f'--batch-size must be 1 or more, got {args.batch_size}'
         )
+    if args.max_frames is not None and args.max_frames < 1:
+        raise ValueError(
+            f'--max-frames must be 1 or more, got {args.max_frames}'
+        )
     cli.check_device(args.device)
     config = load_config(args.config, args.cfg_options)
     if args.compile:
@@ -79,6 +94,11 @@ def predict(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(args.checkpoint)
     task = task_of(config)
     _refuse_options(args, task)
+    if task is VIDEO and args.max_frames:
+        raise ValueError(
+            f'--max-frames is for detectors and segmentors, and the model of '
+            f'{args.config} is a recognizer'
+        )
     task.load('predict_files')(config, checkpoint, args)
     return 0
 

@@ -87,6 +87,7 @@ def predict_files(
             labels=not args.no_labels,
             masks=not args.no_masks,
             colour_by=args.colour_by or 'instance',
+            frame_colour_by=args.colour_by or 'class',
         )
 
     predict_images(open_model, args)

@@ -6,6 +6,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from swin_dense.detection.coco_entries import coco_summary
 from swin_dense.detection.dataset_ids import DatasetIds
 from swin_dense.detection.result import DetectionResult, labels_of
@@ -26,6 +28,8 @@ class CocoResults:
         ids: Ids of classes and images. An image that is not of the data set
             has a number that no other image has.
         only: Names of classes to write and draw; None for all.
+        frame_colour_by: Colours in videos, where the order of instances and
+            so their colours change; see `DetectionResult.picture`.
         drawing: Options of `DetectionResult.picture`.
     """
 
@@ -37,6 +41,7 @@ class CocoResults:
         score_thr: float,
         ids: DatasetIds,
         only: Sequence[str] | None = None,
+        frame_colour_by: str = 'class',
         **drawing: Any,
     ) -> None:
         self.out = out
@@ -46,6 +51,7 @@ class CocoResults:
         self.ids = ids
         self.only = only
         self.drawing = drawing
+        self.frame_drawing = {**drawing, 'colour_by': frame_colour_by}
         if only is not None:
             labels_of(only, classes)  # raises if a class is unknown
         known = {*ids.images.values()}
@@ -66,8 +72,7 @@ class CocoResults:
             index: Index of the image in `pictures`.
             result: The predictions.
         """
-        if self.only is not None:
-            result = result.keep(classes=self.only)
+        result = self._chosen(result)
         height, width = result.image.shape[:2]
         known = self.ids.images.get(Path(result.path or '').name)
         entry = {
@@ -88,6 +93,23 @@ class CocoResults:
         self.entries.add(entries)
         self.images.publish()
         self.entries.publish()
+
+    def draw_frame(self, result: DetectionResult) -> np.ndarray:
+        """Return the picture (height, width, 3) in BGR of a frame."""
+        return self._chosen(result).picture(
+            score_thr=self.score_thr, largest=LARGEST, **self.frame_drawing
+        )
+
+    def frame_entry(self, result: DetectionResult) -> dict[str, Any]:
+        """Return the predictions of a frame for a line of JSON."""
+        instances = self._chosen(result).to_coco()
+        for entry in instances:
+            del entry['image_id'], entry['file_name']
+        return {'instances': instances}
+
+    def _chosen(self, result: DetectionResult) -> DetectionResult:
+        """Return the result with the classes to write and draw alone."""
+        return result if self.only is None else result.keep(classes=self.only)
 
     def close(self) -> None:
         """Close the JSON files."""

@@ -20,6 +20,12 @@ from swin_dense.engine.input_files import (
     name_outputs,
     report_unreadable,
 )
+from swin_dense.engine.predict_videos import (
+    find_sources,
+    predict_videos,
+    video_name,
+    video_output,
+)
 
 # Takes the paths of pictures, and a function to call after each tile; returns
 # a predictor and the writer of its results.
@@ -29,9 +35,10 @@ OpenModel = Callable[[Sequence[Path], Callable[[], None]], tuple[Any, Any]]
 def predict_images(
     open_model: OpenModel, args: argparse.Namespace, in_tiles: bool = False
 ) -> None:
-    """Predict all images of a command line; report the bad ones at the end.
+    """Predict the images and videos of a command line; report bad ones.
 
-    Whatever ends the run, the results of all images so far are complete.
+    Whatever ends the run, the results of all images so far are complete. The
+    frames of videos are predicted as images, see `predict_video`.
 
     Args:
         open_model: See `OpenModel`.
@@ -44,17 +51,49 @@ def predict_images(
         ValueError: If a result would overwrite a file, or an image cannot be
             read or predicted and `skip_bad` is false.
     """
-    images = find_images(args.inputs)
+    inputs, videos = find_sources(args.inputs)
+    images = find_images(inputs)
     pictures = name_outputs(images, Path(args.out))
+    clips = name_outputs(
+        [video_name(video) for video in videos], Path(args.out), video_output
+    )
     progress = ProgressBar(0, start=False, file=sys.stderr)
     predictor, writer = open_model(pictures, progress.update)
     check_outputs(writer.paths, images)
+    bad: list[str] = []
+    if images:
+        _predict_all(predictor, writer, images, args, progress, in_tiles, bad)
+    if videos:
+        bad += predict_videos(
+            predictor,
+            writer,
+            videos,
+            clips,
+            args.batch_size,
+            getattr(args, 'max_frames', None),
+        )
+    report_unreadable(
+        bad,
+        len(images) + len(videos),
+        'images and videos' if videos else 'images',
+        args.skip_bad,
+    )
 
+
+def _predict_all(
+    predictor: Any,
+    writer: Any,
+    images: Sequence[Path],
+    args: argparse.Namespace,
+    progress: ProgressBar,
+    in_tiles: bool,
+    bad: list[str],
+) -> None:
+    """Predict all images, and print a summary; append errors to `bad`."""
     progress.task_num = (
         count_tiles(images, predictor) if in_tiles else len(images)
     )
     progress.start()
-    bad: list[str] = []
     with closing(writer):
         for batch in _read_batches(images, args.batch_size, bad):
             for index, prediction in _predict_batch(
@@ -66,7 +105,6 @@ def predict_images(
                 progress.update(len(batch))
     print(file=sys.stderr)
     print(writer.summary())
-    report_unreadable(bad, len(images), 'images', args.skip_bad)
 
 
 def count_tiles(images: Sequence[Path], predictor: Any) -> int:

@@ -4,6 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from swin_dense.engine.input_files import distinct_paths
 from swin_dense.engine.json_stream import JsonStream
@@ -87,6 +90,17 @@ class LabelResults:
             self.images.publish()
         result.save(self.pictures[index], largest=LARGEST)
         self.count += 1
+
+    def draw_frame(self, result: SegmentationResult) -> np.ndarray:
+        """Return the picture (height, width, 3) in BGR of a frame.
+
+        It has no legend, which would change its size from frame to frame.
+        """
+        return result.picture(legend=False, largest=LARGEST)
+
+    def frame_entry(self, result: SegmentationResult) -> dict[str, Any]:
+        """Return the areas of the classes of a frame for a line of JSON."""
+        return {'areas': result.areas()}
 
     def close(self) -> None:
         """Close the JSON file."""

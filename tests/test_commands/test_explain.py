@@ -5,39 +5,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import MODELS, init_default_scope
 
 import swin_dense
 from helpers.command_line import CONFIG, error_of, run
-from helpers.models import randomize
 from helpers.moving_squares import moving_square
+from helpers.saved_models import save_model
 from swin_dense.analysis import explain
 from swin_dense.data.video_reader import Video
 from swin_dense.data.video_writer import write_video
-from swin_dense.engine.launch import load_config
 
 HELPERS = Path(__file__).parents[1] / 'helpers'
 CLASSES = ('disc', 'square', 'triangle')
 ADE_CONFIG = str(HELPERS / 'tiny_upernet.py')
 VIDEO_CONFIG = str(HELPERS / 'tiny_video_swin.py')
-
-
-def save_model(config, path, classes, **options):
-    """Write random weights of a config's model."""
-    torch.manual_seed(1)
-    cfg = load_config(config, options)
-    init_default_scope(cfg.default_scope)
-    model = randomize(MODELS.build(cfg.model))
-    torch.save(
-        dict(
-            meta=dict(dataset_meta=dict(classes=classes)),
-            state_dict=model.state_dict(),
-        ),
-        path,
-    )
-    return str(path)
 
 
 @pytest.fixture(scope='module')
