@@ -120,6 +120,8 @@ HOOKS = _child(
     'engine.class_check_hook',
     AuxiliaryLossHook='engine.auxiliary_losses',
     DeadTrainingHook='engine.dead_training',
+    SafeLoggerHook='engine.early_checks',
+    ExactResumeHook='engine.exact_resume',
     NonFiniteGuard='engine.nonfinite_guard',
 )
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')

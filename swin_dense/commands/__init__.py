@@ -81,6 +81,11 @@ GROUPS = {
             "Count the parameters and FLOPs of a config's model, part by "
             'part.',
         ),
+        'recipe-diff': (
+            'recipe_diff',
+            'Show what differs between two trainings, the likeliest cause '
+            'first.',
+        ),
         'benchmark': (
             'benchmark',
             'Measure time and memory of a backbone or model, beside its '

@@ -136,6 +136,15 @@ class CheckedCocoMetric(CocoMetric):
                 result['masks'] = masks
             self.results.append(result)
 
+    @property
+    def value_names(self) -> list[str]:
+        """Names of the values that `compute_metrics` may return."""
+        return [
+            f'{metric}_{item}'
+            for metric in self.metrics
+            for item in self.metric_items or DEFAULT_ITEMS
+        ]
+
     def evaluate(self, size: int) -> dict:
         """Gather the results of all processes and score them.
 

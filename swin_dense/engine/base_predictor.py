@@ -155,7 +155,7 @@ class BasePredictor:
             raise ValueError(
                 'neither the checkpoint nor the config names the classes; set '
                 '--cfg-options "test_dataloader.dataset.metainfo=dict('
-                'classes=[...])"'
+                "classes=['cat','dog'])\" with your names"
             )
         return classes
 

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
+from swin_dense.engine.early_checks import check_save_best
 from swin_dense.engine.nonfinite_guard import last_step_is_finite
 from swin_dense.files import remove_leftovers, replacing
 from swin_dense.registry import HOOKS
@@ -52,9 +53,17 @@ class SafeCheckpointHook(CheckpointHook):
     # Set by mmengine.
     file_backend: Any
     max_keep_ckpts: int
+    save_best: Any
 
     def before_train(self, runner: Any) -> None:
-        """Prepare the folder, and clean up after a killed run."""
+        """Prepare the folder, and clean up after a killed run.
+
+        Raises:
+            ValueError: If `save_best` is no value of the validation.
+        """
+        evaluator = getattr(runner.val_loop, 'evaluator', None)
+        if self.save_best and evaluator is not None:
+            check_save_best(self.save_best, evaluator.metrics)
         limit = self.max_keep_ckpts
         self.max_keep_ckpts = -1  # nothing is removed yet
         try:

@@ -1,6 +1,7 @@
 """Options, exit statuses and error messages of all command lines."""
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -76,10 +77,61 @@ class ConfigOptions(DictAction):
                     'expected KEY=VALUE, such as '
                     f'train_dataloader.batch_size=4, got {text!r}',
                 )
+        literals, others = {}, []
+        for text in values:
+            key, _, value = text.partition('=')
+            if 'dict(' in value or value.startswith('{'):
+                literals[key] = self._parse(value)
+            else:
+                others.append(text)
         try:
-            super().__call__(parser, namespace, values, option_string)
+            super().__call__(parser, namespace, others, option_string)
         except AssertionError as error:  # brackets that are not closed
             raise argparse.ArgumentError(self, str(error)) from error
+        except RecursionError:  # of mmengine, at brackets after a name
+            raise argparse.ArgumentError(
+                self,
+                f'cannot read a value in {others}: expected numbers, text, '
+                'lists [a,b] or dictionaries dict(a=1)',
+            ) from None
+        getattr(namespace, self.dest).update(literals)
+
+    def _parse(self, text: str) -> Any:
+        """Read a value with a dictionary, which mmengine cannot read.
+
+        Raises:
+            argparse.ArgumentError: If the text is no such value.
+        """
+        try:
+            return _literal(ast.parse(text.strip(), mode='eval').body)
+        except (SyntaxError, ValueError, RecursionError):
+            raise argparse.ArgumentError(
+                self,
+                "expected a value in Python, such as dict(classes=['cat', "
+                f"'dog']), with names in quotes, got {text!r}",
+            ) from None
+
+
+def _literal(node: ast.AST) -> Any:
+    """Return the value of an expression of literals and `dict(...)`.
+
+    Raises:
+        ValueError: If there is anything else in it.
+    """
+    if isinstance(node, ast.Call):
+        if getattr(node.func, 'id', None) != 'dict' or node.args:
+            raise ValueError('not a dictionary')
+        return {str(k.arg): _literal(k.value) for k in node.keywords}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_literal(entry) for entry in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    if isinstance(node, ast.Dict):
+        keys = [_literal(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_literal, node.values), strict=True))
+    value = ast.literal_eval(node)  # type: ignore[arg-type]
+    if value is ...:
+        raise ValueError('a placeholder')
+    return value
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:

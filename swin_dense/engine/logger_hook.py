@@ -3,14 +3,14 @@
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import LoggerHook
 
+from swin_dense.engine.early_checks import SafeLoggerHook
 from swin_dense.engine.training_curves import write_results
 from swin_dense.registry import HOOKS
 
 
 @HOOKS.register_module()
-class FollowableLoggerHook(LoggerHook):
+class FollowableLoggerHook(SafeLoggerHook):
     """mmengine's hook, with validations at their iteration, and curves.
 
     mmengine logs a validation at the epoch, which is 0 in trainings that are

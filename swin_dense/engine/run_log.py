@@ -25,6 +25,9 @@ _NOISE = (
     'Saving checkpoint at',
     'Checkpoints will be saved to',
     'Hooks will be executed',
+    # About batches and gradients that are restored or skipped unread.
+    'Advance dataloader',
+    'Resumed iteration number is not divisible',
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = tuple(

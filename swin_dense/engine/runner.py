@@ -37,9 +37,23 @@ from swin_dense.checkpoints.pretrained_windows import window_record
 from swin_dense.checkpoints.report import LoadReport
 from swin_dense.data.wrappers import class_names_of
 from swin_dense.engine.auxiliary_losses import add_auxiliary_losses
+from swin_dense.engine.certificate import NAME as CERTIFICATE
+from swin_dense.engine.certificate import hash_weights, make_certificate
 from swin_dense.engine.checkpoint_hook import SafeCheckpointHook
+from swin_dense.engine.cli import write_json
 from swin_dense.engine.compile import compile_backbone
 from swin_dense.engine.dead_training import DeadTrainingHook
+from swin_dense.engine.early_checks import (
+    check_settings,
+    tolerate_full_disk,
+)
+from swin_dense.engine.exact_resume import (
+    ExactResumeHook,
+    check_name,
+    gather_gradients,
+    name_changes,
+    restore_gradients,
+)
 from swin_dense.engine.load_reports import (
     LOAD_REPORT,
     backbone_reports,
@@ -56,6 +70,7 @@ from swin_dense.engine.new_folder import NewFolder
 from swin_dense.engine.nonfinite_guard import NonFiniteGuard, check_saved
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.run_log import quieten_console
+from swin_dense.engine.train_loops import exact_loop
 from swin_dense.engine.training_curves import write_results
 from swin_dense.engine.training_state import check_state, trim
 from swin_dense.engine.work_dir_lock import (
@@ -125,8 +140,12 @@ class DenseRunner(Runner):
 
     # Attributes of mmengine's runner that this module uses.
     _timestamp: str
+    _load_from: str | None
     optim_wrapper: Any
     param_schedulers: Any
+    # Of an update that a checkpoint was saved in the middle of.
+    accumulated_gradients: dict[str, Any]
+    certificate: dict[str, Any]
     # True to log every name of the load reports.
     logs_load_lists = False
     # Objects to resume besides the weights; None outside of `resume`.
@@ -176,6 +195,7 @@ class DenseRunner(Runner):
         """Build the logger, whose console leaves out lines for the file."""
         logger = super().build_logger(*args, **kwargs)
         quieten_console(logger)
+        tolerate_full_disk(logger)
         return logger
 
     def register_hook(self, hook: Any, *args: Any, **kwargs: Any) -> None:
@@ -192,13 +212,18 @@ class DenseRunner(Runner):
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
         """Register hooks, and those that every run has."""
         super().register_hooks(*args, **kwargs)
-        for kind in (NonFiniteGuard, DeadTrainingHook):
+        for kind in (ExactResumeHook, NonFiniteGuard, DeadTrainingHook):
             if not any(isinstance(hook, kind) for hook in self.hooks):
                 self.register_hook(kind())
+
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Build a training loop, one that can go on at any iteration."""
+        return super().build_train_loop(exact_loop(loop))
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up the processes; give the run a log folder of its own."""
         super().setup_env(env_cfg)
+        self.certificate = {}
         self._load_reports: list[LoadReport] = []
         stamps = [self._timestamp]
         if is_main_process():
@@ -295,7 +320,7 @@ class DenseRunner(Runner):
 
         Raises:
             ValueError: If `copy_classes` is set and there is no checkpoint to
-                copy from.
+                copy from, or a number in the config cannot work.
         """
         copying = self.cfg.get('copy_classes')
         if copying and not (self._load_from or self._resume):
@@ -303,14 +328,18 @@ class DenseRunner(Runner):
                 'copy_classes=True needs a checkpoint to copy from: set '
                 'load_from=FILE in the config, or leave copy_classes out'
             )
+        check_settings(self.cfg)
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
             with (
                 self._removing_failed_start(),
                 hold_work_dir(self.work_dir) as self._lock,
             ):
+                self._prepare_resuming()
                 with explain_time_limit():
-                    return super().train()
+                    model = super().train()
+                self._write_certificate(iterations=self.iter)
+                return model
         finally:
             self._lock = None
             self._other_classes = 'refuse'
@@ -323,6 +352,29 @@ class DenseRunner(Runner):
         if files:
             names = ' and '.join(map(str, files))
             self.logger.info(f'Results and curves: {names}')
+
+    def _prepare_resuming(self) -> None:
+        """Find the checkpoint to resume, and take over the seed of its run."""
+        source = self._resume and (
+            self._load_from or find_latest(Path(self.work_dir))
+        )
+        if not source:
+            return
+        self._load_from = str(source)
+        checkpoint = read_checkpoint(source, mmap=True, check=False)
+        meta = checkpoint.get('meta')
+        seed = meta.get('seed') if isinstance(meta, dict) else None
+        if type(seed) is not int or not 0 <= seed < 1 << 32:
+            return  # resuming refuses it with a message
+        if seed == self.seed:
+            return
+        if self._randomness_cfg.get('seed') is not None:
+            self.logger.warning(
+                f'{source} is of a run with seed {seed}, which is used '
+                f'instead of seed {self.seed} of the config'
+            )
+        self._randomness_cfg.update(seed=seed)
+        self.set_randomness(**self._randomness_cfg)
 
     def val(self) -> dict:
         """Validate."""
@@ -353,6 +405,25 @@ class DenseRunner(Runner):
         if not self._has_loaded:
             self._load_as_configured()
         self._record_loads()
+        self._write_certificate()
+
+    def _write_certificate(self, **result: Any) -> None:
+        """Write what decides this training, and its result if it is over."""
+        if self._lock is None or not self.cfg.get('train_dataloader'):
+            return
+        weights = self._bare_model().state_dict()
+        if result:
+            result['weights'] = hash_weights(weights)
+            self.certificate['result'] = result
+        else:
+            start = self.certificate.get('start')
+            self.certificate = make_certificate(
+                self.cfg, self.seed, self.world_size, weights
+            )
+            if start:  # of the run that is resumed
+                self.certificate['start'] = start
+        if is_main_process():
+            write_json(Path(self.work_dir, CERTIFICATE), self.certificate)
 
     def _load_as_configured(self) -> None:
         if not self._resume:
@@ -463,6 +534,17 @@ class DenseRunner(Runner):
             )
         finally:
             self._resumed = None
+        checkpoint = read_checkpoint(filename, mmap=True, check=False)
+        check_name(checkpoint, str(filename), self.logger)
+        if resume_optimizer:
+            restore_gradients(
+                self.model,
+                self.optim_wrapper,
+                checkpoint,
+                self.logger,
+                str(filename),
+            )
+        self._compare(checkpoint.get('certificate'))
         self._say_if_over(filename)
 
     def _say_if_over(self, filename: str) -> None:
@@ -487,6 +569,15 @@ class DenseRunner(Runner):
                 f'{unit}: nothing is left to train. A larger '
                 f'train_cfg.{key} would go on'
             )
+
+    def _compare(self, old: Any) -> None:
+        """Name what has changed since the run that is resumed."""
+        if not self.cfg.get('train_dataloader'):
+            return
+        new = make_certificate(self.cfg, self.seed, self.world_size)
+        name_changes(old, new, self.logger)
+        if isinstance(old, dict):
+            self.certificate = {'start': old.get('start')}
 
     def _check_resumable(self, checkpoint: dict, filename: str) -> None:
         """Raise unless training can resume from a checkpoint.
@@ -536,6 +627,9 @@ class DenseRunner(Runner):
         )
         if optimizer is not None and gathers:
             optimizer.consolidate_state_dict()
+        self.accumulated_gradients = gather_gradients(
+            self.model, self.optim_wrapper
+        )
         if not is_main_process():
             return
         record = window_record(self._bare_model())

@@ -114,6 +114,11 @@ def check_state(
         if optim_wrapper is not None:
             names = {id(p): name for name, p in model.named_parameters()}
             _check_wrapper(checkpoint.get('optimizer'), optim_wrapper, names)
+        if param_schedulers and 'param_schedulers' not in checkpoint:
+            raise ValueError(
+                'it has no schedules of the learning rate, and this run has '
+                f'{len(param_schedulers)}, which would start anew'
+            )
         if param_schedulers is not None and 'param_schedulers' in checkpoint:
             _check_schedules(checkpoint['param_schedulers'], param_schedulers)
     except ValueError as error:

@@ -117,6 +117,12 @@ class CheckedIoUMetric(IoUMetric):
             self._last = counts
         self.results.clear()
 
+    @property
+    def value_names(self) -> list[str]:
+        """Names of the values that `compute_metrics` may return."""
+        names = (name for metric in self.metrics for name in VALUES[metric])
+        return ['aAcc', *(f'm{name}' for name in names)]
+
     def _check(self, sample: dict) -> None:
         """Raise a ValueError unless truth and prediction can be compared."""
         name = sample.get('seg_map_path') or sample.get('img_path')

@@ -116,6 +116,11 @@ class CheckedAccMetric(BaseMetric):
                 )
             )
 
+    @property
+    def value_names(self) -> list[str]:
+        """Names of the values that `compute_metrics` may return."""
+        return [*(f'top{k}' for k in self.topk), 'mean1']
+
     def evaluate(self, size: int) -> dict:
         """Gather the ranks of all processes and compute the values.
 

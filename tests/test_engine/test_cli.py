@@ -102,6 +102,17 @@ def parsed(*argv):
 
 
 def test_settings_are_parsed_together():
+    nested = parsed(
+        '--cfg-options',
+        "a.metainfo=dict(classes=['a cat', 'dog'])",
+        'b={"c": dict(d=(1, -2.5, None, True))}',
+        'e=3',
+    )
+    assert nested == {
+        'a.metainfo': {'classes': ['a cat', 'dog']},
+        'b': {'c': {'d': (1, -2.5, None, True)}},
+        'e': 3,
+    }
     assert parsed('--cfg-options', 'a.b=1', 'c=x=y', 'd=[1,2]') == {
         'a.b': 1,
         'c': 'x=y',
@@ -118,6 +129,14 @@ def test_settings_are_parsed_together():
             "train_dataloader.batch_size=4, got 'lr'",
         ),
         (['--cfg-options', '=3'], "got '=3'"),
+        (
+            ['--cfg-options', 'm=dict(classes=[...])'],
+            "expected a value in Python, such as dict(classes=['cat', 'dog'])"
+            ", with names in quotes, got 'dict(classes=[...])'",
+        ),
+        (['--cfg-options', 'm=dict(classes=[a,b])'], 'with names in quotes'),
+        (['--cfg-options', 'm=dict(1)'], 'expected a value in Python'),
+        (['--cfg-options', 'm=f(1,2)'], "cannot read a value in ['m=f(1,2)']"),
         (['--cfg-options', 'a=[1,2'], 'Imbalanced brackets exist in [1,2'),
         (
             ['--cfg-optoins', 'a=1'],

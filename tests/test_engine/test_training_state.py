@@ -32,7 +32,6 @@ def test_an_unchanged_checkpoint_is_resumed(saved, tmp_path):
         (('message_hub', 'runtime_info', 'best_score'), np.float32(0.5)),
         (('message_hub', 'log_scalars', 'train/loss'), 3),
         (('meta', 'seed'), 3),
-        (('param_schedulers',), ...),
         (('ema_state_dict',), ...),
     ],
 )

@@ -41,6 +41,7 @@ TRAINING_STATE = (
     'param_schedulers',
     'message_hub',
     'ema_state_dict',
+    'accumulated_gradients',
 )
 _NOT_DENSE = {
     'torch._utils._rebuild_sparse_tensor': 'sparse tensors',

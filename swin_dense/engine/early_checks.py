@@ -1,0 +1,188 @@
+"""Refuse settings of a training that would fail late, or quietly do harm."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import LoggerHook
+from mmengine.logging import print_log
+from mmengine.registry import OPTIMIZERS
+from torch import finfo, float32
+
+from swin_dense.data.wrappers import inner_settings
+from swin_dense.registry import HOOKS
+from swin_dense.wording import first_few, suggest_name
+
+
+def check_settings(cfg: Mapping[str, Any]) -> None:
+    """Check the numbers of a config before anything is trained.
+
+    Warns if the validation or test set is the training set.
+
+    Args:
+        cfg: Config of a training.
+
+    Raises:
+        ValueError: If the optimizer is unknown, or a learning rate, a limit
+            of the gradient, a length or an interval cannot work.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    optimizer = wrapper.get('optimizer') or {}
+    if isinstance(optimizer, Mapping):
+        _check_type(optimizer.get('type'))
+        if 'lr' in optimizer:
+            _check_rate(optimizer['lr'])
+    clip = wrapper.get('clip_grad') or {}
+    for name in {'max_norm', 'clip_value'} & {*clip}:
+        _check_number(clip[name], f'optim_wrapper.clip_grad.{name}', 0.0)
+    loop = cfg.get('train_cfg') or {}
+    for name in ('max_iters', 'max_epochs', 'val_interval'):
+        if name in loop:
+            _check_count(loop[name], f'train_cfg.{name}')
+    hooks = cfg.get('default_hooks') or {}
+    for hook in ('checkpoint', 'logger'):
+        settings = hooks.get(hook) or {}
+        interval = settings.get('interval')
+        if interval is not None and interval != -1:
+            _check_count(interval, f'default_hooks.{hook}.interval')
+    _note_shared_data(cfg)
+
+
+def check_save_best(keys: Sequence[str], metrics: Sequence[Any]) -> None:
+    """Check that an evaluation gives the values that choose the best.
+
+    Args:
+        keys: Names in `save_best`.
+        metrics: Metrics of the evaluation. Those without `value_names` may
+            give any value.
+
+    Raises:
+        ValueError: If no metric gives a value of such a name.
+    """
+    known = []
+    for metric in metrics:
+        names = getattr(metric, 'value_names', None)
+        if names is None or getattr(metric, 'classwise', False):
+            return
+        prefix = f'{metric.prefix}/' if metric.prefix else ''
+        known += [f'{prefix}{name}' for name in names]
+    unknown = [key for key in keys if key != 'auto' and key not in known]
+    if known and unknown:
+        raise ValueError(
+            f'default_hooks.checkpoint.save_best={unknown[0]!r} is no value '
+            f'of the validation: {suggest_name(unknown[0], known)}'
+        )
+
+
+@HOOKS.register_module()
+class SafeLoggerHook(LoggerHook):
+    """mmengine's hook, without which a training goes on if the disk is full.
+
+    The arguments are mmengine's.
+    """
+
+    _has_failed = False
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Log a step."""
+        self._try(super().after_train_iter, runner, *args, **kwargs)
+
+    def after_val_epoch(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Log a validation."""
+        self._try(super().after_val_epoch, runner, *args, **kwargs)
+
+    def _try(self, log: Any, runner: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            log(runner, *args, **kwargs)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                runner.logger.warning(
+                    f'the log in {runner.log_dir} cannot be written '
+                    f'({error}); training goes on without it'
+                )
+
+
+def tolerate_full_disk(logger: logging.Logger) -> None:
+    """Let a logger say once, in a sentence, that its file has no room."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            _tolerate(handler)
+
+
+def _tolerate(handler: Any) -> None:
+    has_failed = False
+
+    def handle(record: logging.LogRecord) -> None:
+        nonlocal has_failed
+        if not has_failed:
+            has_failed = True
+            print(
+                f'{handler.baseFilename} cannot be written (is the disk '
+                'full?); training goes on without it',
+                flush=True,
+            )
+
+    handler.handleError = handle
+
+
+def _check_type(kind: Any) -> None:
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise ValueError(
+            f'optim_wrapper.optimizer: there is no optimizer {kind}; '
+            f'{suggest_name(kind, OPTIMIZERS.module_dict)}'
+        )
+
+
+def _check_rate(rate: Any) -> None:
+    _check_number(rate, 'optim_wrapper.optimizer.lr', -math.inf)
+    if not 0 <= rate <= finfo(float32).max:
+        raise ValueError(
+            f'optim_wrapper.optimizer.lr={rate} is not a learning rate; '
+            'expected a number above 0, such as 0.0001'
+        )
+
+
+def _check_number(value: Any, name: str, above: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not value > above or not math.isfinite(value):
+        raise ValueError(
+            f'{name}={value!r} is not a finite number'
+            + ('' if math.isinf(above) else f' above {above:g}')
+        )
+
+
+def _check_count(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f'{name}={value!r} is not a count; expected an integer of 1 or '
+            'more'
+        )
+
+
+def _note_shared_data(cfg: Mapping[str, Any]) -> None:
+    """Warn if a set for evaluation is among the training sets."""
+    train = {*_files(cfg.get('train_dataloader'))}
+    for split in ('val', 'test'):
+        shared = train & {*_files(cfg.get(f'{split}_dataloader'))}
+        if shared:
+            print_log(
+                f'the {split} set is the training set '
+                f'({first_few(sorted(shared))}), so its scores say nothing '
+                'about other images',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _files(loader: Any) -> Iterator[str]:
+    """Yield the annotation file of each data set of a loader."""
+    dataset = (loader or {}).get('dataset')
+    if not isinstance(dataset, Mapping):
+        return
+    for settings in inner_settings(dataset):
+        file = settings.get('ann_file')
+        if isinstance(file, str) and file:
+            yield str(Path(settings.get('data_root') or '', file))
