@@ -7,11 +7,16 @@ import torch
 
 from swin_dense import kernels
 
-# Those that work on a CPU; Triton does in its interpreter, see conftest.py.
-NAMES = sorted(
-    name
+# Why a set does not work on a CPU, or None. Triton does in its interpreter,
+# see conftest.py.
+OBSTACLES = {
+    name: kernel_set.refuses(torch.zeros(1))
     for name, kernel_set in kernels.available().items()
-    if kernel_set.refuses(torch.zeros(1)) is None
+}
+NAMES = sorted(name for name, why in OBSTACLES.items() if why is None)
+needs_triton = pytest.mark.skipif(
+    'triton' not in NAMES,
+    reason=str(OBSTACLES.get('triton', 'its kernels are not installed')),
 )
 # Those that are made for it: the others run there to be compared, slowly.
 FOR_CPU = [

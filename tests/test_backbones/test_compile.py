@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.kernel_sets import NAMES
+from helpers.kernel_sets import NAMES, needs_triton
 from helpers.models import TWO_STAGES, randomize
 from helpers.reference import assert_close
 from swin_dense import kernels
@@ -123,7 +123,7 @@ def test_one_graph_for_one_size(name, train):
     assert len(graphs) == 1
 
 
-@pytest.mark.skipif('triton' not in NAMES, reason='Triton is absent')
+@needs_triton
 @pytest.mark.parametrize(
     'name',
     [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.detectors import CLASSES, build, settings
-from helpers.kernel_sets import NAMES
+from helpers.kernel_sets import needs_triton
 from swin_dense import kernels
 from swin_dense.analysis.benchmark import BenchmarkCase, make_samples
 
@@ -42,7 +42,7 @@ def step(kernel_set, with_cp):
     }
 
 
-@pytest.mark.skipif('triton' not in NAMES, reason='Triton is absent')
+@needs_triton
 @pytest.mark.parametrize(
     'with_cp', [pytest.param(False, marks=pytest.mark.slow), True]
 )
