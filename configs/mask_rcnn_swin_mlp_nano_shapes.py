@@ -20,3 +20,12 @@ model = dict(
         window_size=8,
         drop_path_rate=0.,
         out_indices=(0, 1, 2)))
+
+# As long as attention trains for its 1300 steps.
+max_iters = 1550
+warm_up, cosine = _base_.param_scheduler
+param_scheduler = [
+    warm_up,
+    dict(cosine, end=max_iters, T_max=max_iters - 100)
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)

@@ -18,5 +18,7 @@ model = dict(
     backbone=dict(
         depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], out_indices=(1, 2, 3)),
     neck=dict(in_channels=[64, 128, 256], num_outs=4),
-    bbox_head=dict(num_classes=1, point_strides=[8, 16, 32, 64]),
+    bbox_head=dict(
+        num_classes=1, point_strides=[8, 16, 32, 64], mask_levels=3,
+        loss_cls=dict(beta=2.0)),
     test_cfg=dict(max_per_img=100))

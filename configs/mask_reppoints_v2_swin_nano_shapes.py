@@ -14,7 +14,7 @@ recipe = dict(
     paper=None)
 
 # As long as Mask R-CNN trains for its 1300 steps.
-max_iters = 950
+max_iters = 1400
 warm_up, cosine = _base_.param_scheduler
 param_scheduler = [
     warm_up,

@@ -187,6 +187,11 @@ class DenseRunner(Runner):
             if isinstance(handler, logging.FileHandler):
                 handler.close()
                 logger.removeHandler(handler)
+        # The next run of this process would write into the folder of this one.
+        visualizer: Any = getattr(self, 'visualizer', None)
+        if visualizer is not None:
+            name = visualizer.instance_name
+            type(visualizer)._instance_dict.pop(name, None)
         shutil.rmtree(folder, ignore_errors=True)
         if self._new_folder is not None:
             self._new_folder.remove()

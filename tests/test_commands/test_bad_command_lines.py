@@ -273,9 +273,13 @@ COMMAND_LINES = {
     'train': ['c'],
     'test': ['c', 'w'],
     'predict': PREDICT,
+    'explain': PREDICT,
     'extract_features': PREDICT,
     'demo': [],
     'check': ['c'],
+    'browse': ['c', '--out', 'o'],
+    'convert_data': ['s', '--out', 'o'],
+    'recipe_diff': ['a', 'b'],
     'check_label_maps': ['c'],
     'check_videos': ['c'],
     'inspect_checkpoint': ['s'],
@@ -289,6 +293,8 @@ COMMAND_LINES = {
     'fuzz': [],
 }
 WITHOUT_CONFIG = {
+    'convert_data',
+    'recipe_diff',
     'inspect_checkpoint',
     'convert_checkpoint',
     'interpolate_position_bias',

@@ -2,7 +2,7 @@
 _base_ = ['./reppoints_v2_swin_bifpn.py', '../parts/nano.py']
 
 model = dict(
-    backbone=dict(_base_.nano.backbone, out_indices=(1, 2)),
+    backbone=dict(_base_.nano.backbone, out_indices=(2, )),
     neck=_base_.points_nano.neck,
     bbox_head=_base_.points_nano.bbox_head,
     test_cfg=dict(max_per_img=20))

@@ -29,13 +29,15 @@ cascade_box_head = dict(
 cascade_sampler = dict(
     type='RandomSampler', num=32, pos_fraction=0.25, neg_pos_ub=-1,
     add_gt_as_proposals=True)
-# For RepPoints V2, with masks or without.
+# For RepPoints V2, with masks or without. Objects of 30 to 100 pixels are told
+# apart on a coarse map, where the step takes two thirds of the time.
 group_norm = dict(type='GN', num_groups=8)
 points_nano = dict(
     neck=dict(
-        in_channels=[64, 128], out_channels=64, num_outs=3, num_repeats=1,
+        in_channels=[128], out_channels=64, num_outs=2, num_repeats=1,
         norm_cfg=group_norm),
     bbox_head=dict(
         num_classes=3, in_channels=64, feat_channels=64,
         point_feat_channels=64, stacked_convs=2, corner_channels=32,
-        point_strides=[8, 16, 32], norm_cfg=group_norm))
+        point_strides=[16, 32], loss_cls=dict(beta=1.0),
+        norm_cfg=group_norm))

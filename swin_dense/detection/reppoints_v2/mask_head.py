@@ -71,6 +71,9 @@ class MaskRepPointsV2Head(RepPointsV2Head):
             choice is made if there are more.
         mask_norm_cfg: Norm of the mask branch.
         **kwargs: Arguments of `RepPointsV2Head`.
+
+    Raises:
+        ValueError: If `mask_levels` is larger than the number of levels.
     """
 
     def __init__(
@@ -86,6 +89,12 @@ class MaskRepPointsV2Head(RepPointsV2Head):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if mask_levels > len(self.point_strides):
+            raise ValueError(
+                f'MaskRepPointsV2Head: mask_levels={mask_levels}, but '
+                f'point_strides={list(self.point_strides)} has '
+                f'{len(self.point_strides)} levels; expected at most as many'
+            )
         self.mask_stride = mask_stride
         self.max_masks = max_masks
         self.mask_head = MaskLayers(

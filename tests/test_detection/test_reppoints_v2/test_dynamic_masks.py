@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
+from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 
-from helpers.reppoints import build
+from helpers.reppoints import build, settings
 from swin_dense.detection.reppoints_v2.dynamic_masks import (
     DynamicConvs,
     Objects,
@@ -104,6 +105,13 @@ def test_gradients_reach_parameters_centers_and_features():
         return tuple(convs(features, Objects(params, centers, levels), 8))
 
     assert torch.autograd.gradcheck(masks, (features, params, centers))
+
+
+def test_mask_branch_that_reads_absent_levels():
+    model = settings('mask_reppoints_v2')
+    model.bbox_head.mask_levels = 4
+    with pytest.raises(ValueError, match='mask_levels=4, but .* has 3 levels'):
+        MODELS.build(model)
 
 
 def test_center_of_nine_equal_points():
