@@ -9,7 +9,7 @@ _base_ = [
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.296, mask AP 0.329 on generated shapes',
     hardware='2 CPU cores, minutes',
     paper=None)
 model = dict(

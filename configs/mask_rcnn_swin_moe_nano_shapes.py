@@ -10,7 +10,7 @@ _base_ = [
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.266, mask AP 0.319 on generated shapes',
     hardware='2 CPU cores, minutes',
     paper=None)
 model = dict(

@@ -26,9 +26,6 @@ GRAMMAR = re.compile(
 )
 # Quick starts that have not been trained to the end yet.
 NOT_MEASURED = (
-    'mask_rcnn_mini_swin_nano_shapes',
-    'mask_rcnn_swin_mlp_nano_shapes',
-    'mask_rcnn_swin_moe_nano_shapes',
     'mask_reppoints_v2_swin_nano_shapes',
 )
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
