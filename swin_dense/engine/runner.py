@@ -21,6 +21,7 @@ from mmengine.model import (
 )
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -88,6 +89,7 @@ _HOOKS = {
 }
 _Renaming = Sequence[tuple[str, str]]
 _WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''),)
+_VISUALIZER_NUMBERS = count(1)
 
 
 @contextmanager
@@ -187,14 +189,20 @@ class DenseRunner(Runner):
             if isinstance(handler, logging.FileHandler):
                 handler.close()
                 logger.removeHandler(handler)
-        # The next run of this process would write into the folder of this one.
-        visualizer: Any = getattr(self, 'visualizer', None)
-        if visualizer is not None:
-            name = visualizer.instance_name
-            type(visualizer)._instance_dict.pop(name, None)
         shutil.rmtree(folder, ignore_errors=True)
         if self._new_folder is not None:
             self._new_folder.remove()
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build the visualizer, a new one for each run.
+
+        mmengine would return that of an earlier run of this process if it has
+        the same name, and write into the folder of that run.
+        """
+        if isinstance(visualizer, dict):
+            name = f'visualizer {next(_VISUALIZER_NUMBERS)}'
+            visualizer = dict(visualizer, name=name)
+        return super().build_visualizer(visualizer)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, whose console leaves out lines for the file."""

@@ -140,7 +140,8 @@ def test_what_is_done_is_kept_when_it_is_stopped(
     monkeypatch.setattr(json_stream, 'SHARE', 1e-9)
     seen = []
     kind = task_of(load_config(config)).load('predictor')
-    predict = kind.predict
+    method = 'predict' if suffix == '.mp4' else 'predict_batch'
+    predict = getattr(kind, method)
 
     def stop(self, images):
         if len(seen) == 2:
@@ -151,7 +152,7 @@ def test_what_is_done_is_kept_when_it_is_stopped(
         seen.append(images)
         return predict(self, images)
 
-    monkeypatch.setattr(kind, 'predict', stop)
+    monkeypatch.setattr(kind, method, stop)
     assert run('predict', config, checkpoint, source, '--out', out) == status
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert len(seen) == 2

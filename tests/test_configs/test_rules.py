@@ -25,9 +25,7 @@ GRAMMAR = re.compile(
     r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|320|1gpu|no_stuff))*'
 )
 # Quick starts that have not been trained to the end yet.
-NOT_MEASURED = (
-    'mask_reppoints_v2_swin_nano_shapes',
-)
+NOT_MEASURED = ('mask_reppoints_v2_swin_nano_shapes',)
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
 
