@@ -4,7 +4,7 @@
 _base_ = [
     './_base_/models/mask_rcnn_swin_nano_photographs.py',
     './_base_/datasets/own_instance.py',
-    './_base_/schedules/schedule_quick.py',
+    './_base_/schedules/schedule_own.py',
     './_base_/runtime/quick_runtime.py',
 ]
 
@@ -13,14 +13,7 @@ recipe = dict(
     measured=None,
     hardware='2 CPU cores, minutes',
     paper=None)
-max_iters = 2000
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 10)
-warm_up, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warm_up, end=100),
-    dict(cosine, begin=100, end=max_iters, T_max=max_iters - 100)
-]
 default_hooks = dict(
     checkpoint=dict(
-        interval=max_iters // 10, max_keep_ckpts=2,
+        interval=_base_.train_cfg.val_interval, max_keep_ckpts=2,
         save_best='coco/bbox_mAP'))

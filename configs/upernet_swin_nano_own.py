@@ -4,7 +4,7 @@
 _base_ = [
     './_base_/models/upernet_swin_nano.py',
     './_base_/datasets/own_segmentation.py',
-    './_base_/schedules/schedule_quick.py',
+    './_base_/schedules/schedule_own.py',
     './_base_/runtime/seg_runtime.py',
 ]
 
@@ -15,12 +15,5 @@ recipe = dict(
     paper=None)
 model = dict(data_preprocessor=dict(size=(256, 256)))
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_iters = 2000
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 10)
-warm_up, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warm_up, end=100),
-    dict(cosine, begin=100, end=max_iters, T_max=max_iters - 100)
-]
 default_hooks = dict(
-    checkpoint=dict(interval=max_iters // 10, max_keep_ckpts=2))
+    checkpoint=dict(interval=_base_.train_cfg.val_interval, max_keep_ckpts=2))

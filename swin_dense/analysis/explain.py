@@ -97,9 +97,7 @@ class AttentionMap:
         """Return the arrays of an .npz file, see docs/explain.md."""
         arrays = {
             'attention': self.attention,
-            'stride': np.array(self.stride),
-            'scale': np.array(self.places.scale),
-            'offset': np.array(self.places.offset),
+            **_placement(self),
         }
         if self.query is not None and self.padding is not None:
             arrays['query'] = np.array(self.query)
@@ -163,13 +161,20 @@ class ActivationMap:
             level=np.array(self.level),
             label=np.array(self.label),
             score=np.array(self.score),
-            stride=np.array(self.stride),
-            scale=np.array(self.places.scale),
-            offset=np.array(self.places.offset),
+            **_placement(self),
         )
         if self.box is not None:
             arrays['box'] = self.box
         return arrays
+
+
+def _placement(found: Any) -> dict[str, np.ndarray]:
+    """Return the arrays that say where the tokens of a map are."""
+    return {
+        'stride': np.array(found.stride),
+        'scale': np.array(found.places.scale),
+        'offset': np.array(found.places.offset),
+    }
 
 
 def _on_pixels(found: Any, values: np.ndarray, smooth: bool) -> np.ndarray:

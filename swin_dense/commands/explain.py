@@ -51,16 +51,9 @@ def make_parser() -> argparse.ArgumentParser:
         'swin-dense explain cascade_swin_b_coco '
         'weights.pth photo.jpg --at 320 200 --out out/',
     )
-    cli.add_config_argument(parser)
-    parser.add_argument('checkpoint', help='path or address of the weights')
-    parser.add_argument(
-        'inputs',
-        nargs='+',
-        metavar='INPUT',
-        help='images, for a recognizer videos; folders of them, or patterns',
-    )
-    parser.add_argument(
-        '--out', required=True, metavar='DIR', help='folder for the results'
+    cli.add_model_arguments(
+        parser,
+        'images, for a recognizer videos; folders of them, or patterns',
     )
     parser.add_argument(
         '--at',
@@ -109,9 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar='N',
         help='heads to draw, from 0, or "all" (default: the mean of all)',
     )
-    parser.add_argument(
-        '--device', help='such as cpu or cuda:1 (default: a GPU)'
-    )
+    cli.add_device_argument(parser)
     parser.add_argument(
         '--skip-bad',
         action='store_true',

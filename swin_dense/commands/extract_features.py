@@ -110,9 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--force', action='store_true', help='replace existing files'
     )
-    parser.add_argument(
-        '--device', help='such as cpu or cuda:1 (default: a GPU)'
-    )
+    cli.add_device_argument(parser)
     parser.add_argument(
         '--skip-bad',
         action='store_true',

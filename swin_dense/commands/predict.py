@@ -30,22 +30,13 @@ def make_parser() -> argparse.ArgumentParser:
         'swin-dense predict cascade_swin_b_coco '
         'weights.pth photo.jpg --out out/',
     )
-    cli.add_config_argument(parser)
-    parser.add_argument('checkpoint', help='path or address of the weights')
-    parser.add_argument(
-        'inputs',
-        nargs='+',
-        metavar='INPUT',
-        help='images or videos, folders of them, or patterns such as '
+    cli.add_model_arguments(
+        parser,
+        'images or videos, folders of them, or patterns such as '
         '"in/**/*.jpg"; for detectors and segmentors also the address of a '
         'video, or camera:0',
     )
-    parser.add_argument(
-        '--out', required=True, metavar='DIR', help='folder for the results'
-    )
-    parser.add_argument(
-        '--device', help='such as cpu or cuda:1 (default: a GPU)'
-    )
+    cli.add_device_argument(parser)
     parser.add_argument(
         '--batch-size',
         type=int,

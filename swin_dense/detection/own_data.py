@@ -10,8 +10,8 @@ from mmengine.config import Config
 from swin_dense.data.image_checks import missing_files
 from swin_dense.detection.annotation_checks import TOLERATED, load_coco
 from swin_dense.engine.config_text import Code
-from swin_dense.engine.hold_out import hold_out
-from swin_dense.engine.own_data import OwnData, Sources
+from swin_dense.engine.hold_out import describe_held_out, hold_out
+from swin_dense.engine.own_data import OwnData, Sources, existing
 from swin_dense.wording import counted, first_few
 
 # Models whose heads work without masks, and the type to use then.
@@ -57,9 +57,12 @@ def describe(sources: Sources, cfg: Config) -> OwnData:
         files = {train_file: json.dumps(train), val_file: json.dumps(val)}
         val_images = images
         notes.append(
-            f'no --val: {counted(len(val["images"]), "image")} of '
-            f'{sources.data}, {sources.val_share:.0%}, are held out, always '
-            f'the same; {val_file} lists them'
+            describe_held_out(
+                counted(len(val['images']), 'image'),
+                sources.data,
+                f'{sources.val_share:.0%}',
+                val_file,
+            )
         )
     classes = _classes(train, sources, notes)
     has_masks = _has_masks(
@@ -123,8 +126,7 @@ def _load(path: Path, sources: Sources) -> dict[str, Any]:
         FileNotFoundError: If it does not exist.
         ValueError: If it is a folder, or not a COCO file.
     """
-    if not path.exists():
-        raise FileNotFoundError(f'{path} does not exist')
+    existing(path)
     if path.is_dir():
         found = sorted(str(file) for file in path.rglob('*.json'))[:20]
         raise ValueError(

@@ -152,6 +152,28 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_arguments(parser: argparse.ArgumentParser, inputs: str) -> None:
+    """Add config, weights, inputs and `--out` of a command that runs a model.
+
+    Args:
+        parser: The parser.
+        inputs: Help text of the inputs.
+    """
+    add_config_argument(parser)
+    parser.add_argument('checkpoint', help='path or address of the weights')
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help=inputs)
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder for the results'
+    )
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, which `check_device` checks."""
+    parser.add_argument(
+        '--device', help='such as cpu or cuda:1 (default: a GPU)'
+    )
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--cfg-options` and `--debug`."""
     parser.add_argument(

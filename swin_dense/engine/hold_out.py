@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 
 def hold_out(
@@ -50,3 +51,20 @@ def hold_out(
             'training data for a try'
         )
     return held
+
+
+def describe_held_out(
+    count: str, source: Path, share: str, listing: Path | str
+) -> str:
+    """Return a sentence on the items that `hold_out` has chosen.
+
+    Args:
+        count: Number and name of the items, such as '3 images'.
+        source: Where the items are from.
+        share: Their share, in words.
+        listing: File that lists them.
+    """
+    return (
+        f'no --val: {count} of {source}, {share}, are held out, always the '
+        f'same; {listing} lists them'
+    )

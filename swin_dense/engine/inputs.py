@@ -6,8 +6,6 @@ a path, an address, an array or a tensor. Everything else is refused.
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
@@ -134,17 +132,15 @@ def read_frames(
     raise TypeError(f'got a {_type_name(clip)}; expected {CLIPS}')
 
 
-@contextmanager
-def downloaded(address: str, most: float) -> Iterator[IO[bytes]]:
-    """Download an address into a temporary file, open at its start.
+def download(address: str, most: float) -> IO[bytes]:
+    """Download an address; return the temporary file, open at its start.
 
     Args:
         address: Address that starts with http:// or https://.
         most: Largest number of bytes.
 
-    Yields:
-        The file; `name` is its path. It is deleted when it is closed, and it
-        is closed here only if an error is raised.
+    Returns:
+        The file; `name` is its path. It is deleted when it is closed.
 
     Raises:
         UnreadableFileError: If the download fails, or is too large.
@@ -163,17 +159,15 @@ def downloaded(address: str, most: float) -> Iterator[IO[bytes]]:
             raise ValueError(f'{response.length} bytes are missing')
         file.flush()
         file.seek(0)
-        yield file
     except (OSError, HTTPException, ValueError) as error:
         file.close()
-        if isinstance(error, UnreadableFileError):
-            raise
         raise UnreadableFileError(
             address, f'cannot be downloaded: {error}'
         ) from error
     except BaseException:
         file.close()
         raise
+    return file
 
 
 def download_video(address: str) -> IO[bytes]:
@@ -185,8 +179,7 @@ def download_video(address: str) -> IO[bytes]:
     """
     most = limit('MAX_DOWNLOAD_GB', _VIDEO_GIGABYTES) * 2**30
     try:
-        with downloaded(address, most) as file:
-            return file
+        return download(address, most)
     except UnreadableFileError as error:
         more = advice('MAX_DOWNLOAD_GB')
         hint = f'. {more}' if isinstance(error.__cause__, LimitError) else ''
@@ -195,13 +188,11 @@ def download_video(address: str) -> IO[bytes]:
 
 def _read_address(address: str) -> np.ndarray:
     """Download and decode an image; see `read_image_input`."""
-    with downloaded(address, MAX_BYTES_PER_PIXEL * max_pixels()) as file:
+    with download(address, MAX_BYTES_PER_PIXEL * max_pixels()) as file:
         try:
-            pixels = read_pixels(file)  # type: ignore[arg-type]
+            return read_pixels(file)  # type: ignore[arg-type]
         except ValueError as error:
             raise UnreadableFileError(address, str(error)) from None
-        file.close()
-    return pixels
 
 
 def _check_array(array: np.ndarray, expected: str, axes: int) -> np.ndarray:

@@ -428,13 +428,10 @@ class DenseRunner(Runner):
         if result:
             result['weights'] = hash_weights(weights)
             self.certificate['result'] = result
-        else:
-            start = self.certificate.get('start')
+        elif not self.certificate:  # a run that is resumed has one
             self.certificate = make_certificate(
                 self.cfg, self.seed, self.world_size, weights
             )
-            if start:  # of the run that is resumed
-                self.certificate['start'] = start
         if is_main_process():
             write_json(Path(self.work_dir, CERTIFICATE), self.certificate)
 
@@ -589,8 +586,8 @@ class DenseRunner(Runner):
             return
         new = make_certificate(self.cfg, self.seed, self.world_size)
         name_changes(old, new, self.logger)
-        if isinstance(old, dict):
-            self.certificate = {'start': old.get('start')}
+        if isinstance(old, dict) and old.get('start'):
+            self.certificate = {**new, 'start': old['start']}
 
     def _check_resumable(self, checkpoint: dict, filename: str) -> None:
         """Raise unless training can resume from a checkpoint.

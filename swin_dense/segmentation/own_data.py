@@ -11,7 +11,7 @@ from mmengine.config import Config
 from swin_dense.data.decoders.folder import PICTURES
 from swin_dense.data.label_map_scan import scan_label_maps
 from swin_dense.engine.config_text import Code
-from swin_dense.engine.hold_out import hold_out
+from swin_dense.engine.hold_out import describe_held_out, hold_out
 from swin_dense.engine.own_data import (
     OwnData,
     Sources,
@@ -82,9 +82,12 @@ def describe(sources: Sources, cfg: Config) -> OwnData:
             ]
             files[path] = '\n'.join(stems) + '\n'
         notes.append(
-            f'no --val: {counted(num_val, "image")} of {train.images}, '
-            f'{sources.val_share:.0%}, are held out, always the same; '
-            f'{lists["val"]} lists them'
+            describe_held_out(
+                counted(num_val, 'image'),
+                train.images,
+                f'{sources.val_share:.0%}',
+                lists['val'],
+            )
         )
     classes = sources.classes or _named_classes(train.labels, notes)
     if not classes:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from swin_dense.data.image_checks import missing_files
 from swin_dense.engine.config_text import Code
-from swin_dense.engine.hold_out import hold_out
+from swin_dense.engine.hold_out import describe_held_out, hold_out
 from swin_dense.engine.own_data import (
     OwnData,
     Sources,
@@ -58,9 +58,12 @@ def describe(sources: Sources, cfg: Config) -> OwnData:
         val_folder = folder
         files = {Path(list_file): _csv(clips), Path(val_list): _csv(val_clips)}
         notes.append(
-            f'no --val: {counted(len(val_clips), "clip")} of {data}, a share '
-            f'of {sources.val_share:g} of each class, are held out, always '
-            f'the same; {val_list} lists them'
+            describe_held_out(
+                counted(len(val_clips), 'clip'),
+                data,
+                f'a share of {sources.val_share:g} of each class',
+                val_list,
+            )
         )
     settings: dict[str, Any] = {
         f'{name}_dataloader': {

@@ -31,11 +31,4 @@ val_dataloader = dict(
         ann_file='',
         data_prefix=dict(video=data_root + 'val'),
         pipeline=val_pipeline))
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    dataset=dict(
-        num_classes=None,
-        ann_file='',
-        data_prefix=dict(video=data_root + 'val'),
-        pipeline=val_pipeline))
+test_dataloader = dict(val_dataloader, batch_size=8)
