@@ -14,6 +14,7 @@ _DPI = 110
 _WIDTH, _HEIGHT = 6.0, 3.4  # inches of a panel
 _LEGEND_BELOW = 12  # curves; more have no legend
 _MARKED_BELOW = 40  # points; more are drawn as a plain line
+_COLOURS = 10  # of matplotlib; further curves are dashed
 
 
 def draw_curves(
@@ -54,9 +55,12 @@ def draw_curves(
 def _draw_panel(
     axes: Any, name: str, curves: Mapping[str, Curve], step_label: str
 ) -> None:
-    for label, (steps, values) in curves.items():
+    for index, (label, (steps, values)) in enumerate(curves.items()):
         marker = 'o' if len(steps) < _MARKED_BELOW else None
-        axes.plot(steps, values, marker=marker, ms=3.5, lw=1.4, label=label)
+        style = '-' if index < _COLOURS else '--'
+        axes.plot(
+            steps, values, style, marker=marker, ms=3.5, lw=1.4, label=label
+        )
     axes.set_title(name, fontsize=11)
     axes.set_xlabel(step_label, fontsize=9)
     axes.set_xlim(left=0)
@@ -68,4 +72,4 @@ def _draw_panel(
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=9)
     if len(curves) <= _LEGEND_BELOW:
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, framealpha=0.8, edgecolor='none')
