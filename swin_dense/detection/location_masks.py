@@ -93,7 +93,7 @@ class LocationMasks:
         ]  # (M,) each, -1 where a view has no such box
         masks = merged.bboxes.new_zeros((len(merged), *size), dtype=torch.bool)
         threshold = self.head.test_cfg.mask_thr_binary
-        step = max(1, MAX_ELEMENTS // masks[:1].numel()) if len(merged) else 1
+        step = max(1, MAX_ELEMENTS // (size[0] * size[1]))
         for start in range(0, len(merged), step):
             part = slice(start, start + step)
             total = merged.bboxes.new_zeros(masks[part].shape)

@@ -272,7 +272,7 @@ class MaskRepPointsV2Head(RepPointsV2Head):
             masks = detections.bboxes.new_zeros(
                 (len(detections), *size[:2]), dtype=torch.bool
             )
-            step = max(1, MAX_ELEMENTS // masks[:1].numel())
+            step = max(1, MAX_ELEMENTS // (size[0] * size[1]))
             for start in range(0, len(detections), step):
                 part = slice(start, start + step)
                 probabilities = self.mask_probabilities(

@@ -259,6 +259,14 @@ def test_detections_are_those_without_masks():
         assert output.masks.dtype == torch.bool
 
 
+def test_an_image_in_which_nothing_is_found():
+    model = build('mask_reppoints_v2', score_thr=1.0).eval()
+    with torch.no_grad():
+        (output,) = model.test_step(batch(full()))
+    assert len(output.pred_instances) == 0
+    assert output.pred_instances.masks.shape == (0, 64, 96)
+
+
 @pytest.mark.parametrize('kind', BASES)
 def test_mixed_precision(kind):
     """Logits of corners and coordinates are float32, and so are losses."""
