@@ -17,6 +17,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_CONSTRUCTORS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
 from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
+from mmengine.registry import VISBACKENDS as ROOT_VISBACKENDS
 from mmengine.registry import Registry
 
 SCOPE = 'swin_dense'
@@ -123,6 +124,9 @@ HOOKS = _child(
     SafeLoggerHook='engine.early_checks',
     ExactResumeHook='engine.exact_resume',
     NonFiniteGuard='engine.nonfinite_guard',
+)
+VISBACKENDS = _child(
+    'vis_backend', ROOT_VISBACKENDS, WandbBackend='engine.wandb_backend'
 )
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

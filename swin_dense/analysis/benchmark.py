@@ -466,8 +466,9 @@ def measure(
     """
     if products and not (peer and times and case.device == 'cpu'):
         raise ValueError(
-            'matrix products are timed on the CPU beside a peer; leave out '
-            '--products, or --no-peer, --no-time and --device'
+            'matrix products are timed on the CPU beside another '
+            'implementation; leave out --products, or --alone, --no-time and '
+            '--device'
         )
     names: Sequence[str] = ('ours', 'peer') if peer else ('ours',)
     rows = []
@@ -482,7 +483,7 @@ def measure(
         except ImportError as error:
             raise ImportError(
                 f'{case.peer} cannot be imported: {error}; install it, or '
-                'measure only swin_dense with --no-peer'
+                'measure only swin_dense with --alone'
             ) from error
         if products:
             tasks['products'] = {

@@ -88,8 +88,8 @@ GROUPS = {
         ),
         'benchmark': (
             'benchmark',
-            'Measure time and memory of a backbone or model, beside its '
-            "host's.",
+            'Measure time and memory of a backbone or model, beside another '
+            "package's.",
         ),
         'gpu-check': (
             'gpu_check',

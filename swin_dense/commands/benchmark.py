@@ -1,7 +1,7 @@
-"""Measure time and memory of a backbone or model, beside its host's.
+"""Measure time and memory of a backbone or model, beside another package's.
 
-Hosts are the packages with another implementation: mmdet for images,
-mmaction2 for clips, and with --v2 mmpretrain or transformers.
+The other package is mmdet for images, mmaction2 for clips, and with --v2
+mmpretrain or transformers.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--v2',
         choices=['mmpretrain', 'transformers'],
-        help='measure Swin V2 beside the implementation in this host',
+        help='measure Swin V2 beside the implementation in this package',
     )
     parser.add_argument(
         '--with-cp',
@@ -119,11 +119,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--products',
         action='store_true',
-        help="also time the matrix products of the host's model alone, which "
+        help='also time the matrix products of the other model alone, which '
         'every implementation computes',
     )
     parser.add_argument(
-        '--no-peer',
+        '--alone',
         action='store_true',
         help='measure only the model of this package',
     )
@@ -200,7 +200,7 @@ def benchmark(args: argparse.Namespace) -> int:
         return 0
     rows = measure(
         case,
-        not args.no_peer,
+        not args.alone,
         not args.no_memory,
         not args.no_time,
         args.products,

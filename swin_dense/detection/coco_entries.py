@@ -21,7 +21,7 @@ def coco_entries(
     Args:
         instances: `bboxes` (N, 4) as x0 y0 x1 y1 in pixels, `labels` (N,),
             `scores` (N,), and optionally `masks` (N, H, W), bool or
-            `BoxMasks`.
+            `BoxMasks`, and `track_ids` (N,).
         image: `id` and `file_name` of the image.
         classes: Class names in label order.
         category_ids: Id of each class; 1, 2, ... by default.
@@ -29,7 +29,7 @@ def coco_entries(
     Returns:
         Entries that `pycocotools.COCO.loadRes` reads, with boxes as x y w h in
         pixels and masks as RLE. `file_name` and `category_name` are added for
-        readers.
+        readers, and `track_id`, None for no track, if objects are followed.
     """
     found = InstanceArrays.read(instances)
     ids = category_ids or range(1, len(classes) + 1)
@@ -47,6 +47,9 @@ def coco_entries(
             'bbox': [round(value, 2) for value in boxes[i].tolist()],
             'score': round(float(scores[i]), 5),
         }
+        if found.track_ids is not None:
+            number = int(found.track_ids[i])
+            entry['track_id'] = None if number < 0 else number
         if found.masks is not None:
             rle = _encode(found.masks, i)
             entry['segmentation'] = {

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ def add_options(parser: Any) -> list[argparse.Action]:
             "the data set's",
         ),
         parser.add_argument(
+            '--track',
+            action='store_true',
+            help='follow the objects in videos: each has an id and a colour '
+            'that stay the same in all frames (ByteTrack)',
+        ),
+        parser.add_argument(
             '--texts',
             metavar='NAMES',
             help='names of the objects to detect, for models that read text '
@@ -60,8 +67,11 @@ def predict_files(
         args: Arguments of `swin-dense predict`.
 
     Raises:
-        ValueError: See `predict_images` and `DetectionPredictor`.
+        ValueError: If the package for `--track` is not installed; see also
+            `predict_images` and `DetectionPredictor`.
     """
+
+    threshold = 0.3 if args.score_thr is None else args.score_thr
 
     def open_model(
         pictures: Sequence[Path], on_tile: Callable[[], None]
@@ -76,7 +86,6 @@ def predict_files(
         predictor = DetectionPredictor(
             config, checkpoint, device=args.device, texts=texts
         )
-        threshold = 0.3 if args.score_thr is None else args.score_thr
         return predictor, CocoResults(
             Path(args.out),
             pictures,
@@ -87,7 +96,17 @@ def predict_files(
             labels=not args.no_labels,
             masks=not args.no_masks,
             colour_by=args.colour_by or 'instance',
-            frame_colour_by=args.colour_by or 'class',
+            frame_colour_by=args.colour_by
+            or ('instance' if args.track else 'class'),
         )
 
-    predict_images(open_model, args)
+    make_tracker = None
+    if args.track:
+        from swin_dense.detection.object_tracks import (
+            ObjectTracker,
+            check_installed,
+        )
+
+        check_installed()
+        make_tracker = partial(ObjectTracker, score_thr=threshold)
+    predict_images(open_model, args, make_tracker=make_tracker)

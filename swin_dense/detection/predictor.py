@@ -1,6 +1,8 @@
 """Predict instances in images from a config and a checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,15 @@ from torch import nn
 from swin_dense.checkpoints.class_names import reads_text, stored_classes
 from swin_dense.detection.dataset_ids import find_ids, find_palette
 from swin_dense.detection.masks import keep_in_boxes
-from swin_dense.detection.result import DetectionResult
+from swin_dense.detection.object_tracks import ObjectTracker
+from swin_dense.detection.result import SCORE_THR, DetectionResult
 from swin_dense.engine.base_predictor import (
     BasePredictor,
     configured_classes,
 )
 from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.inputs import ImageLike
+from swin_dense.engine.predict_videos import open_source
 
 
 class DetectionPredictor(BasePredictor):
@@ -67,6 +71,37 @@ class DetectionPredictor(BasePredictor):
             )
             for instances, common in zip(predictions, arguments)
         ]
+
+    def track(
+        self,
+        source: str | PathLike,
+        score_thr: float = SCORE_THR,
+        max_frames: int | None = None,
+    ) -> Iterator[DetectionResult]:
+        """Follow the objects of a video; yield the result of each frame.
+
+        Args:
+            source: Path or address of a video, or `camera:0` for a camera.
+            score_thr: Least score of an instance that begins a track.
+            max_frames: Largest number of frames; None for all.
+
+        Yields:
+            The instances of a frame, with `track_ids`; see `ObjectTracker`.
+
+        Raises:
+            ValueError: If the package trackers is not installed.
+            VideoError: If the video cannot be opened, or a frame cannot be
+                read.
+        """
+        with open_source(str(source)) as opened:
+            tracker = ObjectTracker(opened.fps, score_thr)
+            for frame in islice(opened.frames, max_frames):
+                pixels = frame.pixels
+                if self.channel_order == 'rgb':
+                    pixels = pixels[..., ::-1]
+                (result,) = self.predict_batch([pixels])
+                result.path = str(source)
+                yield tracker.update(result)
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
         """Find class names, palette and ids; see `BasePredictor`."""

@@ -28,12 +28,15 @@ class DetectionResult(Result):
         boxes: Boxes (N, 4) as x0 y0 x1 y1 in pixels.
         labels: Indices into `classes` (N,).
         scores: Scores (N,), 0 to 1.
+        track_ids: Ids of the objects in a video (N,), from 1 on, and -1 for
+            instances of no track; None if objects are not followed.
 
     Args:
         image: The image (H, W, 3), BGR, uint8.
-        instances: `bboxes` (N, 4), `labels` (N,), `scores` (N,), and `masks`
-            (N, H, W) if the model predicts them: `InstanceData` of mmengine,
-            or `InstanceArrays`.
+        instances: `bboxes` (N, 4), `labels` (N,), `scores` (N,), `masks`
+            (N, H, W) if the model predicts them, and `track_ids` (N,) of
+            objects that are followed: `InstanceData` of mmengine, or
+            `InstanceArrays`.
         classes: Class names in label order.
         path: Path or address of the image; None if it had none.
         channel_order: See `Result`.
@@ -64,6 +67,7 @@ class DetectionResult(Result):
         self.boxes: np.ndarray = self.instances.bboxes
         self.labels: np.ndarray = self.instances.labels
         self.scores: np.ndarray = scores[order]
+        self.track_ids: np.ndarray | None = self.instances.track_ids
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -110,9 +114,17 @@ class DetectionResult(Result):
         if classes is not None:
             labels = labels_of(classes, self.classes)
             chosen &= np.isin(self.labels, labels)
+        return self._copy(self.instances.keep(chosen))
+
+    def with_track_ids(self, track_ids: np.ndarray) -> 'DetectionResult':
+        """Return the result with ids of objects (N,); -1 for no object."""
+        return self._copy(self.instances._replace(track_ids=track_ids))
+
+    def _copy(self, instances: InstanceArrays) -> 'DetectionResult':
+        """Return the result with other instances."""
         return DetectionResult(
             self._image,
-            self.instances.keep(chosen),
+            instances,
             self.classes,
             self.path,
             self.channel_order,
@@ -132,18 +144,20 @@ class DetectionResult(Result):
         """Draw masks, boxes, class names and scores into the image.
 
         Args:
-            score_thr: Least score of an instance that is drawn.
-            labels: If False, class names and scores are left out.
+            score_thr: Least score of an instance that is drawn. Instances
+                with an id in `track_ids` are drawn whatever their score is.
+            labels: If False, ids, class names and scores are left out.
             masks: If False, masks are left out.
-            colour_by: 'instance' for a colour for each instance; 'class' for
-                the colours of the data set's palette.
+            colour_by: 'instance' for a colour for each instance, in videos
+                for each id; 'class' for the colours of the data set's
+                palette.
             largest: Longest side of the picture in pixels; a larger image is
                 reduced. None draws it as it is.
 
         Returns:
             The picture (height, width, 3), BGR, uint8.
         """
-        pixels, shown = self._image, self.keep(score_thr).instances
+        pixels, shown = self._image, self.instances.visible(score_thr)
         factor = largest / max(pixels.shape[:2]) if largest else 1
         if factor < 1:
             size = tuple(

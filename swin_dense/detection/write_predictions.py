@@ -12,6 +12,7 @@ from swin_dense.detection.coco_entries import coco_summary
 from swin_dense.detection.dataset_ids import DatasetIds
 from swin_dense.detection.result import DetectionResult, labels_of
 from swin_dense.engine.json_stream import JsonStream
+from swin_dense.wording import counted
 
 # Longest side of a picture in pixels; larger images are reduced.
 LARGEST = 4096
@@ -119,7 +120,7 @@ class CocoResults:
     def summary(self) -> str:
         """Return a sentence with the number of predictions and the folder."""
         return (
-            f'{self.images.count} images, {self.entries.count} '
-            f'predictions, {self.shown} of them with a score of '
-            f'{self.score_thr} or more: {self.out}'
+            f'{counted(self.images.count, "image")}, '
+            f'{counted(self.entries.count, "prediction")}, {self.shown} of '
+            f'them with a score of {self.score_thr} or more: {self.out}'
         )

@@ -21,11 +21,13 @@ from swin_dense.engine.input_files import (
     report_unreadable,
 )
 from swin_dense.engine.predict_videos import (
+    MakeTracker,
     find_sources,
     predict_videos,
     video_name,
     video_output,
 )
+from swin_dense.wording import first_few
 
 # Takes the paths of pictures, and a function to call after each tile; returns
 # a predictor and the writer of its results.
@@ -33,7 +35,10 @@ OpenModel = Callable[[Sequence[Path], Callable[[], None]], tuple[Any, Any]]
 
 
 def predict_images(
-    open_model: OpenModel, args: argparse.Namespace, in_tiles: bool = False
+    open_model: OpenModel,
+    args: argparse.Namespace,
+    in_tiles: bool = False,
+    make_tracker: MakeTracker | None = None,
 ) -> None:
     """Predict the images and videos of a command line; report bad ones.
 
@@ -45,13 +50,20 @@ def predict_images(
         args: Arguments of `swin-dense predict`: `inputs`, `out`, `batch_size`
             and `skip_bad` are read.
         in_tiles: If true, the progress counts tiles instead of images.
+        make_tracker: Follows objects in videos; see `MakeTracker`.
 
     Raises:
         FileNotFoundError: If an input leads to no image.
-        ValueError: If a result would overwrite a file, or an image cannot be
-            read or predicted and `skip_bad` is false.
+        ValueError: If a result would overwrite a file, an image cannot be
+            read or predicted and `skip_bad` is false, or there is no video
+            to follow objects in.
     """
     inputs, videos = find_sources(args.inputs)
+    if make_tracker and not videos:
+        raise ValueError(
+            '--track follows objects in videos, and '
+            f'{first_few(args.inputs)} leads to none'
+        )
     images = find_images(inputs)
     pictures = name_outputs(images, Path(args.out))
     clips = name_outputs(
@@ -71,6 +83,7 @@ def predict_images(
             clips,
             args.batch_size,
             getattr(args, 'max_frames', None),
+            make_tracker,
         )
     report_unreadable(
         bad,

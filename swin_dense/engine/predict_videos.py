@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -29,6 +29,10 @@ from swin_dense.engine.input_files import (
 )
 from swin_dense.engine.inputs import download_video, is_address
 from swin_dense.wording import counted
+
+# Takes the frames per second of a video; returns an object whose `update`
+# gets the result of each frame, in order, and returns it with ids.
+MakeTracker = Callable[[float], Any]
 
 _INTERRUPTED = 'interrupted'
 _CAMERA = re.compile(r'(?:camera:)?(\d+)')
@@ -206,6 +210,7 @@ def predict_video(
     path: Path,
     batch_size: int = 1,
     most: int | None = None,
+    make_tracker: MakeTracker | None = None,
 ) -> tuple[int, str | None]:
     """Write a video with drawn predictions, and a JSON line for each frame.
 
@@ -221,6 +226,7 @@ def predict_video(
         path: The video to write, `NAME.mp4`. The lines are in `NAME.jsonl`.
         batch_size: Frames per forward pass.
         most: Largest number of frames; None for all.
+        make_tracker: Gives results ids; see `MakeTracker`.
 
     Returns:
         The number of frames written, and the problem that ended the video
@@ -251,6 +257,8 @@ def predict_video(
                 )
                 return
             for frame, result in zip(batch, results):
+                if tracker is not None:
+                    result = tracker.update(result)
                 entry = {
                     'frame': frame.number,
                     'seconds': frame.seconds,
@@ -267,6 +275,7 @@ def predict_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_source(source) as opened:
         total = min(opened.length, most) if most else opened.length
+        tracker = make_tracker(opened.fps) if make_tracker else None
         progress = ProgressBar(total, file=sys.stderr)
         with path.with_suffix('.jsonl').open('w', encoding='utf-8') as lines:
             pictures = draw(opened.frames, lines)
@@ -332,6 +341,7 @@ def predict_videos(
     paths: Sequence[Path],
     batch_size: int,
     most: int | None = None,
+    make_tracker: MakeTracker | None = None,
 ) -> list[str]:
     """Predict videos one by one; return a sentence for each bad one.
 
@@ -342,12 +352,19 @@ def predict_videos(
         paths: The video to write for each.
         batch_size: Frames per forward pass.
         most: Largest number of frames of a video.
+        make_tracker: Makes a tracker for each video.
     """
     bad = []
     for source, path in zip(sources, paths):
         try:
             count, problem = predict_video(
-                predictor, writer, source, path, batch_size, most
+                predictor,
+                writer,
+                source,
+                path,
+                batch_size,
+                most,
+                make_tracker,
             )
         except VideoError as error:
             bad.append(str(error))

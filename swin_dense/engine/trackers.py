@@ -9,7 +9,7 @@ from mmengine.config import Config
 # Option: mmengine's backend and the packages of which one serves.
 TRACKERS = {
     'tensorboard': ('TensorboardVisBackend', ('tensorboard', 'tensorboardX')),
-    'wandb': ('WandbVisBackend', ('wandb',)),
+    'wandb': ('swin_dense.WandbBackend', ('wandb',)),
 }
 
 
@@ -28,7 +28,7 @@ def add_tracker(cfg: Config, name: str) -> None:
     if not any(find_spec(package) for package in packages):
         raise ValueError(
             f'--{name} needs the package {packages[0]}: pip install '
-            f'{packages[0]}'
+            f"'swin_dense[log]', or pip install {packages[0]}"
         )
     backend: dict[str, Any] = {'type': kind}
     if name == 'wandb':

@@ -11,6 +11,7 @@ import numpy as np
 from swin_dense.engine.input_files import distinct_paths
 from swin_dense.engine.json_stream import JsonStream
 from swin_dense.segmentation.result import SegmentationResult
+from swin_dense.wording import counted
 
 # Longest side of a picture in pixels; larger images are reduced.
 LARGEST = 4096
@@ -110,8 +111,8 @@ class LabelResults:
     def summary(self) -> str:
         """Return a sentence with the number of images and the folders."""
         return (
-            f'{self.count} images, pictures and label maps: {self.out}, '
-            f'{self.out / "labels"}'
+            f'{counted(self.count, "image")}; pictures: {self.out}, label '
+            f'maps: {self.out / "labels"}'
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from swin_dense.engine.json_stream import JsonStream
 from swin_dense.video.drawing import span
 from swin_dense.video.result import VideoResult
+from swin_dense.wording import counted
 
 
 class VideoResults:
@@ -47,8 +48,8 @@ class VideoResults:
     def summary(self) -> str:
         """Return a sentence with the number of videos and the folder."""
         return (
-            f'{self.entries.count} videos, {self.windows} windows, '
-            f'pictures and scores: {self.out}'
+            f'{counted(self.entries.count, "video")}, '
+            f'{counted(self.windows, "window")}, clips and scores: {self.out}'
         )
 
 

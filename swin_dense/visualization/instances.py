@@ -14,6 +14,7 @@ from swin_dense.visualization.palette import (
 )
 
 _MASK_OPACITY = 0.42
+_NO_TRACK = (160, 160, 160)  # the colour of an instance without an id
 _ROWS = 256  # rows of a mask that are tinted at a time, to save memory
 # Grey level and its share in the tints of a class, which neighbours take in
 # turn.
@@ -29,18 +30,22 @@ class InstanceArrays(NamedTuple):
         scores: Scores (N,), or None for ground truth.
         masks: Masks (N, H, W) bool; an object that yields masks in parts, as
             `swin_dense.detection.masks.BoxMasks` does; or None.
+        track_ids: Ids of the objects in a video (N,), -1 for instances of no
+            track; or None.
     """
 
     bboxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray | None
     masks: Any
+    track_ids: np.ndarray | None = None
 
     @classmethod
     def read(cls, instances: Any) -> 'InstanceArrays':
         """Convert `InstanceData`, or an object with the same attributes."""
         masks = getattr(instances, 'masks', None)
         scores = getattr(instances, 'scores', None)
+        track_ids = getattr(instances, 'track_ids', None)
         if masks is not None and not hasattr(masks, 'parts'):
             masks = _array(masks).astype(bool)
         boxes = _array(instances.bboxes).astype(np.float64)
@@ -49,6 +54,7 @@ class InstanceArrays(NamedTuple):
             labels=_array(instances.labels).astype(int),
             scores=None if scores is None else _array(scores),
             masks=masks,
+            track_ids=None if track_ids is None else _array(track_ids),
         )
 
     def keep(self, chosen: np.ndarray) -> 'InstanceArrays':
@@ -58,7 +64,22 @@ class InstanceArrays(NamedTuple):
             self.labels[chosen],
             None if self.scores is None else self.scores[chosen],
             None if self.masks is None else self.masks[chosen],
+            None if self.track_ids is None else self.track_ids[chosen],
         )
+
+    def visible(self, score_thr: float) -> 'InstanceArrays':
+        """Return the instances to draw, highest score first.
+
+        Args:
+            score_thr: Least score; instances of a track have any score.
+        """
+        if self.scores is None:
+            return self
+        order = np.argsort(-self.scores, kind='stable')
+        is_visible = self.scores >= score_thr
+        if self.track_ids is not None:
+            is_visible |= self.track_ids >= 0
+        return self.keep(order[is_visible[order]])
 
     def resized(
         self, size: tuple[int, int], factor: float
@@ -103,14 +124,15 @@ def draw_instances(
     Args:
         image: (H, W, 3) uint8, BGR. It is not changed.
         instances: `InstanceData` with `bboxes` (N, 4) in pixels of `image`,
-            `labels` (N,), and optionally `scores` (N,) and `masks`
-            (N, H, W).
+            `labels` (N,), and optionally `scores` (N,), `masks` (N, H, W)
+            and `track_ids` (N,).
         classes: Class names in label order.
-        score_thr: Predictions with a lower score are left out.
-        labels: If False, class names and scores are left out.
+        score_thr: Predictions with a lower score are left out, but those of
+            a track.
+        labels: If False, ids, class names and scores are left out.
         masks: If False, masks are left out.
-        colour_by: 'instance' for a colour for each instance; 'class' for a
-            colour for each class, in tints that take turns.
+        colour_by: 'instance' for a colour for each instance, or for each id;
+            'class' for a colour for each class, in tints that take turns.
         palette: Colours of the classes as (red, green, blue), for 'class';
             those of `class_colour` if None.
 
@@ -124,10 +146,10 @@ def draw_instances(
     """
     shown = InstanceArrays.read(instances)
     _check(image, shown, classes)
-    if shown.scores is not None:
-        order = np.argsort(-shown.scores, kind='stable')
-        shown = shown.keep(order[shown.scores[order] >= score_thr])
-    tints, lines = _choose_colours(shown.labels, colour_by, palette)
+    shown = shown.visible(score_thr)
+    tints, lines = _choose_colours(
+        shown.labels, shown.track_ids, colour_by, palette
+    )
     # Small instances are drawn over large ones, so that all can be seen.
     extent = (shown.bboxes[:, 2:] - shown.bboxes[:, :2]).prod(axis=1)
     order = np.argsort(-extent, kind='stable')
@@ -154,6 +176,11 @@ def draw_instances(
         texts = [str(classes[label]) for label in shown.labels]
         if shown.scores is not None:
             texts = [f'{a} {b:.2f}' for a, b in zip(texts, shown.scores)]
+        if shown.track_ids is not None:
+            texts = [
+                text if number < 0 else f'#{number} {text}'
+                for number, text in zip(shown.track_ids, texts)
+            ]
         chips = place_chips(shown.bboxes, texts, image.shape[:2], size)
         for chip, colour in zip(chips, lines):
             if chip is not None:
@@ -163,6 +190,7 @@ def draw_instances(
 
 def _choose_colours(
     labels: np.ndarray,
+    track_ids: np.ndarray | None,
     colour_by: str,
     palette: Sequence[Sequence[int]] | None,
 ) -> tuple[list[Colour], list[Colour]]:
@@ -170,6 +198,7 @@ def _choose_colours(
 
     Args:
         labels: Indices into the classes (N,).
+        track_ids: Ids of the objects (N,), -1 for none; or None.
         colour_by: See `draw_instances`.
         palette: See `draw_instances`.
 
@@ -177,7 +206,13 @@ def _choose_colours(
         ValueError: If `colour_by` has another value.
     """
     if colour_by == 'instance':
-        lines = [instance_colour(index) for index in range(len(labels))]
+        if track_ids is None:
+            lines = [instance_colour(index) for index in range(len(labels))]
+        else:
+            lines = [
+                _NO_TRACK if number < 0 else instance_colour(number - 1)
+                for number in track_ids
+            ]
         return lines, lines
     if colour_by != 'class':
         raise ValueError(

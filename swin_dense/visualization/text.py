@@ -1,13 +1,14 @@
-"""Draw antialiased text into images, in a font that has its letters."""
+"""Draw antialiased text into images, in fonts that have its letters."""
 
 import logging
+import re
 import unicodedata
 from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import findSystemFonts
 from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
@@ -25,6 +26,11 @@ from swin_dense.visualization.palette import Colour
 
 # The font Last Resort draws a box with a code for any letter.
 PLACEHOLDER = 'LastResort'
+# Faces that are taken only where no plain one has the letters.
+_FACES = re.compile(
+    'bold|black|heavy|light|thin|italic|oblique|condensed|narrow|mono|serif',
+    re.I,
+)
 
 
 @lru_cache(maxsize=64)
@@ -50,9 +56,16 @@ def _letters(path: str) -> frozenset[str]:
 
 @cache
 def installed_fonts() -> list[str]:
-    """Return the paths of all fonts that matplotlib finds, sorted."""
-    paths = {entry.fname for entry in fontManager.ttflist}
-    return sorted(path for path in paths if PLACEHOLDER not in path)
+    """Return the paths of all fonts of the system, plain sans serif first.
+
+    The system is searched anew in each process: matplotlib's own list is
+    kept in a file and lacks fonts that were installed later.
+    """
+    paths = {str(path) for path in findSystemFonts()}
+    return sorted(
+        (path for path in paths if PLACEHOLDER not in path),
+        key=lambda path: (bool(_FACES.search(Path(path).stem)), path),
+    )
 
 
 @cache
@@ -89,29 +102,42 @@ def _spell(letter: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def choose_font(text: str, bold: bool = False) -> tuple[str, str]:
-    """Choose a font that has all letters of a text.
+def choose_fonts(text: str, bold: bool = False) -> list[tuple[str, str]]:
+    """Choose fonts that have the letters of a text.
 
-    DejaVu Sans is preferred, then the first installed font with all letters.
-    If there is none, the letters that DejaVu Sans lacks are replaced by ASCII
-    letters or by their codes in Unicode, see `_spell`, which is logged once.
+    DejaVu Sans is preferred, then the first installed font with all letters,
+    then a font for each part of the text. Letters that no font has are
+    replaced by ASCII letters or by their codes in Unicode, see `_spell`,
+    which is logged once.
 
     Returns:
-        Path of the font, and the text to draw.
+        For each part of the text the path of its font, and what to draw.
     """
-    path = default_font(bold)
-    missing = [letter for letter in text if letter not in _letters(path)]
-    if not missing:
-        return path, text
-    for other in installed_fonts():
-        if _letters(other).issuperset(text):
-            return other, text
-    spelled = ''.join(
-        _spell(letter) if letter in missing else letter for letter in text
-    )
-    if not all(map(_decompose, missing)):
-        _report_missing(''.join(sorted({*missing})))
-    return path, spelled.rstrip()
+    default = default_font(bold)
+    if _letters(default).issuperset(text):
+        return [(default, text)]
+    for path in installed_fonts():
+        if _letters(path).issuperset(text):
+            return [(path, text)]
+    parts: list[tuple[str, str]] = []
+    missing = set()
+    for letter in text:
+        last = [parts[-1][0]] if parts else []
+        for path in (default, *last, *installed_fonts()):
+            if letter in _letters(path):
+                break
+        else:
+            path = default
+            if not _decompose(letter):
+                missing.add(letter)
+            letter = _spell(letter)
+        if parts and parts[-1][0] == path:
+            letter = parts.pop()[1] + letter
+        parts.append((path, letter))
+    if missing:
+        _report_missing(''.join(sorted(missing)))
+    path, last_part = parts[-1]
+    return [*parts[:-1], (path, last_part.rstrip())]
 
 
 def text_size(text: str, size: int, bold: bool = False) -> tuple[int, int]:
@@ -122,11 +148,13 @@ def text_size(text: str, size: int, bold: bool = False) -> tuple[int, int]:
         size: Font height in pixels.
         bold: If True, use the bold face.
     """
-    path, text = choose_font(text, bold)
-    face = font(path, size)
+    width = sum(
+        font(path, size).getlength(part)
+        for path, part in choose_fonts(text, bold)
+    )
     # All lines of a picture have the height of the default font.
     height = sum(font(default_font(bold), size).getmetrics())
-    return int(np.ceil(face.getlength(text))), height
+    return int(np.ceil(width)), height
 
 
 def put_text(
@@ -147,19 +175,45 @@ def put_text(
         colour: (blue, green, red).
         bold: If True, use the bold face.
     """
-    path, text = choose_font(text, bold)
-    glyphs, (left, top) = font(path, size).getmask2(text, mode='L')
-    width, height = glyphs.size
-    if not width or not height:
-        return
-    alpha: np.ndarray = np.asarray(glyphs, dtype=np.float32)
-    alpha = alpha.reshape(height, width, 1)  # (h, w, 1)
-    x, y = corner[0] + left, corner[1] + top
+    x: float = corner[0]
+    # All fonts stand on the base line of the default font.
+    base = corner[1] + font(default_font(bold), size).getmetrics()[0]
+    for path, part in choose_fonts(text, bold):
+        face = font(path, size)
+        glyphs, (left, top) = face.getmask2(part, mode='L', anchor='ls')
+        width, height = glyphs.size
+        if width and height:
+            alpha: np.ndarray = np.asarray(glyphs, dtype=np.float32)
+            _blend(
+                image,
+                alpha.reshape(height, width, 1) / 255,  # (h, w, 1)
+                (round(x) + left, base + top),
+                colour,
+            )
+        x += face.getlength(part)
+
+
+def _blend(
+    image: np.ndarray,
+    alpha: np.ndarray,
+    corner: tuple[int, int],
+    colour: Colour,
+) -> None:
+    """Paint a colour into an image, in place, clipped to the image.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        alpha: Opacity (h, w, 1), 0 to 1.
+        corner: x and y of the top left of `alpha` in the image.
+        colour: (blue, green, red).
+    """
+    x, y = corner
     x0, y0 = max(x, 0), max(y, 0)
-    x1, y1 = min(x + width, image.shape[1]), min(y + height, image.shape[0])
+    x1 = min(x + alpha.shape[1], image.shape[1])
+    y1 = min(y + alpha.shape[0], image.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    alpha = alpha[y0 - y : y1 - y, x0 - x : x1 - x] / 255
+    alpha = alpha[y0 - y : y1 - y, x0 - x : x1 - x]
     region = image[y0:y1, x0:x1]
     ink = np.array(colour, dtype=np.float32)
     region[:] = (region + alpha * (ink - region) + 0.5).astype(np.uint8)

@@ -24,7 +24,7 @@ def test_backbone_alone(tmp_path, capsys):
                 '96',
                 '--repeats',
                 '1',
-                '--no-peer',
+                '--alone',
                 '--out',
                 str(out),
             ]
@@ -149,7 +149,7 @@ def test_peer_that_cannot_be_imported(monkeypatch, capsys):
     assert tool.main(['--v2', 'transformers', '--shape', '32', '48']) == 1
     error = capsys.readouterr().err
     assert 'transformers cannot be imported' in error
-    assert '--no-peer' in error
+    assert '--alone' in error
 
 
 def test_memory_alone(monkeypatch, capsys):
@@ -168,7 +168,7 @@ def test_memory_alone(monkeypatch, capsys):
                 '--sequential',
                 '--dtype',
                 'bfloat16',
-                '--no-peer',
+                '--alone',
                 '--no-time',
             ]
         )
@@ -194,7 +194,7 @@ def test_memory_alone(monkeypatch, capsys):
             '--v2 takes neither --frames',
         ),
         (['--with-cp'], '--with-cp and --sequential need --v2'),
-        (['--products', '--no-peer'], 'are timed on the CPU beside a peer'),
+        (['--products', '--alone'], 'on the CPU beside another '),
         (['--frames', '0'], '--frames must be positive'),
         (['--repeats', '0'], 'must be positive'),
         (['--busy', '-1'], '--busy must not be negative'),
@@ -217,7 +217,7 @@ def test_beside_other_programs(monkeypatch, capsys):
         return started[-1]
 
     monkeypatch.setattr(benchmark.subprocess, 'Popen', popen)
-    arguments = '--shape 32 32 --repeats 1 --no-peer --no-memory --busy 2'
+    arguments = '--shape 32 32 --repeats 1 --alone --no-memory --busy 2'
     assert tool.main(arguments.split()) == 0
     assert 'beside 2 other programs' in capsys.readouterr().out
     assert len(started) == 4  # two for each measure

@@ -151,7 +151,9 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
     np.testing.assert_array_equal(labels, result.argmax(0).numpy())
 
 
-def test_tiles_on_the_command_line(checkpoint, photos, tmp_path, capsys):
+def test_tiles_and_colours_on_the_command_line(
+    checkpoint, photos, tmp_path, capsys
+):
     assert (
         run(
             'predict',
@@ -164,6 +166,7 @@ def test_tiles_on_the_command_line(checkpoint, photos, tmp_path, capsys):
             32,
             '--overlap',
             0.5,
+            '--colours',
         )
         == 0
     )
@@ -171,6 +174,11 @@ def test_tiles_on_the_command_line(checkpoint, photos, tmp_path, capsys):
     assert '18/18' in capsys.readouterr().err
     stored = cv2.imread(str(tmp_path / 'labels/1.png'), cv2.IMREAD_UNCHANGED)
     assert stored.shape == (56, 72) and stored.min() >= 1
+    # A copy has the colours of ADE20K's palette, red first.
+    palette = np.array(ADE20KDataset.METAINFO['palette'], np.uint8)
+    colours = cv2.imread(str(tmp_path / 'colours/1.png'))
+    np.testing.assert_array_equal(colours[..., ::-1], palette[stored - 1])
+    assert (tmp_path / 'colours/0.png').is_file()
 
 
 def test_some_classes_keep_the_values_of_all(checkpoint, tmp_path):
@@ -226,6 +234,7 @@ def test_wrong_number_of_classes(checkpoint, photos, tmp_path, capsys):
         (DETECTOR, ['--areas'], '--areas is for segmentors'),
         (DETECTOR, ['--tile', 64], '--tile is for segmentors'),
         (DETECTOR, ['--overlap', 0], '--overlap is for segmentors'),
+        (CONFIG, ['--track'], '--track is for detectors'),
     ],
 )
 def test_options_that_do_not_fit(
