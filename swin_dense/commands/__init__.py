@@ -21,6 +21,10 @@ GROUPS = {
             'test',
             'Evaluate a checkpoint on the test split of a config.',
         ),
+        'analyze': (
+            'analyze',
+            'Analyse the errors of a model: by class, by kind, as pictures.',
+        ),
         'predict': ('predict', 'Predict on images or videos.'),
         'explain': (
             'explain',
@@ -38,7 +42,10 @@ GROUPS = {
         ),
     },
     'check and convert data': {
-        'check': ('check', 'Check the data sets of a config.'),
+        'check': (
+            'check',
+            'Check data, evaluation, weights and model of a config.',
+        ),
         'browse': (
             'browse',
             'Draw samples of a data set as the model gets them.',

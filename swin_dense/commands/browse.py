@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
@@ -20,6 +19,7 @@ from swin_dense.data.wrappers import class_names_of, inner_datasets
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
 from swin_dense.engine.tasks import task_of
+from swin_dense.preflight.picture import first_image
 from swin_dense.wording import counted
 
 SPLITS = ('train', 'val', 'test')
@@ -123,11 +123,7 @@ def image_of(sample: dict[str, Any], original: bool) -> np.ndarray:
             of the first view stands for it.
         original: If True, resize it to the size of its file.
     """
-    inputs: torch.Tensor = sample['inputs']
-    if inputs.ndim == 5:  # (N, C, T, H, W)
-        inputs = inputs[0, :, 0]
-    pixels = inputs.permute(1, 2, 0).contiguous().numpy()
-    image: np.ndarray = pixels.astype(np.uint8)
+    image = first_image(sample['inputs'])
     if original:
         height, width = sample['data_samples'].ori_shape[:2]
         image = cv2.resize(image, (width, height))

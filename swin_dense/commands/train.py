@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from swin_dense.commands.check import CHECKS, run_preflight
 from swin_dense.engine import cli
 from swin_dense.engine.launch import (
     apply_command_line,
@@ -31,6 +32,7 @@ from swin_dense.engine.own_data import (
 from swin_dense.engine.run_log import foreign_warnings_to_file
 from swin_dense.engine.trackers import TRACKERS, add_tracker
 from swin_dense.engine.work_dir_lock import check_not_training
+from swin_dense.preflight.results import FAILED
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -76,6 +78,12 @@ def make_parser() -> argparse.ArgumentParser:
         '--wandb',
         action='store_true',
         help='also log to Weights & Biases, in the project swin_dense',
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='run all checks of `swin-dense check` first, and do not train '
+        'if one fails',
     )
     cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
@@ -230,6 +238,11 @@ def train(args: argparse.Namespace) -> int:
     try:
         config = written.path if written else args.config
         cfg = load_config(config, args.cfg_options)
+        if args.check and not passes(cfg, str(config), args):
+            raise ValueError(
+                'the checks before the training failed; see above. Correct '
+                'what they name, or leave --check out'
+            )
         with foreign_warnings_to_file():
             runner = _build(cfg, args)
             runner.train()
@@ -240,6 +253,24 @@ def train(args: argparse.Namespace) -> int:
     if runner.rank == 0:
         print(f'logs and checkpoints: {runner.work_dir}')
     return 0
+
+
+def passes(cfg: Config, source: str, args: argparse.Namespace) -> bool:
+    """Run all checks of a config; return False if one fails.
+
+    Raises:
+        ValueError: If there are several processes.
+    """
+    if args.launcher != 'none':
+        raise ValueError(
+            '--check is for a single process: run `swin-dense check` first'
+        )
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    results = run_preflight(
+        cfg, CHECKS, source=source, cfg_options=args.cfg_options
+    )
+    return all(result.status != FAILED for result in results)
 
 
 def _build(cfg: Config, args: argparse.Namespace) -> Runner:

@@ -109,7 +109,7 @@ class CheckedCocoMetric(CocoMetric):
         self.ann_file = ann_file
         self.empty = empty
         self.size = 0
-        self._scorers: dict[str, COCOeval] = {}
+        self.scorers: dict[str, COCOeval] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store the detections of a batch, with masks as RLE.
@@ -194,7 +194,7 @@ class CheckedCocoMetric(CocoMetric):
             return self._nothing_detected(len(results))
         self._note_limit(results)
         values: dict[str, float] = {}
-        self._scorers = {}
+        self.scorers = {}
         for metric in self.metrics:
             values.update(self._score(metric, results))
         if not any(values.values()):
@@ -284,7 +284,7 @@ class CheckedCocoMetric(CocoMetric):
         for number, ann in enumerate(data['annotations'], 1):
             # COCOeval treats an object with id 0 as not detected. It would
             # count ignored objects, which training leaves out.
-            ann['id'] = number
+            ann['id_in_file'], ann['id'] = ann['id'], number
             ann['iscrowd'] = int(ann['iscrowd'] or ann.get('ignore', 0))
         self._coco_api = COCO()
         self._coco_api.dataset = data
@@ -437,7 +437,7 @@ class CheckedCocoMetric(CocoMetric):
         summary = summarize(scorer)
         self._say(f'{metric}\n{format_summary(scorer, summary)}')
         if not _is_training():
-            self._scorers[metric] = scorer
+            self.scorers[metric] = scorer
             table = class_table(scorer, self._names(scorer))
             self._say(f'{metric} by class\n{table}')
         values = {
@@ -484,7 +484,7 @@ class CheckedCocoMetric(CocoMetric):
             Paths of the pictures; none if nothing was scored.
         """
         paths = []
-        for metric, scorer in self._scorers.items():
+        for metric, scorer in self.scorers.items():
             names = self._names(scorer)
             for draw, name in (
                 (precision_recall, 'pr'),

@@ -97,7 +97,7 @@ def _check_outputs(name: str, head: nn.Module) -> None:
         )
 
 
-def _check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
+def check_denoising(model: nn.Module, classes: Sequence[str]) -> None:
     """Raise if a model that reads text embeds too few classes.
 
     Grounding DINO has an embedding of every class of the training set.
@@ -193,7 +193,7 @@ def _limits(config: Any, path: str) -> Iterator[tuple[str, int]]:
             yield from _limits(value, f'{path}.{key}')
 
 
-def _note_crowded_images(model: nn.Module, dataset: Any) -> None:
+def note_crowded_images(model: nn.Module, dataset: Any) -> None:
     """Warn of images with more objects than the model returns."""
     config = getattr(getattr(model, 'module', model), 'test_cfg', None)
     limits = [*_limits(config, 'model.test_cfg')]
@@ -242,7 +242,7 @@ class ClassCheckHook(Hook):
             if hasattr(loop, 'evaluator'):
                 self._share_class_names(runner, loop)
                 _check_truth(loop)
-                _note_crowded_images(runner.model, loop.dataloader.dataset)
+                note_crowded_images(runner.model, loop.dataloader.dataset)
             else:
                 check_mixing(loop.dataloader.dataset)
 
@@ -262,7 +262,7 @@ class ClassCheckHook(Hook):
         train = inner_datasets(runner.train_dataloader.dataset)[0]
         classes = train.metainfo.get('classes')
         check_classes(runner.model, classes, 'the training set')
-        _check_denoising(runner.model, classes)
+        check_denoising(runner.model, classes)
         for inner in inner_datasets(runner.train_dataloader.dataset):
             check_stuff(runner.model, inner)
         if self.trained and runner._resume:

@@ -304,9 +304,11 @@ def run(
         if any(isinstance(cause, Terminated) for cause in causes):
             print(f'{name}: terminated', file=sys.stderr)
             return 143
-        if args.debug or not _is_expected(error):
+        if args.debug or not is_expected(error):
             traceback.print_exc()
-        print(f'{name}: error: {printable(_message(error))}', file=sys.stderr)
+        print(
+            f'{name}: error: {printable(message_of(error))}', file=sys.stderr
+        )
         texts = [f'{type(cause).__name__}: {cause}' for cause in causes]
         hint = explain_error('\n'.join(texts))
         if hint:
@@ -382,7 +384,8 @@ def encode_image(suffix: str, pixels: np.ndarray) -> bytes:
     return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
-def _is_expected(error: BaseException) -> bool:
+def is_expected(error: BaseException) -> bool:
+    """Return True for an error that the input of a user can cause."""
     # A registry raises KeyError for an unknown type, and a constructor
     # TypeError for an unknown argument, as a defect may, too.
     text = str(error)
@@ -406,7 +409,7 @@ def describe(error: BaseException) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return an error's text without the traceback of a loader process."""
     text = str(error.args[0] if isinstance(error, KeyError) else error)
     if 'Original Traceback' in text:

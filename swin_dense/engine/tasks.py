@@ -30,6 +30,7 @@ class Task:
         predict_files: Function that predicts the files of that command line.
         own_data: Function that describes a user's data for a recipe's config.
         draw_sample: Function that draws a sample of a data set.
+        preflight: Module with the task's part of `swin_dense.preflight`.
         draw_pair: Function that draws truth and prediction of a data sample;
             '' if there is none.
         tta_model: Type that tests several views; '' if there is none.
@@ -50,6 +51,7 @@ class Task:
     predict_files: str
     own_data: str
     draw_sample: str
+    preflight: str
     draw_pair: str = ''
     tta_model: str = ''
     tta_heads: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ DETECTION = Task(
     draw_pair='swin_dense.detection.show_pair.draw_pair',
     own_data='swin_dense.detection.own_data.describe',
     draw_sample='swin_dense.detection.draw_samples.draw_sample',
+    preflight='swin_dense.detection.preflight',
     tta_model='swin_dense.DetTTAModel',
     tta_heads=('roi_head', 'bbox_head'),
     # mmdet's default, since none were published for tests at 1333 x 800.
@@ -95,6 +98,7 @@ SEGMENTATION = Task(
     tta_heads=('decode_head',),
     own_data='swin_dense.segmentation.own_data.describe',
     draw_sample='swin_dense.segmentation.draw_samples.draw_sample',
+    preflight='swin_dense.segmentation.preflight',
     # The scales of Swin V1 (appendix A2.3), each also flipped.
     tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
 )
@@ -111,6 +115,7 @@ VIDEO = Task(
     views='swin_dense.video.sampling.count_views',
     own_data='swin_dense.video.own_data.describe',
     draw_sample='swin_dense.video.draw_samples.draw_sample',
+    preflight='swin_dense.video.preflight',
 )
 TASKS = (SEGMENTATION, VIDEO, DETECTION)
 

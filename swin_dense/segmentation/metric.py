@@ -46,6 +46,8 @@ class CheckedIoUMetric(IoUMetric):
     Attributes:
         by_class: After an evaluation, the values of each class by class name;
             None for values that do not exist.
+        confusion: After an evaluation, pixels (K, K), with true classes as
+            rows.
 
     Raises:
         ValueError: If an argument is unknown or invalid.
@@ -80,6 +82,7 @@ class CheckedIoUMetric(IoUMetric):
             )
         self.classwise = classwise
         self.by_class: dict[str, dict[str, float | None]] = {}
+        self.confusion: np.ndarray | None = None
         self._restart()
 
     def _restart(self) -> None:
@@ -236,6 +239,7 @@ class CheckedIoUMetric(IoUMetric):
 
     def _values(self, counts: np.ndarray) -> dict[str, float]:
         """Compute means by name from the confusion matrix `(K, K)`."""
+        self.confusion = counts
         hit, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
         with np.errstate(divide='ignore', invalid='ignore'):
             table = {

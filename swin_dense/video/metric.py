@@ -56,6 +56,8 @@ class CheckedAccMetric(BaseMetric):
         by_class: After an evaluation, a dict for each class name with the
             number of its `videos`, and `top1`, the share that was recognised
             or None.
+        confusion: After an evaluation, videos (C, C), with true classes as
+            rows.
 
     Raises:
         ValueError: If `topk` is empty or not positive.
@@ -74,6 +76,7 @@ class CheckedAccMetric(BaseMetric):
             raise ValueError(f'topk must be positive numbers, got {topk}')
         self.topk = tuple(topk)
         self.by_class: dict[str, dict[str, Any]] = {}
+        self.confusion: np.ndarray | None = None
         self.size = 0
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -164,6 +167,10 @@ class CheckedAccMetric(BaseMetric):
         }
         right = np.bincount(labels[ranks == 0], minlength=num_classes)
         count = np.bincount(labels, minlength=num_classes)
+        predicted = [result.predicted for result in scored]
+        pairs = labels * num_classes + np.array(predicted)
+        counts = np.bincount(pairs, minlength=num_classes**2)
+        self.confusion = counts.reshape(num_classes, num_classes)  # (C, C)
         present = count > 0
         values['mean1'] = float((right[present] / count[present]).mean())
         self.by_class = {

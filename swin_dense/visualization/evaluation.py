@@ -74,7 +74,10 @@ def draw_precision_recall(
 
 
 def draw_confusion(
-    counts: np.ndarray, names: Sequence[str], title: str = ''
+    counts: np.ndarray,
+    names: Sequence[str],
+    title: str = '',
+    has_background: bool = True,
 ) -> np.ndarray:
     """Draw a confusion matrix, each row as shares of its objects.
 
@@ -85,24 +88,26 @@ def draw_confusion(
             that were missed.
         names: Class names (K).
         title: Title of the picture.
+        has_background: If False, there is neither background nor a missed
+            object, as in segmentation and for clips: counts are (K, K).
 
     Returns:
         The picture (height, width, 3), BGR, uint8. The row of the background
         shows its shares of all detections in the background.
     """
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    size = len(counts)
+    size = len(names) + has_background
     side = float(np.clip(1.6 + 0.42 * size, 4.2, 14))
     figure, axes = _figure(side + 1, side, title)
     image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     small = float(np.clip(170 / size, 4, 9))
     axes.set_xticks(
         range(size),
-        [*names, 'missed'],
+        [*names, 'missed'][:size],
         rotation=90 if size > 6 else 0,
         fontsize=small,
     )
-    axes.set_yticks(range(size), [*names, 'background'], fontsize=small)
+    axes.set_yticks(range(size), [*names, 'background'][:size], fontsize=small)
     axes.set(xlabel='prediction', ylabel='truth')
     if size <= _WITH_NUMBERS:
         for row, column in np.argwhere(counts):

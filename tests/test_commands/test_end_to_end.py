@@ -279,3 +279,15 @@ def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):
     assert run('demo', *options) == 0
     assert 'is finished' in capsys.readouterr().out
     assert (tmp_path / 'iter_2.pth').stat().st_mtime_ns == before
+
+
+def test_errors_are_analysed(checkpoint, data, tmp_path, capsys):
+    options = ('--out', tmp_path, '--cfg-options', data)
+    low = 'model.test_cfg.rcnn.score_thr=0.001'
+    assert run('analyze', CONFIG, checkpoint, *options, low) == 0
+    shown = capsys.readouterr().out
+    content = json.loads((tmp_path / 'errors.json').read_text())
+    assert [*content] == ['bbox', 'segm']
+    objects = content['bbox']['counts']
+    assert objects['missed'] and 'AP50 if mended' in shown
+    assert list(tmp_path.glob('bbox_*_circle.png'))

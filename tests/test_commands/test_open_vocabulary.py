@@ -94,9 +94,9 @@ def test_more_classes_than_embeddings():
     model = torch.nn.Module()
     model.language_model = torch.nn.Identity()
     model.dn_query_generator = SimpleNamespace(num_classes=1)
-    class_check_hook._check_denoising(model, ['cat'])
+    class_check_hook.check_denoising(model, ['cat'])
     with pytest.raises(ValueError, match='has 2 classes, and model.bbox_head'):
-        class_check_hook._check_denoising(model, ['cat', 'dog'])
+        class_check_hook.check_denoising(model, ['cat', 'dog'])
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -208,3 +210,18 @@ def test_two_processes(workspace):
     )
     assert 'Iter(val) [1/1]' in done
     assert (workspace / 'two' / 'iter_2.pth').is_file()
+
+
+def test_confusions(workspace, tmp_path, capsys):
+    arguments = (CONFIG, workspace / 'work' / 'iter_2.pth', '--out', tmp_path)
+    options = ('--cfg-options', f'data_root={workspace}/ade')
+    assert run('analyze', *arguments, *options) == 0
+    content = json.loads((tmp_path / 'errors.json').read_text())
+    counts = np.array(content['confusion'])
+    assert counts.shape == (150, 150) and counts.sum() > 1000
+    wall = content['classes']['wall']
+    hits = counts[0, 0]
+    union = counts[0].sum() + counts[:, 0].sum() - hits
+    assert wall['IoU'] == pytest.approx(100 * hits / union)
+    assert cv2.imread(str(tmp_path / 'confusion.png')).shape[0] > 400
+    assert ' is taken for ' in capsys.readouterr().out

@@ -397,3 +397,14 @@ def test_features_from_weights_for_images(data, tmp_path, capsys):
     )
     with np.load(tmp_path / 'out' / '0.mp4.npz') as result:
         assert np.isfinite(result['stage3']).all()
+
+
+def test_confusions(checkpoint, data, tmp_path):
+    options = ('--out', tmp_path, '--cfg-options', f'data_root={data}')
+    assert run('analyze', CONFIG, checkpoint, *options) == 0
+    content = json.loads((tmp_path / 'errors.json').read_text())
+    counts = np.array(content['confusion'])
+    assert counts.sum(1).tolist() == [2, 2]
+    right = content['classes']['right']
+    assert right == dict(videos=2, top1=counts[0, 0] / 2)
+    assert (tmp_path / 'confusion.png').is_file()

@@ -1,0 +1,1 @@
+"""Check data, evaluation, weights and model before a training."""
