@@ -26,6 +26,11 @@ GROUPS = {
             'Analyse the errors of a model: by class, by kind, as pictures.',
         ),
         'predict': ('predict', 'Predict on images or videos.'),
+        'plan': (
+            'plan',
+            'Say whether the training of a config fits into memory, and what '
+            'would fit.',
+        ),
         'explain': (
             'explain',
             'Show what a model looks at: class activation, or attention of a '

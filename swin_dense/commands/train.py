@@ -85,6 +85,18 @@ def make_parser() -> argparse.ArgumentParser:
         help='run all checks of `swin-dense check` first, and do not train '
         'if one fails',
     )
+    parser.add_argument(
+        '--plan',
+        action='store_true',
+        help='before the first step, run the largest batch once, and log '
+        'whether it fits into memory',
+    )
+    parser.add_argument(
+        '--accumulate-on-oom',
+        action='store_true',
+        help='if memory runs out in a step, go on with parts of the batch, '
+        'whose gradients are added up',
+    )
     cli.add_compile_argument(parser)
     cli.add_run_arguments(parser)
     add_data_arguments(parser)
@@ -292,6 +304,13 @@ def _build(cfg: Config, args: argparse.Namespace) -> Runner:
     for name in TRACKERS:
         if getattr(args, name):
             add_tracker(cfg, name)
+    if args.plan or args.accumulate_on_oom:
+        hook = dict(
+            type='swin_dense.MemoryHook',
+            plan=args.plan,
+            accumulate=args.accumulate_on_oom,
+        )
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
     runner = build_runner(cfg)
     runner.logs_load_lists = args.verbose
     return runner

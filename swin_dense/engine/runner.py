@@ -69,6 +69,7 @@ from swin_dense.engine.loading import (
 from swin_dense.engine.logger_hook import FollowableLoggerHook
 from swin_dense.engine.new_folder import NewFolder
 from swin_dense.engine.nonfinite_guard import NonFiniteGuard, check_saved
+from swin_dense.engine.out_of_memory import MemoryHook
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.run_log import quieten_console
 from swin_dense.engine.train_loops import exact_loop
@@ -225,7 +226,12 @@ class DenseRunner(Runner):
     def register_hooks(self, *args: Any, **kwargs: Any) -> None:
         """Register hooks, and those that every run has."""
         super().register_hooks(*args, **kwargs)
-        for kind in (ExactResumeHook, NonFiniteGuard, DeadTrainingHook):
+        for kind in (
+            ExactResumeHook,
+            MemoryHook,
+            NonFiniteGuard,
+            DeadTrainingHook,
+        ):
             if not any(isinstance(hook, kind) for hook in self.hooks):
                 self.register_hook(kind())
 

@@ -271,6 +271,7 @@ PREDICT = ['c', 'w', 'i', '--out', 'o']
 # The arguments that each command needs.
 COMMAND_LINES = {
     'train': ['c'],
+    'plan': ['c'],
     'test': ['c', 'w'],
     'predict': PREDICT,
     'explain': PREDICT,
@@ -335,7 +336,8 @@ def test_settings_without_a_value(name, capsys):
 
 
 @pytest.mark.parametrize(
-    'name', ['predict', 'extract_features', 'benchmark', 'gpu_check']
+    'name',
+    ['plan', 'predict', 'extract_features', 'benchmark', 'gpu_check'],
 )
 def test_a_gpu_that_is_not_there(name, monkeypatch, capsys):
     monkeypatch.setattr('torch.cuda.device_count', lambda: 0)

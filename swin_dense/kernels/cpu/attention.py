@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
 from swin_dense.kernels.cpu.linear_layers import compute_dtype
@@ -40,6 +41,15 @@ def attend_in_chunks(
     )
 
 
+def _num_to_run(qkv: Tensor, index: WindowIndex) -> int:
+    """Return the number of chunks to compute.
+
+    A fake tensor has a shape and no memory. There the first chunk stands for
+    all, which would reuse its memory.
+    """
+    return 1 if isinstance(qkv, FakeTensor) else len(index.chunks)
+
+
 class _ChunkedAttention(torch.autograd.Function):
     """The autograd function of `attend_in_chunks`."""
 
@@ -73,7 +83,7 @@ class _ChunkedAttention(torch.autograd.Function):
             windows = chunk.gather(qkv, tokens, padding).to(dtype)
             out[chunk.rows] = attend(windows, chunk.mask(mask), terms)
 
-        share_out(work, len(index.chunks))
+        share_out(work, _num_to_run(qkv, index))
         out = out.flatten(0, 1)  # (B * K * N, C)
         return out.index_select(0, index.slot_of_token)  # (B * H * W, C)
 
@@ -113,7 +123,7 @@ class _ChunkedAttention(torch.autograd.Function):
             # Every token has one slot, so workers write to different rows.
             grad_qkv.index_copy_(0, slots, part.to(qkv.dtype))
 
-        share_out(work, len(index.chunks))
+        share_out(work, _num_to_run(qkv, index))
         grads = (
             sums.total(name, bias.dtype)
             for name in ('bias', 'padding', 'cosine')
