@@ -5,6 +5,7 @@ A checkout has them in `configs/` beside the package. A wheel has them in
 theirs.
 """
 
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -17,6 +18,17 @@ def config_folder() -> Path:
     """Return the folder with the configs of this package."""
     installed = PACKAGE / '.mim' / 'configs'
     return installed if installed.is_dir() else PACKAGE.parent / 'configs'
+
+
+def make_projects_importable() -> None:
+    """Let configs import the modules of this checkout's projects.
+
+    Their `custom_imports` name them as `projects.NAME.MODULE`. A wheel has no
+    projects.
+    """
+    checkout = PACKAGE.parent
+    if (checkout / 'projects').is_dir() and str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
 
 
 def config_names() -> list[str]:

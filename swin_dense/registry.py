@@ -81,6 +81,9 @@ MODELS = _child(
     MaskRepPointsV2Head='detection.reppoints_v2.mask_head',
     SegTTAModel='segmentation.tta',
     ClipRecognizer='video.recognizer',
+    ImagePreprocessor='pretraining.preprocessor',
+    SwinEncoder='pretraining.encoder',
+    SwinV2Encoder='pretraining.encoder',
 )
 DATASETS = _child(
     'dataset',
@@ -92,6 +95,8 @@ DATASETS = _child(
     ShapesSegDataset='segmentation.shapes_dataset',
     CheckedVideoDataset='video.dataset',
     MotionsDataset='video.motions_dataset',
+    ImageFolderDataset='pretraining.image_folder',
+    ShapesFolderDataset='pretraining.image_folder',
 )
 TRANSFORMS = _child(
     'transform',
@@ -101,6 +106,9 @@ TRANSFORMS = _child(
     VideoDecode='video.decode_transforms',
     EvenCrops='video.augmentation',
     ClipRandAugment='video.augmentation',
+    RandomResizedCrop='pretraining.transforms',
+    HorizontalFlip='pretraining.transforms',
+    PackImages='pretraining.transforms',
 )
 METRICS = _child(
     'metric',
@@ -130,5 +138,8 @@ VISBACKENDS = _child(
 )
 RUNNERS = _child('runner', ROOT_RUNNERS, 'engine.runner')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', ROOT_CONSTRUCTORS, 'engine.layer_decay'
+    'optimizer wrapper constructor',
+    ROOT_CONSTRUCTORS,
+    'engine.layer_decay',
+    PretrainingConstructor='pretraining.parameter_groups',
 )

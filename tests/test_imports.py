@@ -36,7 +36,7 @@ BELOW = {
     'compat',
     'compat': '',
 }
-TASKS = ('detection', 'segmentation', 'video')
+TASKS = ('detection', 'segmentation', 'video', 'pretraining')
 for _task in TASKS:
     BELOW[_task] = ' '.join(name for name in BELOW if name not in TASKS)
 BELOW['analysis'] = ' '.join(BELOW)
@@ -48,7 +48,7 @@ LAZY = {('compat', 'checkpoints')}
 HOSTS = {'mmdet', 'mmseg', 'mmaction', 'mmpretrain'}
 FREE_OF_HOSTS = (
     'ops kernels layers checkpoints backbones compat data '
-    'synthetic visualization engine'
+    'synthetic visualization engine pretraining'
 ).split()
 
 FILES = sorted(PACKAGE.rglob('*.py'))

@@ -29,6 +29,7 @@ WITH_SHAPES = (
     'kernels',
     'layers',
     'ops',
+    'pretraining',
     'segmentation',
     'video',
 )

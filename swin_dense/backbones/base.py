@@ -50,7 +50,7 @@ class SwinPyramid(BaseModule):
         init_cfg: One of these, a list of them, or None:
             `dict(type='Pretrained', checkpoint=...)` loads a file or address
             in any known layout. It may also have `method`, `source_window`,
-            `prefix` and `allow_nonfinite`, see `load_backbone`.
+            `prefix`, `final_norm` and `allow_nonfinite`, see `load_backbone`.
             An initialisation of mmengine with `layer`, such as
             `dict(type='Xavier', layer='Linear')`, is applied after the usual
             initialisation: narrow models start faster with larger weights.
@@ -186,10 +186,21 @@ class SwinPyramid(BaseModule):
         Args:
             x: Input `(B, in_channels, *size)`.
         """
-        x = self.patch_embed(x)  # (B, *grid, C)
+        return self.place_tokens(self.patch_embed(x))  # (B, *grid, C)
+
+    def place_tokens(self, x: Tensor) -> Tensor:
+        """Return embedded patches with their position, after dropout.
+
+        Args:
+            x: Map `(B, *grid, C)` of the patch embedding.
+        """
         if self.pretrain_grid:
             x = x + self._position_embedding(grid_of(x))
-        return self.pos_drop(x)
+        return self.pos_drop(x)  # (B, *grid, C)
+
+    def output_norm(self, index: int) -> nn.Module:
+        """Return the norm of the output of stage `index`."""
+        return getattr(self, f'norm{index}')
 
     def forward_stages(
         self,
@@ -215,7 +226,7 @@ class SwinPyramid(BaseModule):
             if self.out_after_merging:
                 out = x
             if index in self.out_indices:
-                out = getattr(self, f'norm{index}')(out)
+                out = self.output_norm(index)(out)
                 outputs.append(out.movedim(-1, 1).contiguous())  # (B, C, ...)
         return tuple(outputs)
 
@@ -254,6 +265,7 @@ class SwinPyramid(BaseModule):
                     'method',
                     'source_window',
                     'prefix',
+                    'final_norm',
                     'allow_nonfinite',
                 )
                 if key in pretrained
@@ -334,7 +346,7 @@ class SwinPyramid(BaseModule):
         for index in range(stages):
             parts.append(self.layers[index])
             if index in self.out_indices:
-                parts.append(getattr(self, f'norm{index}'))
+                parts.append(self.output_norm(index))
         return parts
 
     def _freeze(self) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 from mmengine.registry import build_from_cfg
@@ -27,6 +27,7 @@ _PRETRAINED_KEYS = (
     'source_window',
     'allow_nonfinite',
     'prefix',
+    'final_norm',
     'map_location',
 )
 
@@ -42,7 +43,7 @@ def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
         TypeError: If `unknown` is not empty. The message names the closest
             argument that exists, and lists all.
     """
-    known = [name for name in signature(cls).parameters if name != 'unknown']
+    known = _arguments(cls)
     for name in unknown:
         closest = did_you_mean(name, known)
         hint = f' Did you mean {closest!r}?' if closest else ''
@@ -50,6 +51,21 @@ def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
             f'{cls.__name__} has no argument {name!r}.{hint} '
             f'It takes: {", ".join(known)}.'
         )
+
+
+def _arguments(cls: type) -> list[str]:
+    """Return the arguments of a class, and those that it hands on."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        parameters = signature(base).parameters
+        names |= {
+            name: None
+            for name, parameter in parameters.items()
+            if parameter.kind is not Parameter.VAR_KEYWORD
+        }
+        if 'unknown' in parameters:
+            break
+    return list(names)
 
 
 def arch_sizes(arch: Arch, archs: Mapping[str, dict]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ from swin_dense.checkpoints.native import (
     RECOMPUTED,
     family,
     is_output_norm,
+    last_norm,
+    replace_prefix,
 )
 from swin_dense.checkpoints.pretrained_windows import (
     choose_pretrained_windows,
@@ -63,6 +65,7 @@ def load_backbone(
     method: str = 'bicubic',
     source_window: tuple[int, ...] | None = None,
     prefix: str | None = None,
+    final_norm: bool = False,
     allow_nonfinite: Sequence[str] = (),
 ) -> LoadReport:
     """Load pretrained weights into a backbone of this package.
@@ -88,6 +91,9 @@ def load_backbone(
             buffers.
         prefix: Prefix of the names of the backbone to load, such as
             `backbone.`, for a checkpoint that holds several.
+        final_norm: If true, the norm of a classifier becomes that of the last
+            output, for a backbone that is used with frozen weights. Models
+            with a norm named `norm` always take it.
         allow_nonfinite: Patterns of `fnmatch` for native names that may hold
             NaN or infinite values.
 
@@ -106,7 +112,7 @@ def load_backbone(
         inflate = getattr(model, 'pretrained2d', False)
     inflate = inflate and family(model_state) in INFLATED_FROM
     keep = list(model_state)
-    if inflate:  # the norm of a classifier becomes that of the last output
+    if inflate or final_norm:  # it becomes the norm of the last output
         keep += ['norm.weight', 'norm.bias']
     try:
         file = read_backbone(checkpoint, frozenset(keep), prefix)
@@ -126,7 +132,9 @@ def load_backbone(
     report.resized, report.notes = adapted.resized, adapted.notes
     report.dropped = list(file.dropped)
     weights: StateDict = {}
-    for name, value in adapted.state_dict.items():
+    for name, value in _with_last_norm(
+        adapted.state_dict, model_state
+    ).items():
         if name not in model_state and is_output_norm(name):
             report.dropped.append(file.origin[name])
         else:
@@ -140,7 +148,7 @@ def load_backbone(
         return (
             matches_any(name, forgive)
             or norms_may_be_missing
-            and is_output_norm(name)
+            and (is_output_norm(name) or name.startswith('norm.'))
         )
 
     load_strictly(
@@ -276,6 +284,23 @@ def load_model(
     )
     set_pretrained_windows(model, windows)
     return report
+
+
+def _with_last_norm(
+    weights: StateDict, model_state: Mapping[str, Any]
+) -> StateDict:
+    """Return weights whose last norm has the name that the model gives it.
+
+    An encoder of pretraining calls it `norm`, as classifiers do; a backbone
+    numbers it like its other outputs.
+    """
+    ours, theirs = 'norm.', last_norm(weights)
+    if 'norm.weight' not in model_state:
+        ours, theirs = theirs, ours
+    if f'{ours}weight' in weights or f'{ours}weight' not in model_state:
+        return weights
+    names = replace_prefix({name: name for name in weights}, theirs, ours)
+    return {names[name]: value for name, value in weights.items()}
 
 
 def _open(source: Checkpoint) -> tuple[str, Mapping[str, Any]]:

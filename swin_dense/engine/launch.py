@@ -13,7 +13,11 @@ from mmengine.runner import Runner
 
 from swin_dense.checkpoints.errors import CheckpointError
 from swin_dense.checkpoints.files.read import local_file
-from swin_dense.config_files import config_names, find_config
+from swin_dense.config_files import (
+    config_names,
+    find_config,
+    make_projects_importable,
+)
 from swin_dense.engine.cfg_options import apply_options
 from swin_dense.engine.config_changes import describe_changes
 from swin_dense.engine.resume import find_latest
@@ -45,6 +49,7 @@ def load_config(
             misspelt or would have no effect.
     """
     path = config_path(path)
+    make_projects_importable()
     try:
         cfg = Config.fromfile(str(path))
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Draw contact sheets: ground truth beside prediction, image by image."""
+"""Draw contact sheets: pictures of an image side by side, image by image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -123,6 +123,33 @@ def label_sheet(
     )
 
 
+def picture_sheet(
+    groups: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    *,
+    columns: int = 1,
+    tile: int = 224,
+) -> np.ndarray:
+    """Draw groups of pictures, those of a group side by side.
+
+    Args:
+        groups: For each image its pictures (H, W, 3), BGR, uint8.
+        titles: Titles of the pictures of a group.
+        columns: Number of groups beside each other.
+        tile: Longer side of each picture in pixels.
+
+    Returns:
+        The sheet, (height, width, 3) uint8, BGR.
+
+    Raises:
+        ValueError: If there are no groups.
+    """
+    tiles = [
+        [_resized(picture, tile)[0] for picture in group] for group in groups
+    ]
+    return _arrange(tiles, titles, columns, tile)
+
+
 def _resized(image: np.ndarray, tile: int) -> tuple[np.ndarray, float]:
     """Resize an image to a longer side of `tile`; return it and the factor."""
     factor = tile / max(image.shape[:2])
@@ -140,7 +167,7 @@ def _arrange(
     columns: int,
     tile: int,
 ) -> np.ndarray:
-    """Arrange pairs of pictures in columns below their titles."""
+    """Arrange groups of pictures in columns below their titles."""
     if not tiles:
         raise ValueError('a contact sheet needs at least one image, got none')
     columns = min(columns, len(tiles))
@@ -149,8 +176,9 @@ def _arrange(
     heights = [max(pair[0].shape[0] for pair in row) for row in rows]
 
     head = text_size('X', size, bold=True)[1] + 2 * gap
-    # Two tiles and the gap between them, then a wider gap to the next pair.
-    pitch = 2 * tile + 4 * gap
+    # The tiles and the gaps between them, then a wider gap to the next group.
+    num = len(titles)
+    pitch = num * tile + (num + 2) * gap
     sheet = np.full(
         (head + sum(heights) + gap * len(rows), columns * pitch, 3),
         PAGE_COLOUR,

@@ -1,0 +1,1 @@
+"""Learn from images without labels: what several methods share."""
