@@ -83,7 +83,7 @@ class PyramidConfig:
 
     Raises:
         ValueError: If `out_indices` or `frozen_stages` name stages that do
-            not exist.
+            not exist, or there is no output.
     """
 
     patch_size: Grid
@@ -116,6 +116,8 @@ class PyramidConfig:
                 f'out_indices must be rising stage numbers below {count}, '
                 f'got {self.out_indices}'
             )
+        if not self.out_indices:
+            raise ValueError('out_indices names no stage: there is no output')
         last = count - self.frozen_offset
         if not -1 <= self.frozen_stages <= last:
             raise ValueError(

@@ -27,6 +27,15 @@ from swin_dense.wording import counted, did_you_mean
 # Errors that a user's input can cause. Any other error is a defect and is
 # shown with its traceback.
 _EXPECTED = (ValueError, OSError, ImportError, SyntaxError)
+# Errors of constructors that do not check their arguments.
+_BARE = (
+    TypeError,
+    AttributeError,
+    AssertionError,
+    LookupError,
+    ZeroDivisionError,
+    OverflowError,
+)
 # First words of warnings of hosts about code that no user of this package can
 # change.
 _HARMLESS_WARNINGS = (
@@ -304,10 +313,12 @@ def run(
         if any(isinstance(cause, Terminated) for cause in causes):
             print(f'{name}: terminated', file=sys.stderr)
             return 143
-        if args.debug or not is_expected(error):
+        fault = settings_at_fault(error)
+        if args.debug or not (fault or is_expected(error)):
             traceback.print_exc()
         print(
-            f'{name}: error: {printable(message_of(error))}', file=sys.stderr
+            f'{name}: error: {printable(fault or message_of(error))}',
+            file=sys.stderr,
         )
         texts = [f'{type(cause).__name__}: {cause}' for cause in causes]
         hint = explain_error('\n'.join(texts))
@@ -394,6 +405,47 @@ def is_expected(error: BaseException) -> bool:
     if isinstance(error, TypeError):
         return 'unexpected keyword' in text or 'has no argument' in text
     return isinstance(error, _EXPECTED)
+
+
+def settings_at_fault(error: BaseException) -> str | None:
+    """Return a sentence if a type of a config refuses its settings.
+
+    Constructors of hosts check few of their arguments: a value of another
+    kind ends in a bare TypeError or AssertionError. None is returned for all
+    other errors.
+    """
+    if not isinstance(error, _BARE) or is_expected(error):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame, called in reversed([*zip(frames, frames[1:])]):
+        place, settings = frame.f_code, frame.f_locals.get('args')
+        if (
+            place.co_name == 'build_from_cfg'
+            and called.f_code.co_name == '__init__'
+            and isinstance(settings, dict)
+        ):
+            kind = frame.f_locals.get('obj_type')
+            plain = ', '.join(
+                f'{key}={value!r}'
+                for key, value in settings.items()
+                if not isinstance(value, dict) and len(repr(value)) < 60
+            )
+            text = str(error).removeprefix(f'class `{kind}` in ')
+            detail = f'{type(error).__name__}: {text}'
+            if not text:
+                file = called.f_code.co_filename
+                line = _last_line(error)
+                detail = f'an assertion of {file}, line {line}, fails'
+            return (
+                f'{getattr(kind, "__name__", kind)} cannot be built from its '
+                f'settings ({plain}): {detail}'
+            )
+    return None
+
+
+def _last_line(error: BaseException) -> int:
+    """Return the number of the line that raised an error."""
+    return [line for _, line in traceback.walk_tb(error.__traceback__)][-1]
 
 
 def printable(text: str) -> str:

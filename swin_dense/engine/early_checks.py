@@ -13,7 +13,7 @@ from torch import finfo, float32
 
 from swin_dense.data.wrappers import inner_settings
 from swin_dense.registry import HOOKS
-from swin_dense.wording import first_few, suggest_name
+from swin_dense.wording import counted, first_few, suggest_name
 
 
 def check_settings(cfg: Mapping[str, Any]) -> None:
@@ -26,7 +26,8 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: If the optimizer is unknown, or a learning rate, a limit
-            of the gradient, a length or an interval cannot work.
+            of the gradient, a length, an interval, a batch, a seed or a
+            number of classes cannot work.
     """
     wrapper = cfg.get('optim_wrapper') or {}
     optimizer = wrapper.get('optimizer') or {}
@@ -37,8 +38,23 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
     clip = wrapper.get('clip_grad') or {}
     for name in {'max_norm', 'clip_value'} & {*clip}:
         _check_number(clip[name], f'optim_wrapper.clip_grad.{name}', 0.0)
+    _check_given_count(wrapper, 'accumulative_counts', 'optim_wrapper')
+    for name in ('weight_decay', 'momentum'):
+        value = optimizer.get(name)
+        if value is not None:
+            _check_not_negative(value, f'optim_wrapper.optimizer.{name}')
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader') or {}
+        _check_given_count(loader, 'batch_size', f'{split}_dataloader')
+        workers = loader.get('num_workers', 0)
+        if type(workers) is not int or workers < 0:
+            raise ValueError(
+                f'{split}_dataloader.num_workers={workers!r} is not a number '
+                'of processes; expected an integer of 0 or more'
+            )
+    _check_seed((cfg.get('randomness') or {}).get('seed'))
     loop = cfg.get('train_cfg') or {}
-    for name in ('max_iters', 'max_epochs', 'val_interval'):
+    for name in ('max_iters', 'max_epochs', 'val_interval', 'val_begin'):
         if name in loop:
             _check_count(loop[name], f'train_cfg.{name}')
     hooks = cfg.get('default_hooks') or {}
@@ -47,7 +63,37 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
         interval = settings.get('interval')
         if interval is not None and interval != -1:
             _check_count(interval, f'default_hooks.{hook}.interval')
+    kept = (hooks.get('checkpoint') or {}).get('max_keep_ckpts', -1)
+    if kept != -1:
+        _check_count(kept, 'default_hooks.checkpoint.max_keep_ckpts')
+    _check_model(cfg.get('model') or {}, 'model')
     _note_shared_data(cfg)
+
+
+def check_channels(model: Any) -> None:
+    """Check that the neck reads the maps that the backbone returns.
+
+    Necks of hosts fail at the first image, with an assertion or in a
+    convolution.
+
+    Args:
+        model: A detector or segmentor, without wrappers. Models whose
+            backbone does not say its channels pass.
+
+    Raises:
+        ValueError: If number or channels of the maps differ.
+    """
+    channels = getattr(getattr(model, 'backbone', None), 'channels', None)
+    read = getattr(getattr(model, 'neck', None), 'in_channels', None)
+    if not isinstance(channels, tuple) or not isinstance(read, (list, tuple)):
+        return
+    if [*read] != [*channels]:
+        raise ValueError(
+            f'model.neck.in_channels={[*read]}, but the backbone returns '
+            f'{counted(len(channels), "map")} of {[*channels]} channels: its '
+            f'out_indices are {model.backbone.out_indices}. Set '
+            f'model.neck.in_channels={[*channels]}, or other out_indices'
+        )
 
 
 def check_save_best(keys: Sequence[str], metrics: Sequence[Any]) -> None:
@@ -160,6 +206,49 @@ def _check_count(value: Any, name: str) -> None:
             f'{name}={value!r} is not a count; expected an integer of 1 or '
             'more'
         )
+
+
+def _check_given_count(settings: Any, name: str, where: str) -> None:
+    if name in settings:
+        _check_count(settings[name], f'{where}.{name}')
+
+
+def _check_not_negative(value: Any, name: str) -> None:
+    _check_number(value, name, -math.inf)
+    if value < 0:
+        raise ValueError(f'{name}={value} is below 0')
+
+
+def _check_seed(seed: Any) -> None:
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise ValueError(
+            f'randomness.seed={seed!r} is not a seed; expected an integer '
+            'from 0 to 4294967295, or None for a random one'
+        )
+
+
+def _check_model(settings: Any, path: str) -> None:
+    """Check the numbers of classes, and those of a data preprocessor."""
+    if isinstance(settings, (list, tuple)):
+        for number, part in enumerate(settings):
+            _check_model(part, f'{path}.{number}')
+    if not isinstance(settings, Mapping):
+        return
+    for name, value in settings.items():
+        here = f'{path}.{name}'
+        if name in ('num_classes', 'pad_size_divisor'):
+            _check_count(value, here)
+        elif name in ('mean', 'std') and 'preprocessor' in path and value:
+            is_list = isinstance(value, (list, tuple))
+            for each in value if is_list else [value]:
+                _check_number(each, here, 0.0 if name == 'std' else -math.inf)
+            if is_list and len(value) not in (1, 3):
+                raise ValueError(
+                    f'{here}={value} has {counted(len(value), "number")}; '
+                    'expected one for each of 3 channels, or one for all'
+                )
+        else:
+            _check_model(value, here)
 
 
 def _note_shared_data(cfg: Mapping[str, Any]) -> None:

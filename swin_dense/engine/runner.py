@@ -45,6 +45,7 @@ from swin_dense.engine.cli import write_json
 from swin_dense.engine.compile import compile_backbone
 from swin_dense.engine.dead_training import DeadTrainingHook
 from swin_dense.engine.early_checks import (
+    check_channels,
     check_settings,
     tolerate_full_disk,
 )
@@ -348,6 +349,7 @@ class DenseRunner(Runner):
                 'load_from=FILE in the config, or leave copy_classes out'
             )
         check_settings(self.cfg)
+        check_channels(self._bare_model())
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
             with (

@@ -1,6 +1,6 @@
 """Sizes per axis, and padding and cropping of channels-last maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,7 @@ def to_tuple(value: IntOrGrid, rank: int, name: str = 'size') -> Grid:
     Raises:
         ValueError: If the number of sizes is not `rank`, or one is below 1.
     """
-    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    sizes = tuple(value) if isinstance(value, Iterable) else (value,) * rank
     if len(sizes) != rank or any(
         not isinstance(size, int) or size < 1 for size in sizes
     ):

@@ -31,8 +31,8 @@ from swin_dense.engine.training_state import progress_of
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def start(arguments):
-    """Train in a process of its own session; return its id."""
+def start(arguments, log):
+    """Train in a process of its own session, with a log; return its id."""
     process = os.fork()
     if process:
         return process
@@ -40,9 +40,9 @@ def start(arguments):
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        log = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         status = command.main(arguments)
     finally:
         os._exit(status)
@@ -102,16 +102,17 @@ def kill_runs(config, kills, folder, options=(), seed=0, say=print):
             *('--resume', '--cfg-options', *options),
         ]
 
+    log = folder / 'log.txt'
     began = time.monotonic()
-    process = start(arguments('whole'))
-    assert wait(process, 3600) == 0, 'the training without kills failed'
+    process = start(arguments('whole'), log)
+    assert wait(process, 3600) == 0, log.read_text()[-2000:]
     duration = time.monotonic() - began
     end = last_step(folder / 'whole')
     expected = read_checkpoint(find_latest(folder / 'whole'))['state_dict']
     survived = runs = step = 0
     run = folder / f'run_{runs}'
     while survived < kills:
-        process = start(arguments(run.name))
+        process = start(arguments(run.name), log)
         how = SIGNALS[survived % len(SIGNALS)]
         status = wait(process, choose.uniform(0.1, duration))
         if status is None:
@@ -127,7 +128,10 @@ def kill_runs(config, kills, folder, options=(), seed=0, say=print):
             say(f'{survived}: {how.name}, goes on after step {reached}')
             step = reached
             continue
-        assert status == 0, f'exit status {status >> 8} after {survived} kills'
+        assert status == 0, (
+            f'status {status} after {survived} kills: '
+            f'{log.read_text()[-2000:]}'
+        )
         if last_step(run) == end:
             weights = read_checkpoint(find_latest(run))['state_dict']
             for name, value in expected.items():

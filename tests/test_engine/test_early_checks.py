@@ -1,5 +1,6 @@
 """Settings that would fail late, or do harm, are refused before training."""
 
+import json
 import logging
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from swin_dense.engine.early_checks import (
     tolerate_full_disk,
 )
 from swin_dense.segmentation.metric import CheckedIoUMetric
+from swin_dense.synthetic.shapes import generate_coco
 from swin_dense.video.metric import CheckedAccMetric
 
 
@@ -138,3 +140,47 @@ def test_a_log_file_without_room_is_named_once(tmp_path, capsys):
     assert text.out.count('x.log cannot be written (is the disk full?)') == 1
     assert 'Traceback' not in text.err
     handler.close()
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """Options for a data set that is there and is not generated again."""
+    for split, count in (('train2017', 6), ('val2017', 4)):
+        generate_coco(tmp_path, {split: count}, image_size=64)
+    return [
+        f'data_root={tmp_path}/',
+        'train_dataloader.dataset.generate=None',
+        'val_dataloader.dataset.generate=None',
+    ]
+
+
+def refused(capsys, tmp_path, options):
+    """Return the message of a training that is refused before step 1."""
+    work = tmp_path / 'work'
+    status = run(
+        'train', CONFIG, *('--work-dir', work, '--cfg-options', *options)
+    )
+    error = error_of(capsys, status)
+    assert not work.exists()
+    return error
+
+
+def test_a_validation_set_without_annotations(shapes, tmp_path, capsys):
+    path = tmp_path / 'annotations' / 'instances_val2017.json'
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, 'annotations': []}))
+    error = refused(capsys, tmp_path, shapes)
+    assert f'{path} has no annotations to compare with: it lists' in error
+    del data['annotations']
+    path.write_text(json.dumps(data))
+    error = refused(capsys, tmp_path, shapes)
+    assert str(path) in error and 'annotations' in error
+
+
+@pytest.mark.parametrize('name', ['instances_train2017.json', 'none.json'])
+def test_an_evaluator_of_another_file(shapes, tmp_path, capsys, name):
+    other = tmp_path / 'annotations' / name
+    options = [*shapes, f'val_evaluator.ann_file={other}']
+    error = refused(capsys, tmp_path, options)
+    assert f'the evaluator reads {other}, the data set' in error
+    assert 'leave ann_file out of the evaluator' in error
