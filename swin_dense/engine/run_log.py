@@ -29,6 +29,8 @@ _NOISE = (
     'Advance dataloader',
     'Resumed iteration number is not divisible',
 )
+# Last words of a line for every parameter that is frozen.
+_FROZEN = 'is skipped since its requires_grad=False'
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve()
@@ -53,7 +55,7 @@ def is_for_console(record: logging.LogRecord) -> bool:
     if getattr(record, 'file_only', False):
         return False
     message = record.getMessage()
-    if message.startswith(_NOISE):
+    if message.startswith(_NOISE) or message.endswith(_FROZEN):
         return False
     # The environment, the config and the hooks are all that mmengine's runner
     # itself logs in several lines.

@@ -1,0 +1,24 @@
+# tools/dist_train.sh projects/soft_teacher/configs/mask_rcnn_swin_t_coco_unlabeled2017.py 8
+# All of COCO train2017 has labels, unlabeled2017 has none.
+_base_ = './mask_rcnn_swin_t_coco_10.py'
+
+recipe = dict(
+    hardware='8 GPUs x 8 images, half of them labelled',
+    paper='arXiv 2106.09018, all of COCO and unlabeled2017: thresholds, '
+    'views, schedule; Swin, its optimizer and masks are our reading')
+model = dict(semi_train_cfg=dict(unsup_weight=2.))
+train_dataloader = dict(
+    batch_size=8,
+    sampler=dict(batch_size=8, source_ratio=[1, 1]),
+    dataset=dict(
+        labelled=dict(ann_file='annotations/instances_train2017.json'),
+        unlabelled=dict(
+            ann_file='annotations/image_info_unlabeled2017.json',
+            data_prefix=dict(img='unlabeled2017/'))))
+
+max_iters = 720000
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [
+    _base_.warm_up,
+    dict(_base_.steps, end=max_iters, milestones=[480000, 640000])
+]

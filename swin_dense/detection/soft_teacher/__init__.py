@@ -1,0 +1,1 @@
+"""Soft Teacher: detectors that also learn from images without labels."""
