@@ -60,9 +60,9 @@ def uncertainty(
         least a pixel; the mean over the four coordinates.
     """
     copies = [
-        InstanceData(bboxes=jittered(each.bboxes, times, scale).view(-1, 4))
+        InstanceData(bboxes=jittered(each.bboxes, times, scale).flatten(0, 1))
         for each in instances
-    ]
+    ]  # (times * n, 4)
     if not sum(map(len, copies)):
         return [each.bboxes.new_zeros(0) for each in instances]
     # Without settings of a test, mmdet returns the boxes of all classes.
@@ -83,7 +83,7 @@ def uncertainty(
 def _scatter(boxes: Tensor, labels: Tensor, times: int) -> Tensor:
     """Return the uncertainty of boxes `(times * n, 4 or 4 * classes)`."""
     count = len(labels)
-    boxes = boxes.reshape(times, count, -1, 4)
+    boxes = boxes.reshape(times, count, -1, 4)  # (times, n, classes, 4)
     classes = labels if boxes.shape[2] > 1 else torch.zeros_like(labels)
     boxes = boxes[:, torch.arange(count), classes]  # (times, n, 4)
     mean = boxes.mean(dim=0)
