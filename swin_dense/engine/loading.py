@@ -1,6 +1,10 @@
 """Check that data loaders have batches, and limit the time to wait for one."""
 
-from collections.abc import Iterator
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +23,40 @@ def with_time_limit(dataloader: Any) -> Any:
     if isinstance(dataloader, dict) and dataloader.get('num_workers'):
         return {'timeout': TIME_LIMIT, **dataloader}
     return dataloader
+
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+class EndWithParent:
+    """Start of a process that loads data: it ends when its parent is killed.
+
+    PyTorch's workers look every five seconds whether their parent is alive,
+    and not while they load an item.
+
+    Args:
+        start: Function that starts the process otherwise, or None.
+    """
+
+    def __init__(self, start: Callable[[int], None] | None) -> None:
+        self.start = start
+        self.parent = os.getpid()
+
+    def __call__(self, worker_id: int) -> None:
+        if sys.platform == 'linux':
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.parent:  # it was killed before
+                os._exit(1)
+        if self.start is not None:
+            self.start(worker_id)
+
+
+def end_with_parent(loader: DataLoader) -> None:
+    """Let the processes of a data loader end when this process is killed."""
+    if loader.num_workers and not isinstance(
+        loader.worker_init_fn, EndWithParent
+    ):
+        loader.worker_init_fn = EndWithParent(loader.worker_init_fn)
 
 
 def check_length(loader: DataLoader) -> None:

@@ -63,6 +63,7 @@ from swin_dense.engine.load_reports import (
 )
 from swin_dense.engine.loading import (
     check_length,
+    end_with_parent,
     explain_empty,
     explain_time_limit,
     with_time_limit,
@@ -413,12 +414,16 @@ class DenseRunner(Runner):
     def build_dataloader(
         dataloader: Any, *args: Any, **kwargs: Any
     ) -> DataLoader:
-        """Build a data loader with a time limit, and check for batches."""
+        """Build a data loader with a time limit, and check for batches.
+
+        Its processes end with this one.
+        """
         with explain_empty(dataloader):
             loader = Runner.build_dataloader(
                 with_time_limit(dataloader), *args, **kwargs
             )
         check_length(loader)
+        end_with_parent(loader)
         return loader
 
     def load_or_resume(self) -> None:

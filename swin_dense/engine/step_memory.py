@@ -20,7 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -39,6 +45,11 @@ _INDEXING = (
     _ATEN.index_put.default,
     _ATEN.index_put_.default,
     _ATEN._index_put_impl_.default,
+)
+_UNPREDICTABLE = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
 )
 _CONVOLUTIONS = (
     _ATEN.convolution.default,
@@ -136,6 +147,9 @@ def _bounded(func: Any, args: Any) -> tuple[Any, Any]:
         )
     if func == _ATEN._local_scalar_dense.default:
         return args, torch.ones((), dtype=args[0].dtype).item()
+    if func == _ATEN.bincount.default:
+        # as many of each, such as tokens of each expert
+        return args, _shared_out(len(args[0]), (*args, None, 1)[2])
     if func == _ATEN.equal.default:
         return args, True
     if func == _ATEN.masked_select.default:
@@ -149,6 +163,12 @@ def _bounded(func: Any, args: Any) -> tuple[Any, Any]:
         indices = [i for index in args[1] for i in _positions(index)]
         return (args[0], indices, *args[2:]), None
     return args, None
+
+
+def _shared_out(count: int, parts: int) -> Tensor:
+    """Return whole numbers `(parts, )` that add up to a count."""
+    ends = torch.arange(max(parts, 1) + 1) * count // max(parts, 1)
+    return ends.diff()
 
 
 def _positions(index: Tensor | None) -> list[Tensor | None]:
@@ -189,6 +209,10 @@ def predict(
         state_per_byte: Bytes of the optimizer's state per byte of parameters
             that are trained.
         change: Function that changes the copy of the model that is run.
+
+    Raises:
+        ValueError: If the numbers in tensors decide their sizes in a way that
+            is not bounded here.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = _without_memory(model, mode).train()
@@ -210,9 +234,15 @@ def predict(
     ):
         # Addresses, which tell packed weights apart, are all 0 here.
         warnings.filterwarnings('ignore', 'Accessing the data pointer of')
-        loss = total_loss(model, batch)
-        activations = memory.live - weights
-        loss.backward()
+        try:
+            loss = total_loss(model, batch)
+            activations = memory.live - weights
+            loss.backward()
+        except _UNPREDICTABLE as error:
+            raise ValueError(
+                'the memory of this model cannot be predicted: numbers '
+                f'decide how much it computes ({error})'
+            ) from error
     del loss
     trained = sum(_bytes(p) for p in parameters if p.grad is not None)
     masks = _mask_bytes(batch)

@@ -1,12 +1,20 @@
 """Data loaders have a time limit and refuse empty data sets."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from helpers.coco import tiny_data, write_data
 from helpers.training import Points, runner
-from swin_dense.engine.loading import TIME_LIMIT, with_time_limit
+from swin_dense.engine.loading import (
+    TIME_LIMIT,
+    EndWithParent,
+    with_time_limit,
+)
 from swin_dense.engine.runner import DenseRunner
 
 
@@ -90,3 +98,63 @@ def test_an_epoch_without_a_batch_is_refused():
     settings['batch_size'] = 33
     with pytest.raises(ValueError, match='32 items, which is no full batch'):
         DenseRunner.build_dataloader(settings)
+
+
+LOADS = """
+import sys, time
+sys.path[:0] = sys.argv[1:]
+import torch
+from torch.utils.data import DataLoader, Dataset
+from swin_dense.engine.loading import end_with_parent
+
+class Slow(Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        if index:
+            time.sleep(600)
+        return index
+
+loader = DataLoader(Slow(), num_workers=1, batch_size=1)
+end_with_parent(loader)
+end_with_parent(loader)
+batches = iter(loader)
+next(batches)
+print(batches._workers[0].pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the signal is of Linux')
+def test_processes_that_load_end_with_a_killed_training():
+    """Also while they load an item, where PyTorch's would go on."""
+    folder = Path(__file__).parents[1]
+    run = subprocess.Popen(
+        [sys.executable, '-c', LOADS, str(folder.parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    worker = int(run.stdout.readline())
+    os.kill(worker, 0)  # it runs
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 30
+    while is_alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(worker)
+
+
+def is_alive(process):
+    """Return False for a process that has ended, also if nobody waits."""
+    try:
+        state = Path(f'/proc/{process}/stat').read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(')')[2].split()[0] not in 'ZX'
+
+
+def test_the_start_of_the_host_is_kept():
+    built = DenseRunner.build_dataloader(settings := loader(Points()), seed=7)
+    assert settings['num_workers'] == 1
+    assert isinstance(built.worker_init_fn, EndWithParent)
+    assert built.worker_init_fn.start.keywords['seed'] == 7

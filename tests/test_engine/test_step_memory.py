@@ -112,6 +112,19 @@ def test_numbers_that_are_unknown_are_bounded():
         assert fake.sum().item() == 1
         assert fake.numpy().shape == (4, 5)
         fake[fake > 0] = 1.0
+        counts = torch.bincount(fake[0].long(), minlength=3)
+        assert counts.tolist() == [1, 2, 2]
+        with pytest.raises(RuntimeError):
+            torch.unique(fake)
+
+
+def test_a_model_that_cannot_be_predicted(monkeypatch):
+    model, task = build('tiny_mask_rcnn.py')
+    monkeypatch.setattr(
+        step_memory, 'total_loss', lambda model, batch: batch.inputs.unique()
+    )
+    with pytest.raises(ValueError, match='cannot be predicted: numbers dec'):
+        predict(model, task, BatchSize(1, (64, 64), 1))
 
 
 def test_memory_that_is_freed_is_no_longer_counted():
