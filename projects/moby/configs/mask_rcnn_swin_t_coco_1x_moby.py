@@ -1,0 +1,16 @@
+# tools/dist_train.sh projects/moby/configs/mask_rcnn_swin_t_coco_1x_moby.py 8
+# Differs from mask_rcnn_swin_t_coco_1x by the checkpoint alone.
+_base_ = '../../../configs/mask_rcnn_swin_t_coco_1x.py'
+
+recipe = dict(
+    published='box AP 43.6, mask AP 39.6',
+    measured=None,
+    hardware='8 GPUs x 2 images',
+    paper='arXiv 2105.04553; Mask R-CNN Swin-T 1x of its '
+    'released models')
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://github.com/SwinTransformer/storage/releases/'
+            'download/v1.0.3/moby_swin_t_300ep_pretrained.pth')))

@@ -1,0 +1,32 @@
+# python tools/train.py projects/moby/configs/moby_swin_nano_shapes.py
+# A small model on generated images, trained in minutes.
+_base_ = [
+    './_base_/moby.py',
+    '../../../configs/_base_/datasets/shapes_unlabelled.py',
+    '../../../configs/_base_/schedules/schedule_pretrain_quick.py',
+    '../../../configs/_base_/runtime/pretrain_quick_runtime.py',
+]
+
+recipe = dict(
+    published=None,
+    measured=None,
+    hardware='2 CPU cores, minutes',
+    paper=None)
+# The backbone of the quick starts.
+model = dict(
+    queue_size=1024,
+    hidden_channels=256,
+    channels=64,
+    encoder=dict(
+        arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
+        img_size=128, window_size=8, drop_path_rate=0.1))
+
+# Views of about 128 pixels, so that shapes keep their size.
+_, *first = _base_.first_view
+_, *second = _base_.second_view
+crop = dict(_base_.crop, size=128, scale=(0.15, 0.4))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='TwoViews', first=[crop, *first], second=[crop, *second])
+        ]))
