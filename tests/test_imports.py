@@ -41,6 +41,7 @@ for _task in TASKS:
     BELOW[_task] = ' '.join(name for name in BELOW if name not in TASKS)
 BELOW['analysis'] = ' '.join(BELOW)
 BELOW['preflight'] = ' '.join(BELOW)
+BELOW['web'] = ' '.join(BELOW)
 BELOW['commands'] = ' '.join(BELOW)
 BELOW['__main__'] = 'commands'
 # torch.load reads foreign files by this package's reader, once it is called.

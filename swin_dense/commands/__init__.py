@@ -36,6 +36,10 @@ GROUPS = {
             'Show what a model looks at: class activation, or attention of a '
             'block.',
         ),
+        'web': (
+            'web',
+            'Open a page in the browser that shows what a model predicts.',
+        ),
         'extract-features': (
             'extract_features',
             'Write the feature maps of videos, with their times, as .npz '

@@ -211,6 +211,7 @@ def predict_video(
     batch_size: int = 1,
     most: int | None = None,
     make_tracker: MakeTracker | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
 ) -> tuple[int, str | None]:
     """Write a video with drawn predictions, and a JSON line for each frame.
 
@@ -227,6 +228,9 @@ def predict_video(
         batch_size: Frames per forward pass.
         most: Largest number of frames; None for all.
         make_tracker: Gives results ids; see `MakeTracker`.
+        on_frame: Called after each frame with the number of frames written,
+            and of all frames, 0 if it is unknown. By default, the console
+            shows the progress.
 
     Returns:
         The number of frames written, and the problem that ended the video
@@ -267,7 +271,10 @@ def predict_video(
                 lines.write(json.dumps(cli.finite(entry)) + '\n')
                 lines.flush()
                 count += 1
-                progress.update()
+                if on_frame is not None:
+                    on_frame(count, total)
+                else:
+                    progress.update()
                 yield np.ascontiguousarray(
                     writer.draw_frame(result)[..., ::-1]
                 )
@@ -276,7 +283,8 @@ def predict_video(
     with open_source(source) as opened:
         total = min(opened.length, most) if most else opened.length
         tracker = make_tracker(opened.fps) if make_tracker else None
-        progress = ProgressBar(total, file=sys.stderr)
+        if on_frame is None:
+            progress = ProgressBar(total, file=sys.stderr)
         with path.with_suffix('.jsonl').open('w', encoding='utf-8') as lines:
             pictures = draw(opened.frames, lines)
             first = next(pictures, None)
@@ -288,7 +296,8 @@ def predict_video(
                 )
             with closing(pictures):
                 write_video(path, _chain(first, pictures), opened.fps)
-    print(file=sys.stderr)
+    if on_frame is None:
+        print(file=sys.stderr)
     if _INTERRUPTED in problems:
         if opened.length:
             raise KeyboardInterrupt

@@ -58,12 +58,22 @@ class SegmentationPredictor(BasePredictor):
         on_tile: Callable[[], Any] = lambda: None,
         **kwargs: Any,
     ) -> None:
+        self.set_tiles(tile, overlap)
+        self.on_tile = on_tile
+        super().__init__(*args, **kwargs)
+
+    def set_tiles(
+        self, tile: Sequence[int] | None, overlap: float = 0.25
+    ) -> None:
+        """Set the tiles of the next images; see the arguments of the class.
+
+        Raises:
+            ValueError: If tile or overlap is out of range.
+        """
         if tile is not None:
             check_tiling(tile, overlap)
         self.tile = tile
         self.overlap = overlap
-        self.on_tile = on_tile
-        super().__init__(*args, **kwargs)
 
     def _open_data(self, dataset: Any, classes: list[str] | None) -> list[str]:
         """Find class names, palette and file values, without reading data.
