@@ -167,10 +167,7 @@ def record_attention(
     pyramid = find_pyramid(backbone)
     if len(x) != 1:
         raise ValueError(f'attention is shown of one input, got {len(x)}')
-    depths = [
-        sum(len(entry.runs) for entry in layer.blocks)
-        for layer in _stages(pyramid)
-    ]
+    depths = count_blocks(pyramid)
     if not 0 <= stage < len(depths) or not 0 <= block < depths[stage]:
         blocks = ', '.join(
             f'{number}.0 to {number}.{depth - 1}'
@@ -229,6 +226,17 @@ def find_pyramid(backbone: nn.Module) -> SwinPyramid:
             'the config, or look at the class activation'
         )
     return backbone
+
+
+def count_blocks(pyramid: SwinPyramid) -> list[int]:
+    """Return the number of blocks of each stage.
+
+    A block of Mini-Swin that is run twice counts twice.
+    """
+    return [
+        sum(len(entry.runs) for entry in layer.blocks)
+        for layer in _stages(pyramid)
+    ]
 
 
 def _stages(pyramid: SwinPyramid) -> Any:

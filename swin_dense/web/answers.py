@@ -21,6 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from swin_dense.analysis.attention_maps import count_blocks, find_pyramid
+from swin_dense.analysis.explain import (
+    explain_attention,
+    explain_clip,
+    explain_clip_attention,
+    explain_detection,
+    explain_segmentation,
+    find_label,
+)
+from swin_dense.analysis.explain_files import (
+    write_image_map,
+    write_video_maps,
+)
 from swin_dense.data.image_checks import image_size
 from swin_dense.detection.result import DetectionResult
 from swin_dense.engine import cli
@@ -115,6 +128,73 @@ class Answers(ABC):
     def draw(self, result: Any, folder: Path) -> Answer:
         """Write the files of a result into a folder."""
 
+    @property
+    def blocks(self) -> list[str]:
+        """Blocks whose attention can be shown, as STAGE.BLOCK."""
+        backbone = self.predictor.model.backbone
+        try:
+            depths = count_blocks(find_pyramid(backbone))
+        except ValueError:  # a backbone of a host
+            return []
+        return [
+            f'{stage}.{block}'
+            for stage, depth in enumerate(depths)
+            for block in range(depth)
+        ]
+
+    def explain(
+        self,
+        path: str,
+        block: str | None = None,
+        class_name: str | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Show what the model looks at; write a picture and arrays.
+
+        Args:
+            path: File of the image or video.
+            block: Block whose attention is shown, see `blocks`; None for the
+                class activation.
+            class_name: Class of the activation; None for that of the result.
+            options: `at`, the pixel x, y in an image; `detection`, the number
+                of a detection from 0.
+
+        Raises:
+            ValueError: If the file cannot be read, or there is no such class,
+                pixel, block or detection.
+        """
+        with self._timed() as seconds:
+            picture = self._new_folder() / f'{Path(path).stem}_explained.png'
+            if block is None:
+                if class_name is not None:
+                    options['label'] = find_label(self.classes, class_name)
+                line = self.write_activation(path, picture, **options)
+            else:
+                stage, number = map(int, block.split('.'))
+                line = self.write_attention(
+                    path, picture, stage, number, **options
+                )
+            answer = Answer(f'{line} ({seconds():.1f} s)', picture)
+        clip, arrays = (picture.with_suffix(end) for end in ('.mp4', '.npz'))
+        if clip.exists():
+            answer.clip = clip
+        answer.files = [
+            file for file in (picture, clip, arrays) if file.exists()
+        ]
+        return answer
+
+    @abstractmethod
+    def write_activation(
+        self, path: str, picture: Path, **options: Any
+    ) -> str:
+        """Write a class activation; return a line about it."""
+
+    @abstractmethod
+    def write_attention(
+        self, path: str, picture: Path, stage: int, block: int, **options: Any
+    ) -> str:
+        """Write the attention of a block; return a line about it."""
+
     def _answer(
         self, path: str, on_step: OnStep, options: dict[str, Any]
     ) -> Answer:
@@ -205,6 +285,29 @@ class ImageAnswers(Answers):
         files = [clip, clip.with_suffix('.jsonl')]
         return Answer(problem or text, clip=clip, files=files)
 
+    # Function that explains an image.
+    find_activation: Callable[..., Any]
+
+    def write_activation(
+        self, path: str, picture: Path, **options: Any
+    ) -> str:
+        """Write a class activation; see `Answers.write_activation`."""
+        found = type(self).find_activation(self.predictor, path, **options)
+        return write_image_map(found, picture, self.classes)
+
+    def write_attention(
+        self,
+        path: str,
+        picture: Path,
+        stage: int,
+        block: int,
+        at: tuple[float, float] | None = None,
+        **options: Any,
+    ) -> str:
+        """Write the attention of a block; see `Answers.write_attention`."""
+        found = explain_attention(self.predictor, path, stage, block, at)
+        return write_image_map(found, picture, self.classes)
+
     @abstractmethod
     def draw_frame(self, result: Any) -> np.ndarray:
         """Return the picture (height, width, 3) in BGR of a frame."""
@@ -218,6 +321,7 @@ class DetectionAnswers(ImageAnswers):
     """A detector that answers; see `Answers`."""
 
     columns = ('class', 'score', 'x0', 'y0', 'x1', 'y1')
+    find_activation = explain_detection
 
     @property
     def has_masks(self) -> bool:
@@ -292,6 +396,7 @@ class SegmentationAnswers(ImageAnswers):
     """A segmentor that answers; see `Answers`."""
 
     columns = ('class', 'pixels', 'share')
+    find_activation = explain_segmentation
 
     def prepare(
         self, tile: int = 0, overlap: float = 0.25, **drawing: Any
@@ -377,6 +482,22 @@ class VideoAnswers(Answers):
         The classes need the whole video: `most` is not used.
         """
         return self._answer(path, on_step, options)
+
+    def write_activation(
+        self, path: str, picture: Path, **options: Any
+    ) -> str:
+        """Write a class activation; see `Answers.write_activation`."""
+        find_map = partial(explain_clip, self.predictor, **options)
+        return write_video_maps(find_map, self.predictor, path, picture)
+
+    def write_attention(
+        self, path: str, picture: Path, stage: int, block: int, **options: Any
+    ) -> str:
+        """Write the attention of a block; see `Answers.write_attention`."""
+        find_map = partial(
+            explain_clip_attention, self.predictor, stage=stage, block=block
+        )
+        return write_video_maps(find_map, self.predictor, path, picture)
 
     def prepare(
         self, stride: float = 0, **drawing: Any

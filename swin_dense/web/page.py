@@ -1,5 +1,6 @@
 """Lay the page out, and connect it with a model."""
 
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,11 +24,13 @@ _CSS = """
     width: 100% !important; max-width: 1300px !important;
     margin: 0 auto !important
 }
+.source video {max-height: 360px}
 .problem textarea {color: var(--error-text-color, #b91c1c) !important}
 """
 # Fonts of the reader's system: the page asks no other server for anything.
 _FONT = ['system-ui', 'sans-serif']
 _MONO = ['ui-monospace', 'monospace']
+EVIDENCE = 'evidence for a result (class activation)'
 _KEPT_SECONDS = 3600  # of uploaded files
 Controls = dict[str, gr.Component]
 
@@ -57,6 +60,8 @@ def build_page(answers: Answers, title: str) -> gr.Blocks:
                 _image_tab(answers)
         with gr.Tab('Video', elem_id='video'):
             _video_tab(answers)
+        with gr.Tab('Explain', elem_id='explain'):
+            _explain_tab(answers)
     return page
 
 
@@ -74,16 +79,7 @@ def _image_tab(answers: ImageAnswers) -> None:
     """Lay out the tab in which an image is predicted."""
     with gr.Row():
         with gr.Column():
-            source = gr.Image(
-                type='filepath',
-                sources=['upload', 'clipboard', 'webcam'],
-                label='Image',
-                height=400,
-                elem_classes='source',
-            )
-            # The file itself: Gradio would decode it, and show an error of
-            # its own.
-            source.preprocess = _path_of  # type: ignore[assignment, method-assign]
+            source = _image_source('Image')
             drawing, controls = _controls(answers, 'instance')
             button = gr.Button('Predict', variant='primary')
         with gr.Column():
@@ -112,13 +108,7 @@ def _video_tab(answers: Answers) -> None:
     """Lay out the tab in which a video is predicted."""
     with gr.Row():
         with gr.Column():
-            source = gr.Video(
-                sources=['upload', 'webcam'],
-                label='Video',
-                height=400,
-                elem_classes='source',
-            )
-            source.preprocess = _path_of  # type: ignore[method-assign]
+            source = _video_source('Video')
             # The order of instances changes from frame to frame.
             _, controls = _controls(answers, 'class')
             if isinstance(answers, ImageAnswers):
@@ -131,14 +121,7 @@ def _video_tab(answers: Answers) -> None:
             button = gr.Button('Predict', variant='primary')
         with gr.Column():
             text = _text_box()
-            outputs: list[gr.Component] = [
-                gr.Video(
-                    label='Result',
-                    interactive=False,
-                    height=400,
-                    elem_classes='clip',
-                )
-            ]
+            outputs: list[gr.Component] = [_clip('Result')]
             if not isinstance(answers, ImageAnswers):
                 outputs += [
                     gr.Label(label='Classes'),
@@ -166,10 +149,136 @@ def _video_tab(answers: Answers) -> None:
     )
 
 
-def _text_box() -> gr.Textbox:
+def _explain_tab(answers: Answers) -> None:
+    """Lay out the tab that shows what the model looks at."""
+    takes_images = isinstance(answers, ImageAnswers)
+    controls: Controls = {}
+    with gr.Row():
+        with gr.Column():
+            source: Any
+            if takes_images:
+                source = _image_source('Image: a click chooses a pixel')
+            else:
+                source = _video_source('Video')
+            controls['block'] = gr.Dropdown(
+                [(EVIDENCE, '')]
+                + [(f'attention of block {b}', b) for b in answers.blocks],
+                value='',
+                label='What to show (blocks as STAGE.BLOCK)',
+                elem_classes='block',
+            )
+            controls['class_name'] = gr.Dropdown(
+                [('that of the result', ''), *answers.classes],
+                value='',
+                label='Class, for the evidence',
+            )
+            if isinstance(answers, DetectionAnswers):
+                controls['detection'] = gr.Number(
+                    0,
+                    label='Number of the detection, the best is 0',
+                    precision=0,
+                    minimum=0,
+                )
+            if takes_images:
+                controls['at'] = gr.Textbox(
+                    '',
+                    label='Pixel x, y (empty: any)',
+                    elem_classes='pixel',
+                )
+                source.select(
+                    _clicked, None, controls['at'], api_visibility='private'
+                )
+                source.clear(
+                    lambda: '', None, controls['at'], api_visibility='private'
+                )
+            button = gr.Button('Explain', variant='primary')
+        with gr.Column():
+            text = _text_box('Explain')
+            outputs: list[gr.Component] = [_picture('Evidence or attention')]
+            if not takes_images:
+                outputs.append(_clip('Along the video'))
+            outputs.append(_downloads())
+
+    def ask(path: str, on_step: Any, **options: Any) -> Answer:
+        at = options.pop('at', '')
+        if at.strip():
+            options['at'] = read_pixel(at)
+        for name in ('block', 'class_name'):
+            options[name] = options[name] or None
+        return answers.explain(path, **options)
+
+    def show(answer: Answer) -> list[Any]:
+        clip = [] if takes_images else [answer.clip]
+        return [answer.picture, *clip, _names(answer.files)]
+
+    _connect(
+        ask,
+        show,
+        'an image' if takes_images else 'a video',
+        button,
+        [],
+        source,
+        controls,
+        text,
+        outputs,
+    )
+
+
+def _clicked(event: gr.SelectData) -> str:
+    """Return x and y of a click on an image."""
+    x, y = event.index
+    return f'{round(x)}, {round(y)}'
+
+
+def read_pixel(text: str) -> tuple[float, float]:
+    """Return x and y of a text such as '320, 200'.
+
+    Raises:
+        ValueError: If the text is not two numbers.
+    """
+    match = re.fullmatch(r'\s*(\d+)\s*[,; ]\s*(\d+)\s*', text)
+    if match is None:
+        raise ValueError(
+            f'expected a pixel as x, y, such as 320, 200, got {text!r}'
+        )
+    return float(match[1]), float(match[2])
+
+
+def _image_source(label: str) -> gr.Image:
+    """Add a component that takes an image."""
+    source: Any = gr.Image(
+        type='filepath',
+        sources=['upload', 'clipboard', 'webcam'],
+        label=label,
+        height=400,
+        elem_classes='source',
+    )
+    # The file itself: Gradio would decode it, and show an error of its own.
+    source.preprocess = _path_of
+    return source
+
+
+def _video_source(label: str) -> gr.Video:
+    """Add a component that takes a video."""
+    source: Any = gr.Video(
+        sources=['upload', 'webcam'],
+        label=label,
+        elem_classes='source',
+    )
+    source.preprocess = _path_of
+    return source
+
+
+def _clip(label: str) -> gr.Video:
+    return gr.Video(
+        label=label, interactive=False, height=400, elem_classes='clip'
+    )
+
+
+def _text_box(action: str = 'Predict') -> gr.Textbox:
     """Add the box with the sentence of an answer, or of an error."""
     return gr.Textbox(
-        'Choose a file, and press "Predict".',
+        f'Choose a file, and press "{action}".',
         label='Message',
         interactive=False,
         elem_classes='message',
@@ -179,6 +288,7 @@ def _text_box() -> gr.Textbox:
 def _picture(label: str) -> gr.Image:
     return gr.Image(
         label=label,
+        show_label=False,  # it would cover the text of a picture
         interactive=False,
         buttons=['download', 'fullscreen'],
         elem_classes='picture',
@@ -333,7 +443,7 @@ def answer_or_problem(
         what: What must be chosen, such as 'an image'.
     """
     if path is None:
-        return f'Choose {what} first, and press "Predict".'
+        return f'Choose {what} first.'
     try:
         return ask()
     except (*FAILURES, OSError, ImportError) as error:

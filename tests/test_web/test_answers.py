@@ -11,6 +11,7 @@ import swin_dense
 from helpers.command_line import CONFIG
 from helpers.moving_squares import moving_square
 from helpers.saved_models import save_model
+from swin_dense.analysis import explain
 from swin_dense.data.video_writer import write_video
 from swin_dense.web import answers
 
@@ -105,6 +106,42 @@ def test_instances_of_a_video(detector, clip, tmp_path):
         model.answer_video(clip, -1)
 
 
+def test_explaining_a_detection(detector, photo, tmp_path):
+    model = answers.DetectionAnswers(detector, tmp_path)
+    assert model.blocks == ['0.0', '0.1', '1.0', '2.0', '3.0']
+    name = detector(photo).names[-1]
+    answer = model.explain(photo, class_name=name, detection=0)
+    assert answer.text.startswith(f'evidence for {name} ')
+    picture, arrays = answer.files
+    assert answer.picture == picture and picture.name == 'photo_explained.png'
+    label = detector.classes.index(name)
+    expected = explain.explain_detection(detector, photo, label=label)
+    found = np.load(arrays)
+    assert found['label'] == label
+    np.testing.assert_allclose(found['level0'], expected.levels[0], rtol=1e-4)
+    answer = model.explain(photo, '0.1', at=(30, 20))
+    assert answer.text.startswith('attention of one token, block 0.1, mean')
+    assert np.load(answer.files[1])['query'].tolist() == [21, 32]
+    with pytest.raises(ValueError, match='no class .skware.; did you mean'):
+        model.explain(photo, class_name='skware')
+    with pytest.raises(ValueError, match='pixel 99, 0 is outside'):
+        model.explain(photo, '0.1', at=(99, 0))
+
+
+def test_explaining_a_video(clip, tmp_path):
+    pytest.importorskip('mmaction', reason='the models are of mmaction2')
+    config = str(HELPERS / 'tiny_video_swin.py')
+    weights = save_model(config, tmp_path / 'w.pth', ('right', 'left'))
+    predictor = swin_dense.load(config, weights, device='cpu')
+    model = answers.VideoAnswers(predictor, tmp_path)
+    answer = model.explain(clip, class_name='left')
+    assert answer.text.startswith('evidence for left ')
+    assert [file.suffix for file in answer.files] == ['.png', '.mp4', '.npz']
+    assert answer.clip == answer.files[1]
+    answer = model.explain(clip, '1.0')
+    assert answer.text.startswith('attention received from all tokens, block')
+
+
 def test_label_map_in_tiles(photo, clip, tmp_path):
     pytest.importorskip('mmseg', reason='the models are of mmsegmentation')
     from mmseg.datasets import ADE20KDataset
@@ -130,9 +167,10 @@ def test_label_map_in_tiles(photo, clip, tmp_path):
         stored, expected.file_values[expected.label_map]
     )
     # Another size of tiles is predicted anew.
-    model.answer_image(photo, lambda *step: steps.append(step))
-    assert steps[2:] == [(1, 1)] or steps[2:] == []
+    model.answer_image(photo)
     assert predictor.tile is None
+    answer = model.explain(photo, at=(50, 10))
+    assert answer.text.startswith('evidence for ')
     with pytest.raises(ValueError, match='overlap of tiles must be'):
         model.answer_image(photo, tile=40, overlap=1.0)
     answer = model.answer_video(clip, 1)

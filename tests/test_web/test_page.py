@@ -146,6 +146,19 @@ def test_upload_predict_download(page, weights, photo, tmp_path):
         message(window, 'video', re.compile(r'^3 frames \('))
         window.find_element('css selector', '[id="video"] .clip video[src]')
 
+        open_tab(window, 'Explain')
+        upload(window, 'explain', photo)
+        image = window.find_element(
+            'css selector', '[id="explain"] .source img'
+        )
+        image.click()  # in the middle
+        pixel = '[id="explain"] .pixel :is(input, textarea)'
+        box = window.find_element('css selector', pixel)
+        x, y = map(int, wait_for(lambda: box.get_property('value')).split(','))
+        assert abs(x - 30) <= 1 and abs(y - 20) <= 1
+        click_button(window, 'explain', 'Explain')
+        message(window, 'explain', re.compile('^evidence for |^there are 0 '))
+
         addresses = requests_of(window)
         assert f'{page}/' in addresses
         outside = [
@@ -216,6 +229,14 @@ def test_page_of_a_recognizer(tmp_path):
     text, video, *_ = ask(page, str(clip), 0, 0)
     assert text['value'] == ('the number of classes must be 1 or more, got 0.')
     assert 'problem' in text['elem_classes'] and video is None
+
+
+def test_pixels_are_read_from_text():
+    from swin_dense.web.page import read_pixel
+
+    assert read_pixel(' 320, 200 ') == (320, 200)
+    with pytest.raises(ValueError, match="as x, y, such as .* got '3'"):
+        read_pixel('3')
 
 
 def test_an_unknown_error_is_a_sentence_too(capsys):
