@@ -35,9 +35,13 @@ from swin_dense.analysis.explain_files import (
     write_video_maps,
 )
 from swin_dense.data.image_checks import image_size
+from swin_dense.detection.object_tracks import (
+    ObjectTracker,
+    check_installed,
+)
 from swin_dense.detection.result import DetectionResult
 from swin_dense.engine import cli
-from swin_dense.engine.predict_videos import predict_video
+from swin_dense.engine.predict_videos import MakeTracker, predict_video
 from swin_dense.segmentation.result import SegmentationResult
 from swin_dense.video.result import VideoResult
 from swin_dense.wording import counted
@@ -259,9 +263,18 @@ class ImageAnswers(Answers):
         path: str,
         most: int = 0,
         on_step: OnStep = lambda *_: None,
+        track: bool = False,
         **options: Any,
     ) -> Answer:
-        """Predict a video frame by frame; see `Answers.answer_video`."""
+        """Predict a video frame by frame; see `Answers.answer_video`.
+
+        Args:
+            path: See `Answers.answer_video`, as the other arguments.
+            most: See there.
+            on_step: See there.
+            track: If True, objects are followed and have ids.
+            options: See there.
+        """
         if most < 0:
             raise ValueError(
                 f'the number of frames must be 0 (all) or more, got {most}'
@@ -279,6 +292,7 @@ class ImageAnswers(Answers):
                 path,
                 clip,
                 most=most or None,
+                make_tracker=self.make_tracker(**drawing) if track else None,
                 on_frame=on_step,
             )
             text = f'{counted(count, "frame")} ({seconds():.1f} s)'
@@ -307,6 +321,10 @@ class ImageAnswers(Answers):
         """Write the attention of a block; see `Answers.write_attention`."""
         found = explain_attention(self.predictor, path, stage, block, at)
         return write_image_map(found, picture, self.classes)
+
+    def make_tracker(self, **drawing: Any) -> MakeTracker | None:
+        """Return what follows objects with options of drawing, or None."""
+        return None
 
     @abstractmethod
     def draw_frame(self, result: Any) -> np.ndarray:
@@ -378,6 +396,17 @@ class DetectionAnswers(ImageAnswers):
         return result.keep(classes=classes or None).picture(
             score_thr, largest=LARGEST, **drawing
         )
+
+    def make_tracker(
+        self, score_thr: float = 0.3, **drawing: Any
+    ) -> MakeTracker:
+        """Return what follows objects; see `ImageAnswers.make_tracker`.
+
+        Raises:
+            ValueError: If the package trackers is not installed.
+        """
+        check_installed()
+        return partial(ObjectTracker, score_thr=score_thr)
 
     def frame_entry(
         self,

@@ -111,6 +111,10 @@ def _video_tab(answers: Answers) -> None:
             source = _video_source('Video')
             # The order of instances changes from frame to frame.
             _, controls = _controls(answers, 'class')
+            if isinstance(answers, DetectionAnswers):
+                controls['track'] = gr.Checkbox(
+                    False, label='Follow objects (ByteTrack)'
+                )
             if isinstance(answers, ImageAnswers):
                 controls['most'] = gr.Number(
                     100,

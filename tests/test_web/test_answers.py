@@ -106,6 +106,19 @@ def test_instances_of_a_video(detector, clip, tmp_path):
         model.answer_video(clip, -1)
 
 
+def test_objects_of_a_video_have_ids(detector, clip, tmp_path):
+    pytest.importorskip('trackers', reason='the package follows objects')
+    model = answers.DetectionAnswers(detector, tmp_path)
+    answer = model.answer_video(clip, 3, track=True, score_thr=0.05)
+    lines = answer.files[1].read_text().splitlines()
+    ids = {
+        instance['track_id']
+        for line in lines
+        for instance in json.loads(line)['instances']
+    }
+    assert len(lines) == 3 and 1 in ids
+
+
 def test_explaining_a_detection(detector, photo, tmp_path):
     model = answers.DetectionAnswers(detector, tmp_path)
     assert model.blocks == ['0.0', '0.1', '1.0', '2.0', '3.0']
