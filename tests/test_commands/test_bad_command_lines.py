@@ -276,6 +276,7 @@ COMMAND_LINES = {
     'predict': PREDICT,
     'explain': PREDICT,
     'extract_features': PREDICT,
+    'analyze': ['c', 'w', '--out', 'o'],
     'demo': [],
     'check': ['c'],
     'browse': ['c', '--out', 'o'],
