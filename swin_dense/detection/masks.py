@@ -207,7 +207,9 @@ def _predict_single(
             f'mask_thr_binary={threshold}'
         )
     maps = (
-        bboxes.new_tensor(mask_preds) if activate_map else mask_preds.sigmoid()
+        torch.as_tensor(mask_preds).to(bboxes)
+        if activate_map
+        else mask_preds.sigmoid()
     )
     bboxes /= bboxes.new_tensor(img_meta['scale_factor']).repeat(2)
     channels = torch.zeros_like(labels) if head.class_agnostic else labels

@@ -11,8 +11,8 @@ import numpy as np
 
 from swin_dense.detection.result import SCORE_THR, DetectionResult
 
-# The least score of a box that may continue a track, as in the paper.
-_LEAST = 0.1
+# The least IoU of a box with the place where its track is expected.
+_IOU_THR = 0.2
 
 
 def check_installed() -> None:
@@ -38,7 +38,7 @@ class ObjectTracker:
     Args:
         fps: Frames of the video per second.
         score_thr: Least score of an instance that begins a track. Instances
-            from 0.1 on continue a track.
+            from half of it on continue a track.
 
     Raises:
         ValueError: If the package trackers is not installed.
@@ -48,11 +48,12 @@ class ObjectTracker:
         check_installed()
         from trackers import ByteTrackTracker
 
-        self._least = min(_LEAST, score_thr)
+        self._least = score_thr / 2
         self._tracker = ByteTrackTracker(
             frame_rate=fps,
             track_activation_threshold=score_thr,
             high_conf_det_threshold=score_thr,
+            minimum_iou_threshold=_IOU_THR,
         )
 
     def update(self, result: DetectionResult) -> DetectionResult:

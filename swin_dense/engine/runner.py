@@ -344,13 +344,14 @@ class DenseRunner(Runner):
                 copy from, or a number in the config cannot work.
         """
         copying = self.cfg.get('copy_classes')
-        if copying and not (self._load_from or self._resume):
-            raise ValueError(
-                'copy_classes=True needs a checkpoint to copy from: set '
-                'load_from=FILE in the config, or leave copy_classes out'
-            )
-        check_settings(self.cfg)
-        check_channels(self._bare_model())
+        with self._removing_failed_start():
+            if copying and not (self._load_from or self._resume):
+                raise ValueError(
+                    'copy_classes=True needs a checkpoint to copy from: set '
+                    'load_from=FILE in the config, or leave copy_classes out'
+                )
+            check_settings(self.cfg)
+            check_channels(self._bare_model())
         self._other_classes = 'copy' if copying else 'reinitialise'
         try:
             with (

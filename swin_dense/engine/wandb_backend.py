@@ -33,8 +33,9 @@ class WandbBackend(WandbVisBackend):
         try:
             super()._init_env()
         except wandb.errors.Error as error:
+            reason = str(error).strip().rstrip('.')
             raise ValueError(
-                f'wandb cannot start: {error}. Log in by `wandb login`, or '
+                f'wandb cannot start: {reason}. Log in by `wandb login`, or '
                 'set WANDB_MODE=offline to log into the work folder alone'
             ) from error
         wandb.define_metric(ITERATION)

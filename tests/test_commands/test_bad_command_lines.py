@@ -275,6 +275,7 @@ COMMAND_LINES = {
     'test': ['c', 'w'],
     'predict': PREDICT,
     'explain': PREDICT,
+    'web': ['c', 'w'],
     'extract_features': PREDICT,
     'analyze': ['c', 'w', '--out', 'o'],
     'demo': [],

@@ -116,7 +116,7 @@ def test_a_weak_detection_continues_a_track_but_begins_none():
         scores = {RED: 0.8}
 
         def detect(self, image):
-            self.scores = {RED: 0.8 if image[0, 0, 0] else 0.15}
+            self.scores = {RED: 0.8 if image[0, 0, 0] else 0.2}
             return super().detect(image)
 
     clip = blank(6)
