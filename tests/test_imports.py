@@ -42,6 +42,7 @@ for _task in TASKS:
 BELOW['analysis'] = ' '.join(BELOW)
 BELOW['preflight'] = ' '.join(BELOW)
 BELOW['web'] = ' '.join(BELOW)
+BELOW['deploy'] = ' '.join(BELOW)
 BELOW['commands'] = ' '.join(BELOW)
 BELOW['__main__'] = 'commands'
 # torch.load reads foreign files by this package's reader, once it is called.

@@ -86,6 +86,11 @@ GROUPS = {
             'interpolate_position_bias',
             'Resize the position biases of a checkpoint to another window.',
         ),
+        'export': (
+            'export',
+            'Export a model for other programs: ONNX, or a .pt2 file of '
+            'torch.export.',
+        ),
         'compare-interpolation': (
             'compare_interpolation',
             'Compare methods to resize position biases on generated surfaces.',

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from swin_dense.checkpoints.finite import is_finite
 from swin_dense.engine.nonfinite_origin import tensors_of
+from swin_dense.ops import is_traced
 
 
 def check_scores(
@@ -44,5 +45,7 @@ def refuse_nonfinite_features(model: nn.Module) -> None:
 
 
 def _check_features(module: nn.Module, args: Any, outputs: Any) -> None:
+    if is_traced():  # the tensors of an exporter have no values
+        return
     for features in tensors_of(outputs):
         check_scores(features, 'features')

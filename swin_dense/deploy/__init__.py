@@ -1,0 +1,1 @@
+"""Models as single files for other programs."""
