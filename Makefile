@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 CODE := swin_dense tools tests $(wildcard docs/*.py projects/*/*.py)
 
-.PHONY: help setup demo demo-seg demo-video docs test test-newest lint \
+.PHONY: help setup demo demo-web demo-seg demo-video docs test test-newest lint \
 	format audit clean
 
 help:
 	@echo 'make demo    generate data, train, test and draw a small Cascade'
+	@echo 'make demo-web  the same, then its detector in the browser'
 	@echo 'make demo-seg  the same for semantic segmentation, a small UPerNet'
 	@echo 'make demo-video  the same for clips, a small Video Swin'
 	@echo 'make docs    build the documentation site'
@@ -31,6 +32,9 @@ $(VENV)/.installed: setup.cfg constraints.txt
 
 demo: setup
 	$(BIN)/python tools/demo.py
+
+demo-web: setup
+	$(BIN)/python tools/demo.py --web
 
 demo-seg: setup
 	$(BIN)/python tools/demo.py --config configs/upernet_swin_nano_shapes.py \

@@ -20,6 +20,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
 
 from swin_dense.checkpoints.files.read import TRAINING_STATE, read_checkpoint
+from swin_dense.commands.web import check_gradio, web
+from swin_dense.commands.web import make_parser as make_web_parser
 from swin_dense.data.image_files import read_image
 from swin_dense.data.video_reader import Video
 from swin_dense.detection.predictor import DetectionPredictor
@@ -31,12 +33,14 @@ from swin_dense.engine.launch import (
 )
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.tasks import SEGMENTATION, VIDEO, task_of
+from swin_dense.engine.training_curves import PICTURE as CURVES
 from swin_dense.engine.work_dir_lock import check_not_training
 from swin_dense.registry import DATASETS
 from swin_dense.visualization import contact_sheet, label_sheet
 from swin_dense.visualization.clip_sheet import clip_sheet
 
 CONFIG = 'cascade_swin_nano_shapes'
+SHEET = 'contact_sheet.png'
 IMAGES = 8
 FRAMES = 6
 METRICS = (
@@ -70,6 +74,11 @@ def make_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='start a new training, also if the folder has checkpoints',
     )
+    parser.add_argument(
+        '--web',
+        action='store_true',
+        help='then open the model in the browser, as swin-dense web does',
+    )
     # Two processes use two cores better than the threads of one.
     alone = torch.cuda.is_available() or (os.cpu_count() or 1) < 2
     parser.add_argument(
@@ -86,20 +95,44 @@ def make_parser() -> argparse.ArgumentParser:
 
 def demo(args: argparse.Namespace) -> int:
     """Train unless the training is finished, test, and draw a sheet."""
-    start = time.monotonic()
+    if args.web:
+        check_gradio()
     work_dir = Path(args.work_dir)
     check_not_training(work_dir)
     cfg = load_config(args.config, args.cfg_options)
     resume = None if args.fresh else 'auto'
     apply_command_line(cfg, work_dir=args.work_dir, resume=resume)
-    if resume and is_finished(cfg):
+    finished = bool(resume) and is_finished(cfg)
+    if finished:
         print(
             f'The training in {work_dir} is finished; add --fresh to train '
             'again'
         )
-    else:
-        train(cfg, args.processes)
+    # A finished demonstration need not be tested again to be shown.
+    if not (args.web and finished and (work_dir / SHEET).exists()):
+        train_and_test(args, cfg, finished)
+    if args.web:
+        words = [args.config, str(find_latest(work_dir)), '--browser']
+        options = make_web_parser().parse_args(words)
+        options.cfg_options = args.cfg_options
+        return web(options)
+    return 0
 
+
+def train_and_test(
+    args: argparse.Namespace, cfg: Config, finished: bool
+) -> None:
+    """Train, test, and draw a sheet.
+
+    Args:
+        args: Arguments of the command.
+        cfg: Config of the training.
+        finished: If True, there is nothing to train.
+    """
+    start = time.monotonic()
+    work_dir = Path(args.work_dir)
+    if not finished:
+        train(cfg, args.processes)
     checkpoint = str(find_latest(work_dir))
     cfg = load_config(args.config, args.cfg_options)
     apply_command_line(cfg, work_dir=args.work_dir, load_from=checkpoint)
@@ -114,15 +147,18 @@ def demo(args: argparse.Namespace) -> int:
         picture = draw_clip_sheet(runner.model, dataset)
     else:
         picture = draw_sheet(DetectionPredictor(cfg, checkpoint), dataset)
-    sheet = work_dir / 'contact_sheet.png'
+    sheet = work_dir / SHEET
     cli.write_image(sheet, picture)
+    pictures = [sheet, work_dir / CURVES, *runner.write_pictures()]
 
     print(f'\nValidation set after {time.monotonic() - start:.0f} s:')
     for name in METRICS:
         if name in metrics:
             print(f'  {name.split("/")[-1]:12} {metrics[name]:.3f}')
-    print(f'weights:       {checkpoint}\ncontact sheet: {sheet}')
-    return 0
+    print(f'weights: {checkpoint}\npictures:')
+    for path in pictures:
+        if path.exists():
+            print(f'  {path}')
 
 
 def train(cfg: Config, processes: int) -> None:

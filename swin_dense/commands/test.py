@@ -135,11 +135,8 @@ def test(args: argparse.Namespace) -> int:
     if runner.rank == 0:
         for name, value in metrics.items():
             print(f'{name}: {value}')
-        for metric in runner.test_evaluator.metrics:
-            write = getattr(metric, 'write_pictures', None)
-            if write:
-                for path in write(Path(runner.log_dir)):
-                    print(f'picture: {path}')
+        for path in runner.write_pictures():
+            print(f'picture: {path}')
         if args.out:
             content = {
                 'config': args.config,

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmdet.evaluation import CocoMetric
 from mmdet.structures.mask import encode_mask_results
-from mmengine.logging import MessageHub, print_log
+from mmengine.logging import MessageHub, MMLogger
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -41,6 +41,7 @@ from swin_dense.detection.coco_summary import (
 from swin_dense.detection.mask_checks import check_masks
 from swin_dense.engine.cli import write_image, write_json
 from swin_dense.engine.finite_scores import check_scores
+from swin_dense.engine.run_log import TO_FILE
 from swin_dense.registry import METRICS
 from swin_dense.wording import first_few
 
@@ -435,7 +436,11 @@ class CheckedCocoMetric(CocoMetric):
             scorer.evaluate()
             scorer.accumulate()
         summary = summarize(scorer)
-        self._say(f'{metric}\n{format_summary(scorer, summary)}')
+        # A training has a table of fewer values on its console.
+        self._say(
+            f'{metric}\n{format_summary(scorer, summary)}',
+            extra=TO_FILE if _is_training() else None,
+        )
         if not _is_training():
             self.scorers[metric] = scorer
             table = class_table(scorer, self._names(scorer))
@@ -496,9 +501,13 @@ class CheckedCocoMetric(CocoMetric):
         return paths
 
     @staticmethod
-    def _say(message: str, level: int = logging.INFO) -> None:
+    def _say(
+        message: str,
+        level: int = logging.INFO,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
         """Log a message."""
-        print_log(message, 'current', level)
+        MMLogger.get_current_instance().log(level, message, extra=extra)
 
 
 def _is_training() -> bool:

@@ -2,7 +2,8 @@
 
 The log file gets all lines. The console leaves out the description of the
 environment, the config and the list of hooks, lines that a host repeats for
-every parameter, and Python warnings of installed packages.
+every parameter, and Python warnings of installed packages. Its lines of a
+training are shorter, and begin with the time of day.
 """
 
 import logging
@@ -31,6 +32,9 @@ _NOISE = (
 )
 # Last words of a line for every parameter that is frozen.
 _FROZEN = 'is skipped since its requires_grad=False'
+# `extra` of a record that goes to one of the two alone.
+TO_FILE = {'file_only': True}
+TO_CONSOLE = {'console_only': True}
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve()
@@ -46,8 +50,28 @@ def quieten_console(logger: logging.Logger) -> None:
     """
     files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
     for handler in logger.handlers:
-        if files and handler not in files:
+        if handler in files:
+            handler.addFilter(is_for_file)
+        elif files:
             handler.addFilter(is_for_console)
+            handler.setFormatter(ConsoleFormatter())
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Writes the time of day and the message, and what a warning is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        level = ''
+        if record.levelno >= logging.WARNING:
+            level = f'{record.levelname.lower()}: '
+        when = self.formatTime(record, '%H:%M:%S')
+        return f'{when}  {level}{record.getMessage()}'
+
+
+def is_for_file(record: logging.LogRecord) -> bool:
+    """Return True if the log file needs a record."""
+    return not getattr(record, 'console_only', False)
 
 
 def is_for_console(record: logging.LogRecord) -> bool:
@@ -57,16 +81,14 @@ def is_for_console(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     if message.startswith(_NOISE) or message.endswith(_FROZEN):
         return False
+    if record.levelno >= logging.WARNING:
+        return True
+    place = Path(record.pathname).parts[-3:]
+    if place == ('mmengine', 'hooks', 'logger_hook.py'):
+        return False  # the lines of evaluations, which have tables
     # The environment, the config and the hooks are all that mmengine's runner
     # itself logs in several lines.
-    is_of_host = Path(record.pathname).parts[-3:] == (
-        'mmengine',
-        'runner',
-        'runner.py',
-    )
-    return not (
-        is_of_host and record.levelno < logging.WARNING and '\n' in message
-    )
+    return place != ('mmengine', 'runner', 'runner.py') or '\n' not in message
 
 
 def is_of_installed_package(file: str) -> bool:
@@ -113,7 +135,7 @@ def foreign_warnings_to_file() -> Iterator[None]:
         text = warnings.formatwarning(
             message, category, filename, lineno, line
         )
-        logger.info(text.rstrip(), extra={'file_only': True})
+        logger.info(text.rstrip(), extra=TO_FILE)
 
     warnings.showwarning = write
     try:

@@ -72,6 +72,7 @@ from swin_dense.engine.logger_hook import FollowableLoggerHook
 from swin_dense.engine.new_folder import NewFolder
 from swin_dense.engine.nonfinite_guard import NonFiniteGuard, check_saved
 from swin_dense.engine.out_of_memory import MemoryHook
+from swin_dense.engine.progress import show_progress
 from swin_dense.engine.resume import find_latest
 from swin_dense.engine.run_log import quieten_console
 from swin_dense.engine.train_loops import exact_loop
@@ -359,7 +360,7 @@ class DenseRunner(Runner):
                 hold_work_dir(self.work_dir) as self._lock,
             ):
                 self._prepare_resuming()
-                with explain_time_limit():
+                with explain_time_limit(), show_progress(self):
                     model = super().train()
                 self._write_certificate(iterations=self.iter)
                 return model
@@ -402,14 +403,35 @@ class DenseRunner(Runner):
     def val(self) -> dict:
         """Validate."""
         self._write_config(self.log_dir)
-        with self._removing_failed_start(), explain_time_limit():
+        with (
+            self._removing_failed_start(),
+            explain_time_limit(),
+            show_progress(self),
+        ):
             return super().val()
 
     def test(self) -> dict:
         """Test."""
         self._write_config(self.log_dir)
-        with self._removing_failed_start(), explain_time_limit():
+        with (
+            self._removing_failed_start(),
+            explain_time_limit(),
+            show_progress(self),
+        ):
             return super().test()
+
+    def write_pictures(self) -> list[Path]:
+        """Write the pictures that the metrics of the last test can draw.
+
+        Returns:
+            The files, in the log folder of the run.
+        """
+        paths: list[Path] = []
+        for metric in self.test_evaluator.metrics:
+            write = getattr(metric, 'write_pictures', None)
+            if write:
+                paths += write(Path(self.log_dir))
+        return paths
 
     @staticmethod
     def build_dataloader(

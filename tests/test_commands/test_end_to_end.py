@@ -268,7 +268,10 @@ def test_demo_ends_with_metrics_and_a_contact_sheet(data, tmp_path, capsys):
     assert run('demo', *options) == 0
     shown = capsys.readouterr().out
     assert 'bbox_mAP' in shown and 'segm_mAP' in shown
-    assert f'contact sheet: {tmp_path}/contact_sheet.png' in shown
+    for name in ('contact_sheet.png', 'curves.png'):
+        assert f'  {tmp_path}/{name}\n' in shown
+        assert (tmp_path / name).exists()
+    assert shown.count('bbox_pr.png') == 1
     sheet = cv2.imread(str(tmp_path / 'contact_sheet.png'))
     assert sheet.shape[1] == 2 * (2 * 320 + 40) and sheet.shape[0] > 640
     assert 'coco/bbox_mAP' in json.loads(

@@ -208,7 +208,7 @@ def test_two_processes(workspace):
         '--cfg-options',
         f'data_root={workspace}/ade',
     )
-    assert 'Iter(val) [1/1]' in done
+    assert 'validation after 2 iterations' in done
     assert (workspace / 'two' / 'iter_2.pth').is_file()
 
 

@@ -423,6 +423,6 @@ def test_two_processes(config, tmp_path):
         '--cfg-options',
         'train_dataloader.batch_size=2',
     )
-    assert 'Iter(train) [4/4]' in log
+    assert 'iteration 4/4' in log
     state = read_checkpoint(tmp_path / 'run' / 'iter_4.pth')['state_dict']
     assert state['queue_ptr'].tolist() == [0]

@@ -468,7 +468,7 @@ def test_two_processes(config, tmp_path):
     log = launch(
         'dist_train.sh', path, 2, '--work-dir', tmp_path / 'run', '--seed', 1
     )
-    assert 'Iter(train) [4/4]' in log
+    assert 'iteration 4/4' in log
     assert (tmp_path / 'run' / 'iter_4.pth').is_file()
 
 
