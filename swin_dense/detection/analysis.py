@@ -26,6 +26,8 @@ from swin_dense.files import read_json
 from swin_dense.visualization.error_sheet import draw_errors
 from swin_dense.wording import first_few
 
+WHAT = {'bbox': 'boxes', 'segm': 'masks'}
+
 
 def files_of(config: Config) -> tuple[str, Path]:
     """Return the annotation file and the image folder of a test set.
@@ -167,7 +169,7 @@ def report(
                     lambda id_: read_image(
                         images / truth.imgs[id_]['file_name']
                     ),
-                    f'{name}: errors of {kind}',
+                    f'{name}: errors of {WHAT[kind]}',
                 ),
             )
             print(f'picture: {path}')

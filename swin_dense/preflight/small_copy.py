@@ -19,6 +19,13 @@ NARROWED = {
     'inter_channels',
 }
 HEADS_ON_BACKBONES = ('decode_head', 'auxiliary_head', 'cls_head')
+# Backbones that copies have; others become the first, or that for clips.
+OURS = (
+    'swin_dense.SwinTransformer',
+    'swin_dense.SwinTransformerV2',
+    'swin_dense.SwinTransformer3D',
+    'swin_dense.SwinTransformerV2_3D',
+)
 # Backbone of each rank: images and clips.
 DEPTHS, HEADS, WIDTHS = (2, 2, 2, 2), (1, 2, 4, 8), (32, 64, 128, 256)
 # A backbone of at most these blocks and channels stays as it is.
@@ -117,10 +124,8 @@ def _narrow_backbone(model: Any) -> list[int]:
         if key in old
     }
     window = (4, 4, 4) if is_video else 4
-    if kept['type'].split('.')[-1] not in OURS:
-        kept['type'] = 'swin_dense.SwinTransformer' + (
-            '3D' if is_video else ''
-        )
+    if kept['type'] not in OURS:
+        kept['type'] = OURS[2 if is_video else 0]
     model.backbone = ConfigDict(
         kept,
         arch=arch,
@@ -129,14 +134,6 @@ def _narrow_backbone(model: Any) -> list[int]:
         init_cfg=dict(type='Xavier', layer='Linear', distribution='normal'),
     )
     return [WIDTHS[index] for index in outputs]
-
-
-OURS = (
-    'SwinTransformer',
-    'SwinTransformerV2',
-    'SwinTransformer3D',
-    'SwinTransformerV2_3D',
-)
 
 
 def _narrow_part(part: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 
 from swin_dense.data.image_files import open_image, stored_values
 from swin_dense.data.wrappers import class_names_of, inner_datasets
@@ -14,6 +15,9 @@ from swin_dense.files import open_regular
 from swin_dense.segmentation.metric import CheckedIoUMetric
 
 MAX_MAPS = 500  # label maps that are fed through the evaluator
+# To learn by heart with: higher ones, since heads sum over few channels.
+RATES = (1e-2, 2e-3)
+SEARCHED = 100  # images among which those to learn by heart are chosen
 SIDE = 128  # of the images to learn by heart, in pixels
 LEAST_SHARE = 0.95  # of pixels with the label of the file
 IGNORED = 255  # of label maps as mmseg reads them
@@ -97,9 +101,23 @@ def name_faults(metric: Any, dataset: Any) -> list[str]:
 
 
 def choose(dataset: Any, count: int) -> list[int]:
-    """Choose images of a data set without wrappers, evenly spread."""
-    places = np.linspace(0, len(dataset) - 1, min(count, len(dataset)))
-    return sorted({*places.round().astype(int).tolist()})
+    """Choose images whose pixels are of many classes, in equal shares.
+
+    Args:
+        dataset: A data set without wrappers.
+        count: Number of images.
+
+    Returns:
+        Their indices.
+    """
+    places = np.linspace(0, len(dataset) - 1, min(len(dataset), SEARCHED))
+    ranked = []
+    for place in sorted({*places.round().astype(int).tolist()}):
+        labels = read_labels(dataset.get_data_info(place))
+        _, counts = np.unique(labels[labels != IGNORED], return_counts=True)
+        shares = counts / max(1, counts.sum())
+        ranked.append((float((shares * np.log(shares)).sum()), place))
+    return [place for _, place in sorted(ranked)[:count]]
 
 
 def resize_steps() -> list[dict[str, Any]]:
@@ -118,7 +136,7 @@ def fit_to_samples(model: Any) -> Any:
     preprocessor = dict(model['data_preprocessor'])
     if preprocessor.get('size'):
         preprocessor['size'] = (SIDE, SIDE)
-    return dict(
+    return ConfigDict(
         model, data_preprocessor=preprocessor, test_cfg=dict(mode='whole')
     )
 

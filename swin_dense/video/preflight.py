@@ -10,6 +10,7 @@ import torch
 
 from swin_dense.data.wrappers import class_names_of
 
+RATES = (2e-3, 5e-4)  # to learn by heart with
 SIDE = 48  # of the clips to learn by heart, in pixels
 
 

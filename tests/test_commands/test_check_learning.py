@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS
 
+from helpers.ade import write_ade
 from helpers.command_line import CONFIG, run
+from helpers.moving_squares import write_videos
 
 pytest.importorskip('mmdet')
 
@@ -34,18 +36,18 @@ class PlantedFault:
         return results
 
 
-def check(root, name, *options):
+def check(root, name, *options, config=CONFIG, root_of='shapes'):
     """Return the result of a check of the smallest detector."""
     out = root / 'report'
     status = run(
         'check',
-        CONFIG,
+        config,
         '--out',
         out,
         '--only',
         name,
         '--cfg-options',
-        f'data_root={root}/shapes',
+        f'data_root={root}/{root_of}',
         *options,
     )
     (result,) = json.loads((out / 'report.json').read_text())['checks']
@@ -144,6 +146,23 @@ def test_stages_of_the_model_are_named(root, monkeypatch, options, stage):
     result = check(root, 'learning', *options)
     assert result['status'] == 'failed'
     assert result['summary'].startswith(stage)
+
+
+def test_a_segmentor_and_a_recognizer_are_scored(tmp_path, monkeypatch):
+    """Two steps are too few, which is no other fault."""
+    from swin_dense.preflight import learning
+
+    monkeypatch.setattr(learning, 'MAX_STEPS', 2)
+    write_ade(tmp_path / 'upernet')
+    write_videos(tmp_path / 'video_swin')
+    for name, score in (('upernet', 'mIoU'), ('video_swin', 'top-1')):
+        config = str(Path(CONFIG).with_name(f'tiny_{name}.py'))
+        result = check(tmp_path, 'learning', root_of=name, config=config)
+        scores = result['values']['scores']
+        assert [*scores] == [score] and 0 <= scores[score] <= 1
+        assert result['status'] == 'ok' or result['summary'].startswith(
+            f'classes: {score} '
+        )
 
 
 @pytest.mark.slow
