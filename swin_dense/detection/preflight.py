@@ -19,7 +19,8 @@ from swin_dense.wording import first_few
 
 SHOWN = 10  # faults that are named
 SIDE = 128  # longer side of the images to learn by heart, in pixels
-RATES = (2e-3, 5e-4)  # to learn by heart with
+# Learning rates and numbers of steps to learn by heart with.
+TRIES = ((2e-3, 120), (5e-4, 120))
 SEARCHED = 2000  # images among which these are chosen
 BEST = 50
 TOLERANCE = 2  # difference of boxes, in pixels

@@ -15,8 +15,9 @@ from swin_dense.files import open_regular
 from swin_dense.segmentation.metric import CheckedIoUMetric
 
 MAX_MAPS = 500  # label maps that are fed through the evaluator
-# To learn by heart with: higher ones, since heads sum over few channels.
-RATES = (1e-2, 2e-3)
+# Learning rate and number of steps to learn by heart with. The rate is high,
+# since heads sum over few channels.
+TRIES = ((1e-2, 480),)
 SEARCHED = 100  # images among which those to learn by heart are chosen
 SIDE = 128  # of the images to learn by heart, in pixels
 LEAST_SHARE = 0.95  # of pixels with the label of the file

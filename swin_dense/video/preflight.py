@@ -10,7 +10,8 @@ import torch
 
 from swin_dense.data.wrappers import class_names_of
 
-RATES = (2e-3, 5e-4)  # to learn by heart with
+# Learning rates and numbers of steps to learn by heart with.
+TRIES = ((2e-3, 120), (5e-4, 120))
 SIDE = 48  # of the clips to learn by heart, in pixels
 
 

@@ -140,9 +140,9 @@ def test_a_rate_that_works(root):
 )
 def test_stages_of_the_model_are_named(root, monkeypatch, options, stage):
     """A few steps suffice where no number of steps would."""
-    from swin_dense.preflight import learning
+    from swin_dense.detection import preflight
 
-    monkeypatch.setattr(learning, 'MAX_STEPS', 4)
+    monkeypatch.setattr(preflight, 'TRIES', ((2e-3, 2), (5e-4, 4)))
     result = check(root, 'learning', *options)
     assert result['status'] == 'failed'
     assert result['summary'].startswith(stage)
@@ -150,9 +150,11 @@ def test_stages_of_the_model_are_named(root, monkeypatch, options, stage):
 
 def test_a_segmentor_and_a_recognizer_are_scored(tmp_path, monkeypatch):
     """Two steps are too few, which is no other fault."""
-    from swin_dense.preflight import learning
+    from swin_dense.segmentation import preflight as segmentation
+    from swin_dense.video import preflight as video
 
-    monkeypatch.setattr(learning, 'MAX_STEPS', 2)
+    for module in (segmentation, video):
+        monkeypatch.setattr(module, 'TRIES', ((1e-3, 2),))
     write_ade(tmp_path / 'upernet')
     write_videos(tmp_path / 'video_swin')
     for name, score in (('upernet', 'mIoU'), ('video_swin', 'top-1')):

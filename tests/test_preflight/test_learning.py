@@ -88,14 +88,14 @@ def seeded():
 
 
 def test_time_ends_it():
-    evidence = learn(TASK, Points(), PACKED, rate=2e-3, seconds=0.0)
+    evidence = learn(TASK, Points(), PACKED, rate=2e-3, steps=9, seconds=0.0)
     assert len(evidence.losses) == 1 and evidence.scores
 
 
 def test_a_loss_that_is_not_finite_ends_it():
     model = Points()
     model.parse_losses = lambda losses: (losses['loss'] * math.nan, losses)
-    evidence = learn(TASK, model, PACKED, rate=2e-3)
+    evidence = learn(TASK, model, PACKED, rate=2e-3, steps=9)
     assert len(evidence.losses) == 1 and math.isnan(evidence.losses[0])
 
 
