@@ -218,8 +218,9 @@ def learn(
         model.parameters(), lr=rate, betas=BETAS, weight_decay=0.01
     )
     before = weights_of(model)
-    half = max(1, len(packed) // 2)
-    batches = [packed[:half], packed[half:] or packed[:half]]
+    # Batch norm needs two samples.
+    half = len(packed) // 2 if len(packed) >= 4 else len(packed)
+    batches = [packed[:half], packed[half:] or packed]
     set_random_seed(0)
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
