@@ -20,7 +20,11 @@ class TwoViews:
     """
 
     def __init__(self, first: Sequence[Any], second: Sequence[Any]) -> None:
-        self.pipelines = Compose(first), Compose(second)
+        # Built here, since Compose would look for them in the host's scope.
+        self.pipelines = [
+            Compose([TRANSFORMS.build(step) for step in steps])
+            for steps in (first, second)
+        ]
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return both views as the list `inputs`."""
