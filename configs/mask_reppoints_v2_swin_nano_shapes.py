@@ -9,15 +9,19 @@ _base_ = [
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.325, mask AP 0.308 on generated shapes',
     hardware='2 CPU cores, minutes',
     paper=None)
 
-# As long as Mask R-CNN trains for its 1300 steps.
-max_iters = 1400
+# Twice as many updates as for Mask R-CNN, with half as many images each: here
+# that is better, and as long.
+max_iters = 2400
 warm_up, cosine = _base_.param_scheduler
 param_scheduler = [
-    warm_up,
-    dict(cosine, end=max_iters, T_max=max_iters - 100)
+    dict(warm_up, end=150),
+    dict(cosine, begin=150, end=max_iters, T_max=max_iters - 150)
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+train_dataloader = dict(batch_size=2)
+optim_wrapper = dict(optimizer=dict(lr=8e-4))
+auto_scale_lr = dict(base_batch_size=2)

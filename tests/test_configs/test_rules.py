@@ -24,8 +24,6 @@ GRAMMAR = re.compile(
     r'two_clips|own)'
     r'(_(1x|w16|lsj_1024|lsj_1536|22k|640|384|320|1gpu|no_stuff))*'
 )
-# Quick starts that have not been trained to the end yet.
-NOT_MEASURED = ('mask_reppoints_v2_swin_nano_shapes',)
 METRICS = dict(upernet='mIoU|pixel accuracy', video='top-1')
 SIZES = dict(t='tiny', s='small', b='base', l='large')
 
@@ -109,9 +107,7 @@ def test_recipe(name):
         )
     if '_nano_' in name:
         depends_on_data = name.endswith('_own')
-        assert (recipe.measured is None) == (
-            depends_on_data or name in NOT_MEASURED
-        )
+        assert (recipe.measured is None) == depends_on_data
         assert recipe.published is recipe.paper is None
         assert recipe.hardware.startswith('2 CPU cores, ')
     else:
