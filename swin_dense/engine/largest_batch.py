@@ -265,7 +265,7 @@ def _choice_resize(step: _Settings, sides: Sides) -> list[Sides]:
     return [
         new
         for scale in step['scales']
-        for new in _resized(sides, _pair(scale), keeps)
+        for new in _resized(sides, _pair(scale), bool(keeps))
     ]
 
 

@@ -192,7 +192,8 @@ def make_plan(
     needed = measured or ways[0].needed
     if lists_ways or needed > SAFE * available:
         ways += [
-            try_way(*way, change, size) for *way, change in switches(model)
+            try_way(name, options, change, size)
+            for name, options, change in switches(model)
         ]
         smaller = size._replace(shape=smaller_shape(size.shape))
         height, width = smaller.shape[-2:]

@@ -297,7 +297,8 @@ def find_remedies(runner: Any, data: Any, optim_wrapper: Any) -> str:
     if task is None or size is None:
         return _GENERAL
     preprocessor = runner.cfg.model.get('data_preprocessor') or {}
-    shape = padded(size.shape[-2:], preprocessor)
+    height, width = size.shape[-2:]
+    shape = padded((height, width), preprocessor)
     size = size._replace(shape=(*size.shape[:-2], *shape))
     optimizer = (runner.cfg.get('optim_wrapper') or {}).get('optimizer')
     try:
