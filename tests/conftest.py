@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 # Before anything imports Triton: without a GPU its programs run in Python.
 if not torch.cuda.is_available():
@@ -54,6 +55,12 @@ def pytest_configure(config):
     if hasattr(config, 'workerinput'):
         torch.set_num_threads(1)
         os.environ['OMP_NUM_THREADS'] = '1'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_scope():
+    """Forget the default scope that a run in another module has set."""
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
