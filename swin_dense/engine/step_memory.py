@@ -95,11 +95,15 @@ class _Sum(TorchDispatchMode):
 
     def add(self, tensor: Tensor) -> None:
         """Count a storage, until it is freed."""
-        storage = tensor.untyped_storage()
-        key = storage._cdata
+        storage: Any = tensor
+        key, size = id(tensor), tensor.numel() * tensor.element_size()
+        # Weights in oneDNN's own layout have no storage that can be seen.
+        if tensor.layout is not torch._mkldnn:
+            storage = tensor.untyped_storage()
+            key, size = storage._cdata, storage.nbytes()
         if key in self._sizes:
             return
-        self._sizes[key] = storage.nbytes()
+        self._sizes[key] = size
         self.live += self._sizes[key]
         self.peak = max(self.peak, self.live)
         weakref.finalize(storage, self._free, key)

@@ -276,6 +276,7 @@ COMMAND_LINES = {
     'predict': PREDICT,
     'explain': PREDICT,
     'web': ['c', 'w'],
+    'export': ['c', 'w', '--out', 'o'],
     'extract_features': PREDICT,
     'analyze': ['c', 'w', '--out', 'o'],
     'demo': [],

@@ -66,7 +66,7 @@ def test_log_shows_the_report(tmp_path, capsys, layout):
             'depths=[2, 2, 1, 1], ',
             'is not for this model: .*layers.1.',
         ),
-        ('model', 'embed_dims=16, ', 'have another shape .*patch_embed'),
+        ('model', 'mlp_ratio=2, ', 'have another shape .*mlp.fc1'),
         ('model', V2, 'holds Swin V1.*, the model is Swin V2'),
         ('video', '', 'holds Video Swin, the model is Swin V1'),
         ('unknown', '', 'Its first names: conv1'),

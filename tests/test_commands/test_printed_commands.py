@@ -14,6 +14,9 @@ from helpers.command_line import CONFIG
 from swin_dense.commands import COMMANDS
 from swin_dense.engine.base_predictor import BasePredictor
 from swin_dense.engine.launch import load_config
+from swin_dense.pretraining.comparison import (
+    make_parser as make_comparison_parser,
+)
 
 PACKAGE = Path(swin_dense.__file__).parent
 # Options of other programs, and of our own processes.
@@ -112,10 +115,16 @@ def test_every_option_is_one_of_a_command():
     known = {'--help', '--version'} | FOREIGN
     for command in COMMANDS:
         known |= options_of(command)
+    names = dict.fromkeys(('config', 'checkpoint', 'work_dir'), '')
+    comparison = make_comparison_parser('', '', **names)
+    known |= {*comparison._option_string_actions}
     unknown = {
         (place, option)
         for place, text in TEXTS
-        for option in re.findall(r'(?<![\w-])--[a-z][a-z0-9_-]*', text)
+        # Style sheets have variables: var(--name).
+        for option in re.findall(
+            r'(?<![\w-])(?<!var\()--[a-z][a-z0-9_-]*', text
+        )
         if option not in known
     }
     assert not unknown
