@@ -98,7 +98,7 @@ class _Sum(TorchDispatchMode):
         storage: Any = tensor
         key, size = id(tensor), tensor.numel() * tensor.element_size()
         # Weights in oneDNN's own layout have no storage that can be seen.
-        if tensor.layout is not torch._mkldnn:
+        if not tensor.is_mkldnn:
             storage = tensor.untyped_storage()
             key, size = storage._cdata, storage.nbytes()
         if key in self._sizes:
