@@ -77,7 +77,11 @@ def test_one_view_is_plain_testing(kind, nms, options, tmp_path):
     merged = augmented(model, path, ratios=[1.0], flip=False)
     assert len(plain) > 5
     assert {*merged.keys()} == {*plain.keys()}
-    for key in plain.keys():
+    if 'masks' in plain:
+        # A pixel may be at the threshold within rounding.
+        changed = merged.pop('masks') != plain.masks
+        assert changed.float().mean() < 1e-4
+    for key in merged.keys():
         torch.testing.assert_close(merged[key], plain[key], rtol=0, atol=1e-5)
     if 'masks' in plain:
         assert 0 < plain.masks.float().mean() < 1
