@@ -22,6 +22,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from swin_dense.analysis.matrix_products import products_of
+from swin_dense.backbones.host_arguments import drop_pretrained
 from swin_dense.sizes import SWIN, SWIN_V2
 
 # This module, also when it runs as `__main__`.
@@ -188,7 +189,7 @@ def whole_model(case: BenchmarkCase, name: str) -> nn.Module:
     init_default_scope(scope)
     model = config.model
     backbone = model.backbone
-    backbone.init_cfg = None
+    drop_pretrained(model)
     for part in backbone.get('backbones', [backbone]):
         part.drop_path_rate = 0.0
     if name != 'ours':
@@ -198,7 +199,9 @@ def whole_model(case: BenchmarkCase, name: str) -> nn.Module:
             backbone.update({**SWIN.get(arch, {}), **backbone})
     model.data_preprocessor = None
     torch.manual_seed(0)
-    network = revert_sync_batchnorm(MODELS.build(model))
+    network: Any = revert_sync_batchnorm(MODELS.build(model))
+    # Some parameters of mmdet are uninitialised memory until then.
+    network.init_weights()
     if name != 'ours':
         _copy_weights(whole_model(case, 'ours'), network, scope)
     return network

@@ -182,6 +182,26 @@ def split_init_cfg(
     return (pretrained or [None])[0], others
 
 
+def drop_pretrained(settings: Any) -> None:
+    """Remove all pretrained weights from the settings of a model, in place.
+
+    Args:
+        settings: Settings of a model with all its parts, ours or a host's. An
+            `init_cfg` that names a checkpoint is removed whole.
+    """
+    if isinstance(settings, list):
+        for part in settings:
+            drop_pretrained(part)
+    elif isinstance(settings, dict):
+        settings.pop('pretrained', None)
+        cfgs = settings.get('init_cfg') or []
+        for cfg in [cfgs] if isinstance(cfgs, Mapping) else cfgs:
+            if cfg.get('type') == 'Pretrained':
+                settings.pop('init_cfg', None)
+        for part in settings.values():
+            drop_pretrained(part)
+
+
 def _is_complete(cfg: Mapping[str, Any]) -> bool:
     """Return True if an initialisation has all the keys that it needs."""
     if cfg.get('type') == 'Pretrained':

@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
+from swin_dense.backbones.host_arguments import drop_pretrained
 from swin_dense.engine import cli
 from swin_dense.engine.largest_batch import find_largest_batch, padded
 from swin_dense.engine.launch import load_config
@@ -76,9 +77,12 @@ def plan(args: argparse.Namespace) -> int:
     if args.batch_size is not None:
         cfg.train_dataloader.batch_size = args.batch_size
     size = batch_size(cfg, task, args.shape, args.objects)
-    drop_pretrained(cfg.model)
+    drop_pretrained(cfg.model)  # only sizes matter
     torch.manual_seed(0)
-    model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device)
+    model: Any = revert_sync_batchnorm(MODELS.build(cfg.model))
+    # Some parameters of mmdet are uninitialised memory until then.
+    model.init_weights()
+    model = model.to(device)
     found = make_plan(
         model,
         task,
@@ -133,15 +137,6 @@ def batch_size(
         ]
     count = (objects or OBJECTS) if task is DETECTION else 0
     return BatchSize(images, tuple(shape), count)
-
-
-def drop_pretrained(model: Any) -> None:
-    """Let a model's config load no checkpoint: only sizes matter."""
-    for backbone in (model.get('backbone') or {}).get(
-        'backbones', [model.get('backbone') or {}]
-    ):
-        backbone.pop('init_cfg', None)
-        backbone.pop('pretrained', None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

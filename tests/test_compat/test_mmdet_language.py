@@ -48,7 +48,10 @@ def build(name, bert, folder):
     cfg = load_config(path, options)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
-        return MODELS.build(cfg.model)
+        model = MODELS.build(cfg.model)
+        # Some parameters of mmdet are uninitialised memory until then.
+        model.init_weights()
+    return model
 
 
 def make_batch(text=TEXT, custom_entities=True):
