@@ -1,11 +1,8 @@
 """Time and peak memory of models, side by side in one run."""
 
 import argparse
-import ctypes
-import gc
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -14,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +19,7 @@ from torch import Tensor, nn
 
 from swin_dense.analysis.matrix_products import products_of
 from swin_dense.backbones.host_arguments import drop_pretrained
+from swin_dense.engine.process_memory import free_memory, reset_peak, status
 from swin_dense.sizes import SWIN, SWIN_V2
 
 # This module, also when it runs as `__main__`.
@@ -400,25 +397,11 @@ def peak_bytes(case: BenchmarkCase, name: str, quantity: str) -> float:
     # A first run on a small input loads libraries and fills caches.
     small = case._replace(shape=(64, 64), batch=1)
     make_tasks(small, name)[quantity]()
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path('/proc/self/clear_refs').write_text('5')
-    before = _status('VmRSS')
+    free_memory()
+    reset_peak()
+    before = status('VmRSS')
     task()
-    return _status('VmHWM') - before
-
-
-def _status(field: str) -> int:
-    """Return a size of this process in bytes, from the Linux kernel.
-
-    Raises:
-        OSError: If the kernel does not report the size.
-    """
-    status = Path('/proc/self/status').read_text()
-    size = re.search(rf'{field}:\s+(\d+) kB', status)
-    if size is None:
-        raise OSError(f'/proc/self/status has no {field}')
-    return int(size[1]) * 1024
+    return status('VmHWM') - before
 
 
 def _peak_in_child(case: BenchmarkCase, name: str, quantity: str) -> float:

@@ -10,16 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from swin_dense.engine.step_memory import (
-    BatchSize,
-    StepMemory,
-    free_memory,
-    make_batch,
-    measure,
-    predict,
-    status,
-)
+from swin_dense.engine.process_memory import free_memory, status
+from swin_dense.engine.step_memory import StepMemory, measure, predict
 from swin_dense.engine.tasks import Task
+from swin_dense.engine.worst_batch import BatchSize, make_batch
 from swin_dense.layers import SwinStage, WindowAttentionBase
 from swin_dense.wording import counted
 
@@ -99,7 +93,7 @@ class Plan(NamedTuple):
         """Return a report of some lines."""
         memory = self.ways[0].memory
         where = 'GPU' if self.device.startswith('cuda') else 'machine'
-        lines = [f'Largest batch: {format_size(self.size, self.unit)}', '']
+        lines = [f'Largest batch: {describe_size(self.size, self.unit)}', '']
         parts = [
             ('weights', memory.weights),
             ('gradients', memory.gradients),
@@ -125,7 +119,7 @@ class Plan(NamedTuple):
         return '\n'.join(lines)
 
 
-def format_size(size: BatchSize, unit: str) -> str:
+def describe_size(size: BatchSize, unit: str) -> str:
     """Return the size of a batch in words."""
     *clip, height, width = size.shape
     frames = f'{clip[0] * clip[1]} frames of ' if clip else ''

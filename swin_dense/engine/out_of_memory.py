@@ -20,18 +20,17 @@ from swin_dense.engine.largest_batch import find_largest_batch, padded
 from swin_dense.engine.memory_plan import (
     GIB,
     SAFE,
-    BatchSize,
     available_memory,
-    format_size,
-    free_memory,
+    describe_size,
     make_plan,
     smaller_shape,
     state_per_byte,
-    status,
     switches,
 )
+from swin_dense.engine.process_memory import free_memory, status
 from swin_dense.engine.step_memory import predict
 from swin_dense.engine.tasks import VIDEO, Task, find_task, task_of
+from swin_dense.engine.worst_batch import BatchSize
 from swin_dense.registry import HOOKS
 from swin_dense.wording import counted
 
@@ -142,7 +141,7 @@ def check_memory(runner: Any) -> None:
     _drop_gradients(model)
     remedies = _remedies(runner, task, size, state_per_byte(optimizer))
     raise OutOfMemory(
-        f'the largest batch does not fit: {format_size(size, task.unit)}, '
+        f'the largest batch does not fit: {describe_size(size, task.unit)}, '
         f'{_dtype(model)}; memory ran out in the {stage} ({detail}). '
         f'{remedies}'
     )
@@ -253,7 +252,7 @@ def describe_batch(data: Any, task: Task | None = None) -> str:
         for sample in data.get('data_samples') or ()
         if hasattr(sample, 'gt_instances')
     ]
-    words = format_size(size._replace(objects=0), unit)
+    words = describe_size(size._replace(objects=0), unit)
     if objects:
         words += f', with {", ".join(map(str, objects))} objects'
     names = [

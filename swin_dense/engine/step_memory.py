@@ -7,14 +7,10 @@ sum is largest. Small tensors, such as indices of windows and boxes of objects,
 are real.
 """
 
-import ctypes
-import gc
-import re
 import warnings
 import weakref
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from swin_dense.engine.process_memory import free_memory, reset_peak, status
 from swin_dense.engine.tasks import Task
 from swin_dense.engine.worst_batch import (
     Batch,
@@ -317,7 +314,7 @@ def measure(
         if is_gpu:
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            Path('/proc/self/clear_refs').write_text('5')
+            reset_peak()
         try:
             # ones, since pages of zeros take no memory
             taken = torch.ones(reserve, dtype=torch.uint8, device=device)
@@ -333,26 +330,3 @@ def measure(
                 for buffer, value in zip(model.buffers(), buffers):
                     buffer.copy_(value)
             free_memory()
-
-
-def free_memory() -> None:
-    """Give memory that is not in use back to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim:
-        trim(0)
-
-
-def status(field: str) -> int:
-    """Return a size of this process in bytes, from the Linux kernel.
-
-    Raises:
-        OSError: If the kernel does not report the size.
-    """
-    text = Path('/proc/self/status').read_text()
-    size = re.search(rf'{field}:\s+(\d+) kB', text)
-    if size is None:
-        raise OSError(f'/proc/self/status has no {field}')
-    return int(size[1]) * 1024

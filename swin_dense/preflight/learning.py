@@ -172,10 +172,14 @@ def small_model(context: Any, samples: Samples) -> tuple[str, Any]:
     Raises:
         Exception: The error of the last copy, if none runs.
     """
-    factor = context.specialist.shrinkage(context)
+    special = context.specialist
+    # Nothing but a detector depends on the size of objects.
+    factor = (
+        special.shrinkage(context) if hasattr(special, 'shrinkage') else 1.0
+    )
     problem: Exception | None = None
     for name, settings in small_models(context.config.model, factor):
-        settings = context.specialist.fit_to_samples(settings)
+        settings = special.fit_to_samples(settings)
         set_random_seed(0)
         try:
             model: Any = MODELS.build(settings)
@@ -202,7 +206,8 @@ def learn(
     """Train on samples until they are known by heart.
 
     Args:
-        special: Module with the task's part.
+        special: Module with the task's part: `measure`, and `watch` if the
+            task assigns objects.
         model: A small model.
         packed: The samples.
         rate: Highest learning rate.
@@ -227,7 +232,9 @@ def learn(
             group['lr'] = rate * schedule(step, steps)
         model.train()
         with ExitStack() as stack:
-            if step == 1 or step % EVALUATE_EVERY == 0:
+            is_watched = step == 1 or step % EVALUATE_EVERY == 0
+            # Nothing but a detector assigns objects.
+            if is_watched and hasattr(special, 'watch'):
                 evidence.assigned = stack.enter_context(special.watch(model))
             loss = _loss(model, batches[step % 2])
         evidence.losses.append(float(loss.detach()))

@@ -1,6 +1,5 @@
 """The segmentor's part of the pre-flight."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -126,11 +125,6 @@ def resize_steps() -> list[dict[str, Any]]:
     return [dict(type='Resize', scale=(SIDE, SIDE), keep_ratio=False)]
 
 
-def shrinkage(context: Any) -> float:
-    """Return 1: nothing in a segmentor depends on the size of objects."""
-    return 1.0
-
-
 def fit_to_samples(model: Any) -> Any:
     """Return the settings of a model for the small images."""
     model = dict(model)
@@ -148,12 +142,6 @@ def too_slow(model: Mapping[str, Any]) -> str:
     if isinstance(head, Mapping) and 'num_queries' in head:
         return 'models with queries need thousands of steps'
     return ''
-
-
-@contextlib.contextmanager
-def watch(model: Any) -> Iterator[dict[str, float]]:
-    """Yield nothing: a segmentor assigns no objects."""
-    yield {}
 
 
 @torch.no_grad()

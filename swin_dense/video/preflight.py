@@ -1,6 +1,5 @@
 """The recognizer's part of the pre-flight."""
 
-import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -78,11 +77,6 @@ def resize_steps() -> list[dict[str, Any]]:
     return [dict(type='Resize', scale=(SIDE, SIDE), keep_ratio=False)]
 
 
-def shrinkage(context: Any) -> float:
-    """Return 1: nothing in a recognizer depends on the size of objects."""
-    return 1.0
-
-
 def fit_to_samples(model: Any) -> Any:
     """Return the settings of a model for the small clips."""
     preprocessor = dict(model['data_preprocessor'])
@@ -93,12 +87,6 @@ def fit_to_samples(model: Any) -> Any:
 def too_slow(model: Mapping[str, Any]) -> str:
     """Return why a model cannot learn in minutes, or ''."""
     return ''
-
-
-@contextlib.contextmanager
-def watch(model: Any) -> Iterator[dict[str, float]]:
-    """Yield nothing: a recognizer assigns no objects."""
-    yield {}
 
 
 @torch.no_grad()

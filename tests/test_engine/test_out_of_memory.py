@@ -251,7 +251,7 @@ def test_a_limit_of_the_system(tmp_path):
         import torch
         torch.set_num_threads(1)
         from test_engine import test_out_of_memory as tests
-        from swin_dense.engine.step_memory import status
+        from swin_dense.engine.process_memory import status
         class Large(tests.Small):
             def forward(self, inputs, mode='loss'):
                 kept = torch.ones(len(inputs), 2**27)

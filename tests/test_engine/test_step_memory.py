@@ -12,6 +12,7 @@ from helpers.command_line import CONFIG
 from swin_dense.engine import step_memory
 from swin_dense.engine.launch import load_config
 from swin_dense.engine.memory_plan import state_per_byte, switches
+from swin_dense.engine.process_memory import status
 from swin_dense.engine.step_memory import measure, predict, total_loss
 from swin_dense.engine.tasks import task_of
 from swin_dense.engine.worst_batch import (
@@ -81,7 +82,7 @@ def test_a_measured_step_leaves_no_trace():
     batch = make_batch(task, CASES['tiny_upernet.py'])
     peak = measure(model, batch, reserve=2**26)
     assert torch.equal(torch.rand(1), expected)
-    assert peak > step_memory.status('VmRSS') // 2
+    assert peak > status('VmRSS') // 2
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(p.grad is None for p in model.parameters())

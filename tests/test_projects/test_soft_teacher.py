@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 from helpers.coco import tiny_data
 from swin_dense.checkpoints import read_checkpoint
@@ -236,6 +237,7 @@ def test_configs(path):
 
 def test_the_labelled_images_of_both_nano_configs_are_the_same(tmp_path):
     """So the comparison differs by the unlabelled images alone."""
+    init_default_scope('mmdet')
     paths = []
     for name in ('mask_rcnn_nano_shapes_labelled', 'mask_rcnn_nano_shapes'):
         data = load_config(

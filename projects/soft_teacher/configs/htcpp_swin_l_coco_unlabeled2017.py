@@ -34,20 +34,13 @@ train_dataloader = dict(
         unlabelled=dict(
             type='CocoDataset',
             data_root=_base_.data_root,
-            ann_file='annotations/image_info_unlabeled2017.json',
-            data_prefix=dict(img='unlabeled2017/'),
+            **_base_.unlabeled2017,
             pipeline=_base_.unlabelled_pipeline)))
 
-max_iters = 720000
+max_iters = _base_.full_iters
 train_cfg = dict(_base_.loop, _delete_=True, max_iters=max_iters)
 val_cfg = _base_.val_loop
-param_scheduler = [
-    _base_.warm_up,
-    dict(_base_.steps, end=max_iters, milestones=[480000, 640000])
-]
+param_scheduler = _base_.full_schedule
 default_hooks = dict(checkpoint=_base_.checkpoints)
 log_processor = dict(by_epoch=False)
-custom_hooks = [
-    *_base_.custom_hooks, _base_.mean_teacher,
-    dict(type='swin_dense.PseudoBoxHook', interval=4000)
-]
+custom_hooks = [*_base_.custom_hooks, *_base_.hooks]

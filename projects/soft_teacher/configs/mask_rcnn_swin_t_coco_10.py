@@ -46,7 +46,4 @@ val_cfg = _base_.val_loop
 param_scheduler = [_base_.warm_up, _base_.steps]
 default_hooks = dict(checkpoint=_base_.checkpoints)
 log_processor = dict(by_epoch=False)
-custom_hooks = [
-    *_base_.custom_hooks, _base_.mean_teacher,
-    dict(type='swin_dense.PseudoBoxHook', interval=4000)
-]
+custom_hooks = [*_base_.custom_hooks, *_base_.hooks]

@@ -12,13 +12,8 @@ train_dataloader = dict(
     sampler=dict(batch_size=8, source_ratio=[1, 1]),
     dataset=dict(
         labelled=dict(ann_file='annotations/instances_train2017.json'),
-        unlabelled=dict(
-            ann_file='annotations/image_info_unlabeled2017.json',
-            data_prefix=dict(img='unlabeled2017/'))))
+        unlabelled=_base_.unlabeled2017))
 
-max_iters = 720000
+max_iters = _base_.full_iters
 train_cfg = dict(max_iters=max_iters)
-param_scheduler = [
-    _base_.warm_up,
-    dict(_base_.steps, end=max_iters, milestones=[480000, 640000])
-]
+param_scheduler = _base_.full_schedule

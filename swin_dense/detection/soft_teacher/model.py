@@ -46,10 +46,12 @@ class TeacherView(NamedTuple):
 
     Attributes:
         features: Pyramid of maps `(B, C, H_i, W_i)`.
+        semantic: Result of `semantic_features` for it.
         samples: Information on each view.
     """
 
     features: Sequence[Tensor]
+    semantic: dict[str, Tensor]
     samples: Sequence[DetDataSample]
 
 
@@ -191,9 +193,11 @@ class SoftTeacher(SemiBaseDetector):
         found = teacher.roi_head.predict(x, proposals, samples, rescale=False)
         threshold = self.settings['pseudo_label_initial_score_thr']
         found = [each[each.scores > threshold] for each in found]
+        semantic = semantic_features(teacher.roi_head, x)
         scatter = uncertainty(
             teacher.roi_head,
             x,
+            semantic,
             samples,
             found,
             self.settings['jitter_times'],
@@ -202,7 +206,7 @@ class SoftTeacher(SemiBaseDetector):
         for sample, instances, uncertain in zip(samples, found, scatter):
             instances.reg_uncs = uncertain
             sample.gt_instances = instances
-        return TeacherView(x, samples)
+        return TeacherView(x, semantic, samples)
 
     def label(self, view: TeacherView, samples: list[DetDataSample]) -> None:
         """Give the student's samples the pseudo boxes of the teacher.
@@ -297,12 +301,10 @@ class SoftTeacher(SemiBaseDetector):
     ) -> dict[str, Tensor]:
         """Return the losses of the classes of RoIs."""
         truths, ignored, metas = unpack_gt_instances(samples)
-        teacher = self.teacher.roi_head
-        with torch.no_grad():
-            seen = semantic_features(teacher, view.features)
         losses = {}
         for stage, judge in zip(
-            roi_stages(self.student.roi_head), roi_stages(teacher)
+            roi_stages(self.student.roi_head),
+            roi_stages(self.teacher.roi_head),
         ):
             if proposals is None:
                 break
@@ -312,8 +314,8 @@ class SoftTeacher(SemiBaseDetector):
             labels, weights = targets[:2]
             with torch.no_grad():
                 rois = _in_view_of(view, sampled, samples)
-                scores = judge.run(view.features, rois, seen)['cls_score']
-                background = scores.softmax(dim=-1)[:, -1]
+                seen = judge.run(view.features, rois, view.semantic)
+                background = seen['cls_score'].softmax(dim=-1)[:, -1]
             is_background = labels == stage.bbox_head.num_classes
             weights = torch.where(
                 is_background, background.to(weights), weights

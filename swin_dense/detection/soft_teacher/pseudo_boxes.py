@@ -11,8 +11,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional
 
-from swin_dense.detection.soft_teacher.roi_stages import semantic_features
-
 
 def jittered(boxes: Tensor, times: int, scale: float) -> Tensor:
     """Return copies of boxes with moved sides (Soft Teacher, section 3.3).
@@ -36,6 +34,7 @@ def jittered(boxes: Tensor, times: int, scale: float) -> Tensor:
 def uncertainty(
     roi_head: Any,
     x: Sequence[Tensor],
+    semantic: dict[str, Tensor],
     samples: Sequence[Any],
     instances: Sequence[InstanceData],
     times: int,
@@ -49,6 +48,7 @@ def uncertainty(
     Args:
         roi_head: RoI head of the teacher.
         x: Pyramid of maps `(B, C, H_i, W_i)` of its view.
+        semantic: Result of `semantic_features` for it.
         samples: Information on each image, in `metainfo`.
         instances: Pseudo boxes and labels of each image.
         times: Copies of each box.
@@ -72,7 +72,7 @@ def uncertainty(
         copies,
         rcnn_test_cfg=None,
         rescale=False,
-        **semantic_features(roi_head, x),
+        **semantic,
     )
     return [
         _scatter(result.bboxes, each.labels, times)

@@ -125,7 +125,7 @@ class Head(torch.nn.Module):
 def scatter(regress, labels, times=4, boxes=BOXES):
     found = InstanceData(bboxes=boxes, labels=torch.tensor(labels))
     (result,) = uncertainty(
-        Head(regress), [], [DetDataSample()], [found], times, 0.06
+        Head(regress), [], {}, [DetDataSample()], [found], times, 0.06
     )
     return result
 
@@ -160,5 +160,5 @@ def test_the_box_of_the_predicted_class_counts():
 def test_images_without_pseudo_boxes():
     head = Head(lambda boxes: pytest.fail('nothing to regress'))
     empty = InstanceData(bboxes=BOXES[:0], labels=torch.zeros(0).long())
-    (result,) = uncertainty(head, [], [DetDataSample()], [empty], 4, 0.06)
+    (result,) = uncertainty(head, [], {}, [DetDataSample()], [empty], 4, 0.06)
     assert result.shape == (0,)

@@ -41,3 +41,17 @@ val_loop = dict(type='TeacherStudentValLoop')
 checkpoints = dict(
     by_epoch=False, interval=4000, max_keep_ckpts=2,
     save_best='student/coco/bbox_mAP')
+hooks = [
+    _base_.mean_teacher,
+    dict(type='swin_dense.PseudoBoxHook', interval=4000)
+]
+
+# With all of train2017 labelled, and unlabeled2017.
+full_iters = 720000
+full_schedule = [
+    warm_up,
+    dict(steps, end=full_iters, milestones=[480000, 640000])
+]
+unlabeled2017 = dict(
+    ann_file='annotations/image_info_unlabeled2017.json',
+    data_prefix=dict(img='unlabeled2017/'))
