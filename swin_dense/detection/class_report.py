@@ -10,6 +10,7 @@ from swin_dense.visualization.evaluation import (
     draw_confusion,
     draw_precision_recall,
 )
+from swin_dense.visualization.palette import Colour
 
 # A detection counts in the confusion matrix from this score on.
 SCORE_THR = 0.3
@@ -50,12 +51,17 @@ def class_table(scorer: COCOeval, names: Sequence[str]) -> str:
     return '\n'.join(lines)
 
 
-def precision_recall(scorer: COCOeval, names: Sequence[str]) -> np.ndarray:
+def precision_recall(
+    scorer: COCOeval,
+    names: Sequence[str],
+    tints: Sequence[Colour] | None = None,
+) -> np.ndarray:
     """Draw precision over recall at an IoU of 0.5.
 
     Args:
         scorer: Accumulated evaluation.
         names: Class names in the order of the evaluation's categories.
+        tints: Colours in the same order; see `draw_precision_recall`.
 
     Returns:
         The picture (height, width, 3), BGR, uint8.
@@ -69,6 +75,7 @@ def precision_recall(scorer: COCOeval, names: Sequence[str]) -> np.ndarray:
         scorer.params.recThrs,
         names,
         f'Precision and recall of {what}, IoU {thresholds[index]:.2f}',
+        tints,
     )
 
 

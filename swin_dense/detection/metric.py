@@ -43,6 +43,7 @@ from swin_dense.engine.cli import write_image, write_json
 from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.run_log import TO_FILE
 from swin_dense.registry import METRICS
+from swin_dense.visualization.palette import Colour, colours
 from swin_dense.wording import first_few
 
 
@@ -478,6 +479,16 @@ class CheckedCocoMetric(CocoMetric):
         names = dict(zip(self.cat_ids, self.dataset_meta['classes']))
         return [names[category] for category in scorer.params.catIds]
 
+    def _colours(self, scorer: COCOeval) -> list[Colour]:
+        """Return the colours of the classes, as pictures of images have."""
+        palette = self.dataset_meta.get('palette')
+        table = colours(
+            len(self.cat_ids),
+            palette if isinstance(palette, (list, tuple)) else None,
+        )
+        tints = dict(zip(self.cat_ids, table))
+        return [tints[category] for category in scorer.params.catIds]
+
     def write_pictures(self, folder: Path) -> list[Path]:
         """Write curves and confusion matrices of the last test.
 
@@ -490,14 +501,13 @@ class CheckedCocoMetric(CocoMetric):
         """
         paths = []
         for metric, scorer in self.scorers.items():
-            names = self._names(scorer)
-            for draw, name in (
-                (precision_recall, 'pr'),
-                (confusion, 'confusion'),
+            names, tints = self._names(scorer), self._colours(scorer)
+            for name, picture in (
+                ('pr', precision_recall(scorer, names, tints)),
+                ('confusion', confusion(scorer, names)),
             ):
-                path = folder / f'{metric}_{name}.png'
-                write_image(path, draw(scorer, names))
-                paths.append(path)
+                paths.append(folder / f'{metric}_{name}.png')
+                write_image(paths[-1], picture)
         return paths
 
     @staticmethod

@@ -43,18 +43,18 @@ _INSTALLED = tuple(
 
 
 def quieten_console(logger: logging.Logger) -> None:
-    """Keep lines that are for the log file alone off the console.
+    """Shorten the lines of the console, and leave out those for the log file.
 
-    Does nothing for a logger without a log file, where a record would be
-    lost.
+    Without a log file no line is left out, since it would be lost.
     """
     files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
     for handler in logger.handlers:
         if handler in files:
             handler.addFilter(is_for_file)
-        elif files:
+            continue
+        handler.setFormatter(ConsoleFormatter())
+        if files:
             handler.addFilter(is_for_console)
-            handler.setFormatter(ConsoleFormatter())
 
 
 class ConsoleFormatter(logging.Formatter):

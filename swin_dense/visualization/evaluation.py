@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from swin_dense.visualization.palette import class_colour
+from swin_dense.visualization.palette import Colour, colours
 
 _DPI = 130
 _NAMED = 10  # curves with a colour and a name
@@ -20,6 +20,7 @@ def draw_precision_recall(
     recall: np.ndarray,
     names: Sequence[str],
     title: str = '',
+    tints: Sequence[Colour] | None = None,
 ) -> np.ndarray:
     """Draw a curve for each class, and the mean of all classes.
 
@@ -29,18 +30,21 @@ def draw_precision_recall(
         recall: Recall (R,), 0 to 1.
         names: Class names (K).
         title: Title of the picture.
+        tints: Colours of the classes (K) as (blue, green, red); those of
+            `class_colour` for the labels 0 to K - 1 if None.
 
     Returns:
         The picture (height, width, 3), BGR, uint8. The best ten classes have
         a colour, and their names and AP in the legend.
     """
+    tints = tints or colours(len(names))
     known = np.flatnonzero(~np.isnan(precision).any(1))
     scores = precision.mean(1)
     order = known[np.argsort(-scores[known], kind='stable')].tolist()
     figure, axes = _figure(7.6, 5.2, title)
     for rank, index in reversed([*enumerate(order)]):
         is_named = rank < _NAMED
-        blue, green, red = (value / 255 for value in class_colour(rank))
+        blue, green, red = (value / 255 for value in tints[index])
         axes.plot(
             recall,
             precision[index],

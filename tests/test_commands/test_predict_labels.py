@@ -87,6 +87,7 @@ def test_pictures_label_maps_and_areas(
     )
     shown = capsys.readouterr()
     assert '2 images' in shown.out and '2/2' in shown.err
+    assert 'mmengine - INFO' not in shown.out + shown.err
     assert sorted(
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')
     ) == [

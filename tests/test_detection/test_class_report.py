@@ -15,6 +15,7 @@ from swin_dense.detection.class_report import (
     count_confusions,
     precision_recall,
 )
+from swin_dense.visualization.palette import class_colour
 
 NAMES = ['cat', 'dog', 'owl']
 
@@ -103,6 +104,17 @@ def test_pictures(scored):
         assert picture.shape[0] > 400
         assert (picture[0, 0] == 255).all()
         assert cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).std() > 5
+
+
+def test_a_curve_has_the_colour_of_its_class(scored):
+    """Whatever its rank is."""
+    tints = [(0, 0, 250), (0, 250, 0), (250, 0, 0)]
+    for index, tint in enumerate(tints[:2]):
+        names = ['cat', 'dog', 'owl']
+        shown = precision_recall(scored, names, tints)
+        assert (shown == tint).all(-1).sum() > 100
+        shown = precision_recall(scored, names)
+        assert (shown == class_colour(index)).all(-1).sum() > 100
 
 
 def test_pictures_of_one_class():

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import warnings
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_the_console_of_a_run_is_short(tmp_path, capsys):
     for text in ('System environment', 'Config:', 'Hooks will be executed'):
         assert text in written and text not in shown
     assert shown.count('\n') < 5 < written.count('\n')
+
+
+def test_a_console_without_a_file_is_short_and_whole(capsys, monkeypatch):
+    monkeypatch.setattr(MMLogger, '_instance_dict', {})
+    logger = MMLogger.get_instance('predict')
+    run_log.quieten_console(logger)
+    logger.info('paramwise_options -- neck.bias: lr=1')
+    logger.warning('odd')
+    shown = re.sub(r'\d\d:\d\d:\d\d', 'TIME', capsys.readouterr().out)
+    assert shown == (
+        'TIME  paramwise_options -- neck.bias: lr=1\nTIME  warning: odd\n'
+    )
 
 
 def warn_from(file):
