@@ -1,10 +1,17 @@
-"""Train Mask R-CNN on 50 images, from scratch and from a SimMIM checkpoint."""
+"""Train Mask R-CNN on 50 images, from scratch and after SimMIM.
+
+The pretraining comes first, unless its checkpoint exists.
+"""
 
 import sys
 from collections.abc import Sequence
 
 from swin_dense.engine import cli
-from swin_dense.pretraining.comparison import compare, make_parser
+from swin_dense.pretraining.comparison import (
+    add_pretraining_arguments,
+    compare_pretraining,
+    make_parser,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -12,11 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(
         __doc__,
         'python projects/simmim/compare.py --seeds 0 1 2',
-        config='projects/simmim/configs/mask_rcnn_swin_nano_shapes_50.py',
-        checkpoint='work_dirs/simmim_swin_nano_shapes/iter_2000.pth',
         work_dir='work_dirs/simmim_compare',
     )
-    return cli.run(compare, parser.parse_args(argv))
+    add_pretraining_arguments(
+        parser,
+        config='projects/simmim/configs/mask_rcnn_swin_nano_shapes_50.py',
+        pretraining='projects/simmim/configs/simmim_swin_nano_shapes.py',
+    )
+    return cli.run(compare_pretraining, parser.parse_args(argv))
 
 
 if __name__ == '__main__':

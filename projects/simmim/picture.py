@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         __doc__,
         'python projects/simmim/picture.py '
         'projects/simmim/configs/simmim_swin_nano_shapes.py '
-        'work_dirs/simmim_swin_nano_shapes/iter_2000.pth '
+        'work_dirs/simmim_swin_nano_shapes/iter_900.pth '
         'data/shapes/val2017 --out reconstruction.png',
     )
     parser.add_argument('config', help='config of the pretraining')

@@ -16,7 +16,9 @@ WITHOUT_MAPS = (*WITHOUT_MASKS, 'CachedMosaic', 'CachedMixUp', 'CopyPaste')
 
 
 def _children(dataset: Any) -> Sequence[Any]:
-    """Return the data sets directly inside a wrapper."""
+    """Return the data sets with labels directly inside a wrapper."""
+    if hasattr(dataset, 'labelled'):
+        return [dataset.labelled]
     if hasattr(dataset, 'datasets'):
         return dataset.datasets
     return [dataset.dataset] if hasattr(dataset, 'dataset') else []

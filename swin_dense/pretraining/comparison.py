@@ -1,52 +1,59 @@
-"""Compare trainings from scratch and from a pretrained checkpoint."""
+"""Compare trainings that differ in one thing, with several seeds."""
 
 import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from swin_dense.engine import cli
-from swin_dense.engine.launch import config_path, find_checkpoint
+from swin_dense.engine.launch import config_path, find_checkpoint, load_config
 from swin_dense.files import read_json
 
-SCRATCH, PRETRAINED = 'from scratch', 'pretrained'
 METRICS = {'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP'}
 
 
+class Variant(NamedTuple):
+    """A training that is compared with others.
+
+    Attributes:
+        name: Name in the table.
+        config: Config file, or name of a config of this package.
+        options: Settings to change by dotted names.
+        nets: Evaluated nets, if the training has several: the first part of
+            the names of their metrics.
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, Any] = {}
+    nets: Sequence[str] = ()
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """Prefix of the metrics by name of the row in the table."""
+        if not self.nets:
+            return {self.name: ''}
+        return {f'{self.name}, {net}': f'{net}/' for net in self.nets}
+
+
 def make_parser(
-    description: str,
-    example: str,
-    *,
-    config: str,
-    checkpoint: str,
-    work_dir: str,
+    description: str, example: str, *, work_dir: str
 ) -> argparse.ArgumentParser:
     """Return the parser of a command that compares.
 
     Args:
         description: What the command does.
         example: A command line to copy.
-        config: Default config of the detector, which starts from scratch.
-        checkpoint: Default checkpoint of the pretraining.
         work_dir: Default folder for the runs.
     """
     parser = cli.make_parser(description, example)
-    parser.add_argument(
-        '--config',
-        default=config,
-        help=f'detector that starts from scratch (default: {config})',
-    )
-    parser.add_argument(
-        '--checkpoint',
-        default=checkpoint,
-        help=f'weights of the backbone (default: {checkpoint})',
-    )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--processes',
@@ -59,44 +66,127 @@ def make_parser(
     return parser
 
 
-def compare(args: argparse.Namespace) -> int:
-    """Run the trainings that have no result yet, and print the table.
+def add_pretraining_arguments(
+    parser: argparse.ArgumentParser, *, config: str, pretraining: str
+) -> None:
+    """Add the arguments of `compare_pretraining`.
+
+    Args:
+        parser: The parser.
+        config: Default config of the detector.
+        pretraining: Default config of the pretraining.
+    """
+    parser.add_argument(
+        '--config',
+        default=config,
+        help=f'detector that starts from scratch (default: {config})',
+    )
+    parser.add_argument(
+        '--pretraining',
+        default=pretraining,
+        metavar='CONFIG',
+        help='pretraining of the backbone, which runs unless its last '
+        f'checkpoint exists (default: {pretraining})',
+    )
+    parser.add_argument(
+        '--checkpoint',
+        help='weights of the backbone, in place of a pretraining',
+    )
+
+
+def compare_pretraining(args: argparse.Namespace) -> int:
+    """Compare a detector from scratch with one of a pretrained backbone.
 
     Raises:
-        ValueError: If there are no seeds or processes.
+        ValueError: If there are no processes.
         OSError: If a training fails.
     """
-    if args.processes < 1:
-        raise ValueError(f'--processes {args.processes} must be 1 or more')
-    config = config_path(args.config)
-    checkpoint = find_checkpoint(args.checkpoint)
+    _check(args, args.config)
+    if args.checkpoint:
+        checkpoint = find_checkpoint(args.checkpoint)
+    else:
+        checkpoint = pretrain(args.pretraining)
+    # It replaces what the config has, which may be None.
+    init_cfg = dict(_delete_=True, type='Pretrained', checkpoint=checkpoint)
+    scratch = Variant('from scratch', args.config)
+    pretrained = Variant(
+        'pretrained', args.config, {'model.backbone.init_cfg': init_cfg}
+    )
+    return compare([scratch, pretrained], args)
+
+
+def pretrain(config: str) -> str:
+    """Return the last checkpoint of a pretraining, which runs if it is absent.
+
+    Args:
+        config: Config of the pretraining, or its name.
+
+    Raises:
+        OSError: If the training fails.
+    """
+    cfg = load_config(config)
+    folder = Path(cfg.work_dir)
+    checkpoint = folder / f'iter_{cfg.train_cfg.max_iters}.pth'
+    if not checkpoint.exists():
+        seconds = train(config_path(config), 0, folder, {})
+        print(f'pretraining: {seconds / 60:.1f} min', flush=True)
+    return str(checkpoint)
+
+
+def compare(variants: Sequence[Variant], args: argparse.Namespace) -> int:
+    """Run the trainings that have no result yet, and print the table.
+
+    Results are written to `results.json` in the work folder.
+
+    Args:
+        variants: The trainings. Each runs with each seed.
+        args: What the parser of `make_parser` returns.
+
+    Raises:
+        ValueError: If there are no processes.
+        OSError: If a training fails.
+    """
+    _check(args, *(variant.config for variant in variants))
     out = Path(args.work_dir, 'results.json')
     results = read_json(out) if out.exists() else []
     done = {(run['variant'], run['seed']) for run in results}
     jobs = [
         (variant, seed)
         for seed in dict.fromkeys(args.seeds)
-        for variant in (SCRATCH, PRETRAINED)
-        if (variant, seed) not in done
+        for variant in variants
+        if (variant.name, seed) not in done
     ]
 
-    def run(job: tuple[str, int]) -> dict[str, Any]:
+    def run(job: tuple[Variant, int]) -> dict[str, Any]:
         variant, seed = job
-        options = dict(args.cfg_options or {})
-        if variant == PRETRAINED:
-            options['model.backbone.init_cfg'] = dict(
-                type='Pretrained', checkpoint=checkpoint
-            )
-        folder = Path(args.work_dir, f'{variant.replace(" ", "_")}_{seed}')
-        values = train(config, seed, folder, options, args.processes)
-        return dict(values, variant=variant, seed=seed)
+        name = variant.name.replace(' ', '_')
+        folder = Path(args.work_dir, f'{name}_{seed}')
+        options = {**variant.options, **(args.cfg_options or {})}
+        seconds = train(
+            config_path(variant.config), seed, folder, options, args.processes
+        )
+        print(
+            f'{variant.name}, seed {seed}: {seconds / 60:.1f} min', flush=True
+        )
+        metrics = final_metrics(folder, variant.rows.values())
+        return dict(
+            variant=variant.name, seed=seed, seconds=seconds, **metrics
+        )
 
     with ThreadPoolExecutor(args.processes) as pool:
         for result in pool.map(run, jobs):
             results.append(result)
             cli.write_json(out, results)
-    print(make_table(results))
+    print(make_table(variants, results))
     return 0
+
+
+def _check(args: argparse.Namespace, *configs: str) -> None:
+    """Check the arguments, before minutes of training."""
+    if args.processes < 1:
+        raise ValueError(f'--processes {args.processes} must be 1 or more')
+    for config in configs:
+        config_path(config)
 
 
 def train(
@@ -105,18 +195,18 @@ def train(
     folder: Path,
     options: Mapping[str, Any],
     processes: int = 1,
-) -> dict[str, float]:
-    """Train once in a process of its own; return the final metrics.
+) -> float:
+    """Train once in a process of its own; return the seconds it took.
 
     Args:
-        config: Config of the detector.
+        config: Config of the training.
         seed: Seed of the run.
         folder: Work folder of the run.
         options: Settings to change by dotted names.
         processes: Number of trainings that share the cores.
 
     Raises:
-        OSError: If the training fails or ends without metrics.
+        OSError: If the training fails.
     """
     command = [sys.executable, '-m', 'swin_dense', 'train', str(config)]
     command += ['--seed', str(seed), '--work-dir', str(folder)]
@@ -125,6 +215,7 @@ def train(
         command += [f'{name}={value!r}' for name, value in options.items()]
     threads = max(1, (os.cpu_count() or 1) // processes)
     folder.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
     with open(folder / 'output.txt', 'w') as output:
         status = subprocess.run(
             command,
@@ -137,29 +228,44 @@ def train(
             f'the training in {folder} ended with status {status}; its '
             f'output is in {folder / "output.txt"}'
         )
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for line in logs[-1].read_text().splitlines()]
-    found = {name: lines[-1].get(name) for name in METRICS}
-    if None in found.values():
-        raise OSError(f'{logs[-1]} ends without {", ".join(METRICS)}')
-    return found
+    return round(time.perf_counter() - start, 1)
 
 
-def make_table(results: Sequence[Mapping[str, Any]]) -> str:
+def final_metrics(folder: Path, prefixes: Iterable[str]) -> dict[str, float]:
+    """Return the metrics of the last evaluation of a training.
+
+    Args:
+        folder: Work folder of the run.
+        prefixes: What the names of the metrics begin with.
+
+    Raises:
+        OSError: If the training ended without these metrics.
+    """
+    log = max(folder.glob('*/vis_data/scalars.json'))
+    last = json.loads(log.read_text().splitlines()[-1])
+    names = [prefix + metric for prefix in prefixes for metric in METRICS]
+    absent = [name for name in names if name not in last]
+    if absent:
+        raise OSError(f'{log} ends without {", ".join(absent)}')
+    return {name: last[name] for name in names}
+
+
+def make_table(
+    variants: Sequence[Variant], results: Sequence[Mapping[str, Any]]
+) -> str:
     """Return a table of mean and spread (largest - smallest) by variant."""
     names = [cell for name in METRICS.values() for cell in (name, 'spread')]
     lines = [
         f'| variant | seeds | {" | ".join(names)} |',
         '| --- ' + '| --: ' * (len(names) + 1) + '|',
     ]
-    for variant in (SCRATCH, PRETRAINED):
-        runs = [run for run in results if run['variant'] == variant]
-        if not runs:
-            continue
-        cells = [variant, str(len(runs))]
-        for metric in METRICS:
-            values = [run[metric] for run in runs]
-            cells.append(f'{mean(values):.3f}')
-            cells.append(f'{max(values) - min(values):.3f}')
-        lines.append(f'| {" | ".join(cells)} |')
+    for variant in variants:
+        runs = [run for run in results if run['variant'] == variant.name]
+        for row, prefix in variant.rows.items() if runs else ():
+            cells = [row, str(len(runs))]
+            for metric in METRICS:
+                values = [run[prefix + metric] for run in runs]
+                cells.append(f'{mean(values):.3f}')
+                cells.append(f'{max(values) - min(values):.3f}')
+            lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)

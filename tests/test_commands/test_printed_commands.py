@@ -15,6 +15,9 @@ from swin_dense.commands import COMMANDS
 from swin_dense.engine.base_predictor import BasePredictor
 from swin_dense.engine.launch import load_config
 from swin_dense.pretraining.comparison import (
+    add_pretraining_arguments,
+)
+from swin_dense.pretraining.comparison import (
     make_parser as make_comparison_parser,
 )
 
@@ -115,8 +118,8 @@ def test_every_option_is_one_of_a_command():
     known = {'--help', '--version'} | FOREIGN
     for command in COMMANDS:
         known |= options_of(command)
-    names = dict.fromkeys(('config', 'checkpoint', 'work_dir'), '')
-    comparison = make_comparison_parser('', '', **names)
+    comparison = make_comparison_parser('', '', work_dir='')
+    add_pretraining_arguments(comparison, config='', pretraining='')
     known |= {*comparison._option_string_actions}
     unknown = {
         (place, option)

@@ -344,6 +344,10 @@ def test_downstream_configs_differ_by_the_checkpoint_alone(path):
     other = load_config(base)
     assert config.model.backbone.init_cfg != other.model.backbone.init_cfg
     assert 'moby_swin_' in config.model.backbone.init_cfg.checkpoint
+    if 'nano' in path.stem:
+        before = load_config(CONFIGS / 'moby_swin_nano_shapes.py')
+        last = f'{before.work_dir}/iter_{before.train_cfg.max_iters}.pth'
+        assert config.model.backbone.init_cfg.checkpoint == last
     for loaded in (config, other):
         loaded.model.backbone.pop('init_cfg')
         loaded.pop('recipe')

@@ -1,6 +1,7 @@
 """projects/simmim: masked images, reconstruction, loss, training."""
 
 import importlib
+import subprocess
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.command_line import REPOSITORY, launch, run
+from helpers.command_line import CONFIG, REPOSITORY, launch, run
 from helpers.models import randomize
 from helpers.reference import window_attention
 from helpers.saved_runs import assert_same_state
@@ -18,6 +19,7 @@ from projects.simmim.model import SimMIM, local_statistics
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
 from swin_dense.checkpoints.files.read import read_checkpoint
 from swin_dense.engine.launch import load_config
+from swin_dense.pretraining import comparison
 from swin_dense.registry import MODELS
 
 PROJECT = REPOSITORY / 'projects' / 'simmim'
@@ -345,7 +347,7 @@ def test_downstream_configs_differ_by_the_checkpoint_alone():
     configs = PROJECT / 'configs'
     scratch = load_config(configs / 'mask_rcnn_swin_nano_shapes_50.py')
     other = load_config(configs / 'mask_rcnn_swin_nano_shapes_50_simmim.py')
-    assert other.model.backbone.pop('init_cfg').type == 'Pretrained'
+    checkpoint = other.model.backbone.pop('init_cfg').checkpoint
     assert scratch.model.backbone.pop('init_cfg') is None
     assert scratch.model == other.model
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler'):
@@ -355,6 +357,8 @@ def test_downstream_configs_differ_by_the_checkpoint_alone():
     sizes = unlabelled.model.encoder
     for key in ('embed_dims', 'depths', 'num_heads', 'window_size'):
         assert sizes[key] == scratch.model.backbone[key]
+    last = f'{unlabelled.work_dir}/iter_{unlabelled.train_cfg.max_iters}.pth'
+    assert last == checkpoint
 
 
 # ------------------------------------------------------------- training
@@ -478,6 +482,44 @@ def test_too_many_damaged_images_are_a_sentence(config, images, capsys):
     assert run('train', path, '--work-dir', images.parent / 'run') == 1
     error = capsys.readouterr().err
     assert '1 of 8 images in' in error and 'max_unreadable' in error
+
+
+def test_the_comparison(config, tmp_path, monkeypatch, capsys):
+    """The pretraining and both detectors, of the smallest size."""
+
+    start = subprocess.run
+
+    def train_here(command, **settings):
+        if 'swin_dense' not in command:
+            return start(command, **settings)
+        return subprocess.CompletedProcess(command, run('train', *command[4:]))
+
+    monkeypatch.setattr(comparison.subprocess, 'run', train_here)
+    detector = tmp_path / 'detector.py'
+    detector.write_text(
+        f'_base_ = {CONFIG!r}\n'
+        f'sizes = dict(depths={DEPTHS}, num_heads=[1, 2, 4])\n'
+        'model = dict(\n'
+        '    backbone=dict(**sizes, out_indices=[0, 1, 2]),\n'
+        '    neck=dict(in_channels=[8, 16, 32], num_outs=4))\n'
+        'train_cfg = dict(val_interval=2)\n'
+    )
+    parser = comparison.make_parser('', '', work_dir=str(tmp_path / 'runs'))
+    comparison.add_pretraining_arguments(
+        parser,
+        config=str(detector),
+        pretraining=str(config(work_dir=str(tmp_path / 'pretraining'))),
+    )
+    options = ['--seeds', '0', '--processes', '1', '--cfg-options']
+    args = parser.parse_args([*options, f'data_root={tmp_path}/data/'])
+    assert comparison.compare_pretraining(args) == 0
+    assert (tmp_path / 'pretraining' / 'iter_4.pth').is_file()
+    printed = capsys.readouterr().out
+    for variant in ('from scratch', 'pretrained'):
+        assert f'{variant}, seed 0: 0.' in printed
+        assert f'| {variant} | 1 | 0.' in printed
+    log = next((tmp_path / 'runs' / 'pretrained_0').glob('*/*.log'))
+    assert 'iter_4.pth' in log.read_text()
 
 
 def test_the_picture(picture, config, images, tmp_path):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -14,6 +15,7 @@ from helpers.coco import tiny_data
 from swin_dense.checkpoints import read_checkpoint
 from swin_dense.commands import train as command
 from swin_dense.engine.launch import load_config
+from swin_dense.pretraining.comparison import final_metrics
 from swin_dense.registry import DATASETS, MODELS
 
 PROJECT = Path(__file__).resolve().parents[2] / 'projects' / 'soft_teacher'
@@ -40,6 +42,8 @@ def options(root):
         'model.semi_train_cfg.cls_pseudo_thr': 0.3,
         'model.semi_train_cfg.rpn_pseudo_thr': 0.3,
         'model.semi_train_cfg.reg_pseudo_thr': 0.5,
+        'model.semi_train_cfg.burn_in': 1,
+        'custom_hooks.1.momentum': 0.999,
         'train_cfg.max_iters': 4,
         'train_cfg.val_interval': 4,
         'default_hooks.logger.interval': 1,
@@ -216,9 +220,10 @@ def test_configs(path):
         return
     assert cfg.model.type == 'swin_dense.SoftTeacher'
     is_full = path.stem.endswith('unlabeled2017')
-    weight = cfg.model.semi_train_cfg.unsup_weight
-    assert weight == (2 if is_full else 4)
+    settings = cfg.model.semi_train_cfg
+    assert settings.unsup_weight == (2 if is_full or path == NANO else 4)
     if path != NANO:
+        assert 'burn_in' not in settings
         assert cfg.train_cfg.max_iters == (720000 if is_full else 180000)
         steps = [480000, 640000] if is_full else [120000, 160000]
         assert cfg.param_scheduler[1].milestones == steps
@@ -235,14 +240,15 @@ def test_configs(path):
     assert 'RandomErasing' not in [s.type for s in branches.unsup_teacher]
 
 
-def test_the_labelled_images_of_both_nano_configs_are_the_same(tmp_path):
-    """So the comparison differs by the unlabelled images alone."""
+def test_the_nano_configs_differ_by_the_unlabelled_images_alone(
+    tmp_path, tool
+):
+    """Both see the same labelled images, as many of them, for as long."""
     init_default_scope('mmdet')
-    paths = []
-    for name in ('mask_rcnn_nano_shapes_labelled', 'mask_rcnn_nano_shapes'):
-        data = load_config(
-            str(CONFIGS / f'{name}.py')
-        ).train_dataloader.dataset
+    paths, configs = [], []
+    for variant in tool('compare').VARIANTS:
+        cfg = load_config(str(PROJECT.parents[1] / variant.config))
+        data = cfg.train_dataloader.dataset
         data = data.get('labelled', data)
         data.data_root = f'{tmp_path}/'
         data.generate.update(num_images=60, image_size=32)
@@ -250,5 +256,60 @@ def test_the_labelled_images_of_both_nano_configs_are_the_same(tmp_path):
         paths.append(
             [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
         )
+        configs.append(cfg)
     assert paths[0] == paths[1]
     assert len(paths[0]) == 50
+    teacher, alone = configs
+    for key in ('train_cfg', 'param_scheduler', 'optim_wrapper'):
+        assert teacher[key] == alone[key]
+    assert teacher.model.detector == alone.model
+    assert teacher.val_dataloader == alone.val_dataloader
+    # Half of a batch is labelled.
+    batch = alone.train_dataloader.batch_size
+    assert teacher.train_dataloader.sampler.batch_size == 2 * batch
+    assert teacher.train_dataloader.sampler.source_ratio == [1, 1]
+    burn_in = teacher.model.semi_train_cfg.burn_in
+    assert 0 < burn_in < teacher.train_cfg.max_iters
+
+
+def test_the_command_compares_student_and_teacher(run, tool):
+    """The run has the metrics that the table needs."""
+    variant = tool('compare').VARIANTS[0]
+    metrics = final_metrics(run, variant.rows.values())
+    assert list(metrics) == [
+        f'{net}/coco/{kind}_mAP'
+        for net in ('student', 'teacher')
+        for kind in ('bbox', 'segm')
+    ]
+
+
+def test_unlabelled_images_of_a_plain_folder(tmp_path):
+    """The config of the README, on images without any annotation file."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number in range(3):
+        image = np.full((48, 64, 3), 80 * number, np.uint8)
+        cv2.imwrite(str(folder / f'{number}.png'), image)
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(NANO)!r}\n'
+        'train_dataloader = dict(\n'
+        '    dataset=dict(\n'
+        '        unlabelled=dict(\n'
+        '            _delete_=True,\n'
+        "            type='swin_dense.ImageFolderDataset',\n"
+        f'            data_root={str(folder)!r},\n'
+        '            pipeline=_base_.unlabelled_pipeline)))\n'
+    )
+    settings = [
+        setting
+        for setting in options(tmp_path)
+        if 'dataset.unlabelled' not in setting
+    ]
+    settings += ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    arguments = [str(config), '--work-dir', str(tmp_path / 'run')]
+    assert command.main([*arguments, '--cfg-options', *settings]) == 0
+    assert (tmp_path / 'run' / 'iter_2.pth').is_file()
+    # There is no truth to judge pseudo boxes by.
+    assert (tmp_path / 'run' / 'pseudo_boxes.png').is_file()
+    assert not (tmp_path / 'run' / 'pseudo_boxes.csv').exists()

@@ -12,4 +12,4 @@ model = dict(
         init_cfg=dict(
             _delete_=True,
             type='Pretrained',
-            checkpoint='work_dirs/moby_swin_nano_shapes/iter_2000.pth')))
+            checkpoint='work_dirs/moby_swin_nano_shapes/iter_1200.pth')))

@@ -19,14 +19,21 @@ model = dict(
     channels=64,
     encoder=dict(
         arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
-        img_size=128, window_size=8, drop_path_rate=0.1))
+        img_size=64, window_size=8, drop_path_rate=0.1))
 
-# Views of about 128 pixels, so that shapes keep their size.
+# Shapes of about half their size, as in mask_rcnn_swin_nano_shapes_50.
 _, *first = _base_.first_view
 _, *second = _base_.second_view
-crop = dict(_base_.crop, size=128, scale=(0.15, 0.4))
+crop = dict(_base_.crop, size=64, scale=(0.2, 0.6))
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='TwoViews', first=[crop, *first], second=[crop, *second])
         ]))
+
+max_iters = 1200
+warm_up, cosine = _base_.param_scheduler
+param_scheduler = [
+    warm_up, dict(cosine, end=max_iters, T_max=max_iters - 100)
+]
+train_cfg = dict(max_iters=max_iters)

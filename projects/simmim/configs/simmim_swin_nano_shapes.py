@@ -18,11 +18,18 @@ model = dict(
         arch=None, embed_dims=32, depths=[2, 2, 2], num_heads=[1, 2, 4],
         img_size=128, window_size=8))
 
-# Crops of about 128 pixels, so that shapes keep their size; 39 of 64 cells are
-# masked.
+# Images of half the size, as in mask_rcnn_swin_nano_shapes_50; 39 of 64 cells
+# are masked.
 crop, flip, mask, pack = _base_.train_pipeline
 train_pipeline = [
-    dict(crop, size=128, scale=(0.2, 0.3)), flip,
+    dict(crop, size=128), flip,
     dict(mask, img_size=128, cell_size=16), pack
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+max_iters = 900
+warm_up, cosine = _base_.param_scheduler
+param_scheduler = [
+    warm_up, dict(cosine, end=max_iters, T_max=max_iters - 100)
+]
+train_cfg = dict(max_iters=max_iters)

@@ -18,8 +18,9 @@ class SemiSupervisedDataset(ConcatDataset):
 
     Args:
         labelled: Config of the labelled data set.
-        unlabelled: Config of the other. Its annotations are not used, if it
-            has any; its pipeline begins with `LoadEmptyAnnotations`.
+        unlabelled: Config of the other, of any data set of images, such as
+            `ImageFolderDataset`. Its annotations are not used, if it has any;
+            its pipeline begins with `LoadEmptyAnnotations`.
         lazy_init: If true, the data are not read yet.
 
     Raises:
@@ -36,6 +37,11 @@ class SemiSupervisedDataset(ConcatDataset):
         super().__init__([labelled, unlabelled], lazy_init)
         # Classes are those of the labelled images.
         self._metainfo = self.datasets[0].metainfo
+
+    @property
+    def labelled(self) -> BaseDataset:
+        """The labelled data set: labels of the other mean nothing."""
+        return self.datasets[0]
 
     def full_init(self) -> None:
         """Read both data sets and compare their images."""

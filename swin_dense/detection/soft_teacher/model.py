@@ -13,6 +13,7 @@ from mmdet.models.utils import (
 )
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, bbox_project
+from mmengine.logging import MessageHub
 from torch import Tensor
 
 from swin_dense.detection.soft_teacher.pseudo_boxes import (
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, Any] = dict(
     jitter_times=10,
     jitter_scale=0.06,
     min_pseudo_bbox_wh=(1e-2, 1e-2),
+    burn_in=0,
 )
 
 
@@ -82,7 +84,10 @@ class SoftTeacher(SemiBaseDetector):
     Args:
         detector: Config of a two-stage detector.
         semi_train_cfg: Any of `DEFAULTS`. With a batch of labelled images
-            alone, there are no losses of unlabelled ones.
+            alone, there are no losses of unlabelled ones; nor are there in
+            the first `burn_in` iterations of a training. The authors have no
+            burn-in, since they start from a pretrained backbone: a teacher
+            that finds nothing calls everything background.
         semi_test_cfg: `dict(predict_on='student')` or `'teacher'`, which
             predicts; the student by default, as in the authors' code.
         data_preprocessor: `dict(type='mmdet.MultiBranchDataPreprocessor',
@@ -148,7 +153,8 @@ class SoftTeacher(SemiBaseDetector):
                     multi_batch_inputs['sup'], multi_batch_data_samples['sup']
                 )
             )
-        if 'unsup_student' in multi_batch_inputs:
+        has_unlabelled = 'unsup_student' in multi_batch_inputs
+        if has_unlabelled and self.iteration() >= self.settings['burn_in']:
             samples = multi_batch_data_samples['unsup_student']
             view = self.look(
                 multi_batch_inputs['unsup_teacher'],
@@ -161,6 +167,14 @@ class SoftTeacher(SemiBaseDetector):
                 )
             )
         return losses
+
+    @staticmethod
+    def iteration() -> int:
+        """Return how many iterations of the training are over.
+
+        Outside of a training it is at its start.
+        """
+        return MessageHub.get_current_instance().runtime_info.get('iter', 0)
 
     @torch.no_grad()
     def look(
@@ -412,6 +426,11 @@ def _checked_settings(given: dict) -> dict[str, Any]:
             raise ValueError(
                 f'semi_train_cfg.{name} is {value}; write 0 or more'
             )
+    if settings['burn_in'] < 0:
+        raise ValueError(
+            f'semi_train_cfg.burn_in is {settings["burn_in"]}; write a number '
+            'of iterations, 0 or more'
+        )
     if settings['jitter_times'] < 2:
         raise ValueError(
             f'semi_train_cfg.jitter_times is {settings["jitter_times"]}; a '

@@ -111,7 +111,8 @@ class PseudoBoxHook(Hook):
 
     def look(self, runner: Runner, iteration: int) -> None:
         """Draw and judge the pseudo boxes of now."""
-        dataset = runner.train_dataloader.dataset.datasets[1]
+        both = runner.train_dataloader.dataset
+        dataset = both.datasets[1]
         infos = [
             dataset.get_data_info(index)
             for index in range(
@@ -119,7 +120,10 @@ class PseudoBoxHook(Hook):
             )
         ]
         found = self._predict(runner, [info['img_path'] for info in infos])
-        truths = [_truth(info) for info in infos]
+        # Labels of other classes, or in another order, are no truth.
+        names = dataset.metainfo.get('classes') or ()
+        is_known = [*names] == [*both.metainfo['classes']]
+        truths = [_truth(info if is_known else {}) for info in infos]
         if any(len(truth) for truth in truths):
             rows = self._judge(iteration, found, truths)
             _append(Path(runner.work_dir, TABLE), rows)

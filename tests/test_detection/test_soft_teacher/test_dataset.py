@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from helpers.coco import tiny_data, write_data
+from swin_dense.data.wrappers import class_names_of, share_labels
 from swin_dense.detection.soft_teacher.colour_change import (
     CHANGES,
     ColourChange,
@@ -48,6 +49,21 @@ def test_labelled_images_come_first(tmp_path):
     assert folders == ['labelled'] * 3 + ['unlabelled'] * 3
     # The classes are those of the labelled images.
     assert dataset.metainfo['classes'] == ('dog', 'cat')
+
+
+def test_the_labels_of_unlabelled_images_need_not_fit(tmp_path):
+    """As in the recipes, which read the unlabelled part with mmdet's class."""
+    write_data(tmp_path, tiny_data(), 'unlabelled')
+    pixels = dict(data_root=f'{tmp_path}/unlabelled')
+    mmdet = part(tmp_path, 'unlabelled')
+    for other in (
+        dict(type='swin_dense.ImageFolderDataset', **pixels),
+        dict(mmdet, type='mmdet.CocoDataset', pipeline=[]),
+    ):
+        dataset = build(part(tmp_path, 'labelled'), other)
+        share_labels(dataset)
+        assert {*dataset.metainfo['classes']} == {'cat', 'dog'}
+        assert class_names_of(dataset) == dataset.metainfo['classes']
 
 
 def test_parts_of_one_list(tmp_path):

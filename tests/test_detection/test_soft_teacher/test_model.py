@@ -225,6 +225,16 @@ def test_only_labelled_images():
     assert {name.split('_')[0] for name in losses} == {'sup'}
 
 
+def test_unlabelled_images_count_after_the_burn_in(monkeypatch):
+    model = build('mask_rcnn', burn_in=2)
+    found = {}
+    for iteration in (0, 1, 2):
+        monkeypatch.setattr(model, 'iteration', lambda: iteration)  # noqa: B023
+        losses = losses_of(model, 'mask_rcnn')
+        found[iteration] = {name.split('_')[0] for name in losses}
+    assert found == {0: {'sup'}, 1: {'sup'}, 2: {'sup', 'unsup'}}
+
+
 def pseudo_labelled(count=3):
     instances = InstanceData(
         bboxes=torch.tensor([[8.0, 8, 40, 40]]).repeat(count, 1),
@@ -330,6 +340,7 @@ def test_the_student_predicts():
         (dict(cls_pseudo_thr=9), ValueError, 'cls_pseudo_thr is 9; write a'),
         (dict(unsup_weight=-1), ValueError, 'unsup_weight is -1; write 0 or'),
         (dict(jitter_times=1), ValueError, 'jitter_times is 1; a standard'),
+        (dict(burn_in=-1), ValueError, 'burn_in is -1; write a number of it'),
     ],
 )
 def test_bad_settings(semi, error, message):
