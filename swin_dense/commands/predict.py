@@ -18,11 +18,8 @@ as predictions.json, and a small labelled clip of each video.
 import argparse
 from collections.abc import Sequence
 
-from mmengine.logging import MMLogger
-
 from swin_dense.engine import cli
 from swin_dense.engine.launch import find_checkpoint, load_config
-from swin_dense.engine.run_log import quieten_console
 from swin_dense.engine.tasks import TASKS, VIDEO, Task, task_of
 
 
@@ -93,7 +90,6 @@ def predict(args: argparse.Namespace) -> int:
             f'--max-frames is for detectors and segmentors, and the model of '
             f'{args.config} is a recognizer'
         )
-    quieten_console(MMLogger.get_current_instance())
     task.load('predict_files')(config, checkpoint, args)
     return 0
 

@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 import torch.distributed
 from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 
 from swin_dense.compat import explain_error
+from swin_dense.engine.run_log import quieten_console
 from swin_dense.files import replacing
 from swin_dense.wording import counted, did_you_mean
 
@@ -301,6 +303,7 @@ def run(
             stream.reconfigure(errors='backslashreplace')
     for text in _HARMLESS_WARNINGS:
         warnings.filterwarnings('ignore', text)
+    quieten_console(MMLogger.get_current_instance())
     try:
         with _terminable():
             return command(args)
