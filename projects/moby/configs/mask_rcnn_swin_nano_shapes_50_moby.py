@@ -4,7 +4,8 @@ _base_ = '../../simmim/configs/mask_rcnn_swin_nano_shapes_50.py'
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.085, mask AP 0.101 on generated shapes, '
+    'the mean of three seeds',
     hardware='2 CPU cores, minutes',
     paper=None)
 model = dict(

@@ -4,7 +4,8 @@ _base_ = '../../../configs/mask_rcnn_swin_nano_shapes.py'
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.124, mask AP 0.142 on generated shapes, '
+    'the mean of three seeds',
     hardware='2 CPU cores, minutes',
     paper=None)
 # Images and anchors of half the size take a quarter of the time.

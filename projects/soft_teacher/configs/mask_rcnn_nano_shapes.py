@@ -4,7 +4,8 @@ _base_ = ['./mask_rcnn_nano_shapes_labelled.py', './_base_/soft_teacher.py']
 
 recipe = dict(
     published=None,
-    measured=None,
+    measured='box AP 0.136, mask AP 0.158 on generated shapes, '
+    'the mean of three seeds',
     hardware='2 CPU cores, minutes',
     paper='arXiv 2106.09018; masks are our reading')
 detector = _base_.model

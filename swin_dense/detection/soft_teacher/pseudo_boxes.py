@@ -83,7 +83,9 @@ def uncertainty(
 def _scatter(boxes: Tensor, labels: Tensor, times: int) -> Tensor:
     """Return the uncertainty of boxes `(times * n, 4 or 4 * classes)`."""
     count = len(labels)
-    boxes = boxes.reshape(times, count, -1, 4)  # (times, n, classes, 4)
+    # No -1 among the sizes: an image may have no boxes.
+    shape = (times, count, boxes.shape[1] // 4, 4)
+    boxes = boxes.reshape(shape)  # (times, n, classes, 4)
     classes = labels if boxes.shape[2] > 1 else torch.zeros_like(labels)
     boxes = boxes[:, torch.arange(count), classes]  # (times, n, 4)
     mean = boxes.mean(dim=0)

@@ -162,3 +162,16 @@ def test_images_without_pseudo_boxes():
     empty = InstanceData(bboxes=BOXES[:0], labels=torch.zeros(0).long())
     (result,) = uncertainty(head, [], {}, [DetDataSample()], [empty], 4, 0.06)
     assert result.shape == (0,)
+
+
+@pytest.mark.parametrize('classes', [1, 3])
+def test_an_image_without_pseudo_boxes_beside_another(classes):
+    head = Head(lambda boxes: boxes.repeat(1, classes))
+    found, empty = (
+        InstanceData(bboxes=BOXES[:n], labels=torch.zeros(n).long())
+        for n in (2, 0)
+    )
+    samples = [DetDataSample(), DetDataSample()]
+    first, second = uncertainty(head, [], {}, samples, [found, empty], 4, 0.06)
+    assert first.shape == (2,) and (first > 0).all()
+    assert second.shape == (0,)
