@@ -14,13 +14,14 @@ from pathlib import Path
 from statistics import mean, median
 
 from swin_dense.engine import cli
+from swin_dense.engine.training_curves import read_scalars
+from swin_dense.pretraining.comparison import final_metrics, metric_cells
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 HTCPP = REPOSITORY / 'configs' / 'htcpp_swin_nano_shapes.py'
 CASCADE = HERE / 'cascade_nano_shapes_stuff.py'
 WARM_UP = 60
-METRICS = ('coco/bbox_mAP', 'coco/segm_mAP')
 
 ROI_HEAD = 'model.roi_head'
 VARIANTS: dict[str, Sequence[str]] = {
@@ -105,10 +106,8 @@ def train(variant: str, seed: int, iters: int, work_dir: Path) -> dict:
             f'{status}; its log is in {work_dir}'
         )
     log = max(work_dir.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    result = {name: lines[-1][name] for name in METRICS}
-    times = [line['time'] for line in lines if 'loss' in line]
-    return dict(result, seconds=median(times), log=str(log))
+    times = [row['time'] for row in read_scalars(work_dir) if 'loss' in row]
+    return dict(final_metrics(work_dir), seconds=median(times), log=str(log))
 
 
 def table(results: list[dict]) -> str:
@@ -121,13 +120,7 @@ def table(results: list[dict]) -> str:
         runs = [run for run in results if run['variant'] == variant]
         if not runs:
             continue
-        cells = [variant, str(len(runs))]
-        for name in METRICS:
-            values = [run[name] for run in runs]
-            cells += [
-                f'{mean(values):.3f}',
-                f'{max(values) - min(values):.3f}',
-            ]
+        cells = [variant, str(len(runs)), *metric_cells(runs)]
         cells.append(f'{mean(run["seconds"] for run in runs):.2f}')
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)

@@ -195,9 +195,9 @@ def drop_pretrained(settings: Any) -> None:
     elif isinstance(settings, dict):
         settings.pop('pretrained', None)
         cfgs = settings.get('init_cfg') or []
-        for cfg in [cfgs] if isinstance(cfgs, Mapping) else cfgs:
-            if cfg.get('type') == 'Pretrained':
-                settings.pop('init_cfg', None)
+        cfgs = [cfgs] if isinstance(cfgs, Mapping) else cfgs
+        if any(cfg.get('type') == 'Pretrained' for cfg in cfgs):
+            del settings['init_cfg']
         for part in settings.values():
             drop_pretrained(part)
 

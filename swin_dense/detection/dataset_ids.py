@@ -9,6 +9,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
 
 from swin_dense.files import UnreadableFileError, read_json
+from swin_dense.visualization.palette import palette_of
 
 # Numbers from 1 to 90 that are no category of COCO.
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
@@ -78,8 +79,8 @@ def find_palette(
     own = dataset.get('metainfo') or {}
     kind = DATASETS.get(dataset['type']) if 'type' in dataset else None
     for meta in (own, {**getattr(kind, 'METAINFO', {}), **own}):
-        palette, names = meta.get('palette'), meta.get('classes') or classes
-        if isinstance(names, str) or not isinstance(palette, (list, tuple)):
+        palette, names = palette_of(meta), meta.get('classes') or classes
+        if isinstance(names, str) or palette is None:
             continue
         table = dict(zip(names, palette))
         if {*classes} <= {*table}:

@@ -43,7 +43,7 @@ from swin_dense.engine.cli import write_image, write_json
 from swin_dense.engine.finite_scores import check_scores
 from swin_dense.engine.run_log import TO_FILE
 from swin_dense.registry import METRICS
-from swin_dense.visualization.palette import Colour, colours
+from swin_dense.visualization.palette import Colour, colours, palette_of
 from swin_dense.wording import first_few
 
 
@@ -476,18 +476,17 @@ class CheckedCocoMetric(CocoMetric):
 
     def _names(self, scorer: COCOeval) -> list[str]:
         """Return the class names in the order of the scorer's categories."""
-        names = dict(zip(self.cat_ids, self.dataset_meta['classes']))
-        return [names[category] for category in scorer.params.catIds]
+        return self._in_order(scorer, self.dataset_meta['classes'])
 
     def _colours(self, scorer: COCOeval) -> list[Colour]:
         """Return the colours of the classes, as pictures of images have."""
-        palette = self.dataset_meta.get('palette')
-        table = colours(
-            len(self.cat_ids),
-            palette if isinstance(palette, (list, tuple)) else None,
-        )
-        tints = dict(zip(self.cat_ids, table))
-        return [tints[category] for category in scorer.params.catIds]
+        table = colours(len(self.cat_ids), palette_of(self.dataset_meta))
+        return self._in_order(scorer, table)
+
+    def _in_order(self, scorer: COCOeval, values: Sequence[Any]) -> list[Any]:
+        """Return values of the labels in the order of its categories."""
+        by_category = dict(zip(self.cat_ids, values))
+        return [by_category[category] for category in scorer.params.catIds]
 
     def write_pictures(self, folder: Path) -> list[Path]:
         """Write curves and confusion matrices of the last test.

@@ -7,6 +7,7 @@ import numpy as np
 
 from swin_dense.data.image_files import read_image
 from swin_dense.visualization import contact_sheet
+from swin_dense.visualization.palette import palette_of
 
 TILE = 640  # longer side of each of the two pictures, in pixels
 
@@ -31,10 +32,9 @@ def draw_pair(sample: Any, meta: Mapping[str, Any]) -> np.ndarray:
             'add LoadAnnotations to test_dataloader.dataset.pipeline'
         )
     pair = read_image(sample.img_path), sample.gt_instances
-    palette = meta.get('palette')
     return contact_sheet(
         [(*pair, sample.pred_instances)],
         meta['classes'],
-        palette=palette if isinstance(palette, (list, tuple)) else None,
+        palette=palette_of(meta),
         tile=TILE,
     )

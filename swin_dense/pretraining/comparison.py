@@ -1,7 +1,6 @@
 """Compare trainings that differ in one thing, with several seeds."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from swin_dense.engine import cli
 from swin_dense.engine.launch import config_path, find_checkpoint, load_config
+from swin_dense.engine.training_curves import read_scalars
 from swin_dense.files import read_json
 
 METRICS = {'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP'}
@@ -231,7 +231,9 @@ def train(
     return round(time.perf_counter() - start, 1)
 
 
-def final_metrics(folder: Path, prefixes: Iterable[str]) -> dict[str, float]:
+def final_metrics(
+    folder: Path, prefixes: Iterable[str] = ('',)
+) -> dict[str, float]:
     """Return the metrics of the last evaluation of a training.
 
     Args:
@@ -241,12 +243,12 @@ def final_metrics(folder: Path, prefixes: Iterable[str]) -> dict[str, float]:
     Raises:
         OSError: If the training ended without these metrics.
     """
-    log = max(folder.glob('*/vis_data/scalars.json'))
-    last = json.loads(log.read_text().splitlines()[-1])
+    rows = read_scalars(folder)
+    last = rows[-1] if rows else {}
     names = [prefix + metric for prefix in prefixes for metric in METRICS]
     absent = [name for name in names if name not in last]
     if absent:
-        raise OSError(f'{log} ends without {", ".join(absent)}')
+        raise OSError(f'the log in {folder} ends without {", ".join(absent)}')
     return {name: last[name] for name in names}
 
 
@@ -262,10 +264,23 @@ def make_table(
     for variant in variants:
         runs = [run for run in results if run['variant'] == variant.name]
         for row, prefix in variant.rows.items() if runs else ():
-            cells = [row, str(len(runs))]
-            for metric in METRICS:
-                values = [run[prefix + metric] for run in runs]
-                cells.append(f'{mean(values):.3f}')
-                cells.append(f'{max(values) - min(values):.3f}')
+            cells = [row, str(len(runs)), *metric_cells(runs, prefix)]
             lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def metric_cells(
+    runs: Sequence[Mapping[str, Any]], prefix: str = ''
+) -> list[str]:
+    """Return mean and spread of each metric over some runs, for a table.
+
+    Args:
+        runs: Metrics of each run.
+        prefix: What the names of the metrics begin with.
+    """
+    cells = []
+    for metric in METRICS:
+        values = [run[prefix + metric] for run in runs]
+        cells.append(f'{mean(values):.3f}')
+        cells.append(f'{max(values) - min(values):.3f}')
+    return cells

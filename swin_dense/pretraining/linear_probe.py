@@ -48,14 +48,14 @@ def make_parser() -> argparse.ArgumentParser:
         '--config',
         default='mask_rcnn_swin_nano_shapes',
         help='detector whose backbone and data are used (default: '
-        'mask_rcnn_swin_nano_shapes)',
+        '%(default)s)',
     )
     parser.add_argument(
         '--size',
         type=int,
         default=64,
         metavar='PIXELS',
-        help='side of the crops (default: 64)',
+        help='side of the crops (default: %(default)s)',
     )
     parser.add_argument(
         '--seeds',

@@ -1,7 +1,8 @@
 """Choose a colour for each class, the same in every picture."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Colour = tuple[int, int, int]
 
@@ -62,6 +63,17 @@ def instance_colour(index: int) -> Colour:
     The twelve colours that differ most take turns.
     """
     return class_colour(index % _NUM_BRIGHT)
+
+
+def palette_of(meta: Mapping[str, Any]) -> Sequence[Sequence[int]] | None:
+    """Return the palette of a data set, None without a table of colours.
+
+    Args:
+        meta: Information on the data set, whose `palette` may be a table, or
+            the name of one of mmdet's.
+    """
+    palette = meta.get('palette')
+    return palette if isinstance(palette, (list, tuple)) else None
 
 
 def colours(

@@ -14,12 +14,7 @@ from helpers.command_line import CONFIG
 from swin_dense.commands import COMMANDS
 from swin_dense.engine.base_predictor import BasePredictor
 from swin_dense.engine.launch import load_config
-from swin_dense.pretraining.comparison import (
-    add_pretraining_arguments,
-)
-from swin_dense.pretraining.comparison import (
-    make_parser as make_comparison_parser,
-)
+from swin_dense.pretraining import comparison
 
 PACKAGE = Path(swin_dense.__file__).parent
 # Options of other programs, and of our own processes.
@@ -118,9 +113,9 @@ def test_every_option_is_one_of_a_command():
     known = {'--help', '--version'} | FOREIGN
     for command in COMMANDS:
         known |= options_of(command)
-    comparison = make_comparison_parser('', '', work_dir='')
-    add_pretraining_arguments(comparison, config='', pretraining='')
-    known |= {*comparison._option_string_actions}
+    parser = comparison.make_parser('', '', work_dir='')
+    comparison.add_pretraining_arguments(parser, config='', pretraining='')
+    known |= {*parser._option_string_actions}
     unknown = {
         (place, option)
         for place, text in TEXTS

@@ -37,7 +37,8 @@ def runs(ablation, monkeypatch):
             dict(loss=0.5, time=1.5),
             {'coco/bbox_mAP': ap, 'coco/segm_mAP': 2 * ap, 'time': 9.0},
         ]
-        log.write_text('\n'.join(map(json.dumps, lines)))
+        rows = [dict(line, step=100) for line in lines]
+        log.write_text('\n'.join(map(json.dumps, rows)))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(ablation.subprocess, 'run', train)
