@@ -1,5 +1,4 @@
-# Less work in a step than the settings in nano.py, for images of 192 pixels: more
-# steps in the same time reach more.
+# Less work in a step than with the settings in nano.py, for images of 192 pixels.
 few_proposals = dict(nms_pre=200, max_per_img=100)
 nano_192 = dict(
     neck=dict(out_channels=48),
