@@ -93,7 +93,8 @@ _HOOKS = {
 }
 _Renaming = Sequence[tuple[str, str]]
 _WITHOUT_WRAPPER: _Renaming = ((r'^module\.', ''),)
-_VISUALIZER_NUMBERS = count(1)
+# Time stamps of the runs of this process.
+_STAMPS: set[str] = set()
 
 
 @contextmanager
@@ -200,12 +201,11 @@ class DenseRunner(Runner):
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
         """Build the visualizer, a new one for each run.
 
-        mmengine would return that of an earlier run of this process if it has
-        the same name, and write into the folder of that run.
+        By the name in a config, mmengine would return that of an earlier run
+        of this process, and write into the folder of that run.
         """
         if isinstance(visualizer, dict):
-            name = f'visualizer {next(_VISUALIZER_NUMBERS)}'
-            visualizer = dict(visualizer, name=name)
+            visualizer = dict(visualizer, name=self.experiment_name)
         return super().build_visualizer(visualizer)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -243,22 +243,35 @@ class DenseRunner(Runner):
         return super().build_train_loop(exact_loop(loop))
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set up the processes; give the run a log folder of its own."""
+        """Set up the processes; give the run a time stamp of its own.
+
+        It is the name of the log folder, and part of the name by which
+        mmengine finds the default scope, the logger and the visualizer of a
+        run: a second run of this name would get those of the first.
+        """
         super().setup_env(env_cfg)
         self.certificate = {}
         self._load_reports: list[LoadReport] = []
         stamps = [self._timestamp]
         if is_main_process():
-            folder = Path(self.work_dir, self._timestamp)
-            for number in count(2):
-                try:
-                    folder.mkdir(parents=True)
-                    break
-                except FileExistsError:  # another run began in this second
-                    folder = Path(self.work_dir, f'{self._timestamp}_{number}')
-            stamps = [folder.name]
+            stamps = [self._make_log_folder().name]
         broadcast_object_list(stamps)
         self._timestamp = stamps[0]
+
+    def _make_log_folder(self) -> Path:
+        """Make the log folder; other runs may begin in the same second."""
+        for number in count(1):
+            stamp = self._timestamp + (f'_{number}' if number > 1 else '')
+            folder = Path(self.work_dir, stamp)
+            if stamp in _STAMPS:
+                continue
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:  # of another process
+                continue
+            _STAMPS.add(stamp)
+            break
+        return folder
 
     def dump_config(self) -> None:
         """Do nothing yet: another run may be training in the folder."""

@@ -425,12 +425,21 @@ def _connect(
         return [box, *show(shown)]
 
     gr.on(
-        [button.click, *(control.change for control in drawing)],
+        # A slider's box of a number changes with each digit that is typed,
+        # and is empty in between.
+        [button.click]
+        + [
+            control.release
+            if isinstance(control, gr.Slider)
+            else control.change
+            for control in drawing
+        ],
         ask,
         [source, *controls.values()],
         [text, *outputs],
         concurrency_id='model',
         concurrency_limit=1,
+        trigger_mode='always_last',
         api_visibility='private',
         show_progress_on=[text],
     )

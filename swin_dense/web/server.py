@@ -4,7 +4,8 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,22 @@ def make_app(page: Any) -> Any:
 
 
 def serve(page: Any, listening: socket.socket) -> None:
-    """Serve a page until Ctrl-C."""
+    """Serve a page until Ctrl-C.
+
+    The server runs in a thread, where uvicorn leaves signals alone: it would
+    raise Ctrl-C again, perhaps as the cause of another error.
+    """
     import uvicorn
 
     config = uvicorn.Config(
         make_app(page), log_level='warning', timeout_graceful_shutdown=1
     )
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    with ThreadPoolExecutor(1) as executor:
+        end = executor.submit(server.run, sockets=[listening])
+        try:
+            end.result()
+        except KeyboardInterrupt:
+            return
+        finally:
+            server.should_exit = True

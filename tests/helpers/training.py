@@ -8,7 +8,6 @@ checkpoint file number SAVE_TO_STOP_IN, after creating WORK_DIR/writing.
 
 import sys
 import time
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -19,8 +18,6 @@ from torch.utils.data import Dataset
 
 from swin_dense.engine.runner import DenseRunner
 
-# mmengine shares logger and message hub between runs of one name.
-_NUMBERS = count()
 CLASSES = ('circle', 'square', 'triangle')
 
 
@@ -84,7 +81,6 @@ def runner(work_dir, steps=20, width=8, classes=CLASSES, **kwargs):
         ],
         default_hooks=dict(checkpoint=checkpoint),
         default_scope='mmengine',
-        experiment_name=f'run_{next(_NUMBERS)}',
         log_level='WARNING',
     )
     arguments['model'] = Line(width)

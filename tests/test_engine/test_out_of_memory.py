@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ CPU_TEXT = (
     '[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: '
     "can't allocate memory: you tried to allocate 99 bytes. Error code 12"
 )
-_NUMBERS = count()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +119,6 @@ def train(folder, model, accumulate=False, counts=1, batch=6):
         custom_hooks=[
             dict(type='swin_dense.MemoryHook', accumulate=accumulate)
         ],
-        experiment_name=f'memory_{next(_NUMBERS)}',
     )
     runner.train()
     return runner.model.layer.weight.detach()

@@ -1,5 +1,6 @@
 """Checkpoints of a training run: strict, resumable, never half written."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from helpers import training
@@ -48,6 +50,23 @@ VALIDATED = dict(
         sampler=dict(type='DefaultSampler', shuffle=False),
     ),
 )
+
+
+def test_runs_of_one_second_share_nothing(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, 'time', lambda: now)
+    runs, scopes = [], []
+    for place, scope in (('a', 'mmdet'), ('a', 'mmseg'), ('b', 'mmdet')):
+        runs.append(training.runner(tmp_path / place, default_scope=scope))
+        scopes.append(DefaultScope.get_current_instance().scope_name)
+    assert scopes == ['mmdet', 'mmseg', 'mmdet']
+    for values in (
+        {run.experiment_name for run in runs},
+        {run.logger.log_file for run in runs},
+        {id(run.message_hub) for run in runs},
+        {id(run.visualizer) for run in runs},
+    ):
+        assert len(values) == 3
 
 
 def test_resumed_training_equals_training_in_one_go(reference, tmp_path):
