@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import mean, median
 
 from swin_dense.engine import cli
+from swin_dense.engine.compare_trainings import final_metrics, metric_cells
 from swin_dense.engine.training_curves import read_scalars
-from swin_dense.pretraining.comparison import final_metrics, metric_cells
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from swin_dense.engine import cli
+from swin_dense.engine.compare_trainings import make_parser
 from swin_dense.pretraining.comparison import (
     add_pretraining_arguments,
     compare_pretraining,
-    make_parser,
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from swin_dense.engine import cli
-from swin_dense.pretraining.comparison import Variant, compare, make_parser
+from swin_dense.engine.compare_trainings import Variant, compare, make_parser
 
 CONFIGS = 'projects/soft_teacher/configs'
 VARIANTS = (

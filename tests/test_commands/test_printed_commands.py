@@ -12,6 +12,7 @@ import pytest
 import swin_dense
 from helpers.command_line import CONFIG
 from swin_dense.commands import COMMANDS
+from swin_dense.engine import compare_trainings
 from swin_dense.engine.base_predictor import BasePredictor
 from swin_dense.engine.launch import load_config
 from swin_dense.pretraining import comparison
@@ -113,7 +114,7 @@ def test_every_option_is_one_of_a_command():
     known = {'--help', '--version'} | FOREIGN
     for command in COMMANDS:
         known |= options_of(command)
-    parser = comparison.make_parser('', '', work_dir='')
+    parser = compare_trainings.make_parser('', '', work_dir='')
     comparison.add_pretraining_arguments(parser, config='', pretraining='')
     known |= {*parser._option_string_actions}
     unknown = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from swin_dense.engine import cli
+from swin_dense.engine import cli, compare_trainings
+from swin_dense.engine.compare_trainings import Variant
 from swin_dense.pretraining import comparison
-from swin_dense.pretraining.comparison import Variant
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def runs(monkeypatch):
         log.write_text(f'{json.dumps(dict(loss=1.0))}\n{json.dumps(last)}')
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(comparison.subprocess, 'run', train)
+    monkeypatch.setattr(compare_trainings.subprocess, 'run', train)
     return commands
 
 
@@ -40,7 +40,7 @@ def runs(monkeypatch):
 def compare(tmp_path):
     """Return a function that runs the command with some arguments."""
     (tmp_path / 'weights.pth').touch()
-    parser = comparison.make_parser(
+    parser = compare_trainings.make_parser(
         'Compare.', 'example', work_dir=str(tmp_path / 'runs')
     )
     comparison.add_pretraining_arguments(
@@ -91,7 +91,7 @@ def test_the_settings_can_be_given_to_the_command(compare, runs):
 
 def test_a_failed_training_stops_it(compare, monkeypatch, capsys):
     monkeypatch.setattr(
-        comparison.subprocess,
+        compare_trainings.subprocess,
         'run',
         lambda command, **_: subprocess.CompletedProcess(command, 3),
     )
@@ -119,7 +119,7 @@ def test_a_pretraining_runs_unless_its_checkpoint_exists(
     assert compare(*arguments, checkpoint=None) == 0
     assert len(runs) == 3
     assert runs[0][4] == str(config)
-    assert runs[0][-2:] == ['--work-dir', str(work_dir)]
+    assert runs[0][-3:] == ['--work-dir', str(work_dir), '--resume']
     checkpoint = str(work_dir / 'iter_3.pth')
     assert checkpoint in runs[2][-1]
     Path(checkpoint).touch()
@@ -142,14 +142,14 @@ def test_a_training_with_two_nets_has_two_rows(runs, tmp_path, capsys):
         Variant('both', 'mask_rcnn_swin_nano_shapes', nets=('student',)),
         Variant('one', 'mask_rcnn_swin_nano_shapes', {'seed': 3}),
     ]
-    parser = comparison.make_parser('', '', work_dir=str(tmp_path))
+    parser = compare_trainings.make_parser('', '', work_dir=str(tmp_path))
     arguments = ['--processes', '1', '--seeds', '0', '4']
     args = parser.parse_args(arguments)
-    assert comparison.compare(variants, args) == 0
+    assert compare_trainings.compare(variants, args) == 0
     printed = capsys.readouterr().out
     assert '| both, student | 2 | 0.020 | 0.020 | 0.040 | 0.040 |' in printed
     assert '| one | 2 | 0.030 | 0.020 | 0.060 | 0.040 |' in printed
     assert runs[1][-1] == 'seed=3'
     absent = [Variant('absent', 'mask_rcnn_swin_nano_shapes', nets=('no',))]
     with pytest.raises(OSError, match='ends without no/coco/bbox_mAP, no/'):
-        comparison.compare(absent, args)
+        compare_trainings.compare(absent, args)

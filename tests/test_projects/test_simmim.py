@@ -18,6 +18,7 @@ from projects.simmim.mask import SimMIMMask
 from projects.simmim.model import SimMIM, local_statistics
 from swin_dense.backbones import SwinTransformer, SwinTransformerV2
 from swin_dense.checkpoints.files.read import read_checkpoint
+from swin_dense.engine import compare_trainings
 from swin_dense.engine.launch import load_config
 from swin_dense.pretraining import comparison
 from swin_dense.registry import MODELS
@@ -494,7 +495,7 @@ def test_the_comparison(config, tmp_path, monkeypatch, capsys):
             return start(command, **settings)
         return subprocess.CompletedProcess(command, run('train', *command[4:]))
 
-    monkeypatch.setattr(comparison.subprocess, 'run', train_here)
+    monkeypatch.setattr(compare_trainings.subprocess, 'run', train_here)
     detector = tmp_path / 'detector.py'
     detector.write_text(
         f'_base_ = {CONFIG!r}\n'
@@ -504,7 +505,9 @@ def test_the_comparison(config, tmp_path, monkeypatch, capsys):
         '    neck=dict(in_channels=[8, 16, 32], num_outs=4))\n'
         'train_cfg = dict(val_interval=2)\n'
     )
-    parser = comparison.make_parser('', '', work_dir=str(tmp_path / 'runs'))
+    parser = compare_trainings.make_parser(
+        '', '', work_dir=str(tmp_path / 'runs')
+    )
     comparison.add_pretraining_arguments(
         parser,
         config=str(detector),

@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from helpers.coco import tiny_data
 from swin_dense.checkpoints import read_checkpoint
 from swin_dense.commands import train as command
+from swin_dense.engine.compare_trainings import final_metrics
 from swin_dense.engine.launch import load_config
-from swin_dense.pretraining.comparison import final_metrics
 from swin_dense.registry import DATASETS, MODELS
 
 PROJECT = Path(__file__).resolve().parents[2] / 'projects' / 'soft_teacher'
