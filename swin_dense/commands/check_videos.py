@@ -8,18 +8,17 @@ import argparse
 import csv
 import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.utils import ProgressBar
 
 from swin_dense.config_files import find_config
 from swin_dense.data.wrappers import settings_by_name
 from swin_dense.engine import cli
 from swin_dense.engine.launch import load_config
+from swin_dense.engine.progress import show_steps
 from swin_dense.files import read_text
 from swin_dense.video.clip_checks import VideoReport, check_clips
 from swin_dense.video.clip_lists import Clip, class_names, read_clips
@@ -147,17 +146,15 @@ def inspect(
     min_frames: int,
 ) -> VideoReport:
     """Check the clips of a list, and show the progress."""
-    bar = ProgressBar(len({clip.path for clip in clips}), file=sys.stderr)
-    report = check_clips(
-        clips,
-        classes,
-        min_frames=min_frames,
-        decoders=args.decoders,
-        workers=args.workers,
-        on_progress=bar.update,
-    )
-    print(file=sys.stderr)
-    return report
+    with show_steps('videos', len({clip.path for clip in clips})) as steps:
+        return check_clips(
+            clips,
+            classes,
+            min_frames=min_frames,
+            decoders=args.decoders,
+            workers=args.workers,
+            on_progress=steps.advance,
+        )
 
 
 def show(name: str, report: VideoReport) -> None:

@@ -1,14 +1,12 @@
 """Predict image files in batches; write results as they come."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.utils import ProgressBar
 
 from swin_dense.data.image_checks import image_size
 from swin_dense.data.image_files import read_image
@@ -27,6 +25,7 @@ from swin_dense.engine.predict_videos import (
     video_name,
     video_output,
 )
+from swin_dense.engine.progress import Steps, show_steps
 from swin_dense.wording import first_few
 
 # Takes the paths of pictures, and a function to call after each tile; returns
@@ -69,12 +68,14 @@ def predict_images(
     clips = name_outputs(
         [video_name(video) for video in videos], Path(args.out), video_output
     )
-    progress = ProgressBar(0, start=False, file=sys.stderr)
-    predictor, writer = open_model(pictures, progress.update)
-    check_outputs(writer.paths, images)
     bad: list[str] = []
+    with show_steps('prediction') as steps:
+        predictor, writer = open_model(pictures, steps.advance)
+        check_outputs(writer.paths, images)
+        if images:
+            _predict_all(predictor, writer, images, args, steps, in_tiles, bad)
     if images:
-        _predict_all(predictor, writer, images, args, progress, in_tiles, bad)
+        print(writer.summary())
     if videos:
         bad += predict_videos(
             predictor,
@@ -98,15 +99,12 @@ def _predict_all(
     writer: Any,
     images: Sequence[Path],
     args: argparse.Namespace,
-    progress: ProgressBar,
+    steps: Steps,
     in_tiles: bool,
     bad: list[str],
 ) -> None:
-    """Predict all images, and print a summary; append errors to `bad`."""
-    progress.task_num = (
-        count_tiles(images, predictor) if in_tiles else len(images)
-    )
-    progress.start()
+    """Predict all images; append errors to `bad`."""
+    steps.total = count_tiles(images, predictor) if in_tiles else len(images)
     with closing(writer):
         for batch in _read_batches(images, args.batch_size, bad):
             for index, prediction in _predict_batch(
@@ -115,9 +113,7 @@ def _predict_all(
                 prediction.path = str(images[index])
                 writer.add(index, prediction)
             if not in_tiles:
-                progress.update(len(batch))
-    print(file=sys.stderr)
-    print(writer.summary())
+                steps.advance(len(batch))
 
 
 def count_tiles(images: Sequence[Path], predictor: Any) -> int:

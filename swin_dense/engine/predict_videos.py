@@ -7,7 +7,6 @@ grow with the length of a video.
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 import cv2
 import numpy as np
-from mmengine.utils import ProgressBar
 
 from swin_dense.data.decoders.base import VideoError
 from swin_dense.data.video_reader import VIDEOS, Video
@@ -28,6 +26,7 @@ from swin_dense.engine.input_files import (
     find_videos,
 )
 from swin_dense.engine.inputs import download_video, is_address
+from swin_dense.engine.progress import show_steps
 from swin_dense.wording import counted
 
 # Takes the frames per second of a video; returns an object whose `update`
@@ -229,8 +228,7 @@ def predict_video(
         most: Largest number of frames; None for all.
         make_tracker: Gives results ids; see `MakeTracker`.
         on_frame: Called after each frame with the number of frames written,
-            and of all frames, 0 if it is unknown. By default, the console
-            shows the progress.
+            and of all frames, 0 if it is unknown.
 
     Returns:
         The number of frames written, and the problem that ended the video
@@ -273,8 +271,6 @@ def predict_video(
                 count += 1
                 if on_frame is not None:
                     on_frame(count, total)
-                else:
-                    progress.update()
                 yield np.ascontiguousarray(
                     writer.draw_frame(result)[..., ::-1]
                 )
@@ -283,8 +279,6 @@ def predict_video(
     with open_source(source) as opened:
         total = min(opened.length, most) if most else opened.length
         tracker = make_tracker(opened.fps) if make_tracker else None
-        if on_frame is None:
-            progress = ProgressBar(total, file=sys.stderr)
         with path.with_suffix('.jsonl').open('w', encoding='utf-8') as lines:
             pictures = draw(opened.frames, lines)
             first = next(pictures, None)
@@ -296,8 +290,6 @@ def predict_video(
                 )
             with closing(pictures):
                 write_video(path, _chain(first, pictures), opened.fps)
-    if on_frame is None:
-        print(file=sys.stderr)
     if _INTERRUPTED in problems:
         if opened.length:
             raise KeyboardInterrupt
@@ -366,15 +358,22 @@ def predict_videos(
     bad = []
     for source, path in zip(sources, paths):
         try:
-            count, problem = predict_video(
-                predictor,
-                writer,
-                source,
-                path,
-                batch_size,
-                most,
-                make_tracker,
-            )
+            with show_steps(video_name(source).name) as steps:
+
+                def on_frame(count: int, total: int) -> None:
+                    steps.total = total
+                    steps.reach(count)
+
+                count, problem = predict_video(
+                    predictor,
+                    writer,
+                    source,
+                    path,
+                    batch_size,
+                    most,
+                    make_tracker,
+                    on_frame,
+                )
         except VideoError as error:
             bad.append(str(error))
             continue

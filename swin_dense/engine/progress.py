@@ -1,4 +1,4 @@
-"""Show the progress of a run in one line of the terminal.
+"""Show the progress of a command in one line of the terminal.
 
 Where the console is a file or a pipe, nothing is shown.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -37,33 +38,116 @@ def show_progress(
     if not (console.is_terminal and is_main_process()):
         yield
         return
+    with _bars(console, runner.logger) as progress:
+        hook = ProgressHook(progress)
+        runner.register_hook(hook)
+        try:
+            yield
+        finally:
+            runner.hooks.remove(hook)
+
+
+@contextmanager
+def show_steps(
+    name: str, total: int = 0, console: Console | None = None
+) -> Iterator['Steps']:
+    """Show a bar with the time left while a command takes its steps.
+
+    Args:
+        name: What the command does.
+        total: Number of steps; 0 if it is unknown.
+        console: Console with the bar; by default standard error.
+    """
+    console = console or Console(stderr=True)
+    with _bars(console, MMLogger.get_current_instance()) as progress:
+        yield Steps(progress, name, total)
+
+
+@contextmanager
+def _bars(console: Console, logger: logging.Logger) -> Iterator[Progress]:
+    """Yield bars for a console, nothing where it is no terminal.
+
+    They vanish at the end. Lines of the log are written above them.
+    """
     progress = Progress(
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn('{task.fields[left]}'),
         console=console,
         transient=True,
         auto_refresh=False,  # no thread: workers are forked
+        # What is written to a file or a pipe stays there.
+        redirect_stdout=sys.stdout.isatty() or not console.stderr,
+        redirect_stderr=sys.stderr.isatty() or not console.stderr,
+        disable=not console.is_terminal,
     )
-    hook = ProgressHook(progress)
-    runner.register_hook(hook)
     handlers = [
         handler
-        for handler in runner.logger.handlers
+        for handler in logger.handlers
         if isinstance(handler, logging.StreamHandler)
         and not isinstance(handler, logging.FileHandler)
     ]
     streams = [handler.stream for handler in handlers]
-    try:
-        with progress:
-            for handler in handlers:
-                handler.setStream(sys.stdout)  # which writes above the bar
-            yield
-    finally:
-        for handler, stream in zip(handlers, streams):
-            handler.setStream(stream)
-        runner.hooks.remove(hook)
+    with progress:
+        try:
+            for handler in handlers if console.is_terminal else ():
+                handler.setStream(sys.stdout)  # which writes above the bars
+            yield progress
+        finally:
+            for handler, stream in zip(handlers, streams):
+                handler.setStream(stream)
+
+
+class Steps:
+    """A bar with the time left.
+
+    Args:
+        progress: Where it is shown.
+        name: What is done.
+        total: Number of steps; 0 if it is unknown.
+
+    Attributes:
+        total: Number of steps; 0 if it is unknown.
+    """
+
+    def __init__(self, progress: Progress, name: str, total: int = 0) -> None:
+        self.total = total
+        self._progress = progress
+        self._count = 0
+        self._start, self._shown = time.monotonic(), 0.0
+        self._bar = progress.add_task(name, total=total or None, left='')
+        progress.refresh()
+
+    def advance(self, count: int = 1) -> None:
+        """Say that some steps are done."""
+        self.reach(self._count + count)
+
+    def reach(self, count: int, left: float | None = None) -> None:
+        """Say how many steps are done in all.
+
+        Args:
+            count: Number of steps.
+            left: Seconds left, if they are known better than by the mean of
+                the steps.
+        """
+        self._count = count
+        now = time.monotonic()
+        if left is None and count and self.total:
+            left = (now - self._start) / count * (self.total - count)
+        self._progress.update(
+            self._bar,
+            completed=count,
+            total=self.total or None,
+            left='' if left is None else f'{duration(left)} left',
+        )
+        if now - self._shown >= _SECONDS:
+            self._shown = now
+            self._progress.refresh()
+
+    def remove(self) -> None:
+        """Remove the bar."""
+        self._progress.remove_task(self._bar)
 
 
 class ProgressHook(Hook):
@@ -79,67 +163,44 @@ class ProgressHook(Hook):
         self.progress = progress
         self._training: Any = None
         self._evaluation: Any = None
-        self._start = self._shown = 0.0
 
     def before_train(self, runner: Any) -> None:
         """Add the bar of the training."""
-        self._training = self.progress.add_task(
-            'training', total=runner.max_iters, completed=runner.iter, left=''
-        )
-        self.progress.refresh()
+        self._training = Steps(self.progress, 'training', runner.max_iters)
+        self._training.reach(runner.iter)
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Update the bar; mmengine estimates the time left."""
         left = runner.message_hub.runtime_info.get('eta')
-        self._update(
-            self._training,
-            runner.iter + 1,
-            '' if left is None else f'{duration(left)} left',
-        )
+        self._training.reach(runner.iter + 1, left)
 
     def after_train(self, runner: Any) -> None:
         """Remove the bar."""
-        self.progress.remove_task(self._training)
+        self._training.remove()
 
     def before_val_epoch(self, runner: Any) -> None:
         """Add the bar of a validation."""
-        self._begin('validation', len(runner.val_dataloader))
+        self._begin('validation', runner.val_dataloader)
 
-    def after_val_iter(
-        self, runner: Any, batch_idx: int, *args: Any, **kwargs: Any
-    ) -> None:
+    def after_val_iter(self, *args: Any, **kwargs: Any) -> None:
         """Update the bar of a validation."""
-        self._evaluated(batch_idx + 1, len(runner.val_dataloader))
+        self._evaluation.advance()
 
     def after_val_epoch(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Remove the bar of a validation."""
-        self.progress.remove_task(self._evaluation)
+        self._evaluation.remove()
 
     def before_test_epoch(self, runner: Any) -> None:
         """Add the bar of a test."""
-        self._begin('test', len(runner.test_dataloader))
+        self._begin('test', runner.test_dataloader)
 
-    def after_test_iter(
-        self, runner: Any, batch_idx: int, *args: Any, **kwargs: Any
-    ) -> None:
+    def after_test_iter(self, *args: Any, **kwargs: Any) -> None:
         """Update the bar of a test."""
-        self._evaluated(batch_idx + 1, len(runner.test_dataloader))
+        self._evaluation.advance()
 
     def after_test_epoch(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Remove the bar of a test."""
-        self.progress.remove_task(self._evaluation)
+        self._evaluation.remove()
 
-    def _begin(self, name: str, total: int) -> None:
-        self._start = time.monotonic()
-        self._evaluation = self.progress.add_task(name, total=total, left='')
-        self.progress.refresh()
-
-    def _evaluated(self, count: int, total: int) -> None:
-        seconds = (time.monotonic() - self._start) / count * (total - count)
-        self._update(self._evaluation, count, f'{duration(seconds)} left')
-
-    def _update(self, bar: Any, count: int, left: str) -> None:
-        self.progress.update(bar, completed=count, left=left)
-        if time.monotonic() - self._shown >= _SECONDS:
-            self._shown = time.monotonic()
-            self.progress.refresh()
+    def _begin(self, name: str, loader: Any) -> None:
+        self._evaluation = Steps(self.progress, name, len(loader))

@@ -113,3 +113,32 @@ def test_the_progress_ends_with_an_error(tmp_path, monkeypatch):
             raise KeyboardInterrupt
     assert console.stream is stream
     assert not any(isinstance(h, progress.ProgressHook) for h in run.hooks)
+
+
+def test_steps_have_a_bar_below_the_log(monkeypatch, capsys):
+    monkeypatch.setattr(progress, '_SECONDS', 0.0)
+    MMLogger._instance_dict.clear()
+    logger = MMLogger.get_instance('steps', log_level='INFO')
+    before = [handler.stream for handler in logger.handlers]
+    terminal = Console(
+        file=io.StringIO(), force_terminal=True, width=80, color_system=None
+    )
+    with progress.show_steps('[clip].mp4', console=terminal) as steps:
+        steps.advance()
+        logger.info('a line of the log')
+        steps.total = 4
+        steps.reach(3)
+    text = terminal.file.getvalue()
+    assert re.search(r'\[clip\].mp4 .*━.* 1/\? ', text)
+    assert re.search(r'a line of the log\n', text)
+    assert re.search(r'\[clip\].mp4 .*━.* 3/4 +\d+ s left', text)
+    assert [handler.stream for handler in logger.handlers] == before
+    assert capsys.readouterr() == ('', '')
+
+
+def test_steps_write_nothing_without_a_terminal(capsys):
+    console = Console(stderr=True, force_terminal=False)
+    with progress.show_steps('clips', 2, console) as steps:
+        print('a line')
+        steps.advance(2)
+    assert capsys.readouterr() == ('a line\n', '')
