@@ -86,8 +86,8 @@ def test_pictures_label_maps_and_areas(
         == 0
     )
     shown = capsys.readouterr()
-    assert '2 images' in shown.out and '2/2' in shown.err
-    assert 'mmengine - INFO' not in shown.out + shown.err
+    assert '2 images' in shown.out and not shown.err
+    assert 'mmengine - INFO' not in shown.out
     assert sorted(
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')
     ) == [
@@ -153,8 +153,9 @@ def test_each_tile_is_predicted_as_an_image(checkpoint, photos, predictor):
 
 
 def test_tiles_and_colours_on_the_command_line(
-    checkpoint, photos, tmp_path, capsys
+    checkpoint, photos, tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.setenv('FORCE_COLOR', '1')  # Rich shows bars, too
     assert (
         run(
             'predict',
