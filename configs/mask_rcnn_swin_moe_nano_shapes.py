@@ -2,8 +2,9 @@
 # A small model for a quick start, trained in minutes.
 _base_ = [
     './_base_/models/mask_rcnn_swin_nano.py',
+    './_base_/parts/nano_192.py',
     './_base_/parts/swin_moe.py',
-    './_base_/datasets/shapes_instance.py',
+    './_base_/datasets/shapes_instance_192.py',
     './_base_/schedules/schedule_quick.py',
     './_base_/runtime/quick_runtime.py',
 ]
@@ -13,7 +14,9 @@ recipe = dict(
     measured='box AP 0.266, mask AP 0.319 on generated shapes',
     hardware='2 CPU cores, minutes',
     paper=None)
+small = _base_.nano_192
 model = dict(
+    small,
     backbone=dict(
         _delete_=True,
         type='swin_dense.SwinMoE',
@@ -25,5 +28,15 @@ model = dict(
         # Larger weights for the narrow layers, in experts too.
         moe_drop=0.,
         init_std=0.05,
-        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')))
+        init_cfg=dict(type='Xavier', layer='Linear', distribution='normal')),
+    roi_head=dict(small.roi_head, bbox_head=dict(in_channels=48)))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.swin_moe_decay))
+
+# Smaller images and maps leave time for more steps.
+max_iters = 1800
+warm_up, cosine = _base_.param_scheduler
+param_scheduler = [
+    warm_up,
+    dict(cosine, end=max_iters, T_max=max_iters - 100)
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)

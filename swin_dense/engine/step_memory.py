@@ -188,7 +188,8 @@ class _Readable(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if func is Tensor.numpy and isinstance(args[0], FakeTensor):
+        readers = (Tensor.numpy, Tensor.__array__)
+        if func in readers and isinstance(args[0], FakeTensor):
             name = str(args[0].dtype).removeprefix('torch.')
             return np.zeros(args[0].shape, name)
         return func(*args, **(kwargs or {}))
@@ -213,7 +214,7 @@ def predict(
 
     Raises:
         ValueError: If the numbers in tensors decide their sizes in a way that
-            is not bounded here.
+            is not bounded here, or the model does not run without numbers.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = _without_memory(model, mode).train()
@@ -243,6 +244,12 @@ def predict(
             raise ValueError(
                 'the memory of this model cannot be predicted: numbers '
                 f'decide how much it computes ({error})'
+            ) from error
+        except RuntimeError as error:
+            raise ValueError(
+                'the memory of this model cannot be predicted: it does not '
+                'run on tensors of this size that have a shape alone '
+                f'({error})'
             ) from error
     del loss
     trained = sum(_bytes(p) for p in parameters if p.grad is not None)

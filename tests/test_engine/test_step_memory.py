@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers.command_line import CONFIG
 from swin_dense.engine import step_memory
@@ -124,8 +126,23 @@ def test_a_model_that_cannot_be_predicted(monkeypatch):
     monkeypatch.setattr(
         step_memory, 'total_loss', lambda model, batch: batch.inputs.unique()
     )
+    size = BatchSize(1, (64, 64), 1)
     with pytest.raises(ValueError, match='cannot be predicted: numbers dec'):
-        predict(model, task, BatchSize(1, (64, 64), 1))
+        predict(model, task, size)
+    monkeypatch.setattr(
+        step_memory, 'total_loss', lambda model, batch: batch.inputs.view(7)
+    )
+    with pytest.raises(ValueError, match='cannot be predicted: it does not'):
+        predict(model, task, size)
+
+
+def test_numbers_that_are_read_as_an_array_are_0():
+    """As the matching of queries and objects in DETR reads its costs."""
+    fake = FakeTensorMode().from_tensor(torch.ones(2, 3))
+    with step_memory._Readable():
+        for values in (fake.numpy(), np.asarray(fake)):
+            np.testing.assert_array_equal(values, np.zeros((2, 3)))
+            assert values.dtype == np.float32
 
 
 def test_memory_that_is_freed_is_no_longer_counted():
