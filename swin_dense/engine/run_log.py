@@ -32,6 +32,8 @@ _NOISE = (
 )
 # Last words of a line for every parameter that is frozen.
 _FROZEN = 'is skipped since its requires_grad=False'
+# The file of mmengine that logs how each parameter was initialised.
+_MODULES = ('mmengine', 'model', 'base_module.py')
 # `extra` of a record that goes to one of the two alone.
 TO_FILE = {'file_only': True}
 TO_CONSOLE = {'console_only': True}
@@ -45,7 +47,8 @@ _INSTALLED = tuple(
 def quieten_console(logger: logging.Logger) -> None:
     """Shorten the lines of the console, and leave out those for the log file.
 
-    Without a log file no line is left out, since it would be lost.
+    Without a log file no line is left out, since it would be lost; but for
+    those about the initial values of every parameter.
     """
     files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
     for handler in logger.handlers:
@@ -53,8 +56,7 @@ def quieten_console(logger: logging.Logger) -> None:
             handler.addFilter(is_for_file)
             continue
         handler.setFormatter(ConsoleFormatter())
-        if files:
-            handler.addFilter(is_for_console)
+        handler.addFilter(is_for_console if files else is_not_initial_value)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -89,6 +91,13 @@ def is_for_console(record: logging.LogRecord) -> bool:
     # The environment, the config and the hooks are all that mmengine's runner
     # itself logs in several lines.
     return place != ('mmengine', 'runner', 'runner.py') or '\n' not in message
+
+
+def is_not_initial_value(record: logging.LogRecord) -> bool:
+    """Return False if a record tells how a parameter was initialised."""
+    return Path(record.pathname).parts[-3:] != _MODULES or not (
+        record.getMessage().startswith('\n')
+    )
 
 
 def is_of_installed_package(file: str) -> bool:

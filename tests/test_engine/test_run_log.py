@@ -10,6 +10,8 @@ import mmengine.runner.runner
 import numpy
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.model import Sequential
+from torch.nn import Linear
 
 from helpers.training import runner
 from swin_dense.engine import run_log
@@ -66,6 +68,7 @@ def test_a_console_without_a_file_is_short_and_whole(capsys, monkeypatch):
     run_log.quieten_console(logger)
     logger.info('paramwise_options -- neck.bias: lr=1')
     logger.warning('odd')
+    Sequential(Linear(2, 3)).init_weights()  # mmengine's
     shown = re.sub(r'\d\d:\d\d:\d\d', 'TIME', capsys.readouterr().out)
     assert shown == (
         'TIME  paramwise_options -- neck.bias: lr=1\nTIME  warning: odd\n'
