@@ -26,6 +26,7 @@ def make(rows, inputs, outputs):
 @pytest.fixture(params=[False, True], ids=['BLAS', 'oneDNN'], autouse=True)
 def library(request, monkeypatch):
     monkeypatch.setattr(module, '_prefers_onednn', lambda: request.param)
+    monkeypatch.setattr(module, 'WORTH_PACKING', 0)
     return request.param
 
 
@@ -89,6 +90,25 @@ def test_no_weight_stays_packed_after_the_loop(monkeypatch, library):
     assert len(calls) == 2
     linear_no_grad(x, weight, bias)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize('library', [True], indirect=True)
+def test_a_weight_is_packed_once_enough_is_computed(monkeypatch, library):
+    x, weight, bias = make(*SHAPES[1])
+    monkeypatch.setattr(module, 'WORTH_PACKING', 2 * len(x) * weight.numel())
+    calls = []
+    pack = torch.ops.mkldnn._reorder_linear_weight
+    monkeypatch.setattr(
+        torch.ops.mkldnn,
+        '_reorder_linear_weight',
+        lambda *args: calls.append(1) or pack(*args),
+    )
+    wanted = F.linear(x, weight, bias)
+    with pack_weights_once():
+        for expected in (0, 1, 1):
+            y = linear_no_grad(x, weight, bias)
+            assert len(calls) == expected
+            torch.testing.assert_close(y, wanted, atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize('approximate', ['none', 'tanh'])
