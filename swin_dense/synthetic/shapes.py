@@ -43,12 +43,13 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
     from pycocotools import mask as mask_api
 
     code = mask_api.encode(np.asfortranarray(mask, np.uint8))
-    if not rle:
+    if not rle and mask.any():
         # OpenCV's contours run through pixel centres. At three times the size
         # the contour of a border pixel runs through its outer third, so that
         # rounding (coordinate + 1) / 3 gives the corner of the pixel.
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
         large = cv2.resize(
-            mask.astype(np.uint8),
+            mask[y : y + h, x : x + w].astype(np.uint8),
             None,
             fx=3,
             fy=3,
@@ -58,7 +59,7 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
             large, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
         )
         if len(contours) == 1:
-            ring = (contours[0].reshape(-1, 2) + 1) // 3  # (points, 2)
+            ring = (contours[0].reshape(-1, 2) + 1) // 3 + (x, y)  # (n, 2)
             ring = ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
             polygon = [ring.ravel().tolist()]
             drawn = mask_api.merge(mask_api.frPyObjects(polygon, *mask.shape))
