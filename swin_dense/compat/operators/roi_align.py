@@ -218,14 +218,9 @@ def groups(
     if not geometry.aligned:  # the legacy rule
         extent = extent.clamp(min=1)
     bin_size = extent / extent.new_tensor(geometry.output_size)
-    if geometry.sampling_ratio > 0:
-        grids = torch.full_like(bin_size, geometry.sampling_ratio)
-    else:
-        grids = bin_size.float().ceil()
     bins = geometry.output_size[0] * geometry.output_size[1]
-    for grid in grids[(grids > 0).all(1)].unique(dim=0).tolist():
-        members = (grids == grids.new_tensor(grid)).all(1).nonzero()[:, 0]
-        grid_y, grid_x = int(grid[0]), int(grid[1])
+    for grid, members in _grids(bin_size, geometry.sampling_ratio):
+        grid_y, grid_x = grid
         samples = grid_y * grid_x
         rows = samples if keep_samples else 1
         elements = bins * (4 * samples + rows * channels)
@@ -235,8 +230,28 @@ def groups(
                 rois[part, 0].long(),
                 start[part],
                 bin_size[part],
-                (grid_y, grid_x),
+                grid,
             )
+
+
+def _grids(
+    bin_size: Tensor, sampling_ratio: int
+) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Yield samples per bin along y and x, and the RoIs that have as many.
+
+    Args:
+        bin_size: (R, 2) in pixels, y then x.
+        sampling_ratio: Samples per bin and axis; 0: one per pixel.
+    """
+    if sampling_ratio > 0:
+        if len(bin_size):
+            members = torch.arange(len(bin_size), device=bin_size.device)
+            yield (sampling_ratio, sampling_ratio), members
+        return
+    grids = bin_size.float().ceil()
+    for grid in grids[(grids > 0).all(1)].unique(dim=0).tolist():
+        same = (grids == grids.new_tensor(grid)).all(1)
+        yield (int(grid[0]), int(grid[1])), same.nonzero()[:, 0]
 
 
 def sample_positions(group: Group, axis: int, geometry: RoIGeometry) -> Tensor:
