@@ -6,6 +6,8 @@ load, annotations, *rest = _base_.train_pipeline
 train_pipeline = [load, annotations, resize, *rest]
 load, _, *rest = _base_.test_pipeline
 test_pipeline = [load, resize, *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+# Two processes on two cores have none left for workers.
+no_workers = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(no_workers, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(no_workers, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
