@@ -104,7 +104,7 @@ def _predict_all(
     bad: list[str],
 ) -> None:
     """Predict all images; append errors to `bad`."""
-    steps.total = count_tiles(images, predictor) if in_tiles else len(images)
+    steps.begin(count_tiles(images, predictor) if in_tiles else len(images))
     with closing(writer):
         for batch in _read_batches(images, args.batch_size, bad):
             for index, prediction in _predict_batch(

@@ -359,11 +359,6 @@ def predict_videos(
     for source, path in zip(sources, paths):
         try:
             with show_steps(video_name(source).name) as steps:
-
-                def on_frame(count: int, total: int) -> None:
-                    steps.total = total
-                    steps.reach(count)
-
                 count, problem = predict_video(
                     predictor,
                     writer,
@@ -372,7 +367,7 @@ def predict_videos(
                     batch_size,
                     most,
                     make_tracker,
-                    on_frame,
+                    on_frame=steps.reach,
                 )
         except VideoError as error:
             bad.append(str(error))

@@ -106,39 +106,50 @@ class Steps:
         progress: Where it is shown.
         name: What is done.
         total: Number of steps; 0 if it is unknown.
-
-    Attributes:
-        total: Number of steps; 0 if it is unknown.
+        count: Steps that were done before.
     """
 
-    def __init__(self, progress: Progress, name: str, total: int = 0) -> None:
-        self.total = total
+    def __init__(
+        self, progress: Progress, name: str, total: int = 0, count: int = 0
+    ) -> None:
         self._progress = progress
-        self._count = 0
-        self._start, self._shown = time.monotonic(), 0.0
-        self._bar = progress.add_task(name, total=total or None, left='')
-        progress.refresh()
+        self._shown = 0.0
+        self._bar = progress.add_task(name, total=None, left='')
+        self.begin(total, count)
+
+    def begin(self, total: int, count: int = 0) -> None:
+        """Begin to measure the time of steps; arguments as above."""
+        self._total = total
+        self._count = self._first = count
+        self._start = time.monotonic()
+        self._progress.update(self._bar, completed=count, total=total or None)
+        self._progress.refresh()
 
     def advance(self, count: int = 1) -> None:
         """Say that some steps are done."""
         self.reach(self._count + count)
 
-    def reach(self, count: int, left: float | None = None) -> None:
+    def reach(
+        self, count: int, total: int | None = None, left: float | None = None
+    ) -> None:
         """Say how many steps are done in all.
 
         Args:
             count: Number of steps.
+            total: Number of all steps, if it is now known better.
             left: Seconds left, if they are known better than by the mean of
                 the steps.
         """
         self._count = count
+        self._total = self._total if total is None else total
         now = time.monotonic()
-        if left is None and count and self.total:
-            left = (now - self._start) / count * (self.total - count)
+        done = count - self._first
+        if left is None and done and self._total:
+            left = (now - self._start) / done * (self._total - count)
         self._progress.update(
             self._bar,
             completed=count,
-            total=self.total or None,
+            total=self._total or None,
             left='' if left is None else f'{duration(left)} left',
         )
         if now - self._shown >= _SECONDS:
@@ -166,13 +177,14 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Add the bar of the training."""
-        self._training = Steps(self.progress, 'training', runner.max_iters)
-        self._training.reach(runner.iter)
+        self._training = Steps(
+            self.progress, 'training', runner.max_iters, runner.iter
+        )
 
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Update the bar; mmengine estimates the time left."""
         left = runner.message_hub.runtime_info.get('eta')
-        self._training.reach(runner.iter + 1, left)
+        self._training.reach(runner.iter + 1, left=left)
 
     def after_train(self, runner: Any) -> None:
         """Remove the bar."""

@@ -42,14 +42,15 @@ def encode_mask(mask: np.ndarray, rle: bool = False) -> list | dict:
     """
     from pycocotools import mask as mask_api
 
-    code = mask_api.encode(np.asfortranarray(mask, np.uint8))
-    if not rle and mask.any():
+    pixels = mask.astype(np.uint8)
+    code = mask_api.encode(np.asfortranarray(pixels))
+    x, y, w, h = cv2.boundingRect(pixels)
+    if w and not rle:
         # OpenCV's contours run through pixel centres. At three times the size
         # the contour of a border pixel runs through its outer third, so that
         # rounding (coordinate + 1) / 3 gives the corner of the pixel.
-        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
         large = cv2.resize(
-            mask[y : y + h, x : x + w].astype(np.uint8),
+            pixels[y : y + h, x : x + w],
             None,
             fx=3,
             fy=3,

@@ -126,8 +126,7 @@ def test_steps_have_a_bar_below_the_log(monkeypatch, capsys):
     with progress.show_steps('[clip].mp4', console=terminal) as steps:
         steps.advance()
         logger.info('a line of the log')
-        steps.total = 4
-        steps.reach(3)
+        steps.reach(3, 4)
     text = terminal.file.getvalue()
     assert re.search(r'\[clip\].mp4 .*━.* 1/\? ', text)
     assert re.search(r'a line of the log\n', text)
@@ -142,3 +141,19 @@ def test_steps_write_nothing_without_a_terminal(capsys):
         print('a line')
         steps.advance(2)
     assert capsys.readouterr() == ('a line\n', '')
+
+
+def test_steps_done_before_take_no_time():
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    bars = progress.Progress(
+        progress.TextColumn('{task.completed} {task.fields[left]}'),
+        console=terminal,
+        auto_refresh=False,
+    )
+    with bars:
+        steps = progress.Steps(bars, 'training', 1000, 998)
+        assert bars.tasks[0].completed == 998
+        assert bars.tasks[0].fields['left'] == ''
+        steps._start -= 30
+        steps.advance()
+        assert bars.tasks[0].fields['left'] == '30 s left'

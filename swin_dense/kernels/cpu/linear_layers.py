@@ -31,7 +31,6 @@ class _Packed:
     plain: Tensor
     prepared: Tensor
     multiplications: int = 0
-    reordered: bool = False
 
 
 # By the plain weight's address, shape, stride and type to compute in.
@@ -122,14 +121,13 @@ def _pack(
     if key not in packed:
         packed[key] = _Packed(weight, weight.to(dtype))
     entry = packed[key]
-    if reorder and not entry.reordered:
+    prepared = entry.prepared  # another thread may replace it
+    if reorder and not prepared.is_mkldnn:
         entry.multiplications += rows * weight.numel()
         if entry.multiplications >= WORTH_PACKING:
-            entry.reordered = True
-            entry.prepared = torch.ops.mkldnn._reorder_linear_weight(
-                entry.prepared, rows
-            )
-    return entry.prepared
+            prepared = torch.ops.mkldnn._reorder_linear_weight(prepared, rows)
+            entry.prepared = prepared
+    return prepared
 
 
 def linear_no_grad(

@@ -30,6 +30,19 @@ def library(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """List that grows whenever a weight is packed."""
+    made = []
+    pack = torch.ops.mkldnn._reorder_linear_weight
+    monkeypatch.setattr(
+        torch.ops.mkldnn,
+        '_reorder_linear_weight',
+        lambda *args: made.append(1) or pack(*args),
+    )
+    return made
+
+
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('transposed', [False, True])
 def test_packed_weights_give_the_plain_result(shape, transposed):
@@ -72,14 +85,7 @@ def test_changed_weights_count_in_the_next_loop():
 
 
 @pytest.mark.parametrize('library', [True], indirect=True)
-def test_no_weight_stays_packed_after_the_loop(monkeypatch, library):
-    calls = []
-    pack = torch.ops.mkldnn._reorder_linear_weight
-    monkeypatch.setattr(
-        torch.ops.mkldnn,
-        '_reorder_linear_weight',
-        lambda *args: calls.append(1) or pack(*args),
-    )
+def test_no_weight_stays_packed_after_the_loop(calls):
     x, weight, bias = make(*SHAPES[1])
     with pack_weights_once():
         linear_no_grad(x, weight, bias)
@@ -93,16 +99,9 @@ def test_no_weight_stays_packed_after_the_loop(monkeypatch, library):
 
 
 @pytest.mark.parametrize('library', [True], indirect=True)
-def test_a_weight_is_packed_once_enough_is_computed(monkeypatch, library):
+def test_a_weight_is_packed_once_enough_is_computed(calls, monkeypatch):
     x, weight, bias = make(*SHAPES[1])
     monkeypatch.setattr(module, 'WORTH_PACKING', 2 * len(x) * weight.numel())
-    calls = []
-    pack = torch.ops.mkldnn._reorder_linear_weight
-    monkeypatch.setattr(
-        torch.ops.mkldnn,
-        '_reorder_linear_weight',
-        lambda *args: calls.append(1) or pack(*args),
-    )
     wanted = F.linear(x, weight, bias)
     with pack_weights_once():
         for expected in (0, 1, 1):
